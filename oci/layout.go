@@ -1,0 +1,68 @@
+package oci
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// AnnotationImageName is where containerd, docker and buildkit put the full
+// name of an image in index.json, such as docker.io/library/app:1.
+const AnnotationImageName = "io.containerd.image.name"
+
+// LayoutFile is the content of a layout's oci-layout file.
+var LayoutFile = []byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`)
+
+// BlobPath is the path of a blob inside a layout.
+func BlobPath(d digest.Digest) string {
+	return path.Join(ocispec.ImageBlobsDir, d.Algorithm().String(), d.Encoded())
+}
+
+// Named gives desc the annotations by which engines find an image of this name,
+// "repository:tag", in index.json: the full name and the tag.
+func Named(desc ocispec.Descriptor, name string) ocispec.Descriptor {
+	full, tag := name, ""
+	if named, err := reference.ParseDockerRef(name); err == nil {
+		full = named.String()
+		if t, ok := named.(reference.Tagged); ok {
+			tag = t.Tag()
+		}
+	}
+	annotations := maps.Clone(desc.Annotations)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[AnnotationImageName] = full
+	if tag != "" {
+		annotations[ocispec.AnnotationRefName] = tag
+	}
+	desc.Annotations = annotations
+	return desc
+}
+
+// NewIndex makes an index.json of top-level descriptors.
+func NewIndex(manifests []ocispec.Descriptor) ocispec.Index {
+	return ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: ocispec.MediaTypeImageIndex,
+		Manifests: manifests,
+	}
+}
+
+// ParseIndex reads an index.json.
+func ParseIndex(data []byte) (ocispec.Index, error) {
+	var index ocispec.Index
+	if err := json.Unmarshal(data, &index); err != nil {
+		return index, fmt.Errorf("%w: index.json: %v", ErrCorrupt, err)
+	}
+	if index.SchemaVersion != 2 {
+		return index, fmt.Errorf("%w: index.json has schemaVersion %d, expected 2", ErrCorrupt, index.SchemaVersion)
+	}
+	return index, nil
+}

@@ -1,0 +1,207 @@
+package oci
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Limits of what [Walk] follows.
+const (
+	maxDepth     = 8         // indices inside indices
+	maxManifests = 10000     // manifests and indices in one layout, those named twice counted twice
+	maxRead      = 256 << 20 // bytes of these
+)
+
+// Contents is what [Walk] asks a layout for. Errors match [ErrNotFound] for
+// content that is not there.
+type Contents interface {
+	// Manifest is the content of a manifest or index.
+	Manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error)
+	// Size is the size in bytes of a blob.
+	Size(ctx context.Context, d digest.Digest) (int64, error)
+}
+
+// Reachable is what a layout's index.json leads to.
+type Reachable struct {
+	Blobs     []ocispec.Descriptor     // every content that is there, each digest once
+	Inline    map[digest.Digest][]byte // those that only a descriptor's data field holds
+	Platforms []string                 // of the complete images, as "linux/amd64"
+	Absent    []string                 // what an index names and the layout lacks, for humans
+}
+
+// manifest has the fields that lead to other content, of every kind of manifest.
+type manifest struct {
+	Manifests []ocispec.Descriptor `json:"manifests"`
+	Config    *ocispec.Descriptor  `json:"config"`
+	Layers    []ocispec.Descriptor `json:"layers"`
+	Blobs     []ocispec.Descriptor `json:"blobs"` // ORAS and OCI artifact manifests
+	FSLayers  []struct {           // schema 1
+		BlobSum digest.Digest `json:"blobSum"`
+	} `json:"fsLayers"`
+}
+
+// Walk follows index.json through nested indices and manifests to configs and
+// layers. Indices may be sparse: platforms that are not there are reported in
+// Absent, as long as one is whole. What a top-level manifest needs must be
+// there, except layers that are distributed elsewhere (image-spec,
+// "Non-Distributable Layers"). Errors match [ErrNotFound] or [ErrCorrupt].
+func Walk(ctx context.Context, c Contents, index ocispec.Index) (*Reachable, error) {
+	w := &walker{ctx: ctx, c: c, seen: map[digest.Digest]bool{}, out: &Reachable{Inline: map[digest.Digest][]byte{}}}
+	if len(index.Manifests) == 0 {
+		return nil, fmt.Errorf("%w: index.json lists no image", ErrNotFound)
+	}
+	for _, desc := range index.Manifests {
+		whole, err := w.manifest(desc, 0)
+		if err != nil {
+			return nil, err
+		}
+		if !whole {
+			return nil, fmt.Errorf("%w: index %s: none of its images is complete: %s", ErrNotFound, desc.Digest, strings.Join(w.out.Absent, "; "))
+		}
+	}
+	return w.out, nil
+}
+
+type walker struct {
+	ctx       context.Context
+	c         Contents
+	seen      map[digest.Digest]bool
+	manifests int
+	bytes     int
+	out       *Reachable
+}
+
+// manifest follows a manifest or index; whole tells whether it can be pulled.
+func (w *walker) manifest(desc ocispec.Descriptor, depth int) (whole bool, err error) {
+	if w.manifests++; depth > maxDepth || w.manifests > maxManifests {
+		return false, fmt.Errorf("%w: manifest %s: more than %d levels or %d manifests", ErrCorrupt, desc.Digest, maxDepth, maxManifests)
+	}
+	if err := w.content(desc); err != nil {
+		return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	}
+	data, inline := w.out.Inline[desc.Digest]
+	if !inline {
+		if data, err = w.c.Manifest(w.ctx, desc); err != nil {
+			return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+		}
+	}
+	if w.bytes += len(data); len(data) > MaxManifestSize || w.bytes > maxRead {
+		return false, fmt.Errorf("%w: manifest %s: more than %d bytes, or %d with those before", ErrCorrupt, desc.Digest, MaxManifestSize, maxRead)
+	}
+	var m manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return false, fmt.Errorf("%w: manifest %s: %v", ErrCorrupt, desc.Digest, err)
+	}
+	if m.Config == nil && m.Layers == nil && m.Blobs == nil && m.FSLayers == nil {
+		return w.index(m.Manifests, depth)
+	}
+	return true, w.image(desc, m)
+}
+
+func (w *walker) index(children []ocispec.Descriptor, depth int) (whole bool, err error) {
+	whole = len(children) == 0
+	for _, child := range children {
+		ok, err := w.manifest(child, depth+1)
+		if errors.Is(err, ErrNotFound) && w.ctx.Err() == nil {
+			w.out.Absent = append(w.out.Absent, fmt.Sprintf("%s (%v)", platform(child), err))
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		whole = whole || ok
+	}
+	return whole, nil
+}
+
+func (w *walker) image(desc ocispec.Descriptor, m manifest) error {
+	parts := append([]ocispec.Descriptor{}, m.Layers...)
+	parts = append(parts, m.Blobs...)
+	for _, l := range m.FSLayers {
+		size, err := w.c.Size(w.ctx, l.BlobSum)
+		if err != nil {
+			return fmt.Errorf("layer %s: %w", l.BlobSum, err)
+		}
+		parts = append(parts, ocispec.Descriptor{Digest: l.BlobSum, Size: size})
+	}
+	if m.Config != nil {
+		if err := w.content(*m.Config); err != nil {
+			return fmt.Errorf("config %s: %w", m.Config.Digest, err)
+		}
+	}
+	for i, part := range parts {
+		err := w.content(part)
+		if errors.Is(err, ErrNotFound) && isForeign(part) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("layer %d %s: %w", i, part.Digest, err)
+		}
+	}
+	if p := w.platform(desc, m); p != "" && p != "unknown/unknown" {
+		w.out.Platforms = append(w.out.Platforms, p)
+	}
+	return nil
+}
+
+// platform is that of the descriptor, else the one that the config states.
+func (w *walker) platform(desc ocispec.Descriptor, m manifest) string {
+	if desc.Platform != nil || m.Config == nil {
+		return platform(desc)
+	}
+	if t := m.Config.MediaType; t != ocispec.MediaTypeImageConfig && t != MediaTypeDockerConfig {
+		return ""
+	}
+	data, err := w.c.Manifest(w.ctx, *m.Config)
+	var p ocispec.Platform
+	if err != nil || json.Unmarshal(data, &p) != nil || p.OS == "" {
+		return ""
+	}
+	return platforms.Format(p)
+}
+
+// content notes that desc is needed and checks that it is there in its size.
+func (w *walker) content(desc ocispec.Descriptor) error {
+	if err := desc.Digest.Validate(); err != nil {
+		return fmt.Errorf("%w: digest %q: %v", ErrCorrupt, desc.Digest, err)
+	}
+	if w.seen[desc.Digest] {
+		return nil
+	}
+	size, err := w.c.Size(w.ctx, desc.Digest)
+	if errors.Is(err, ErrNotFound) && len(desc.Data) > 0 {
+		if desc.Digest.Algorithm().FromBytes(desc.Data) != desc.Digest {
+			return fmt.Errorf("%w: the descriptor's data has another digest", ErrCorrupt)
+		}
+		w.out.Inline[desc.Digest], size, err = desc.Data, int64(len(desc.Data)), nil
+	}
+	if err != nil {
+		return err
+	}
+	if size != desc.Size {
+		return fmt.Errorf("%w: the descriptor says %d bytes, the content has %d", ErrCorrupt, desc.Size, size)
+	}
+	w.seen[desc.Digest] = true
+	w.out.Blobs = append(w.out.Blobs, desc)
+	return nil
+}
+
+func platform(desc ocispec.Descriptor) string {
+	if desc.Platform == nil {
+		return ""
+	}
+	return platforms.Format(*desc.Platform)
+}
+
+// isForeign tells whether a layer may be missing because it is distributed
+// elsewhere.
+func isForeign(desc ocispec.Descriptor) bool {
+	return len(desc.URLs) > 0 || strings.Contains(desc.MediaType, "nondistributable") || strings.Contains(desc.MediaType, "foreign")
+}

@@ -1,0 +1,136 @@
+package ref
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+)
+
+// ErrInvalidName is matched by errors about malformed pull names.
+var ErrInvalidName = errors.New("invalid name")
+
+// Name is a parsed pull name: [host/]<root>[/repository][:tag][@digest].
+type Name struct {
+	Host       string        // registry host with port, empty when not given
+	Root       cid.Cid       // the published layout
+	Repository string        // image inside the layout, e.g. "coreos/etcd"; may be empty
+	Tag        string        // may be empty
+	Digest     digest.Digest // manifest or index digest that must match; may be empty
+}
+
+// ParseName reads a pull name in any spelling of its root, with or without a
+// registry host, "ipfs://" or "/ipfs/" in front of it. Errors match
+// [ErrInvalidName], and [ErrNotRoot] when no component spells a root.
+func ParseName(s string) (Name, error) {
+	rest := s
+	for _, prefix := range []string{"ipfs://", "https://", "http://", "/ipfs/"} {
+		rest = strings.TrimPrefix(rest, prefix)
+	}
+	var n Name
+	if at := strings.LastIndex(rest, "@"); at >= 0 {
+		d, err := digest.Parse(rest[at+1:])
+		if err != nil {
+			return Name{}, fmt.Errorf("%w: %q: digest: %v", ErrInvalidName, s, err)
+		}
+		n.Digest, rest = d, rest[:at]
+	}
+	var tagged bool
+	if rest, n.Tag, tagged = CutTag(rest); tagged && n.Tag == "" {
+		return Name{}, fmt.Errorf("%w: %q: empty tag", ErrInvalidName, s)
+	}
+	root, repository, host, err := splitPath(strings.Trim(rest, "/"))
+	if err != nil {
+		return Name{}, fmt.Errorf("%w: %w", ErrInvalidName, err)
+	}
+	n.Root, n.Repository, n.Host = root, repository, host
+	return n, nil
+}
+
+// splitPath finds the root among the first components of a slash-separated
+// path: it may follow a host, and the "library" that dockerd puts in front of
+// single-component names.
+func splitPath(p string) (root cid.Cid, repository, host string, err error) {
+	parts := strings.Split(p, "/")
+	i := 0
+	if len(parts) > 1 && IsHost(parts[0]) {
+		host, i = parts[0], 1
+	}
+	if len(parts) > i+1 && parts[i] == "library" {
+		i++
+	}
+	root, err = ParseRoot(parts[i])
+	if err != nil {
+		return cid.Undef, "", "", err
+	}
+	return root, strings.Join(parts[i+1:], "/"), host, nil
+}
+
+// ParseRepository reads the repository of a registry request,
+// <root>[/repository], where dockerd may have put "library/" in front.
+func ParseRepository(p string) (root cid.Cid, repository string, err error) {
+	root, repository, host, err := splitPath(p)
+	if err == nil && host != "" {
+		err = fmt.Errorf("%w: %q", ErrNotRoot, host)
+	}
+	return root, repository, err
+}
+
+// CutTag parts an image name from its tag, which follows a colon behind the last
+// slash.
+func CutTag(name string) (repository, tag string, tagged bool) {
+	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
+		return name[:colon], name[colon+1:], true
+	}
+	return name, "", false
+}
+
+// IsHost tells whether the first component of an image name is a registry
+// host: it contains "." or ":" or is "localhost".
+func IsHost(component string) bool {
+	return component == "localhost" || strings.ContainsAny(component, ".:")
+}
+
+// TrimHost drops the registry host from an image's name, with or without a
+// tag: "quay.io/coreos/etcd" gives "coreos/etcd". Docker's normalised
+// "docker.io/library/busybox" gives "busybox"; a plain "library/busybox" stays.
+func TrimHost(name string) string {
+	host, rest, found := strings.Cut(name, "/")
+	if !found || !IsHost(host) {
+		return name
+	}
+	if host == "docker.io" || host == "index.docker.io" {
+		return strings.TrimPrefix(rest, "library/")
+	}
+	return rest
+}
+
+// CleanRegistry turns the value of a registry flag into the host that stands
+// in pull names: scheme and trailing slashes are dropped.
+func CleanRegistry(s string) string {
+	if _, rest, found := strings.Cut(s, "://"); found {
+		s = rest
+	}
+	return strings.TrimRight(s, "/")
+}
+
+// String is the pull name with the root in its default spelling.
+func (n Name) String() string {
+	var b strings.Builder
+	if n.Host != "" {
+		b.WriteString(n.Host + "/")
+	}
+	b.WriteString(Ciq(n.Root))
+	if n.Repository != "" {
+		b.WriteString("/" + n.Repository)
+	}
+	if n.Tag != "" {
+		b.WriteString(":" + n.Tag)
+	}
+	if n.Digest != "" {
+		b.WriteString("@" + n.Digest.String())
+	}
+	return b.String()
+}
