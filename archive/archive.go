@@ -1,0 +1,258 @@
+// Package archive goes through the files of an image archive: a tar, also one
+// wrapped in gzip or zstd, from a file or a pipe, or a directory. It sniffs
+// which it is and refuses names and links that leave the archive.
+package archive
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// ErrFormat is matched by errors about input that is no archive, or a broken one.
+var ErrFormat = errors.New("invalid archive")
+
+// Entry is one file of an archive. Directories are not entries.
+type Entry struct {
+	Name    string    // slash-separated, relative, without "." and ".."
+	Size    int64     // bytes of Content
+	Link    string    // for links: the name of the entry that is meant; no Content then
+	Content io.Reader // valid until the callback returns
+}
+
+// Archive is an opened archive.
+type Archive struct {
+	name     string
+	size     int64
+	seekable *os.File // plain tar in a regular file
+	stream   io.Reader
+	dir      *os.Root
+	close    []func() error
+}
+
+// Open opens the archive at path; "-" is standard input. A terminal there is
+// refused.
+func Open(path string) (*Archive, error) {
+	if path == "-" {
+		return openStdin()
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		root, err := os.OpenRoot(path)
+		if err != nil {
+			return nil, err
+		}
+		return &Archive{name: path, size: dirSize(root), dir: root, close: []func() error{root.Close}}, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return fromFile(f, path, info)
+}
+
+// Stream is the archive that r yields, a plain tar, once. Closing it closes r.
+func Stream(name string, r io.ReadCloser) *Archive {
+	return &Archive{name: name, size: -1, stream: r, close: []func() error{r.Close}}
+}
+
+func openStdin() (*Archive, error) {
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		return nil, errors.New("standard input is a terminal: pipe an archive in (docker save app:1 | image2ipfs) or name a file (-i app.tar)")
+	}
+	info, err := os.Stdin.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return fromFile(os.Stdin, "standard input", info)
+}
+
+func fromFile(f *os.File, name string, info os.FileInfo) (*Archive, error) {
+	a := &Archive{name: name, size: -1, close: []func() error{f.Close}}
+	if info.Mode().IsRegular() {
+		a.size = info.Size()
+		if start, err := f.Seek(0, io.SeekCurrent); err == nil && start == 0 {
+			a.seekable = f
+		}
+	}
+	if err := a.sniff(f); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// Size is the number of bytes that reading the archive takes, as [Archive.Count]
+// counts them; -1 when unknown.
+func (a *Archive) Size() int64 { return a.size }
+
+// String is the archive's name for messages.
+func (a *Archive) String() string { return a.name }
+
+// Close closes the archive.
+func (a *Archive) Close() error {
+	var errs []error
+	for i := len(a.close) - 1; i >= 0; i-- {
+		errs = append(errs, a.close[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// sniff finds out what f holds and prepares to read it as a tar.
+func (a *Archive) sniff(f *os.File) error {
+	buffered := bufio.NewReaderSize(f, 1<<20)
+	head, err := buffered.Peek(512)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	a.stream = buffered
+	switch {
+	case len(head) == 0:
+		return fmt.Errorf("%w: %s is empty: did the command that should write it fail?", ErrFormat, a.name)
+	case IsGzip(head), IsZstd(head):
+		a.seekable = nil
+		r, err := Inflate(head, buffered)
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
+		}
+		a.stream, a.close = r, append(a.close, r.Close)
+	case IsTar(head):
+	default:
+		return fmt.Errorf("%w: %s is %s, expected a tar archive (plain, gzip or zstd) or a directory", ErrFormat, a.name, describe(head))
+	}
+	return nil
+}
+
+func describe(head []byte) string {
+	switch {
+	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
+		return "compressed with xz, which is not read: pipe it through xz -dc"
+	case bytes.HasPrefix(head, []byte("BZh")):
+		return "compressed with bzip2, which is not read: pipe it through bzip2 -dc"
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		return "a zip file"
+	case len(head) < 512:
+		return fmt.Sprintf("%d bytes long", len(head))
+	default:
+		return fmt.Sprintf("something that begins with %q", head[:8])
+	}
+}
+
+// Walk calls fn for every file and link, in the order of the archive, with
+// count told of every byte read. What fn leaves of a content is skipped.
+// Errors about the archive match [ErrFormat].
+func (a *Archive) Walk(ctx context.Context, count func(n int), fn func(Entry) error) error {
+	if a.dir != nil {
+		return a.walkDir(ctx, count, fn)
+	}
+	r := &contextReader{ctx: ctx, r: a.stream, count: count}
+	if a.seekable != nil {
+		if _, err := a.seekable.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		r.r = bufio.NewReaderSize(a.seekable, 1<<20)
+	}
+	if err := walkTar(r, fn); err != nil {
+		return fmt.Errorf("%s: %w", a.name, err)
+	}
+	return nil
+}
+
+// Peek reads, before Walk, those of the named files that the archive has, each
+// of at most limit bytes. ok is false for pipes and compressed archives, where
+// that would consume them.
+func (a *Archive) Peek(ctx context.Context, limit int64, names ...string) (files map[string][]byte, ok bool, err error) {
+	files = map[string][]byte{}
+	read := func(e Entry) error {
+		for _, name := range names {
+			if e.Name != name || e.Content == nil {
+				continue
+			}
+			data, err := ReadSmall(e, limit)
+			if err != nil {
+				return err
+			}
+			files[name] = data
+		}
+		return nil
+	}
+	switch {
+	case a.dir != nil:
+		for _, name := range names {
+			if err := a.openInDir(name, nil, read); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, true, err
+			}
+		}
+		return files, true, nil
+	case a.seekable != nil:
+		if _, err := a.seekable.Seek(0, io.SeekStart); err != nil {
+			return nil, true, err
+		}
+		err := walkTar(&seekReader{contextReader{ctx: ctx, r: a.seekable}, a.seekable}, read)
+		if err != nil {
+			return nil, true, fmt.Errorf("%s: %w", a.name, err)
+		}
+		return files, true, nil
+	}
+	return nil, false, nil
+}
+
+// ReadSmall reads the content of an entry of at most limit bytes.
+func ReadSmall(e Entry, limit int64) ([]byte, error) {
+	if e.Size > limit {
+		return nil, fmt.Errorf("%w: entry %s has %d bytes, at most %d are allowed", ErrFormat, e.Name, e.Size, limit)
+	}
+	data := make([]byte, e.Size)
+	if _, err := io.ReadFull(e.Content, data); err != nil {
+		return nil, fmt.Errorf("%w: entry %s ends early: %v", ErrFormat, e.Name, err)
+	}
+	return data, nil
+}
+
+// CleanName makes an entry's name relative and canonical, or refuses it.
+func CleanName(name string) (string, error) {
+	if len(name) > maxName {
+		return "", fmt.Errorf("%w: entry %q… has a name of %d bytes, at most %d are allowed", ErrFormat, name[:40], len(name), maxName)
+	}
+	if strings.ContainsRune(name, 0) {
+		return "", fmt.Errorf("%w: entry %q has a zero byte in its name", ErrFormat, name)
+	}
+	clean := path.Clean(strings.ReplaceAll(name, `\`, "/"))
+	if path.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../") {
+		return "", fmt.Errorf("%w: entry %q lies outside the archive", ErrFormat, name)
+	}
+	return clean, nil
+}
+
+type contextReader struct {
+	ctx   context.Context
+	r     io.Reader
+	count func(int)
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	n, err := c.r.Read(p)
+	if c.count != nil {
+		c.count(n)
+	}
+	return n, err
+}
+
+// seekReader lets archive/tar skip contents.
+type seekReader struct {
+	contextReader
+	io.Seeker
+}

@@ -1,0 +1,89 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+)
+
+// walkDir goes through a directory in lexical order. Symbolic links that stay
+// inside are links; os.Root refuses to follow the others.
+func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) error) error {
+	seen := names{}
+	return fs.WalkDir(a.dir.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		switch {
+		case d.IsDir():
+			return nil
+		}
+		if err := seen.add(Entry{Name: name}); err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
+		}
+		switch {
+		case d.Type() == fs.ModeSymlink:
+			target, err := a.dir.Readlink(name)
+			if err != nil {
+				return err
+			}
+			link, err := linkTarget(name, path.Dir(name), target)
+			if err != nil {
+				return fmt.Errorf("%s: %w", a.name, err)
+			}
+			return fn(Entry{Name: name, Link: link})
+		case !d.Type().IsRegular():
+			return fmt.Errorf("%s: %w: %s is neither file, directory nor link", a.name, ErrFormat, name)
+		}
+		read := func(n int) {
+			if count != nil {
+				count(n)
+			}
+		}
+		return a.openInDir(name, func(r io.Reader) io.Reader {
+			return &contextReader{ctx: ctx, r: r, count: read}
+		}, fn)
+	})
+}
+
+// openInDir calls fn with the file name of a directory archive.
+func (a *Archive) openInDir(name string, wrap func(io.Reader) io.Reader, fn func(Entry) error) (err error) {
+	f, err := a.dir.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	var content io.Reader = f
+	if wrap != nil {
+		content = wrap(f)
+	}
+	return fn(Entry{Name: name, Size: info.Size(), Content: io.LimitReader(content, info.Size())})
+}
+
+func dirSize(root *os.Root) int64 {
+	var size int64
+	err := fs.WalkDir(root.FS(), ".", func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		return -1
+	}
+	return size
+}

@@ -1,0 +1,196 @@
+package archive
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"sync/atomic"
+)
+
+// walkTar goes through a tar stream and, behind its end, drains r, so that the
+// writer of a pipe does not fail and the checksums of a wrapper are checked.
+func walkTar(r io.Reader, fn func(Entry) error) error {
+	end := &endWatch{r: r}
+	var in io.Reader = end
+	if s, ok := r.(io.Seeker); ok {
+		in = seekingEndWatch{end, s}
+	}
+	tr := tar.NewReader(in)
+	seen := names{}
+	for {
+		end.zero = false
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return tarError(fmt.Sprintf("after %d entries", len(seen.seen)), err)
+		}
+		e, ok, err := tarEntry(h)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if err := seen.add(e); err != nil {
+			return err
+		}
+		if e.Link == "" {
+			e.Content = &entryReader{name: e.Name, r: content(tr, h, end)}
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+		if _, seeks := in.(io.Seeker); !seeks && e.Content != nil {
+			if _, err := io.Copy(io.Discard, e.Content); err != nil {
+				return err
+			}
+		}
+	}
+	if !end.zero {
+		return fmt.Errorf("%w: truncated: it ends without an end-of-archive block", ErrFormat)
+	}
+	if _, seeks := in.(io.Seeker); seeks {
+		return nil
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return tarError("behind the last entry", err)
+	}
+	return nil
+}
+
+const blockSize = 512
+
+// names are those of the entries so far.
+type names struct {
+	seen  map[string]bool
+	bytes int
+}
+
+// add notes an entry's name, or refuses it.
+func (n *names) add(e Entry) error {
+	if n.seen == nil {
+		n.seen = map[string]bool{}
+	}
+	if n.seen[e.Name] {
+		return fmt.Errorf("%w: entry %s occurs twice", ErrFormat, e.Name)
+	}
+	n.seen[e.Name] = true
+	n.bytes += len(e.Name) + len(e.Link)
+	if len(n.seen) > maxEntries || n.bytes > maxNames {
+		return fmt.Errorf("%w: more than %d entries or %d bytes of names", ErrFormat, maxEntries, maxNames)
+	}
+	return nil
+}
+
+// content reads an entry. The holes of a sparse one cost nothing in the
+// archive and can be as large as a number can say.
+func content(tr *tar.Reader, h *tar.Header, in *endWatch) io.Reader {
+	sparse := h.Typeflag == tar.TypeGNUSparse
+	for key := range h.PAXRecords {
+		sparse = sparse || strings.HasPrefix(key, "GNU.sparse.")
+	}
+	if !sparse {
+		return tr
+	}
+	return &bounded{r: tr, in: &in.n, start: in.n.Load(), what: "sparse entry " + h.Name}
+}
+
+// tarEntry makes an Entry of a header; ok is false for what has no content.
+func tarEntry(h *tar.Header) (e Entry, ok bool, err error) {
+	if h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeXGlobalHeader {
+		return Entry{}, false, nil
+	}
+	e = Entry{Size: h.Size}
+	if e.Name, err = CleanName(h.Name); err != nil {
+		return e, false, err
+	}
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
+		return e, true, nil
+	case tar.TypeSymlink:
+		e.Link, err = linkTarget(e.Name, path.Dir(e.Name), h.Linkname)
+	case tar.TypeLink:
+		e.Link, err = linkTarget(e.Name, ".", h.Linkname)
+	default:
+		err = fmt.Errorf("%w: entry %s is neither file, directory nor link (tar type %q)", ErrFormat, e.Name, h.Typeflag)
+	}
+	return e, err == nil, err
+}
+
+func linkTarget(name, dir, target string) (string, error) {
+	if path.IsAbs(target) {
+		return "", fmt.Errorf("%w: link %s leads to the absolute path %q", ErrFormat, name, target)
+	}
+	clean, err := CleanName(path.Join(dir, target))
+	if err != nil {
+		return "", fmt.Errorf("%w: link %s leads to %q, outside the archive", ErrFormat, name, target)
+	}
+	return clean, nil
+}
+
+func tarError(where string, err error) error {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: truncated %s", ErrFormat, where)
+	case errors.Is(err, ErrFormat):
+		return err
+	case errors.Is(err, tar.ErrHeader):
+		return fmt.Errorf("%w: no valid tar header %s", ErrFormat, where)
+	}
+	return fmt.Errorf("reading %s: %w", where, err)
+}
+
+// entryReader names the entry in errors of its content.
+type entryReader struct {
+	name string
+	r    io.Reader
+}
+
+func (e *entryReader) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = tarError("in entry "+e.name, err)
+	}
+	return n, err
+}
+
+// endWatch remembers whether archive/tar read a block of zeros in place of a
+// header: it takes a missing end marker for the end. What it reads in other
+// sizes is no header but padding.
+type endWatch struct {
+	r    io.Reader
+	n    atomic.Int64 // bytes read
+	zero bool
+}
+
+func (w *endWatch) Read(p []byte) (n int, err error) {
+	defer func() { w.n.Add(int64(n)) }()
+	if len(p) != blockSize {
+		return w.r.Read(p)
+	}
+	n, err = io.ReadFull(w.r, p)
+	if err == io.ErrUnexpectedEOF && n > 0 { // the rest is asked for again
+		err = nil
+	}
+	w.zero = w.zero || n == blockSize && isZero(p)
+	return n, err
+}
+
+type seekingEndWatch struct {
+	*endWatch
+	io.Seeker
+}
+
+func isZero(p []byte) bool {
+	for _, b := range p {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,193 @@
+// Package dockerarchive turns what docker save writes, and ever wrote, into OCI
+// images. It knows nothing of where contents are kept.
+package dockerarchive
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Names of the metadata files (docker/docker, "image/spec/v1.2.md").
+const (
+	ManifestFile     = "manifest.json" // since Docker 1.10
+	RepositoriesFile = "repositories"  // before, and beside it
+)
+
+var (
+	// ErrInvalid is matched by errors about archives that cannot be right.
+	ErrInvalid = errors.New("invalid docker archive")
+	// ErrMissing is what [Files] return for entries that the archive lacks.
+	ErrMissing = errors.New("missing from the archive")
+)
+
+// Layer is a layer as it is going to be published.
+type Layer struct {
+	Descriptor ocispec.Descriptor // media type, digest and size of the stored bytes
+	DiffID     digest.Digest      // of the uncompressed tar
+}
+
+// Files gives access to the entries of an archive by name, links followed.
+// Errors match [ErrMissing].
+type Files interface {
+	// JSON is the content of a small file.
+	JSON(name string) ([]byte, error)
+	// Layer tells what became of an entry that is a layer.
+	Layer(name string) (Layer, error)
+	// Names lists the entries, sorted.
+	Names() []string
+}
+
+// Image is one image of an archive. Its layers' contents stay where [Files]
+// have them; manifest and config are to be stored.
+type Image struct {
+	Manifest   []byte
+	Descriptor ocispec.Descriptor // of the manifest, with platform
+	Config     []byte
+	Layers     []ocispec.Descriptor
+	Names      []string // "repository:tag" as in the archive; may be empty
+}
+
+// manifestEntry is an element of manifest.json.
+type manifestEntry struct {
+	Config       string
+	RepoTags     []string
+	Layers       []string
+	LayerSources map[string]json.RawMessage
+}
+
+// MadeAtSave tells whether manifest.json says that the OCI manifests beside it
+// were made by docker save (Docker 25 and later, classic store) and are not
+// the image's own.
+func MadeAtSave(manifestJSON []byte) bool {
+	var entries []manifestEntry
+	if json.Unmarshal(manifestJSON, &entries) != nil {
+		return false
+	}
+	return slices.ContainsFunc(entries, func(e manifestEntry) bool { return e.LayerSources != nil })
+}
+
+// Convert makes OCI images of an archive of any era. Errors match [ErrInvalid]
+// and name the entry, what was expected and what was found.
+func Convert(files Files) ([]Image, error) {
+	data, err := files.JSON(ManifestFile)
+	if errors.Is(err, ErrMissing) {
+		return convertLegacy(files)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var entries []manifestEntry
+	if err := json.Unmarshal(data, &entries); err != nil {
+		return nil, fmt.Errorf("%w: %s: %v", ErrInvalid, ManifestFile, err)
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("%w: %s lists no image", ErrInvalid, ManifestFile)
+	}
+	var images []Image
+	for i, e := range entries {
+		image, err := convertEntry(files, e)
+		if err != nil {
+			return nil, fmt.Errorf("image %d of %s %v: %w", i, ManifestFile, e.RepoTags, err)
+		}
+		images = append(images, image)
+	}
+	return images, nil
+}
+
+func convertEntry(files Files, e manifestEntry) (Image, error) {
+	config, err := files.JSON(path.Clean(e.Config))
+	if err != nil {
+		return Image{}, fmt.Errorf("config: %w", err)
+	}
+	layers := make([]Layer, len(e.Layers))
+	for i, name := range e.Layers {
+		if layers[i], err = files.Layer(path.Clean(name)); err != nil {
+			return Image{}, fmt.Errorf("layer %d: %w", i, err)
+		}
+	}
+	if config, err = checkConfig(e.Config, config, layers); err != nil {
+		return Image{}, err
+	}
+	return newImage(config, layers, e.RepoTags)
+}
+
+// checkConfig compares the config's diff_ids with the layers. A config without
+// any gets them: engines cannot do without (image-spec, "rootfs").
+func checkConfig(name string, config []byte, layers []Layer) ([]byte, error) {
+	var c ocispec.Image
+	if err := json.Unmarshal(config, &c); err != nil {
+		return nil, fmt.Errorf("%w: config %s: %v", ErrInvalid, name, err)
+	}
+	if len(c.RootFS.DiffIDs) == 0 && len(layers) > 0 {
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(config, &fields); err != nil {
+			return nil, fmt.Errorf("%w: config %s: %v", ErrInvalid, name, err)
+		}
+		return withRootFS(fields, layers)
+	}
+	if len(c.RootFS.DiffIDs) != len(layers) {
+		return nil, fmt.Errorf("%w: config %s has %d diff_ids, the image %d layers", ErrInvalid, name, len(c.RootFS.DiffIDs), len(layers))
+	}
+	for i, want := range c.RootFS.DiffIDs {
+		if layers[i].DiffID != want {
+			return nil, fmt.Errorf("%w: layer %d: config %s expects diff_id %s, the layer's content has %s", ErrInvalid, i, name, want, layers[i].DiffID)
+		}
+	}
+	return config, nil
+}
+
+func withRootFS(fields map[string]json.RawMessage, layers []Layer) ([]byte, error) {
+	rootfs := ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}}
+	for _, l := range layers {
+		rootfs.DiffIDs = append(rootfs.DiffIDs, l.DiffID)
+	}
+	data, err := json.Marshal(rootfs)
+	if err != nil {
+		return nil, err
+	}
+	fields = maps.Clone(fields)
+	fields["rootfs"] = data
+	return json.Marshal(fields)
+}
+
+func newImage(config []byte, layers []Layer, names []string) (Image, error) {
+	image := Image{Config: config, Layers: []ocispec.Descriptor{}, Names: names}
+	for _, l := range layers {
+		image.Layers = append(image.Layers, l.Descriptor)
+	}
+	var c ocispec.Image
+	if err := json.Unmarshal(config, &c); err != nil {
+		return Image{}, fmt.Errorf("%w: config: %v", ErrInvalid, err)
+	}
+	manifest, err := json.Marshal(ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: ocispec.MediaTypeImageManifest,
+		Config: ocispec.Descriptor{
+			MediaType: ocispec.MediaTypeImageConfig,
+			Digest:    digest.FromBytes(config),
+			Size:      int64(len(config)),
+		},
+		Layers: image.Layers,
+	})
+	if err != nil {
+		return Image{}, err
+	}
+	image.Manifest = manifest
+	image.Descriptor = ocispec.Descriptor{
+		MediaType: ocispec.MediaTypeImageManifest,
+		Digest:    digest.FromBytes(manifest),
+		Size:      int64(len(manifest)),
+	}
+	if c.OS != "" && c.Architecture != "" {
+		image.Descriptor.Platform = &c.Platform
+	}
+	return image, nil
+}
