@@ -1,0 +1,78 @@
+package ipfs
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/ipfs/boxo/ipld/merkledag"
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+)
+
+const copyParallel = 32 // blocks that are fetched at once
+
+// Copy puts every block of the DAG under root from one place to another, each
+// once. Errors match those of from and to, and [ErrIntegrity] for nodes that
+// cannot be read.
+func Copy(ctx context.Context, from Getter, to Putter, root cid.Cid) error {
+	c := &copier{from: from, to: to, seen: map[cid.Cid]bool{root: true}}
+	for level := []cid.Cid{root}; len(level) > 0; {
+		var err error
+		if level, err = c.level(ctx, level); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type copier struct {
+	from Getter
+	to   Putter
+
+	mu   sync.Mutex // one Put at a time
+	seen map[cid.Cid]bool
+}
+
+// level copies the given blocks and gives those that they link to.
+func (c *copier) level(ctx context.Context, blocks []cid.Cid) (next []cid.Cid, err error) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(copyParallel)
+	for _, b := range blocks {
+		g.Go(func() error {
+			data, err := c.from.Get(ctx, b)
+			if err != nil {
+				return err
+			}
+			links, err := linksOf(b, data)
+			if err != nil {
+				return err
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for _, l := range links {
+				if !c.seen[l] {
+					c.seen[l] = true
+					next = append(next, l)
+				}
+			}
+			return c.to.Put(ctx, b, data)
+		})
+	}
+	return next, g.Wait()
+}
+
+func linksOf(c cid.Cid, data []byte) ([]cid.Cid, error) {
+	if c.Prefix().Codec == cid.Raw {
+		return nil, nil
+	}
+	node, err := merkledag.DecodeProtobuf(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: block %s is no dag-pb node: %v", ErrIntegrity, c, err)
+	}
+	var links []cid.Cid
+	for _, l := range node.Links() {
+		links = append(links, l.Cid)
+	}
+	return links, nil
+}

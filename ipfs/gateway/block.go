@@ -1,0 +1,160 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// timeout is why a request was given up.
+type timeout struct {
+	what string
+	d    time.Duration
+}
+
+func (t timeout) Error() string { return fmt.Sprintf("waited %s for %s", t.d, t.what) }
+func (t timeout) Timeout() bool { return true }
+func (t timeout) Is(err error) bool {
+	return err == context.DeadlineExceeded
+}
+
+// Get reads a block and checks it against its CID. Errors name the URL and
+// match [ipfs.ErrNotFound] when the gateway says that there is no such block,
+// [ipfs.ErrIntegrity] when it sends other bytes, [ipfs.ErrUnavailable] when it
+// fails, is overloaded or too slow; or they are ctx's own.
+func (g *Gateway) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	outer := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := timeout{"an answer", g.opts.Answer}
+	timer := time.AfterFunc(g.opts.Answer, func() { cancel(late) })
+	defer timer.Stop()
+
+	where := g.url + "/ipfs/" + c.String() + "?format=raw"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
+	if err != nil {
+		return nil, fmt.Errorf("gateway %s: %w", g, err)
+	}
+	req.Header.Set("Accept", mediaType)
+	resp, err := g.client.Do(req)
+	if err != nil {
+		return nil, unavailable(outer, ctx, redacted(where), err)
+	}
+	defer resp.Body.Close()
+	timer.Stop()
+	if err := checkStatus(resp, redacted(where)); err != nil {
+		io.Copy(io.Discard, io.LimitReader(resp.Body, 4096)) // keeps the connection
+		return nil, err
+	}
+	body := &watched{r: resp.Body, idle: g.opts.Idle, cancel: cancel}
+	data, err := readBlock(body, resp.ContentLength, c)
+	if errors.Is(err, ipfs.ErrIntegrity) {
+		return nil, g.blame(err, resp, redacted(where))
+	}
+	if err != nil {
+		return nil, unavailable(outer, ctx, redacted(where), err)
+	}
+	return data, nil
+}
+
+// unavailable wraps a failure of the network. When the caller's context has
+// ended, that is the reason, and the gateway is not to blame unless it was a
+// deadline.
+func unavailable(outer, ctx context.Context, where string, err error) error {
+	if cause := context.Cause(outer); errors.Is(cause, context.Canceled) {
+		return fmt.Errorf("GET %s: %w", where, cause)
+	}
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err // names the URL once more
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("%w: GET %s: %w", ipfs.ErrUnavailable, where, err)
+}
+
+// checkStatus gives an answer other than 200 its meaning.
+func checkStatus(resp *http.Response, where string) error {
+	kind := ipfs.ErrUnavailable
+	hint := ""
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return nil
+	case http.StatusNotFound, http.StatusGone:
+		kind = ipfs.ErrNotFound
+	case http.StatusGatewayTimeout:
+		hint = "; it found nobody who has the block"
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		if after := resp.Header.Get("Retry-After"); after != "" {
+			hint = "; retry after " + after
+		}
+	case http.StatusBadRequest, http.StatusNotAcceptable, http.StatusNotImplemented:
+		hint = "; it may not be a gateway that gives raw blocks"
+	}
+	return fmt.Errorf("%w: GET %s: the gateway answers %s%s", kind, where, resp.Status, hint)
+}
+
+// blame names the gateway that sent other bytes than the block.
+func (g *Gateway) blame(err error, resp *http.Response, where string) error {
+	hint := ""
+	if t := resp.Header.Get("Content-Type"); t != mediaType {
+		hint = fmt.Sprintf("; it answers with %q instead of %q, so it may not be a gateway that gives raw blocks", t, mediaType)
+	}
+	return fmt.Errorf("gateway %s, GET %s: %w%s", g, where, err, hint)
+}
+
+// readBlock reads the block c of at most maxBlock bytes and checks it; size is
+// what it is said to have, -1 for unknown. What is not c matches
+// [ipfs.ErrIntegrity]; other errors are the reader's.
+func readBlock(r io.Reader, size int64, c cid.Cid) ([]byte, error) {
+	if size > maxBlock {
+		return nil, fmt.Errorf("%w: block %s is said to have %d bytes, at most %d are allowed", ipfs.ErrIntegrity, c, size, maxBlock)
+	}
+	if size < 0 {
+		size = 64 << 10
+	}
+	// One byte more than expected, so that the end is seen without growing.
+	data := make([]byte, 0, size+1)
+	for {
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+		n, err := r.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if len(data) > maxBlock {
+			return nil, fmt.Errorf("%w: block %s has more than the %d bytes that are allowed", ipfs.ErrIntegrity, c, maxBlock)
+		}
+		if err == io.EOF {
+			err := ipfs.VerifyBlock(c, data)
+			if err != nil && !errors.Is(err, ipfs.ErrIntegrity) { // no such hash function
+				err = fmt.Errorf("%w: %w", ipfs.ErrIntegrity, err)
+			}
+			return data, err
+		}
+		if err != nil {
+			return nil, fmt.Errorf("after %d bytes of block %s: %w", len(data), c, err)
+		}
+	}
+}
+
+// watched cancels a request whose body stands still.
+type watched struct {
+	r      io.Reader
+	idle   time.Duration
+	cancel context.CancelCauseFunc
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	late := timeout{"more of the block", w.idle}
+	timer := time.AfterFunc(w.idle, func() { w.cancel(late) })
+	defer timer.Stop()
+	return w.r.Read(p)
+}

@@ -1,0 +1,126 @@
+// Package gateway reads blocks from IPFS HTTP gateways and trusts none of
+// them: each block is asked for as it is (trustless gateway specification,
+// https://specs.ipfs.tech/http-gateways/trustless-gateway/) and hashed.
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+const (
+	mediaType = "application/vnd.ipld.raw"
+	// maxBlock is bitswap's limit for a block, 2 MiB, and a little.
+	maxBlock = 2<<20 + 64<<10
+)
+
+// Options are the limits of a gateway; the zero value is good.
+type Options struct {
+	// Answer is how long a block's first byte may take, 40 s when 0: Kubo's
+	// gateway searches for 30 s before it says that it cannot find a block.
+	Answer time.Duration
+	// Idle is how long the transfer of a block may stand still, 15 s when 0.
+	Idle time.Duration
+	// Probe is how long [Gateway.Has] may take, 5 s when 0.
+	Probe time.Duration
+	// Client makes the requests; nil for one that all gateways share.
+	Client *http.Client
+}
+
+// Gateway is an HTTP gateway; it implements [ipfs.Getter] and is safe for
+// concurrent use.
+type Gateway struct {
+	url    string
+	opts   Options
+	client *http.Client
+}
+
+var _ ipfs.Getter = (*Gateway)(nil)
+
+// shared is the client of all gateways. Blocks are small and many, so
+// connections are kept; they are compressed already or hardly compressible.
+var shared = &http.Client{
+	Transport: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          64,
+		MaxIdleConnsPerHost:   32,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		ReadBufferSize:        64 << 10,
+		DisableCompression:    true,
+	},
+}
+
+// New makes a Gateway of its base URL, "https://host[:port][/path]". The host
+// localhost is replaced by 127.0.0.1, because gateways redirect localhost to
+// subdomains that most resolvers do not know.
+func New(rawURL string, opts Options) (*Gateway, error) {
+	u, err := url.Parse(strings.TrimSpace(rawURL))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("gateway %q: not the URL of an IPFS gateway; write it as http://127.0.0.1:8080 or https://gateway.example.com", rawURL)
+	}
+	if strings.EqualFold(u.Hostname(), "localhost") {
+		u.Host = "127.0.0.1" + strings.TrimPrefix(u.Host, u.Hostname())
+	}
+	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/ipfs")
+	if opts.Answer == 0 {
+		opts.Answer = 40 * time.Second
+	}
+	if opts.Idle == 0 {
+		opts.Idle = 15 * time.Second
+	}
+	if opts.Probe == 0 {
+		opts.Probe = 5 * time.Second
+	}
+	client := *shared
+	if opts.Client != nil {
+		client = *opts.Client
+	}
+	client.CheckRedirect = FollowWithin(u)
+	return &Gateway{url: u.String(), opts: opts, client: &client}, nil
+}
+
+// String is the base URL, without a password.
+func (g *Gateway) String() string { return redacted(g.url) }
+
+func redacted(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	return u.Redacted()
+}
+
+// BlobURL is where a client finds a blob of the layout at root. It asks nobody.
+func (g *Gateway) BlobURL(root cid.Cid, d digest.Digest) string {
+	return g.FileURL(root, "blobs/"+d.Algorithm().String()+"/"+d.Encoded())
+}
+
+// FileURL is where a client finds the file at a path below root.
+func (g *Gateway) FileURL(root cid.Cid, path string) string {
+	below := url.URL{Path: "/ipfs/" + root.String() + "/" + path}
+	return g.url + below.EscapedPath()
+}
+
+// Has tells whether the gateway gives the block of root, now and intact, by a
+// nil error. Others match [ipfs.ErrNotFound] when the gateway says that there is
+// no such block, [ipfs.ErrUnavailable] or [ipfs.ErrIntegrity].
+func (g *Gateway) Has(ctx context.Context, root cid.Cid) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, g.opts.Probe, timeout{"the whole answer", g.opts.Probe})
+	defer cancel()
+	_, err := g.Get(ctx, root)
+	return err
+}

@@ -1,0 +1,140 @@
+package kubo
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// address is where an RPC API listens.
+type address struct {
+	url    string // http or https, without a trailing slash
+	socket string // path of a unix socket, "" for TCP
+}
+
+// String is the address for humans, without a password.
+func (a address) String() string {
+	if a.socket != "" {
+		return "unix:" + a.socket
+	}
+	u, err := url.Parse(a.url)
+	if err != nil {
+		return a.url
+	}
+	return u.Redacted()
+}
+
+// host is the name or address of the machine.
+func (a address) host() string {
+	u, err := url.Parse(a.url)
+	if err != nil || a.socket != "" {
+		return "127.0.0.1"
+	}
+	return u.Hostname()
+}
+
+// parseAddress understands URLs, host:port and multiaddrs.
+func parseAddress(api string) (address, error) {
+	api = strings.TrimSpace(api)
+	wrong := func(why any) (address, error) {
+		return address{}, fmt.Errorf("Kubo API address %q: %v; write it as http://127.0.0.1:5001, 127.0.0.1:5001 or /ip4/127.0.0.1/tcp/5001", api, why)
+	}
+	switch {
+	case strings.HasPrefix(api, "/"):
+		a, err := parseMultiaddr(api)
+		if err != nil {
+			return wrong(err)
+		}
+		return a, nil
+	case strings.Contains(api, "://"):
+		u, err := url.Parse(api)
+		if err != nil {
+			return wrong("not an URL")
+		}
+		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return wrong("neither http:// nor https:// with a host")
+		}
+		if u.RawQuery != "" || u.Fragment != "" {
+			return wrong("an URL with a query or fragment")
+		}
+		u.Path = strings.TrimRight(u.Path, "/")
+		u.Path = strings.TrimSuffix(u.Path, "/api/v0")
+		return address{url: u.String()}, nil
+	}
+	host, port, err := net.SplitHostPort(api)
+	if err != nil {
+		return wrong(err)
+	}
+	if host == "" || port == "" {
+		return wrong("host or port is missing")
+	}
+	return address{url: "http://" + net.JoinHostPort(host, port)}, nil
+}
+
+func parseMultiaddr(s string) (address, error) {
+	m, err := ma.NewMultiaddr(s)
+	if err != nil {
+		return address{}, err
+	}
+	network, host, err := manet.DialArgs(m)
+	if err != nil {
+		return address{}, err
+	}
+	switch {
+	case network == "unix":
+		return address{url: "http://unix", socket: host}, nil
+	case !strings.HasPrefix(network, "tcp"):
+		return address{}, fmt.Errorf("it is %s, not TCP", network)
+	}
+	scheme := "http"
+	for _, p := range m.Protocols() {
+		if p.Code == ma.P_HTTPS || p.Code == ma.P_TLS {
+			scheme = "https"
+		}
+	}
+	return address{url: scheme + "://" + host}, nil
+}
+
+// FromEnvironment tells whether the user asked for Kubo, and where its API is:
+// flag if it is not empty, else $IPFS_API, else what the file "api" in
+// $IPFS_PATH says, provided that IPFS_PATH is set and the daemon answers.
+// Nothing is guessed: ~/.ipfs is not looked at, since images would land in
+// another store from one day to the next.
+func FromEnvironment(flag string) (api string, ok bool) {
+	if flag != "" {
+		return flag, true
+	}
+	if api = os.Getenv("IPFS_API"); api != "" {
+		return api, true
+	}
+	dir := os.Getenv("IPFS_PATH")
+	if dir == "" {
+		return "", false
+	}
+	if rest, found := strings.CutPrefix(dir, "~/"); found {
+		if home, err := os.UserHomeDir(); err == nil {
+			dir = filepath.Join(home, rest)
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "api"))
+	if err != nil {
+		return "", false
+	}
+	api = strings.TrimSpace(string(data))
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	e, err := Dial(ctx, api)
+	if err != nil {
+		return "", false
+	}
+	e.Close()
+	return api, true
+}

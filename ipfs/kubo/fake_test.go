@@ -1,0 +1,125 @@
+package kubo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// fakeKubo answers version, and all else by h.
+func fakeKubo(t testing.TB, h http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v0/version" {
+			io.WriteString(w, `{"Version":"0.42.0"}`)
+			return
+		}
+		h(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func dialFake(t testing.TB, h http.HandlerFunc) *Engine {
+	t.Helper()
+	e, err := Dial(t.Context(), fakeKubo(t, h))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+// An error that comes after the answer has begun must not pass for success.
+func TestStreamError(t *testing.T) {
+	e := dialFake(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Trailer", streamError)
+		w.Header().Set("Content-Type", "application/json")
+		if strings.HasSuffix(r.URL.Path, "/dag/import") {
+			io.WriteString(w, `{"Root":{"Cid":{"/":"`+emptyDir+`"},"PinErrorMsg":""}}`)
+			w.(http.Flusher).Flush()
+		}
+		w.Header().Set(streamError, "disk is full")
+	})
+	tx, err := e.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = tx.Commit(t.Context(), ipfs.Root{CID: cid.MustParse(emptyDir)})
+	if err == nil || !strings.Contains(err.Error(), "disk is full") {
+		t.Errorf("Commit: %v; want the trailer's error", err)
+	}
+	if _, err := e.Roots(t.Context()); err == nil || !strings.Contains(err.Error(), "disk is full") {
+		t.Errorf("Roots: %v; want the trailer's error", err)
+	}
+	if _, err := e.Get(t.Context(), cid.MustParse(emptyDir)); err == nil || !strings.Contains(err.Error(), "disk is full") {
+		t.Errorf("Get: %v; want the trailer's error", err)
+	}
+}
+
+const emptyDir = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
+
+// A Kubo that reads nothing must not hold a publisher who has given up.
+func TestPutHonoursContext(t *testing.T) {
+	release := make(chan struct{})
+	e := dialFake(t, func(http.ResponseWriter, *http.Request) { <-release })
+	t.Cleanup(func() { close(release) }) // before the server closes
+	tx, err := e.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	for i := range 100 {
+		data := bytes.Repeat([]byte{byte(i)}, 1<<20)
+		if err = tx.Put(ctx, rawCID(t, data), data); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Put: %v, want DeadlineExceeded", err)
+	}
+	if err := tx.Abort(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Bytes that a broken or hostile Kubo sends must not reach an image.
+func TestGetVerifies(t *testing.T) {
+	good := []byte("good")
+	for name, body := range map[string][]byte{"other": []byte("evil"), "short": good[:3], "endless": make([]byte, maxBlock+2)} {
+		e := dialFake(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(body) })
+		if _, err := e.Get(t.Context(), rawCID(t, good)); !errors.Is(err, ipfs.ErrIntegrity) {
+			t.Errorf("%s: %v, want ErrIntegrity", name, err)
+		}
+	}
+}
+
+func FuzzParseAnswer(f *testing.F) {
+	f.Add([]byte(`{"Root":{"Cid":{"/":"` + emptyDir + `"},"PinErrorMsg":""}}` + "\n" + `{"Stats":{"BlockCount":3,"BlockBytesCount":9}}`))
+	f.Add([]byte(`{"Root":null,"Stats":null}`))
+	f.Add([]byte(`{"Root":{"Cid":null}}{"Stats":{"BlockCount":-1}}`))
+	f.Add([]byte(`{"Stats":{"BlockCount":1}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := parseAnswer(bytes.NewReader(data))
+		if err == nil && !bytes.Contains(data, []byte(`{`)) {
+			t.Errorf("%q is taken as an answer", data)
+		}
+		for c := range a.roots {
+			if !c.Defined() {
+				t.Error("an undefined root")
+			}
+		}
+	})
+}

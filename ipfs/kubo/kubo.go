@@ -1,0 +1,134 @@
+// Package kubo keeps published layouts in a Kubo daemon, over its RPC API
+// (https://docs.ipfs.tech/reference/kubo/rpc/) by way of go-ipfs-api.
+//
+// A publication is one dag/import request, during which Kubo collects no
+// garbage; its root is then pinned under a name by which [Engine.Roots] finds
+// it again. Nothing here runs Kubo's own garbage collection: what is removed
+// or abandoned stays until Kubo's owner sweeps it (`ipfs repo gc`, or
+// `ipfs daemon --enable-gc`).
+package kubo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	shell "github.com/ipfs/go-ipfs-api"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+const (
+	dialTimeout = 5 * time.Second
+	// maxBlock is what Kubo accepts as a block (its SoftBlockLimit, the bitswap
+	// specification's limit) and a little.
+	maxBlock = 2<<20 + 64<<10
+)
+
+// Engine is a Kubo daemon; it implements [ipfs.Engine] and is safe for
+// concurrent use.
+type Engine struct {
+	api     address
+	version string
+	client  *http.Client
+	shell   *shell.Shell
+	pinTime func(sent int64) time.Duration // see the function pinTime
+}
+
+var _ ipfs.Engine = (*Engine)(nil)
+
+// Dial connects to the daemon whose RPC API listens at api: an URL
+// ("http://127.0.0.1:5001"), host:port, or a multiaddr
+// ("/ip4/127.0.0.1/tcp/5001", "/unix/run/ipfs.sock"). The error matches
+// [ipfs.ErrUnavailable] when no Kubo answers there within 5 seconds.
+func Dial(ctx context.Context, api string) (*Engine, error) {
+	addr, err := parseAddress(api)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{api: addr, client: newClient(addr), pinTime: pinTime}
+	e.shell = shell.NewShellWithClient(addr.url, e.client)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	var v struct{ Version string }
+	if err := e.shell.Request("version").Exec(ctx, &v); err != nil {
+		e.client.CloseIdleConnections()
+		return nil, e.dialError(ctx, err)
+	}
+	if v.Version == "" {
+		return nil, fmt.Errorf("%w: %s answers, but not as a Kubo RPC API does; give the address that `ipfs config Addresses.API` prints", ipfs.ErrUnavailable, addr)
+	}
+	e.version = v.Version
+	return e, nil
+}
+
+// dialError explains why the first request failed.
+func (e *Engine) dialError(ctx context.Context, err error) error {
+	answer, answered := errors.AsType[*shell.Error](err)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
+	}
+	switch {
+	case answered:
+		return fmt.Errorf("%w: %s does not answer as a Kubo RPC API does: %s; give the address that `ipfs config Addresses.API` prints, with user:password@ if it asks for one", ipfs.ErrUnavailable, e.api, answer.Message)
+	case errors.Is(context.Cause(ctx), context.Canceled):
+		return fmt.Errorf("connecting to Kubo at %s: %w", e.api, context.Cause(ctx))
+	}
+	return fmt.Errorf("%w: no Kubo daemon at %s: %w; start it with `ipfs daemon`, or leave out --api and IPFS_API for the embedded node", ipfs.ErrUnavailable, e.api, err)
+}
+
+func (e *Engine) String() string { return "Kubo " + e.version + " at " + e.api.String() }
+
+// Close lets go of idle connections. It ends no transaction.
+func (e *Engine) Close() error {
+	e.client.CloseIdleConnections()
+	return nil
+}
+
+// Get reads a block that Kubo has, never one from the network, and checks it
+// against its CID. Errors match [ipfs.ErrNotFound], [ipfs.ErrUnavailable] and
+// [ipfs.ErrIntegrity].
+func (e *Engine) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	return e.get(ctx, c, true)
+}
+
+// Offline reads only what Kubo has, as [Engine.Get] does.
+func (e *Engine) Offline() ipfs.Getter { return getter{e: e, offline: true} }
+
+// Online lets Kubo fetch from its peers what it does not have. Kubo searches
+// until ctx ends, so give it a deadline; the error then matches
+// [ipfs.ErrUnavailable] and context.DeadlineExceeded.
+func (e *Engine) Online() ipfs.Getter { return getter{e: e} }
+
+type getter struct {
+	e       *Engine
+	offline bool
+}
+
+func (g getter) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	return g.e.get(ctx, c, g.offline)
+}
+
+func (e *Engine) get(ctx context.Context, c cid.Cid, offline bool) ([]byte, error) {
+	resp, err := e.send(ctx, e.shell.Request("block/get", c.String()).Option("offline", offline))
+	if err != nil {
+		return nil, fmt.Errorf("block %s: %w", c, err)
+	}
+	defer resp.Output.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Output, maxBlock+1))
+	if err != nil {
+		return nil, fmt.Errorf("block %s: %w", c, e.mapError(ctx, err))
+	}
+	if len(data) > maxBlock {
+		return nil, fmt.Errorf("%w: %s sends more than %d bytes as block %s", ipfs.ErrIntegrity, e, maxBlock, c)
+	}
+	if err := ipfs.VerifyBlock(c, data); err != nil {
+		return nil, fmt.Errorf("from %s: %w", e, err)
+	}
+	return data, nil
+}

@@ -1,0 +1,202 @@
+package kubo
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+const (
+	// pinPrefix marks the pins that are ours.
+	pinPrefix = "image2ipfs:"
+	// maxPinName is Kubo's limit (cmdutils.MaxPinNameBytes), in bytes.
+	maxPinName = 255
+)
+
+// pinName is the name of a root's pin: the prefix and the names of the images
+// in it, with commas between. Names that do not fit are left out; of a first
+// one that is too long itself the beginning is kept.
+func pinName(names []string) string {
+	var b strings.Builder
+	b.WriteString(pinPrefix)
+	for i, n := range names {
+		if i > 0 {
+			n = "," + n
+		}
+		room := maxPinName - b.Len()
+		if len(n) > room {
+			if i > 0 {
+				break
+			}
+			for room > 0 && !utf8.RuneStart(n[room]) {
+				room--
+			}
+			n = n[:room]
+		}
+		b.WriteString(n)
+	}
+	return b.String()
+}
+
+// union is a and what of b is not in it.
+func union(a, b []string) []string {
+	all := slices.Clone(a)
+	for _, n := range b {
+		if !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// imageNames are the names in a pin's name; ok says that the pin is ours.
+func imageNames(pin string) (names []string, ok bool) {
+	list, ok := strings.CutPrefix(pin, pinPrefix)
+	if !ok || list == "" {
+		return nil, ok
+	}
+	return strings.Split(list, ","), true
+}
+
+// pinned is one line of pin/ls.
+type pinned struct{ Cid, Name string }
+
+// Roots lists the recursive pins whose names say that they are ours, by name:
+// Kubo does not know when a pin was made. It knows no sizes either, and at
+// most 255 bytes of names.
+func (e *Engine) Roots(ctx context.Context) ([]ipfs.Root, error) {
+	resp, err := e.send(ctx, e.shell.Request("pin/ls").
+		Option("type", "recursive").Option("name", pinPrefix).Option("names", true).Option("stream", true))
+	if err != nil {
+		return nil, fmt.Errorf("listing pins: %w", err)
+	}
+	defer resp.Output.Close()
+	var roots []ipfs.Root
+	for dec := json.NewDecoder(resp.Output); ; {
+		var p pinned
+		if err := dec.Decode(&p); err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("listing pins: %w", e.mapError(ctx, err))
+		}
+		names, ours := imageNames(p.Name)
+		if !ours {
+			continue
+		}
+		c, err := cid.Decode(p.Cid)
+		if err != nil {
+			return nil, fmt.Errorf("listing pins: %s calls a pin %q: %w", e, p.Cid, err)
+		}
+		roots = append(roots, ipfs.Root{CID: c, Names: names})
+	}
+	slices.SortFunc(roots, func(a, b ipfs.Root) int {
+		return cmp.Or(slices.Compare(a.Names, b.Names), cmp.Compare(a.CID.String(), b.CID.String()))
+	})
+	return roots, nil
+}
+
+// pin gives the name of c's recursive pin, and whether there is one.
+func (e *Engine) pin(ctx context.Context, c cid.Cid) (name string, ok bool, err error) {
+	resp, err := e.send(ctx, e.shell.Request("pin/ls", c.String()).
+		Option("type", "recursive").Option("names", true).Option("stream", true).Option("offline", true))
+	if errors.Is(err, ipfs.ErrNotFound) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("looking for the pin of %s: %w", c, err)
+	}
+	defer resp.Output.Close()
+	var p pinned
+	switch err := json.NewDecoder(resp.Output).Decode(&p); {
+	case err == io.EOF:
+		return "", false, nil
+	case err != nil:
+		err = e.mapError(ctx, err)
+		if errors.Is(err, ipfs.ErrNotFound) {
+			return "", false, nil
+		}
+		return "", false, fmt.Errorf("looking for the pin of %s: %w", c, err)
+	}
+	return p.Name, true, nil
+}
+
+// name gives the root's pin its name, with the names that it had; before is the one that it had, and
+// existed says whether there was a pin before this publication. Kubo renames a
+// pin by removing it, walking the whole tree and pinning it again, and an
+// interruption leaves none: so a pin that was there before is renamed only if
+// it must be, and then whatever becomes of ctx.
+func (e *Engine) name(ctx context.Context, root ipfs.Root, before string, existed bool) error {
+	want := pinName(root.Names)
+	if existed {
+		names, _ := imageNames(before)
+		want = pinName(union(names, root.Names))
+		if before == want {
+			_, still, err := e.pin(ctx, root.CID)
+			if err != nil || still {
+				return err
+			}
+		}
+		ctx = context.WithoutCancel(ctx)
+	}
+	err := e.exec(ctx, e.shell.Request("pin/add", root.CID.String()).Option("name", want).Option("offline", true))
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("naming the pin of %s: %w", root.CID, err)
+	if existed {
+		return err
+	}
+	return errors.Join(err, e.undo(ctx, root.CID))
+}
+
+// undo removes the pin that a failed publication has left, if it has left one,
+// also when ctx has ended. A pin with a name is another's.
+func (e *Engine) undo(ctx context.Context, c cid.Cid) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	name, ok, err := e.pin(ctx, c)
+	if errors.Is(err, ipfs.ErrUnavailable) {
+		return nil // said already
+	}
+	if err == nil && ok && name == "" {
+		err = e.unpin(ctx, c)
+	}
+	if err != nil && !errors.Is(err, ipfs.ErrNotFound) {
+		return fmt.Errorf("%s may have stayed pinned without a name, `ipfs pin rm %s` removes it: %w", c, c, err)
+	}
+	return nil
+}
+
+// Remove unpins a root. The error matches [ipfs.ErrNotFound] when c has no
+// pin, or one that image2ipfs did not name.
+func (e *Engine) Remove(ctx context.Context, c cid.Cid) error {
+	name, ok, err := e.pin(ctx, c)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("%w: %s is not pinned in %s", ipfs.ErrNotFound, c, e)
+	}
+	if _, ours := imageNames(name); !ours {
+		return fmt.Errorf("%w: %s is pinned in %s, but as %q, which is not image2ipfs's; `ipfs pin rm` removes it", ipfs.ErrNotFound, c, e, name)
+	}
+	if err := e.unpin(ctx, c); err != nil {
+		return fmt.Errorf("unpinning %s: %w", c, err)
+	}
+	return nil
+}
+
+func (e *Engine) unpin(ctx context.Context, c cid.Cid) error {
+	return e.exec(ctx, e.shell.Request("pin/rm", c.String()).Option("offline", true))
+}

@@ -1,0 +1,148 @@
+package node_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/enginetest"
+	"github.com/image2ipfs/image2ipfs/ipfs/node"
+)
+
+// flip inverts a bit of a file, counted from the end when off is negative.
+func flip(t testing.TB, path string, off int) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if off < 0 {
+		off += len(data)
+	}
+	data[off] ^= 4
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A damaged index must not read as absence, and gc must repair it.
+func TestDamagedIndex(t *testing.T) {
+	for _, off := range []int{0, 70, -40, -20, -1} {
+		path := newPath(t)
+		s := open(t, path)
+		content := map[string][]byte{"f": enginetest.Random(3<<20, "index")}
+		c, _ := enginetest.Publish(t, s, content)
+		flip(t, wantFiles(t, s, "index", 1)[0], off)
+
+		s = open(t, path)
+		_, err := s.Get(t.Context(), c)
+		if !errors.Is(err, ipfs.ErrIntegrity) || errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), "image2ipfs gc") {
+			t.Errorf("bit flipped at %d: got error %v, want one that matches ErrIntegrity and says what to do", off, err)
+		}
+		gc(t, s)
+		enginetest.Check(t, s, c, content)
+		enginetest.Check(t, open(t, path), c, content)
+	}
+}
+
+// A flipped bit in a block must be found by reading with hashes, and healed.
+func TestDamagedBlock(t *testing.T) {
+	s := open(t, newPath(t))
+	data := enginetest.Random(1000, "block")
+	c, _ := enginetest.Publish(t, s, map[string][]byte{"f": data})
+	leaf, err := ipfs.Resolve(t.Context(), s, c, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack := wantFiles(t, s, "packs", 1)[0]
+	for _, off := range []int{59, 61, 80, 500} { // length, CID version, digest, data
+		flip(t, pack, off)
+		if _, err := ipfs.Verified(s).Get(t.Context(), leaf); !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), leaf.String()) {
+			t.Errorf("bit flipped at %d: got error %v, want one that matches ErrIntegrity and names %s", off, err, leaf)
+		}
+		if err := s.Heal(t.Context(), leaf, []byte("wrong")); !errors.Is(err, ipfs.ErrIntegrity) {
+			t.Errorf("healing with wrong bytes: %v", err)
+		}
+		if err := s.Heal(t.Context(), leaf, data); err != nil {
+			t.Fatal(err)
+		}
+		enginetest.Check(t, s, c, map[string][]byte{"f": data})
+	}
+	wantFiles(t, s, "packs", 1)
+}
+
+// When a pack is lost, its blocks are missing (and another source may be
+// asked), gc refuses to guess, and healing or publishing again brings them back.
+func TestMissingPack(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": enginetest.Random(3<<20, "lost pack")}
+	c, _ := enginetest.Publish(t, s, content)
+	pack := wantFiles(t, s, "packs", 1)[0]
+	if err := os.Remove(pack); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, s.Path())
+	if _, err := s.Get(t.Context(), c); !errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), pack) {
+		t.Errorf("got error %v, want one that matches ErrNotFound and names %s", err, pack)
+	}
+	if _, err := s.GC(t.Context(), node.GCOptions{}); !errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), c.String()) {
+		t.Errorf("gc: got error %v, want one that matches ErrNotFound and names %s", err, c)
+	}
+	enginetest.Publish(t, s, content)
+	enginetest.Check(t, s, c, content)
+	gc(t, s)
+	enginetest.Check(t, s, c, content)
+}
+
+func TestDamagedRecord(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": {1}}
+	c, _ := enginetest.Publish(t, s, content)
+	other, _ := enginetest.Publish(t, s, map[string][]byte{"f": {2}})
+	record := s.Path() + "/roots/" + c.String() + ".json"
+	if err := os.WriteFile(record, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	roots, err := s.Roots(t.Context())
+	if !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), record) {
+		t.Errorf("got error %v, want one that matches ErrIntegrity and names %s", err, record)
+	}
+	if len(roots) != 1 || !roots[0].CID.Equals(other) {
+		t.Errorf("the undamaged roots are %v", roots)
+	}
+	gc(t, s)
+	enginetest.Check(t, s, c, content)
+	enginetest.Publish(t, s, content)
+	if _, err := s.Roots(t.Context()); err != nil {
+		t.Errorf("after publishing again: %v", err)
+	}
+}
+
+// The same bytes may be a leaf of one image and a directory of another: gc must
+// follow the links although it has seen the block as a leaf.
+func TestBlockThatIsLeafAndNode(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": enginetest.Random(1000, "leaf and node")}
+	dir, _ := enginetest.Publish(t, s, content)
+	node, err := s.Get(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := cid.NewCidV1(cid.Raw, dir.Hash())
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Put(t.Context(), leaf, node); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Commit(t.Context(), ipfs.Root{CID: leaf}); err != nil {
+		t.Fatal(err)
+	}
+	gc(t, s)
+	enginetest.Check(t, s, dir, content)
+}

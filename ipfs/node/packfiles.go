@@ -1,0 +1,128 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ipfs/go-cid"
+)
+
+const (
+	maxOpenPacks = 128
+	packIdle     = 10 * time.Second // then its file is closed, so that the space of a removed pack comes back
+)
+
+var errClosed = errors.New("store is closed")
+
+// packFiles keeps the packs open that are being read.
+type packFiles struct {
+	dir    dir
+	mu     sync.Mutex
+	open   map[packID]*packFile
+	timer  *time.Timer
+	closed bool
+}
+
+type packFile struct {
+	*os.File
+	used atomic.Bool // since the last sweep
+}
+
+// section reads the block c at loc into memory from alloc. Errors match
+// os.ErrNotExist when the pack is gone, [ipfs.ErrIntegrity] when another or no
+// block is there.
+func (p *packFiles) section(c cid.Cid, loc location, alloc func(n int) []byte) ([]byte, error) {
+	buf := alloc(int(loc.size))
+	for {
+		f, err := p.get(loc.pack)
+		if err != nil {
+			return nil, err
+		}
+		_, err = f.ReadAt(buf, loc.off)
+		if errors.Is(err, os.ErrClosed) { // by sweep, a moment ago
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading pack %s at offset %d: %w", f.Name(), loc.off, err)
+		}
+		data, err := sectionData(buf, c)
+		if err != nil {
+			return nil, fmt.Errorf("pack %s at offset %d: %w", f.Name(), loc.off, err)
+		}
+		return data, nil
+	}
+}
+
+func (p *packFiles) get(id packID) (*packFile, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errClosed
+	}
+	f := p.open[id]
+	if f == nil {
+		file, err := os.Open(p.dir.pack(id))
+		if err != nil {
+			return nil, err
+		}
+		for other, of := range p.open {
+			if len(p.open) < maxOpenPacks {
+				break
+			}
+			of.Close()
+			delete(p.open, other)
+		}
+		f = &packFile{File: file}
+		if p.open == nil {
+			p.open = map[packID]*packFile{}
+		}
+		p.open[id] = f
+	}
+	if !f.used.Swap(true) && p.timer == nil {
+		p.timer = time.AfterFunc(packIdle, p.sweep)
+	}
+	return f, nil
+}
+
+// sweep closes what was not used since the last one.
+func (p *packFiles) sweep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer = nil
+	for id, f := range p.open {
+		if !f.used.Swap(false) {
+			f.Close()
+			delete(p.open, id)
+		}
+	}
+	if len(p.open) > 0 && !p.closed {
+		p.timer = time.AfterFunc(packIdle, p.sweep)
+	}
+}
+
+// forget closes a pack that has been removed.
+func (p *packFiles) forget(id packID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := p.open[id]; f != nil {
+		f.Close()
+		delete(p.open, id)
+	}
+}
+
+func (p *packFiles) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	for id, f := range p.open {
+		f.Close()
+		delete(p.open, id)
+	}
+}

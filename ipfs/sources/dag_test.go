@@ -1,0 +1,298 @@
+package sources
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
+)
+
+// streamer sends a file's blocks in order, as told by spoil.
+type streamer struct {
+	*testlayout.Blocks
+	order []cid.Cid
+	spoil func(ctx context.Context, i int) error // before the i-th block
+}
+
+func (s *streamer) Stream(ctx context.Context, _ cid.Cid, yield func(cid.Cid, []byte) error) error {
+	for i, c := range s.order {
+		if s.spoil != nil {
+			if err := s.spoil(ctx, i); err != nil {
+				return err
+			}
+		}
+		data, err := s.Blocks.Get(ctx, c)
+		if err != nil {
+			return err
+		}
+		if err := yield(c, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recording notes the blocks in the order in which they are read.
+type recording struct {
+	ipfs.Getter
+	order []cid.Cid
+}
+
+func (r *recording) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	r.order = append(r.order, c)
+	return r.Getter.Get(ctx, c)
+}
+
+// file is a file of n MiB, and a streamer that has it.
+func file(t testing.TB, n int) ([]byte, cid.Cid, *streamer) {
+	t.Helper()
+	data := make([]byte, n<<20)
+	r := rand.New(rand.NewPCG(1, uint64(n)))
+	for i := range data {
+		data[i] = byte(r.Uint32())
+	}
+	copy(data[1<<20:2<<20], data[:1<<20]) // a block that occurs twice
+	s := &streamer{Blocks: testlayout.NewBlocks()}
+	link, err := ipfs.AddFile(t.Context(), s.Blocks, bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := &recording{Getter: s.Blocks}
+	f, err := ipfs.OpenFile(t.Context(), rec, link.CID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := io.Copy(io.Discard, f); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[cid.Cid]bool{}
+	for _, c := range rec.order {
+		if !seen[c] {
+			seen[c] = true
+			s.order = append(s.order, c)
+		}
+	}
+	return data, link.CID, s
+}
+
+func readAll(t testing.TB, set *Set, c cid.Cid) ([]byte, error) {
+	t.Helper()
+	d := set.DAG(c)
+	f, err := ipfs.OpenFile(t.Context(), d, c, 16)
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	d.Stream()
+	data, err := io.ReadAll(f)
+	return data, errors.Join(err, d.Close(), f.Close())
+}
+
+// One stream instead of many questions, whatever the size.
+func TestDAGStreams(t *testing.T) {
+	for _, n := range []int{5, 40} { // less and more than what is held
+		data, c, s := file(t, n)
+		before := s.Gets()
+		set := New(Options{Hedge: time.Minute}, Far(s))
+		defer set.Close()
+		got, err := readAll(t, set, c)
+		if err != nil || !bytes.Equal(got, data) {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		// the streamer's own, the first block, and the one that occurs twice
+		if singles := s.Gets() - before - len(s.order); singles > 2+n/16 {
+			t.Errorf("%d single blocks beside the stream of %d", singles, len(s.order))
+		}
+	}
+}
+
+// A stream that fails, stalls or lies costs no more than itself.
+func TestDAGStreamFails(t *testing.T) {
+	data, c, s := file(t, 8)
+	for name, spoil := range map[string]func(ctx context.Context, i int) error{
+		"unsupported": func(context.Context, int) error { return errors.ErrUnsupported },
+		"breaks off": func(_ context.Context, i int) error {
+			if i == 4 {
+				return fmt.Errorf("%w: cut", ipfs.ErrUnavailable)
+			}
+			return nil
+		},
+		"stalls": func(ctx context.Context, i int) error {
+			if i == 4 {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		},
+		"lies": func(_ context.Context, i int) error {
+			if i == 4 {
+				return fmt.Errorf("%w: false", ipfs.ErrIntegrity)
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.spoil = spoil
+			other := &fake{name: "other", get: s.Blocks.Get}
+			set := New(Options{Hedge: 100 * time.Millisecond}, Far(s), Far(other))
+			defer set.Close()
+			got, err := readAll(t, set, c)
+			if err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+			if liar := set.far[0].trusted() != nil; liar != (name == "lies") {
+				t.Errorf("held for a liar: %t", liar)
+			}
+		})
+	}
+}
+
+// Blocks that are right but not asked for must not fill the memory.
+func TestDAGRefusesForeignBlocks(t *testing.T) {
+	data, c, s := file(t, 8)
+	_, _, other := file(t, 9)
+	other.CopyTo(s.Blocks)
+	s.order = append(s.order[:2:2], other.order...)
+	honest := &fake{name: "honest", get: s.Blocks.Get}
+	set := New(Options{}, Far(s), Far(honest))
+	defer set.Close()
+	got, err := readAll(t, set, c)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if set.far[0].trusted() == nil {
+		t.Error("it is still trusted")
+	}
+}
+
+// What a store on this machine shares with the image is not fetched again.
+func TestDAGLeavesNearBlocks(t *testing.T) {
+	data, c, s := file(t, 8)
+	near := testlayout.NewBlocks()
+	s.CopyTo(near)
+	near.Drop(c)
+	s.spoil = func(context.Context, int) error { t.Error("it streams"); return errors.ErrUnsupported }
+	set := New(Options{}, Near(near), Far(s))
+	defer set.Close()
+	if got, err := readAll(t, set, c); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+func car(t testing.TB, s *streamer, change func(i int, data []byte) []byte) []byte {
+	t.Helper()
+	out := append(binary.AppendUvarint(nil, 3), "any"...) // the header is not looked at
+	for i, c := range s.order {
+		data, err := s.Blocks.Get(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = append(c.Bytes(), bytes.Clone(data)...)
+		if change != nil {
+			data = change(i, data)
+		}
+		out = append(binary.AppendUvarint(out, uint64(len(data))), data...)
+	}
+	return out
+}
+
+// Every way in which a CAR can be false is found out.
+func TestReadCAR(t *testing.T) {
+	_, _, s := file(t, 3)
+	whole := car(t, s, nil)
+	n := 0
+	count := func(cid.Cid, []byte) error { n++; return nil }
+	if err := readCAR(bufio.NewReader(bytes.NewReader(whole)), count); err != nil || n != len(s.order) {
+		t.Errorf("%d blocks of %d, %v", n, len(s.order), err)
+	}
+	flip := func(i int, data []byte) []byte { data[len(data)-1] ^= 1; return data }
+	for name, test := range map[string]struct {
+		car  []byte
+		want error
+	}{
+		"empty":          {nil, ipfs.ErrUnavailable},
+		"cut":            {whole[:len(whole)-1], ipfs.ErrUnavailable},
+		"cut in length":  {append(bytes.Clone(whole), 0x80), ipfs.ErrUnavailable},
+		"flipped bit":    {car(t, s, flip), ipfs.ErrIntegrity},
+		"no CID":         {append(bytes.Clone(whole), 2, 0xff, 0xff), ipfs.ErrIntegrity},
+		"empty section":  {append(bytes.Clone(whole), 0), ipfs.ErrIntegrity},
+		"giant section":  {binary.AppendUvarint(bytes.Clone(whole), 1<<40), ipfs.ErrIntegrity},
+		"endless length": {append(bytes.Clone(whole), bytes.Repeat([]byte{0xff}, 20)...), ipfs.ErrUnavailable},
+	} {
+		if err := readCAR(bufio.NewReader(bytes.NewReader(test.car)), count); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
+}
+
+// A gateway that has no CARs is asked for one once.
+func TestGatewayWithoutCARs(t *testing.T) {
+	data, c, s := file(t, 8)
+	asked := 0
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("format") == "car" {
+			asked++
+			http.Error(w, "no CARs here", http.StatusNotAcceptable)
+			return
+		}
+		c, err := cid.Decode(strings.TrimPrefix(r.URL.Path, "/ipfs/"))
+		if err != nil {
+			t.Error(err)
+		}
+		block, err := s.Blocks.Get(r.Context(), c)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "application/vnd.ipld.raw")
+		w.Write(block)
+	}))
+	defer web.Close()
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	g, err := NewGateway(web.URL+"/", gateway.Options{Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := New(Options{}, Far(g))
+	defer set.Close()
+	for range 3 {
+		if got, err := readAll(t, set, c); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked for a CAR %d times", asked)
+	}
+	if _, err := NewGateway("localhost:8080", gateway.Options{}); err == nil {
+		t.Error("no URL is taken")
+	}
+}
+
+func FuzzReadCAR(f *testing.F) {
+	_, _, s := file(f, 2)
+	f.Add(car(f, s, nil)[:200])
+	f.Add([]byte{1, 2, 0xff})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_ = readCAR(bufio.NewReader(bytes.NewReader(data)), func(c cid.Cid, block []byte) error {
+			if err := ipfs.VerifyBlock(c, block); err != nil {
+				t.Error(err)
+			}
+			return nil
+		})
+	})
+}

@@ -1,0 +1,152 @@
+package sources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// Source is one place to get blocks from, and what is known of its health. It
+// belongs to one [Set] and is safe for concurrent use.
+type Source struct {
+	name   string
+	getter ipfs.Getter // checked
+	dags   Streamer    // nil when it gives single blocks only
+	near   bool
+	opts   *Options
+
+	noStream atomic.Bool // it has no CARs
+
+	mu       sync.Mutex
+	failures int       // in a row
+	misses   int       // blocks in a row that it lacked
+	down     time.Time // not to be asked before
+	later    time.Time // asked after the others until then
+	lied     time.Time // when it last sent a false block; zero for never
+	why      error     // it is down or has lied
+}
+
+// Near makes a Source that answers at once from what it holds: a store in this
+// process or on this machine. It is asked before all others. A broken block in
+// it does not exclude it, since it is our own.
+func Near(g ipfs.Getter) *Source {
+	s := Far(g)
+	s.near = true
+	return s
+}
+
+// Far makes a Source that takes its time: a gateway, or a node that asks its
+// peers. A String method of g names it in messages; if g is a [Streamer], whole
+// DAGs are read from it in one answer.
+func Far(g ipfs.Getter) *Source {
+	s := &Source{name: "an IPFS node", getter: ipfs.Verified(g)}
+	if named, ok := g.(fmt.Stringer); ok {
+		s.name = named.String()
+	}
+	s.dags, _ = g.(Streamer)
+	return s
+}
+
+// String names the source.
+func (s *Source) String() string { return s.name }
+
+// Up tells whether the source is asked: it is not while it recovers from a
+// failure, nor after it has sent a false block.
+func (s *Source) Up() bool { return s.trusted() == nil && s.answering() == nil }
+
+// trusted is nil unless the source has sent a false block.
+func (s *Source) trusted() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lied.IsZero() || s.opts.Forgive > 0 && time.Since(s.lied) > s.opts.Forgive {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: not asked any more because it sent a false block (%v)", s.name, ipfs.ErrUnavailable, s.why)
+}
+
+// answering is nil unless the source is left alone for a while.
+func (s *Source) answering() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !time.Now().Before(s.down) {
+		return nil
+	}
+	return fmt.Errorf("%s: not asked for the next %s after it failed: %w", s.name, time.Until(s.down).Round(time.Millisecond), s.why)
+}
+
+// demoted tells whether other sources are to be asked first.
+func (s *Source) demoted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Before(s.later)
+}
+
+// demote has other sources asked first for a while.
+func (s *Source) demote() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.later = time.Now().Add(s.opts.Retry)
+}
+
+const (
+	maxBackoff = 12 // times the first pause
+	maxMisses  = 2  // in a row, after which others are asked first
+)
+
+// Report takes the outcome of a question to the source. One that does not
+// answer is left alone for a while that doubles each time. An answer that took
+// longer than ctx is none of its faults: IPFS takes its time over what it
+// cannot find. One that sends a false block is not asked any more.
+func (s *Source) Report(ctx context.Context, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err == nil:
+		s.failures, s.misses, s.down, s.later = 0, 0, time.Time{}, time.Time{}
+	case errors.Is(err, ipfs.ErrIntegrity):
+		s.opts.Logger.Warn("a source sent a false block", "source", s.name, "error", err)
+		if !s.near {
+			s.lied, s.why = time.Now(), err
+		}
+	case errors.Is(err, ipfs.ErrUnavailable):
+		if ctx.Err() != nil || time.Now().Before(s.down) { // many questions that fail at once are one failure
+			return
+		}
+		pause := min(s.opts.Retry<<s.failures, s.opts.Retry*maxBackoff)
+		s.down, s.why = time.Now().Add(pause), err
+		s.failures = min(s.failures+1, 8)
+		s.opts.Logger.Log(ctx, slog.LevelDebug, "a source failed", "source", s.name, "pause", pause, "error", err)
+	case errors.Is(err, ipfs.ErrNotFound):
+		s.failures, s.down = 0, time.Time{}
+		if s.misses++; s.misses >= maxMisses {
+			s.later = time.Now().Add(s.opts.Retry)
+		}
+	}
+}
+
+// get asks the source for one block.
+func (s *Source) get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Fetch)
+	defer cancel()
+	data, err := s.getter.Get(ctx, c)
+	s.Report(ctx, err)
+	if err == nil {
+		return data, nil
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: block %s did not come in time: %w", ipfs.ErrUnavailable, c, err)
+	}
+	if strings.Contains(err.Error(), s.name) {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%s: %w", s.name, err)
+}

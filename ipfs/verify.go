@@ -1,0 +1,79 @@
+package ipfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// Verification is what [Verify] went through.
+type Verification struct {
+	Blobs int   `json:"blobs"` // whose digests are right
+	Bytes int64 `json:"bytes"` // in them
+}
+
+// Verify reads the whole layout under root, checks every block against its CID,
+// every blob against its digest, and that nothing is missing that index.json
+// leads to. It goes on after a fault, so that the error, which matches
+// [ErrIntegrity] or [ErrNotFound], names all of them; count is told of the
+// bytes read.
+func Verify(ctx context.Context, g Getter, root cid.Cid, count func(n int)) (Verification, error) {
+	var v Verification
+	g = Verified(g)
+	l, err := OpenLayout(ctx, g, root)
+	if err != nil {
+		return v, err
+	}
+	var faults []error
+	err = l.Blobs(ctx, func(d digest.Digest, c cid.Cid) error {
+		n, err := verifyBlob(ctx, g, d, c, count)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		v.Bytes += n
+		if err != nil {
+			faults = append(faults, fmt.Errorf("blob %s: %w", d, err))
+		} else {
+			v.Blobs++
+		}
+		return nil
+	})
+	if err != nil {
+		faults = append(faults, err)
+	}
+	if len(faults) == 0 {
+		_, err = oci.Walk(ctx, l, l.Index)
+		faults = append(faults, err)
+	}
+	return v, errors.Join(faults...)
+}
+
+func verifyBlob(ctx context.Context, g Getter, d digest.Digest, c cid.Cid, count func(int)) (int64, error) {
+	f, err := OpenFile(ctx, g, c, 4)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	verifier := d.Verifier()
+	n, err := f.WriteTo(io.MultiWriter(verifier, countWriter(count)))
+	if err != nil {
+		return n, err
+	}
+	if !verifier.Verified() {
+		return n, fmt.Errorf("%w: file %s has another digest", ErrIntegrity, c)
+	}
+	return n, nil
+}
+
+type countWriter func(n int)
+
+func (c countWriter) Write(p []byte) (int, error) {
+	c(len(p))
+	return len(p), nil
+}
