@@ -1,0 +1,205 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/archive"
+	"github.com/image2ipfs/image2ipfs/dockerarchive"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// content is something with a digest that may become part of the layout:
+// stored already, or small and in memory.
+type content struct {
+	at   *stored
+	data []byte
+}
+
+// contents are those of one archive; they are the [oci.Contents] of its layout.
+type contents map[digest.Digest]content
+
+func (c contents) Manifest(_ context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	found, ok := c[desc.Digest]
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", oci.ErrNotFound, desc.Digest)
+	}
+	if found.at != nil {
+		return nil, fmt.Errorf("%w: %s is not a JSON file of at most %d bytes", oci.ErrCorrupt, desc.Digest, oci.MaxManifestSize)
+	}
+	return found.data, nil
+}
+
+func (c contents) Size(_ context.Context, d digest.Digest) (int64, error) {
+	found, ok := c[d]
+	if !ok {
+		return 0, fmt.Errorf("%w: %s is missing from the archive", oci.ErrNotFound, d)
+	}
+	if found.at != nil {
+		return found.at.Size, nil
+	}
+	return int64(len(found.data)), nil
+}
+
+func (c contents) hold(data []byte) {
+	c[digest.FromBytes(data)] = content{data: data}
+}
+
+// image is a name in an archive and what it stands for.
+type image struct {
+	name string // "repository:tag", ":tag" when only that is known, or empty
+	desc ocispec.Descriptor
+}
+
+// layout gives index.json, the images it names and the contents they need, of
+// an archive that was read to its end.
+func (in *intake) layout(ctx context.Context, k kind) (ocispec.Index, []image, contents, error) {
+	if k == dockerArchive {
+		return in.fromDocker()
+	}
+	index, err := in.index()
+	if err != nil {
+		return index, nil, nil, err
+	}
+	found := contents{}
+	for _, it := range in.items {
+		if it.claimed != "" && it.asFound() {
+			found[it.claimed] = content{at: it.raw, data: it.data}
+		}
+	}
+	for name := range in.links {
+		it, err := in.lookup(name)
+		if d := claimedDigest(name); d != "" && err == nil {
+			if it.digest != d {
+				return index, nil, nil, fmt.Errorf("%w: link %s leads to %s with digest %s", archive.ErrFormat, name, it.name, it.digest)
+			}
+			if it.asFound() {
+				found[d] = content{at: it.raw, data: it.data}
+			}
+		}
+	}
+	if in.recompress {
+		if index, err = in.convert(ctx, index, found); err != nil {
+			return index, nil, nil, err
+		}
+	}
+	var images []image
+	for _, i := range oci.NewImages(index).List() {
+		if len(i.Names) == 0 {
+			images = append(images, image{"", i.Descriptor})
+		}
+		for _, name := range i.Names {
+			images = append(images, image{name.String(), i.Descriptor})
+		}
+	}
+	return index, images, found, nil
+}
+
+// index reads index.json, or makes one for skopeo's dir:.
+func (in *intake) index() (ocispec.Index, error) {
+	manifest, err := in.JSON(dockerarchive.ManifestFile)
+	if err == nil && isDirManifest(manifest) {
+		it, err := in.lookup(dockerarchive.ManifestFile)
+		if err != nil {
+			return ocispec.Index{}, err
+		}
+		media := oci.SniffMediaType(manifest)
+		if media == "" {
+			return ocispec.Index{}, fmt.Errorf("%w: %s is no image manifest", archive.ErrFormat, it.name)
+		}
+		it.claimed = it.digest
+		return oci.NewIndex([]ocispec.Descriptor{{MediaType: media, Digest: it.digest, Size: it.size}}), nil
+	}
+	if err != nil && !errors.Is(err, errMissing) {
+		return ocispec.Index{}, err
+	}
+	data, err := in.JSON(ocispec.ImageIndexFile)
+	if err != nil {
+		return ocispec.Index{}, err
+	}
+	if err := in.checkVersion(); err != nil {
+		return ocispec.Index{}, err
+	}
+	return oci.ParseIndex(data)
+}
+
+func (in *intake) checkVersion() error {
+	data, err := in.JSON(ocispec.ImageLayoutFile)
+	if err != nil {
+		return err
+	}
+	var l ocispec.ImageLayout
+	if err := json.Unmarshal(data, &l); err != nil {
+		return fmt.Errorf("%w: %s: %v", archive.ErrFormat, ocispec.ImageLayoutFile, err)
+	}
+	if l.Version != ocispec.ImageLayoutVersion {
+		return fmt.Errorf("%w: %s says version %q, expected %s", archive.ErrFormat, ocispec.ImageLayoutFile, l.Version, ocispec.ImageLayoutVersion)
+	}
+	return nil
+}
+
+func (in *intake) fromDocker() (ocispec.Index, []image, contents, error) {
+	converted, err := dockerarchive.Convert(in)
+	if err != nil {
+		return ocispec.Index{}, nil, nil, err
+	}
+	found := contents{}
+	for _, it := range in.items {
+		switch {
+		case it.packed != nil:
+			found[it.packed.digest] = content{at: &it.packed.stored}
+		case it.raw != nil:
+			found[it.digest] = content{at: it.raw}
+		}
+	}
+	var images []image
+	var top []ocispec.Descriptor
+	for _, c := range converted {
+		found.hold(c.Manifest)
+		found.hold(c.Config)
+		if len(c.Names) == 0 {
+			images = append(images, image{"", c.Descriptor})
+			top = append(top, c.Descriptor)
+		}
+		for _, name := range c.Names {
+			images = append(images, image{name, c.Descriptor})
+			top = append(top, oci.Named(c.Descriptor, name))
+		}
+	}
+	return oci.NewIndex(top), images, found, nil
+}
+
+// files stores what is in memory yet and gives the published tree by path.
+func (c contents) files(ctx context.Context, to adder, index ocispec.Index, needed *oci.Reachable) (map[string]stored, error) {
+	indexJSON, err := json.Marshal(index)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]stored{}
+	small := map[string][]byte{
+		ocispec.ImageLayoutFile: oci.LayoutFile,
+		ocispec.ImageIndexFile:  indexJSON,
+	}
+	for _, desc := range needed.Blobs {
+		name := oci.BlobPath(desc.Digest)
+		if data, ok := needed.Inline[desc.Digest]; ok {
+			small[name] = data
+		} else if found := c[desc.Digest]; found.at != nil {
+			files[name] = *found.at
+		} else {
+			small[name] = found.data
+		}
+	}
+	for name, data := range small {
+		if files[name], err = to.add(ctx, bytes.NewReader(data)); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}

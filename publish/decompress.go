@@ -1,0 +1,48 @@
+package publish
+
+import (
+	"bufio"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/archive"
+)
+
+// diffIDOf decompresses a layer to learn its diffID.
+func diffIDOf(it *item) func(io.Reader) error {
+	return func(r io.Reader) error {
+		plain, done, err := decompressed(it.media, r)
+		if err != nil {
+			return err
+		}
+		defer done()
+		hash := digest.Canonical.Digester()
+		if _, err := io.Copy(hash.Hash(), plain); err != nil {
+			return err
+		}
+		it.diffID = hash.Digest()
+		return nil
+	}
+}
+
+// decompressed reads a layer's tar; done releases the decompressor. Errors about
+// the layer, one that is a decompression bomb among them, match
+// [archive.ErrFormat].
+func decompressed(mediaType string, r io.Reader) (plain io.Reader, done func(), err error) {
+	if mediaType != ocispec.MediaTypeImageLayerGzip && mediaType != ocispec.MediaTypeImageLayerZstd {
+		return r, func() {}, nil
+	}
+	buffered := bufio.NewReader(r)
+	head, err := buffered.Peek(4)
+	if err != nil {
+		return nil, nil, err
+	}
+	z, err := archive.Inflate(head, buffered)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Closing can only fail with what reading has failed with.
+	return z, func() { _ = z.Close() }, nil
+}

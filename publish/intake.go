@@ -1,0 +1,274 @@
+package publish
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/archive"
+	"github.com/image2ipfs/image2ipfs/layer"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// item is what became of one entry of the archive.
+type item struct {
+	name    string
+	size    int64         // bytes of the content as found
+	claimed digest.Digest // digest that the entry's name states; may be empty
+	digest  digest.Digest // of the content as found, when that was hashed
+	data    []byte        // small JSON content; not in the sink yet
+	raw     *stored       // the content as found
+	packed  *packed       // the content compressed by us
+	diffID  digest.Digest // of the uncompressed content, when that is known
+	media   string        // media type of raw, when it is a layer
+}
+
+// asFound tells whether the content is there as it was found.
+func (it *item) asFound() bool { return it.raw != nil || it.data != nil }
+
+type packed struct {
+	stored
+	digest digest.Digest
+	media  string
+}
+
+// intake stores the entries of one archive in a sink as they come, in the form
+// or forms in which the publication may need them.
+type intake struct {
+	sink    sink
+	options layer.Options
+	kind    kind // unknown while reading a pipe
+	items   map[string]*item
+	links   map[string]string
+	held    int64 // bytes of JSON in memory
+
+	recompress bool     // layers that arrive compressed as well
+	dropped    []string // what could not outlive that
+
+	expected map[string]digest.Digest // diffIDs of layers by entry, where known beforehand
+
+	rawSide, packedSide branch // of contents stored both ways
+}
+
+// maxHeld bounds the JSON that is kept in memory; what comes later is kept only
+// when it is small, as manifests and configs are.
+const (
+	maxHeld   = 32 << 20
+	smallJSON = 64 << 10
+)
+
+func (in *intake) entry(ctx context.Context, e archive.Entry) error {
+	if e.Link != "" {
+		in.links[e.Name] = e.Link
+		return nil
+	}
+	it := &item{name: e.Name, size: e.Size, claimed: claimedDigest(e.Name)}
+	in.items[e.Name] = it
+	content := bufio.NewReaderSize(e.Content, 4<<10)
+	head, err := content.Peek(512)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if in.holdable(head, e.Size) {
+		e.Content = content
+		if it.data, err = archive.ReadSmall(e, oci.MaxManifestSize); err != nil {
+			return err
+		}
+		in.held += e.Size
+		it.digest = algorithm(it.claimed).FromBytes(it.data)
+		return in.checkClaim(it)
+	}
+	if err := in.store(ctx, it, head, content); err != nil {
+		return fmt.Errorf("entry %s: %w", e.Name, err)
+	}
+	return in.checkClaim(it)
+}
+
+func (in *intake) holdable(head []byte, size int64) bool {
+	text := bytes.TrimLeft(head, " \t\r\n")
+	if len(text) == 0 || text[0] != '{' && text[0] != '[' || archive.IsTar(head) {
+		return false
+	}
+	return size <= smallJSON || size <= oci.MaxManifestSize && in.held < maxHeld
+}
+
+// checkClaim refuses a blob whose content is not what its name says. In a
+// docker archive names are only names.
+func (in *intake) checkClaim(it *item) error {
+	if in.kind == ociLayout && it.claimed != "" && it.digest != "" && it.digest != it.claimed {
+		return fmt.Errorf("%w: entry %s: its name says %s, its content has digest %s", archive.ErrFormat, it.name, it.claimed, it.digest)
+	}
+	return nil
+}
+
+// store decides in which forms a content may be needed and stores it so.
+func (in *intake) store(ctx context.Context, it *item, head []byte, r io.Reader) error {
+	isTar := archive.IsTar(head) || it.size == 0
+	isCompressed := archive.IsGzip(head) || archive.IsZstd(head)
+	switch {
+	case isTar:
+		it.media = ocispec.MediaTypeImageLayer
+	case archive.IsGzip(head):
+		it.media = ocispec.MediaTypeImageLayerGzip
+	case archive.IsZstd(head):
+		it.media = ocispec.MediaTypeImageLayerZstd
+	}
+	inLayout, inDocker := it.claimed != "" && in.kind != dockerArchive, in.kind != ociLayout
+	pack := inDocker && isTar && in.options.Compression != layer.None
+	if pack || !in.recompress {
+		if done, err := in.recognise(ctx, it, pack, r); done {
+			return err
+		}
+	}
+	switch {
+	case in.recompress && (isTar || isCompressed):
+		return in.storeConverted(ctx, it, r)
+	case inLayout && pack:
+		return in.storeBothWays(ctx, it, r)
+	case inLayout:
+		return in.storeRaw(ctx, it, r)
+	case pack:
+		return fanOut(r, in.packer(ctx, it, in.sink))
+	case inDocker && isTar:
+		return in.storeRaw(ctx, it, r)
+	case inDocker && isCompressed:
+		return in.storeRaw(ctx, it, r, diffIDOf(it))
+	}
+	return nil // of no use to anyone, such as VERSION
+}
+
+func (in *intake) storeRaw(ctx context.Context, it *item, r io.Reader, more ...func(io.Reader) error) error {
+	return in.keep(ctx, it, in.sink, r, more...)
+}
+
+// keep stores a content as it is. Digest and blocks are hashed at the same time.
+func (in *intake) keep(ctx context.Context, it *item, to adder, r io.Reader, more ...func(io.Reader) error) error {
+	hash := algorithm(it.claimed).Digester()
+	digester := func(r io.Reader) error {
+		_, err := io.Copy(hash.Hash(), r)
+		return err
+	}
+	keeper := func(r io.Reader) error {
+		s, err := to.add(ctx, r)
+		it.raw = &s
+		return err
+	}
+	err := fanOut(r, append(more, digester, keeper)...)
+	in.identify(it, hash.Digest())
+	return err
+}
+
+// storeBothWays stores a tar of which a pipe has not told yet whether it is a
+// blob of the image's own or a layer that docker save wrote uncompressed.
+func (in *intake) storeBothWays(ctx context.Context, it *item, r io.Reader) (err error) {
+	if in.rawSide == nil {
+		if in.rawSide, err = in.sink.branch(); err != nil {
+			return err
+		}
+		if in.packedSide, err = in.sink.branch(); err != nil {
+			return err
+		}
+	}
+	return in.keep(ctx, it, in.rawSide, r, in.packer(ctx, it, in.packedSide))
+}
+
+// settle drops the forms that the archive turned out not to need.
+func (in *intake) settle(k kind) error {
+	in.kind = k
+	for _, it := range in.items {
+		if err := in.checkClaim(it); err != nil {
+			return err
+		}
+	}
+	if in.rawSide == nil {
+		return nil
+	}
+	for _, it := range in.items {
+		switch {
+		case it.raw == nil || it.packed == nil:
+		case k == dockerArchive:
+			it.raw = nil
+		default:
+			it.packed = nil
+		}
+	}
+	if k == dockerArchive {
+		return in.rawSide.drop()
+	}
+	return in.packedSide.drop()
+}
+
+type adder interface {
+	add(ctx context.Context, r io.Reader) (stored, error)
+}
+
+// packer stores a layer compressed.
+func (in *intake) packer(ctx context.Context, it *item, to adder) func(io.Reader) error {
+	return func(r io.Reader) error {
+		c, err := layer.NewCompressor(ctx, r, in.options)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		hash := digest.Canonical.Digester()
+		s, err := to.add(ctx, io.TeeReader(c, hash.Hash()))
+		if err != nil {
+			return err
+		}
+		it.packed = &packed{stored: s, digest: hash.Digest(), media: in.options.Compression.MediaType()}
+		it.diffID = c.DiffID()
+		return nil
+	}
+}
+
+// lookup finds an entry, through links.
+func (in *intake) lookup(name string) (*item, error) {
+	asked := name
+	for range maxHops {
+		if it, ok := in.items[name]; ok {
+			return it, nil
+		}
+		target, ok := in.links[name]
+		if !ok {
+			if name != asked {
+				return nil, fmt.Errorf("entry %s, to which link %s leads: %w", name, asked, errMissing)
+			}
+			return nil, fmt.Errorf("entry %s: %w", asked, errMissing)
+		}
+		name = target
+	}
+	return nil, fmt.Errorf("%w: links from %s go round in a circle", archive.ErrFormat, asked)
+}
+
+const maxHops = 40
+
+// claimedDigest reads the digest in the name of a blob: blobs/<algorithm>/<hex>
+// of layouts, plain <hex> and <hex>.manifest.json of skopeo's dir:.
+func claimedDigest(name string) digest.Digest {
+	dir, base := path.Split(name)
+	var d digest.Digest
+	switch {
+	case dir == "":
+		d = digest.NewDigestFromEncoded(digest.SHA256, strings.TrimSuffix(base, ".manifest.json"))
+	case path.Dir(path.Clean(dir)) == ocispec.ImageBlobsDir:
+		d = digest.NewDigestFromEncoded(digest.Algorithm(path.Base(dir)), base)
+	}
+	if d.Validate() != nil {
+		return ""
+	}
+	return d
+}
+
+func algorithm(d digest.Digest) digest.Algorithm {
+	if d == "" {
+		return digest.Canonical
+	}
+	return d.Algorithm()
+}

@@ -1,0 +1,96 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/archive"
+	"github.com/image2ipfs/image2ipfs/dockerarchive"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/layer"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// What an engine remembers (see [ipfs.Memory]) under these keys: the compressed
+// form of a layer, and the file of a blob.
+func layerKey(o layer.Options, diffID digest.Digest) string {
+	return fmt.Sprintf("layer %s %s", o, diffID)
+}
+func blobKey(d digest.Digest) string { return "blob " + d.String() }
+
+// peek learns before the archive is read which format it has and what its
+// layers ought to be, where that is possible.
+func (in *intake) peek(ctx context.Context, a *archive.Archive) error {
+	files, ok, err := a.Peek(ctx, oci.MaxManifestSize, telling...)
+	if err != nil || !ok {
+		return err
+	}
+	in.kind = kindOf(files)
+	manifest := files[dockerarchive.ManifestFile]
+	if in.kind != dockerArchive || !in.sink.remembers() {
+		return nil
+	}
+	configs, _, err := a.Peek(ctx, oci.MaxManifestSize, dockerarchive.ConfigNames(manifest)...)
+	in.expected = dockerarchive.Expected(manifest, configs)
+	return err
+}
+
+// recognise spares a content that an earlier publication has stored: it is only
+// hashed, to be sure. done is false when nothing was read.
+func (in *intake) recognise(ctx context.Context, it *item, pack bool, r io.Reader) (done bool, err error) {
+	want, key := it.claimed, blobKey(it.claimed)
+	switch {
+	case pack:
+		want = in.expected[it.name]
+		key = layerKey(in.options, want)
+	case in.kind != ociLayout:
+		return false, nil
+	}
+	if want == "" {
+		return false, nil
+	}
+	known, ok := in.sink.recall(ctx, key)
+	if !ok {
+		return false, nil
+	}
+	hash := want.Algorithm().Digester()
+	if err := fanOut(r, func(r io.Reader) error { _, err := io.Copy(hash.Hash(), r); return err }); err != nil {
+		return true, err
+	}
+	found := stored{Link: known.Link, share: Sharing{Blocks: known.Blocks, known: true}}
+	if !pack {
+		it.raw = &found
+		in.identify(it, hash.Digest())
+		return true, nil
+	}
+	it.diffID = hash.Digest()
+	if it.diffID != want {
+		return true, fmt.Errorf("%w: its config expects diff_id %s, the layer's content has %s", dockerarchive.ErrInvalid, want, it.diffID)
+	}
+	it.packed = &packed{stored: found, digest: known.Digest, media: in.options.Compression.MediaType()}
+	return true, nil
+}
+
+// identify notes the digest of a content that is stored as found.
+func (in *intake) identify(it *item, d digest.Digest) {
+	it.digest = d
+	if it.media == ocispec.MediaTypeImageLayer {
+		it.diffID = d
+	}
+}
+
+// remember tells the sink what the next publication need not do again.
+func (in *intake) remember() {
+	for _, it := range in.items {
+		if p := it.packed; p != nil && !p.share.known {
+			in.sink.remember(layerKey(in.options, it.diffID), ipfs.Known{Link: p.Link, Digest: p.digest})
+		}
+		if it.raw != nil && !it.raw.share.known && it.digest != "" {
+			in.sink.remember(blobKey(it.digest), ipfs.Known{Link: it.raw.Link, Digest: it.digest})
+		}
+	}
+}

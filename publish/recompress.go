@@ -1,0 +1,203 @@
+package publish
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/archive"
+	"github.com/image2ipfs/image2ipfs/dockerarchive"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// storeConverted stores a layer in our compressed form alone, however it came.
+func (in *intake) storeConverted(ctx context.Context, it *item, r io.Reader) error {
+	hash := algorithm(it.claimed).Digester()
+	digester := func(r io.Reader) error {
+		_, err := io.Copy(hash.Hash(), r)
+		return err
+	}
+	pack := in.packer(ctx, it, in.sink)
+	err := fanOut(r, digester, func(r io.Reader) error {
+		plain, done, err := decompressed(it.media, r)
+		if err != nil {
+			return err
+		}
+		defer done()
+		return pack(plain)
+	})
+	it.digest = hash.Digest()
+	return err
+}
+
+// converter writes the manifests of a layout anew for layers that were
+// converted. What refers to the old digests cannot stay.
+type converter struct {
+	ctx     context.Context
+	found   contents
+	layers  map[digest.Digest]*item // by the digest that they had
+	dropped []string
+}
+
+// convert gives the layout's index with new manifests, which it adds to found.
+func (in *intake) convert(ctx context.Context, index ocispec.Index, found contents) (ocispec.Index, error) {
+	v := &converter{ctx: ctx, found: found, layers: map[digest.Digest]*item{}}
+	for _, it := range in.items {
+		if it.packed != nil {
+			v.layers[it.digest] = it
+			found[it.packed.digest] = content{at: &it.packed.stored}
+		}
+	}
+	var err error
+	if index.Manifests, err = v.list(index.Manifests); err != nil {
+		return index, err
+	}
+	in.dropped = v.dropped
+	if len(index.Manifests) == 0 {
+		return index, fmt.Errorf("%w: nothing is left of it: %s; publish it without --recompress", archive.ErrFormat, strings.Join(v.dropped, "; "))
+	}
+	return index, nil
+}
+
+func (v *converter) list(descs []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	kept := []ocispec.Descriptor{}
+	for _, desc := range descs {
+		converted, err := v.descriptor(desc)
+		if err != nil {
+			return nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+		}
+		if converted != nil {
+			kept = append(kept, *converted)
+		}
+	}
+	return kept, nil
+}
+
+// descriptor converts what desc names; nil when that cannot stay.
+func (v *converter) descriptor(desc ocispec.Descriptor) (*ocispec.Descriptor, error) {
+	data := desc.Data
+	if data == nil {
+		there, ok := v.found[desc.Digest]
+		if !ok { // a sparse index
+			return &desc, nil
+		}
+		if data = there.data; data == nil {
+			return nil, fmt.Errorf("%w: not a JSON file", oci.ErrCorrupt)
+		}
+	}
+	var fields map[string]json.RawMessage
+	var m ocispec.Manifest
+	var list ocispec.Index
+	for _, v := range []any{&fields, &m, &list} {
+		if err := json.Unmarshal(data, v); err != nil {
+			return nil, fmt.Errorf("%w: %v", oci.ErrCorrupt, err)
+		}
+	}
+	if why := attached(desc, m, list); why != "" {
+		v.dropped = append(v.dropped, fmt.Sprintf("%s (%s)", desc.Digest, why))
+		return nil, nil
+	}
+	delete(fields, "subject")
+	var err error
+	if list.Manifests != nil {
+		desc.MediaType = ocispec.MediaTypeImageIndex
+		var children []ocispec.Descriptor
+		if children, err = v.list(list.Manifests); err == nil {
+			data, err = rewritten(fields, map[string]any{"mediaType": desc.MediaType, "manifests": children})
+		}
+	} else {
+		desc.MediaType = ocispec.MediaTypeImageManifest
+		if m.Layers, err = v.imageLayers(m); err == nil {
+			m.Config.MediaType = ocispec.MediaTypeImageConfig
+			data, err = rewritten(fields, map[string]any{"mediaType": desc.MediaType, "config": m.Config, "layers": m.Layers})
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	desc.Data, desc.Digest, desc.Size = nil, digest.FromBytes(data), int64(len(data))
+	v.found.hold(data)
+	return &desc, nil
+}
+
+// attached tells why something cannot outlive a change of digests.
+func attached(desc ocispec.Descriptor, m ocispec.Manifest, list ocispec.Index) string {
+	switch {
+	case desc.Annotations["vnd.docker.reference.type"] != "":
+		return desc.Annotations["vnd.docker.reference.type"]
+	case desc.ArtifactType != "" || m.ArtifactType != "" || list.ArtifactType != "":
+		return "artifact " + desc.ArtifactType + m.ArtifactType + list.ArtifactType
+	case list.Manifests != nil:
+		return ""
+	case m.Config.Digest == "":
+		return "manifest of another kind"
+	case !slices.Contains([]string{ocispec.MediaTypeImageConfig, "application/vnd.docker.container.image.v1+json"}, m.Config.MediaType):
+		return "artifact " + m.Config.MediaType
+	}
+	for _, l := range m.Layers {
+		if !isLayer(l.MediaType) {
+			return "artifact with " + l.MediaType
+		}
+	}
+	return ""
+}
+
+func isLayer(mediaType string) bool {
+	return strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.") || strings.HasPrefix(mediaType, "application/vnd.docker.image.rootfs.")
+}
+
+// imageLayers gives the converted layers and checks them against the config.
+func (v *converter) imageLayers(m ocispec.Manifest) ([]ocispec.Descriptor, error) {
+	config, err := v.found.Manifest(v.ctx, m.Config)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	var c ocispec.Image
+	if err := json.Unmarshal(config, &c); err != nil {
+		return nil, fmt.Errorf("%w: config %s: %v", oci.ErrCorrupt, m.Config.Digest, err)
+	}
+	layers := slices.Clone(m.Layers)
+	for i, l := range layers {
+		it := v.layers[l.Digest]
+		if it == nil { // missing, which is found out later, or distributed elsewhere
+			continue
+		}
+		if len(c.RootFS.DiffIDs) != len(layers) || c.RootFS.DiffIDs[i] != it.diffID {
+			return nil, fmt.Errorf("%w: layer %d: config %s expects other diff_ids than %s, which the layer's content has", dockerarchive.ErrInvalid, i, m.Config.Digest, it.diffID)
+		}
+		layers[i] = ocispec.Descriptor{MediaType: it.packed.media, Digest: it.packed.digest, Size: it.packed.Size, Annotations: withoutTOC(l.Annotations)}
+	}
+	return layers, nil
+}
+
+// withoutTOC leaves out what lazy snapshotters say about the old bytes.
+func withoutTOC(annotations map[string]string) map[string]string {
+	var kept map[string]string
+	for k, v := range annotations {
+		if strings.HasPrefix(k, "containerd.io/snapshot/") || strings.HasPrefix(k, "io.github.containers.zstd-chunked.") {
+			continue
+		}
+		if kept == nil {
+			kept = map[string]string{}
+		}
+		kept[k] = v
+	}
+	return kept
+}
+
+func rewritten(fields map[string]json.RawMessage, changes map[string]any) ([]byte, error) {
+	for name, value := range changes {
+		data, err := json.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		fields[name] = data
+	}
+	return json.Marshal(fields)
+}

@@ -1,0 +1,213 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// sink is where contents go while an archive is read: an engine, or a
+// directory. Different branches may be written at the same time.
+type sink interface {
+	// add stores what r yields.
+	add(ctx context.Context, r io.Reader) (stored, error)
+	// branch opens a part that can be dropped.
+	branch() (branch, error)
+	// commit makes the tree of files, by path, the published layout.
+	commit(ctx context.Context, files map[string]stored, names []string) (cid.Cid, ipfs.Stats, error)
+	// abort throws away everything; after commit it does nothing.
+	abort() error
+	// remembers tells whether recall may know anything.
+	remembers() bool
+	// recall and remember are those of [ipfs.Memory].
+	recall(ctx context.Context, key string) (ipfs.Known, bool)
+	remember(key string, k ipfs.Known)
+}
+
+type branch interface {
+	add(ctx context.Context, r io.Reader) (stored, error)
+	drop() error
+}
+
+// stored is a content in a sink.
+type stored struct {
+	ipfs.Link
+	file  string // where a directory sink put it
+	share Sharing
+}
+
+// engineSink publishes into an engine.
+type engineSink struct {
+	mu sync.Mutex // transactions take one caller at a time
+	tx ipfs.Tx
+}
+
+func newEngineSink(ctx context.Context, e ipfs.Engine) (*engineSink, error) {
+	tx, err := e.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &engineSink{tx: tx}, nil
+}
+
+func (s *engineSink) add(ctx context.Context, r io.Reader) (stored, error) {
+	return addTo(ctx, newTally(&s.mu, s.tx), r)
+}
+
+func addTo(ctx context.Context, t *tally, r io.Reader) (stored, error) {
+	link, err := ipfs.AddFile(ctx, t, r)
+	return stored{Link: link, share: t.Sharing}, err
+}
+
+func (s *engineSink) remembers() bool {
+	_, ok := s.tx.(ipfs.Memory)
+	return ok
+}
+
+func (s *engineSink) recall(ctx context.Context, key string) (ipfs.Known, bool) {
+	m, ok := s.tx.(ipfs.Memory)
+	if !ok {
+		return ipfs.Known{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m.Recall(ctx, key)
+}
+
+func (s *engineSink) remember(key string, k ipfs.Known) {
+	if m, ok := s.tx.(ipfs.Memory); ok {
+		m.Remember(key, k)
+	}
+}
+
+func (s *engineSink) branch() (branch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.tx.Branch()
+	return &engineBranch{&s.mu, b}, err
+}
+
+func (s *engineSink) commit(ctx context.Context, files map[string]stored, names []string) (cid.Cid, ipfs.Stats, error) {
+	root, size, err := addTree(ctx, s.tx, files)
+	if err != nil {
+		return cid.Undef, ipfs.Stats{}, err
+	}
+	stats, err := s.tx.Commit(ctx, ipfs.Root{CID: root.CID, Names: names, Published: now(), Size: size})
+	return root.CID, stats, err
+}
+
+func (s *engineSink) abort() error { return s.tx.Abort() }
+
+type engineBranch struct {
+	mu *sync.Mutex
+	b  ipfs.Branch
+}
+
+func (b *engineBranch) add(ctx context.Context, r io.Reader) (stored, error) {
+	return addTo(ctx, newTally(b.mu, b.b), r)
+}
+
+func (b *engineBranch) drop() error { return b.b.Drop() }
+
+// dirSink writes the layout to a directory and only computes its CID.
+type dirSink struct {
+	dir   string
+	fresh bool // we made dir
+}
+
+// ErrNotEmpty is matched by errors about a directory that has something in it.
+var ErrNotEmpty = errors.New("directory is not empty")
+
+// newDirSink uses the directory dir, which must be empty or not exist yet;
+// empty means a new temporary one.
+func newDirSink(dir string) (*dirSink, error) {
+	s := &dirSink{dir: dir}
+	if dir == "" {
+		tmp, err := os.MkdirTemp("", "image2ipfs-")
+		s.dir, s.fresh = tmp, true
+		return s, err
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		s.fresh = true
+		err = os.MkdirAll(dir, 0o755)
+	case err == nil && len(entries) > 0:
+		err = fmt.Errorf("%w: %s; name a new one with -o", ErrNotEmpty, dir)
+	}
+	return s, err
+}
+
+func (s *dirSink) add(ctx context.Context, r io.Reader) (stored, error) {
+	f, err := os.CreateTemp(s.dir, ".blob-")
+	if err != nil {
+		return stored{}, err
+	}
+	link, err := ipfs.AddFile(ctx, nowhere{}, io.TeeReader(r, f))
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return stored{}, errors.Join(err, os.Remove(f.Name()))
+	}
+	return stored{Link: link, file: f.Name()}, nil
+}
+
+func (s *dirSink) remembers() bool                                   { return false }
+func (s *dirSink) recall(context.Context, string) (ipfs.Known, bool) { return ipfs.Known{}, false }
+func (s *dirSink) remember(string, ipfs.Known)                       {}
+
+func (s *dirSink) branch() (branch, error) {
+	sub, err := os.MkdirTemp(s.dir, ".branch-")
+	return &dirBranch{dirSink{dir: sub}}, err
+}
+
+func (s *dirSink) commit(ctx context.Context, files map[string]stored, _ []string) (cid.Cid, ipfs.Stats, error) {
+	root, size, err := addTree(ctx, nowhere{}, files)
+	if err != nil {
+		return cid.Undef, ipfs.Stats{}, err
+	}
+	for path, f := range files {
+		target := filepath.Join(s.dir, filepath.FromSlash(path))
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			return cid.Undef, ipfs.Stats{}, err
+		}
+		if err := os.Rename(f.file, target); err != nil {
+			return cid.Undef, ipfs.Stats{}, err
+		}
+	}
+	s.fresh = false
+	return root.CID, ipfs.Stats{NewBytes: size}, s.sweep()
+}
+
+// sweep removes what did not become part of the tree.
+func (s *dirSink) sweep() error {
+	left, err := filepath.Glob(filepath.Join(s.dir, ".b*-*"))
+	for _, name := range left {
+		err = errors.Join(err, os.RemoveAll(name))
+	}
+	return err
+}
+
+func (s *dirSink) abort() error {
+	if s.fresh {
+		s.fresh = false
+		return os.RemoveAll(s.dir)
+	}
+	return s.sweep()
+}
+
+type dirBranch struct{ dirSink }
+
+func (b *dirBranch) drop() error { return os.RemoveAll(b.dir) }
+
+// nowhere takes blocks and forgets them.
+type nowhere struct{}
+
+func (nowhere) Put(context.Context, cid.Cid, []byte) error { return nil }
