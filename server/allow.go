@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// Allow decides which roots a server answers for, whatever else it could get.
+type Allow interface {
+	// Allowed tells whether root may be served. It is asked by each request.
+	// Errors match [ipfs.ErrUnavailable].
+	Allowed(ctx context.Context, root cid.Cid) (bool, error)
+}
+
+// Only allows a fixed list of roots.
+func Only(roots ...cid.Cid) Allow { return only(keys(roots)) }
+
+type only map[string]bool
+
+func (o only) Allowed(_ context.Context, root cid.Cid) (bool, error) { return o[rootKey(root)], nil }
+
+// keys is the set of roots, whichever way their CIDs are written.
+func keys(roots []cid.Cid) map[string]bool {
+	set := map[string]bool{}
+	for _, c := range roots {
+		set[rootKey(c)] = true
+	}
+	return set
+}
+
+func rootKey(c cid.Cid) string { return cid.NewCidV1(c.Type(), c.Hash()).KeyString() }
+
+// AnyOf allows what one of several allows.
+func AnyOf(all ...Allow) Allow { return anyOf(all) }
+
+type anyOf []Allow
+
+func (a anyOf) Allowed(ctx context.Context, root cid.Cid) (bool, error) {
+	for _, one := range a {
+		if ok, err := one.Allowed(ctx, root); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+const (
+	pinnedPause = 200 * time.Millisecond // between two looks, however many unknown roots are asked for
+	pinnedFresh = 5 * time.Second        // after which a removed root is noticed
+)
+
+// Pinned allows the roots that list gives, which is what a store keeps at the
+// time: one published a moment ago is allowed, one that was removed is not for
+// longer than seconds. A list that comes with an error that matches
+// [ipfs.ErrIntegrity] counts as far as it goes; log may be nil.
+func Pinned(list func(context.Context) ([]cid.Cid, error), log *slog.Logger) Allow {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &pinned{list: list, log: log, looking: make(chan struct{}, 1)}
+}
+
+type pinned struct {
+	list    func(context.Context) ([]cid.Cid, error)
+	log     *slog.Logger
+	looking chan struct{} // one who looks at a time
+
+	mu    sync.Mutex
+	roots map[string]bool
+	begun time.Time // of the last look that has ended
+}
+
+func (p *pinned) Allowed(ctx context.Context, root cid.Cid) (bool, error) {
+	asked := time.Now()
+	key := rootKey(root)
+	ok, begun := p.known(key)
+	if ok && asked.Sub(begun) < pinnedFresh {
+		return true, nil
+	}
+	select {
+	case p.looking <- struct{}{}:
+		defer func() { <-p.looking }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	// Another look, begun after this question, has the answer already.
+	if ok, begun = p.known(key); begun.After(asked) {
+		return ok, nil
+	}
+	pause := time.NewTimer(pinnedPause - time.Since(begun))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	if err := p.look(ctx); err != nil {
+		return false, fmt.Errorf("%w: which images are kept cannot be told: %w", ipfs.ErrUnavailable, err)
+	}
+	ok, _ = p.known(key)
+	return ok, nil
+}
+
+func (p *pinned) known(key string) (ok bool, begun time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.roots[key], p.begun
+}
+
+func (p *pinned) look(ctx context.Context) error {
+	begun := time.Now()
+	roots, err := p.list(ctx)
+	if err != nil && len(roots) == 0 {
+		return err
+	}
+	if err != nil {
+		p.log.Warn("some records of published images cannot be read", "error", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.roots, p.begun = keys(roots), begun
+	return nil
+}
+
+// permit refuses roots that this server does not answer for, before anything
+// is looked up.
+func (s *Server) permit(ctx context.Context, root cid.Cid) error {
+	if s.cfg.Allow == nil {
+		return nil
+	}
+	ok, err := s.cfg.Allow.Allowed(ctx, root)
+	switch {
+	case err != nil:
+		return absent(codeUnavailable, err)
+	case !ok:
+		return errorf(codeDenied, "%s is not among the images that this server serves", ref.Ciq(root))
+	}
+	return nil
+}

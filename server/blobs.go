@@ -1,0 +1,138 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/legacy"
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+const typeBlob = "application/octet-stream"
+
+// blob serves /v2/<name>/blobs/<digest> (distribution-spec, "Pulling blobs"):
+// by redirect, from the own store, or through this server when it is open. No
+// way looks at more than the blob's first block before the answer begins.
+func (s *Server) blob(w *response, r *request) error {
+	if err := checkDigest(r.reference); err != nil {
+		return err
+	}
+	l, err := s.roots.open(r.Context(), r.root)
+	if err != nil {
+		return err
+	}
+	d := digest.Digest(r.reference)
+	b, err := locate(r.Context(), l, d)
+	if err != nil {
+		return absent(codeBlobUnknown, err)
+	}
+	c, h := b.CID, w.Header()
+	setDigest(h, d)
+	h.Set("Cache-Control", cacheForever)
+	if b.Inflate {
+		return s.inflatedBlob(w, r, d, b)
+	}
+	hasLocal := func() bool {
+		_, err := s.local.Get(r.Context(), c)
+		return err == nil
+	}
+	if gw := s.redirects.gateway(r.Context(), r.root, hasLocal); gw != nil {
+		return redirectTo(w, gw.gateway.FileURL(r.root, b.Path))
+	}
+	f, err := s.openFile(r.Context(), w, r.root, c)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h.Set("Content-Type", typeBlob)
+	return serveFile(w, r.Request, f)
+}
+
+// locate finds where a blob of a layout, or of an old tree, lies.
+func locate(ctx context.Context, l *layout, d digest.Digest) (legacy.Blob, error) {
+	if l.old != nil {
+		return l.old.Blob(ctx, d)
+	}
+	c, err := l.Locate(ctx, d)
+	return legacy.Blob{CID: c, Path: oci.BlobPath(d)}, err
+}
+
+// redirectTo sends the client elsewhere. Which gateway answers can change, so
+// the redirect is not to be remembered.
+func redirectTo(w *response, location string) error {
+	h := w.Header()
+	h.Set("Location", location)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", "0")
+	w.source, w.target = "redirect", location
+	w.WriteHeader(http.StatusTemporaryRedirect)
+	return nil
+}
+
+// remoteAhead is how many blocks of a foreign blob are fetched at once; kept
+// far below the 512 at which bitswap breaks down.
+const remoteAhead = 16
+
+// openFile opens the file of a blob where this server may read it.
+func (s *Server) openFile(ctx context.Context, w *response, root, c cid.Cid) (*ipfs.File, error) {
+	getter, ahead := s.local, s.cfg.LocalAhead
+	w.source = "local"
+	if s.cfg.Open {
+		if _, err := s.local.Get(ctx, c); err != nil {
+			w.source, ahead = "remote", remoteAhead
+		}
+		getter = ipfs.First(s.local, s.foreign)
+	}
+	f, err := ipfs.OpenFile(ctx, getter, c, ahead)
+	if isAbsent(err) && !s.cfg.Open {
+		return nil, s.refusal(root)
+	}
+	return f, absent(codeBlobUnknown, err)
+}
+
+// refusal says why a foreign blob is not served.
+func (s *Server) refusal(root cid.Cid) error {
+	const hint = "start it with --open to let it fetch and stream what others published"
+	name := ref.Ciq(root)
+	switch {
+	case s.redirects != nil && len(s.redirects.gateways) > 0:
+		return absent(codeBlobUnknown, fmt.Errorf("%w; %s", s.redirects.nobody(name), hint))
+	case !s.foreign.isEmpty():
+		return errorf(codeDenied, "%s is not in this server's store; %s", name, hint)
+	default:
+		return errorf(codeBlobUnknown, "a part of %s is missing from this server's store, and it has no other source", name)
+	}
+}
+
+// serveFile serves a file after its first wanted block has come, so that what
+// can't be had is an error and not a cut connection, for HEAD as for GET.
+func serveFile(w *response, r *http.Request, f *ipfs.File) error {
+	if start := firstByte(r.Header.Get("Range")); start < f.Size() && r.Header.Get("If-None-Match") == "" {
+		if _, err := f.Seek(start, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := f.Read(make([]byte, 1)); err != nil {
+			return absent(codeBlobUnknown, err)
+		}
+	}
+	return serveContent(w, r, f)
+}
+
+// firstByte is where a Range of the form bytes=N-… starts; 0 for others.
+func firstByte(rangeHeader string) int64 {
+	first, _, _ := strings.Cut(strings.TrimPrefix(rangeHeader, "bytes="), "-")
+	start, err := strconv.ParseInt(strings.TrimSpace(first), 10, 64)
+	if err != nil || start < 0 {
+		return 0
+	}
+	return start
+}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// errorCode is a code of the distribution spec, "Error Codes"; the last five
+// are not in its table but in use by registries for what it has no code for.
+type errorCode string
+
+const (
+	codeNameInvalid     errorCode = "NAME_INVALID"
+	codeNameUnknown     errorCode = "NAME_UNKNOWN"
+	codeManifestUnknown errorCode = "MANIFEST_UNKNOWN"
+	codeBlobUnknown     errorCode = "BLOB_UNKNOWN"
+	codeDigestInvalid   errorCode = "DIGEST_INVALID"
+	codeDenied          errorCode = "DENIED"
+	codeUnsupported     errorCode = "UNSUPPORTED"
+	codeTooMany         errorCode = "TOOMANYREQUESTS"
+
+	codeNumberInvalid errorCode = "PAGINATION_NUMBER_INVALID"
+	codeRangeInvalid  errorCode = "RANGE_INVALID"
+	codePrecondition  errorCode = "PRECONDITION_FAILED"
+	codeUnavailable   errorCode = "UNAVAILABLE"
+	codeUnknown       errorCode = "UNKNOWN"
+)
+
+// statuses is the one table from error codes to HTTP statuses.
+var statuses = map[errorCode]int{
+	codeNameInvalid:     http.StatusBadRequest,
+	codeNameUnknown:     http.StatusNotFound,
+	codeManifestUnknown: http.StatusNotFound,
+	codeBlobUnknown:     http.StatusNotFound,
+	codeDigestInvalid:   http.StatusBadRequest,
+	codeDenied:          http.StatusForbidden,
+	codeUnsupported:     http.StatusMethodNotAllowed,
+	codeTooMany:         http.StatusTooManyRequests,
+	codeNumberInvalid:   http.StatusBadRequest,
+	codeRangeInvalid:    http.StatusRequestedRangeNotSatisfiable,
+	codePrecondition:    http.StatusPreconditionFailed,
+	codeUnavailable:     http.StatusServiceUnavailable,
+	codeUnknown:         http.StatusInternalServerError,
+}
+
+// apiError is an error that knows its code. Handlers return it, or any other
+// error, and writeError alone turns it into a response.
+type apiError struct {
+	code    errorCode
+	message string
+	cause   error
+}
+
+func (e *apiError) Error() string { return string(e.code) + ": " + e.message }
+func (e *apiError) Unwrap() error { return e.cause }
+
+func errorf(code errorCode, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &apiError{code: code, message: err.Error(), cause: errors.Unwrap(err)}
+}
+
+// absent gives err, which came of looking for something, the code for its
+// absence, unless it tells of something worse than absence.
+func absent(code errorCode, err error) error {
+	var known *apiError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, ipfs.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		code = codeUnavailable
+	case isCorrupt(err):
+		code = codeUnknown
+	case errors.Is(err, ipfs.ErrNotFound), errors.Is(err, oci.ErrNotFound):
+	default:
+		code = codeUnknown
+	}
+	return &apiError{code: code, message: err.Error(), cause: err}
+}
+
+// isAbsent tells whether err says that something is certainly not there.
+func isAbsent(err error) bool {
+	var e *apiError
+	return errors.As(absent(codeNameUnknown, err), &e) && e.code == codeNameUnknown
+}
+
+// isCorrupt tells whether err says that bytes are not what they should be.
+func isCorrupt(err error) bool {
+	return errors.Is(err, ipfs.ErrIntegrity) || errors.Is(err, oci.ErrCorrupt)
+}
+
+// errInternal stands for a panic, of which the log has more.
+var errInternal = errorf(codeUnknown, "internal error")
+
+// retryAfter is what clients are told to wait when a source does not answer.
+const retryAfter = "5"
+
+// writeError answers with the error: as the spec's JSON under /v2/ ("Error
+// Codes"), as a line of text elsewhere.
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	var e *apiError
+	if !errors.As(absent(codeUnknown, err), &e) {
+		return
+	}
+	h := w.Header()
+	for _, name := range []string{"Docker-Content-Digest", "ETag", "Last-Modified", "Content-Disposition"} {
+		h.Del(name)
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	switch e.code {
+	case codeUnavailable, codeTooMany:
+		h.Set("Retry-After", retryAfter)
+	case codeUnsupported:
+		h.Set("Allow", "GET, HEAD")
+	}
+	body := []byte(e.message + "\n")
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	if isRegistryPath(r.URL.Path) {
+		h.Set("Content-Type", "application/json")
+		body = errorBody(e)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(statuses[e.code])
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the client is gone, nobody is left to tell
+	}
+}
+
+func errorBody(e *apiError) []byte {
+	type entry struct {
+		Code    errorCode `json:"code"`
+		Message string    `json:"message"`
+	}
+	body, err := json.Marshal(map[string][]entry{"errors": {{e.code, strings.ToValidUTF8(e.message, "�")}}})
+	if err != nil { // strings always marshal
+		return []byte(`{"errors":[{"code":"UNKNOWN","message":""}]}`)
+	}
+	return append(body, '\n')
+}

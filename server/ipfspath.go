@@ -1,0 +1,182 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// ipfsPath serves /ipfs/<cid>[/path] from the own store, so that one
+// image2ipfs can be another's gateway: files and directories, and blocks and
+// CARs after the trustless gateway spec. What is not in the store is 404.
+func (s *Server) ipfsPath(w *response, r *http.Request) error {
+	spelled, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/ipfs/"), "/")
+	root, err := decodeCID(spelled)
+	if err != nil {
+		return errorf(codeNameInvalid, "%q is no CID: %w", clip(spelled), err)
+	}
+	if root.Prefix().MhType != multihash.IDENTITY { // which carries its own content
+		if err := s.permit(r.Context(), root); err != nil {
+			return err
+		}
+	}
+	own := &recorder{Getter: withIdentity{s.local}}
+	target, err := ipfs.Resolve(r.Context(), own, root, rest)
+	if err != nil {
+		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
+	}
+	h := w.Header()
+	h.Set("X-Ipfs-Path", r.URL.EscapedPath())
+	h.Set("Cache-Control", cacheForever)
+	h.Add("Vary", "Accept")
+	w.source = "local"
+	switch format(r) {
+	case "raw":
+		return s.rawBlock(w, r, own, target)
+	case "car":
+		return s.exportCAR(w, r, own, target)
+	}
+	return s.unixFS(w, r, own, target)
+}
+
+// decodeCID reads any CID, and the ciq spelling; CIDv0 becomes v1.
+func decodeCID(s string) (cid.Cid, error) {
+	if c, err := ref.ParseRoot(s); err == nil {
+		return c, nil
+	}
+	c, err := cid.Decode(s)
+	if err != nil {
+		return cid.Undef, err
+	}
+	return cid.NewCidV1(c.Prefix().Codec, c.Hash()), nil
+}
+
+// format is "raw", "car" or, for the file itself, empty.
+func format(r *http.Request) string {
+	if f := r.URL.Query().Get("format"); f != "" {
+		return f
+	}
+	accept := strings.Join(r.Header.Values("Accept"), ",")
+	switch {
+	case strings.Contains(accept, "application/vnd.ipld.raw"):
+		return "raw"
+	case strings.Contains(accept, "application/vnd.ipld.car"):
+		return "car"
+	}
+	return ""
+}
+
+func (s *Server) rawBlock(w *response, r *http.Request, own ipfs.Getter, c cid.Cid) error {
+	data, err := own.Get(r.Context(), c)
+	if err != nil {
+		return absent(codeNameUnknown, fmt.Errorf("not in this server's store: %w", err))
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/vnd.ipld.raw")
+	h.Set("Content-Disposition", `attachment; filename="`+c.String()+`.bin"`)
+	h.Set("ETag", `"`+c.String()+`.raw"`)
+	return serveContent(w, r, bytes.NewReader(data))
+}
+
+func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid) error {
+	if codec := c.Prefix().Codec; codec != cid.DagProtobuf && codec != cid.Raw {
+		return errorf(codeNameUnknown, "%s is neither a file nor a directory; ask for it with ?format=raw", c)
+	}
+	dir, err := ipfs.OpenDir(r.Context(), own, c)
+	if err == nil {
+		return listDir(w, r, dir, c)
+	}
+	f, err := ipfs.OpenFile(r.Context(), own, c, s.cfg.LocalAhead)
+	if err != nil {
+		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
+	}
+	defer f.Close()
+	h := w.Header()
+	h.Set("ETag", `"`+c.String()+`"`)
+	h.Set("Content-Type", typeBlob) // never a type that a browser would run
+	if name := path.Base(r.URL.Path); path.Ext(name) == ".json" || name == "oci-layout" {
+		h.Set("Content-Type", "application/json")
+	}
+	return serveFile(w, r, f)
+}
+
+const maxListed = 10_000 // entries of a directory
+
+var listing = template.Must(template.New("").Parse(`<!DOCTYPE html>
+<meta charset="utf-8"><title>{{.Path}}</title>
+<h1>{{.Path}}</h1>
+<ul>
+{{range .Entries}}<li><a href="{{.URL}}">{{.Name}}</a></li>
+{{end}}</ul>
+{{if .More}}<p>and more</p>{{end}}
+`))
+
+type listedEntry struct{ Name, URL string }
+
+// listDir answers with a page of links.
+func listDir(w *response, r *http.Request, dir *ipfs.Dir, c cid.Cid) error {
+	base := strings.TrimRight(r.URL.Path, "/")
+	page := struct {
+		Path    string
+		Entries []listedEntry
+		More    bool
+	}{Path: base}
+	err := dir.ForEach(r.Context(), func(name string, _ cid.Cid) error {
+		if page.More = len(page.Entries) == maxListed; !page.More {
+			u := url.URL{Path: base + "/" + name}
+			page.Entries = append(page.Entries, listedEntry{name, u.EscapedPath()})
+		}
+		return nil
+	})
+	if err != nil {
+		return absent(codeNameUnknown, err)
+	}
+	slices.SortFunc(page.Entries, func(a, b listedEntry) int { return strings.Compare(a.Name, b.Name) })
+	var body bytes.Buffer
+	if err := listing.Execute(&body, page); err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'")
+	h.Set("ETag", `"DirIndex-`+c.String()+`"`)
+	return serveContent(w, r, bytes.NewReader(body.Bytes()))
+}
+
+// withIdentity adds the blocks whose CID holds the content itself; gateways are
+// probed with them.
+type withIdentity struct{ ipfs.Getter }
+
+func (g withIdentity) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if c.Prefix().MhType == multihash.IDENTITY {
+		mh, err := multihash.Decode(c.Hash())
+		if err != nil {
+			return nil, fmt.Errorf("%w: block %s: %v", ipfs.ErrIntegrity, c, err)
+		}
+		return mh.Digest, nil
+	}
+	return g.Getter.Get(ctx, c)
+}
+
+// recorder keeps the CIDs of the blocks that were read through it.
+type recorder struct {
+	ipfs.Getter
+	read []cid.Cid
+}
+
+func (g *recorder) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	g.read = append(g.read, c)
+	return g.Getter.Get(ctx, c)
+}

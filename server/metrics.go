@@ -1,0 +1,222 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// Stored is what a store keeps.
+type Stored struct {
+	Roots int   // published
+	Bytes int64 // of their blobs, those that several roots share counted for each
+}
+
+// metrics are what /metrics tells. No label has a value that a client chooses,
+// so that their number is bounded.
+type metrics struct {
+	handler  http.Handler
+	requests *prometheus.CounterVec   // by endpoint, method and status
+	sent     *prometheus.CounterVec   // bytes, by endpoint and source
+	duration *prometheus.HistogramVec // by endpoint
+	running  prometheus.Gauge
+}
+
+const namespace = "image2ipfs"
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "http_requests_total",
+			Help: "Requests answered, by endpoint, method and HTTP status; status 0 was cut before it had one."}, []string{"endpoint", "method", "status"}),
+		sent: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "http_response_bytes_total",
+			Help: "Bytes of bodies sent, by endpoint and where they came from."}, []string{"endpoint", "source"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "http_request_duration_seconds",
+			Help: "Time from the request to the end of the answer.", Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10, 60, 600}}, []string{"endpoint"}),
+		running: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "http_requests_in_flight",
+			Help: "Requests being answered."}),
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m.requests, m.sent, m.duration, m.running, s.foreign.asked.blocks, s.foreign.asked.bytes,
+		&state{s: s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, DisableCompression: true, MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
+	})
+	return m
+}
+
+// count notes an answered request.
+func (m *metrics) count(w *response, r *http.Request, took time.Duration) {
+	at, method, source := endpoint(r.URL.Path), r.Method, w.source
+	if method != http.MethodGet && method != http.MethodHead {
+		method = "other"
+	}
+	if source == "" {
+		source = "none"
+	}
+	m.requests.WithLabelValues(at, method, strconv.Itoa(w.status)).Inc()
+	m.sent.WithLabelValues(at, source).Add(float64(w.bytes))
+	m.duration.WithLabelValues(at).Observe(took.Seconds())
+}
+
+// endpoint is the kind of a path.
+func endpoint(path string) string {
+	switch {
+	case path == "/healthz" || path == "/metrics":
+		return path[1:]
+	case path == "/v2" || path == "/v2/":
+		return "base"
+	case strings.HasPrefix(path, "/ipfs/"):
+		return "ipfs"
+	case isRegistryPath(path):
+		if kind, _, _, ok := splitRoute(path); ok {
+			return kind
+		}
+	}
+	return "other"
+}
+
+// sourceMetrics count what gateways and nodes are asked for.
+type sourceMetrics struct {
+	blocks *prometheus.CounterVec // by source and result
+	bytes  *prometheus.CounterVec // by source
+}
+
+func newSourceMetrics() *sourceMetrics {
+	return &sourceMetrics{
+		blocks: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "source_blocks_total",
+			Help: "Blocks asked of each source, by what came of it: found, missing, false, unavailable or given up."}, []string{"source", "result"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "source_bytes_total",
+			Help: "Bytes of blocks that each source gave, true or false."}, []string{"source"}),
+	}
+}
+
+// wrap counts what g is asked for.
+func (m *sourceMetrics) wrap(g ipfs.Getter) ipfs.Getter {
+	name := "an IPFS node"
+	if named, ok := g.(fmt.Stringer); ok {
+		name = named.String()
+	}
+	return &countedSource{g, name, m}
+}
+
+type countedSource struct {
+	ipfs.Getter
+	name string
+	m    *sourceMetrics
+}
+
+func (c *countedSource) String() string { return c.name }
+
+func (c *countedSource) Get(ctx context.Context, id cid.Cid) ([]byte, error) {
+	data, err := c.Getter.Get(ctx, id)
+	result := "found"
+	switch {
+	case err == nil:
+	case errors.Is(err, ipfs.ErrNotFound):
+		result = "missing"
+	case errors.Is(err, ipfs.ErrIntegrity):
+		result = "false"
+	case ctx.Err() != nil:
+		result = "given up"
+	default:
+		result = "unavailable"
+	}
+	c.m.blocks.WithLabelValues(c.name, result).Inc()
+	c.m.bytes.WithLabelValues(c.name).Add(float64(len(data)))
+	return data, err
+}
+
+// state collects what is true at the moment: caches, sources and the store.
+type state struct {
+	s      *Server
+	mu     sync.Mutex
+	stored Stored
+	known  bool
+	asked  time.Time
+}
+
+var (
+	cacheBytes   = describeMetric("cache_bytes", "Memory that a cache takes, roughly.", "cache")
+	cacheEntries = describeMetric("cache_entries", "Entries in a cache.", "cache")
+	cacheAsked   = describeMetric("cache_requests_total", "Look-ups in a cache, by result.", "cache", "result")
+	sourceUp     = describeMetric("source_up", "1 if a source is asked, 0 while it recovers or after it lied.", "source")
+	storeRoots   = describeMetric("store_roots", "Images and sets of images that the own store keeps.")
+	storeBytes   = describeMetric("store_blob_bytes", "Bytes of the blobs of these, each counted.")
+)
+
+func describeMetric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (c *state) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{cacheBytes, cacheEntries, cacheAsked, sourceUp, storeRoots, storeBytes} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *state) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for name, u := range map[string]usage{
+		"layouts": c.s.roots.opened.usage(), "manifests": c.s.manifests.kept.usage(),
+		"referrers": c.s.referrers.kept.usage(), "blocks": c.s.foreign.blocks.usage(),
+	} {
+		gauge(cacheBytes, float64(u.cost), name)
+		gauge(cacheEntries, float64(u.entries), name)
+		out <- prometheus.MustNewConstMetric(cacheAsked, prometheus.CounterValue, float64(u.hits), name, "hit")
+		out <- prometheus.MustNewConstMetric(cacheAsked, prometheus.CounterValue, float64(u.misses), name, "miss")
+	}
+	seen := map[string]bool{}
+	for _, from := range c.s.foreign.Sources() {
+		if seen[from.String()] { // one given twice: a metric may occur once only
+			continue
+		}
+		seen[from.String()] = true
+		up := 0.0
+		if from.Up() {
+			up = 1
+		}
+		gauge(sourceUp, up, from.String())
+	}
+	if stored, ok := c.store(); ok {
+		gauge(storeRoots, float64(stored.Roots))
+		gauge(storeBytes, float64(stored.Bytes))
+	}
+}
+
+// storeAge is how long a look at the store is good for.
+const storeAge = 10 * time.Second
+
+// store tells what the store keeps, at most storeAge ago.
+func (c *state) store() (Stored, bool) {
+	if c.s.cfg.Stored == nil {
+		return Stored{}, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.asked) > storeAge {
+		ctx, cancel := context.WithTimeout(c.s.life.ctx, c.s.cfg.Limits.Probe)
+		defer cancel()
+		stored, err := c.s.cfg.Stored(ctx)
+		if err != nil {
+			c.s.log.Warn("what the store keeps cannot be told", "error", err)
+		}
+		c.stored, c.known, c.asked = stored, err == nil, time.Now()
+	}
+	return c.stored, c.known
+}

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// response is a ResponseWriter that knows what became of the request.
+type response struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration
+
+	status int    // 0 before the header is sent
+	bytes  int64  // of the body
+	source string // where the content came from, for the log
+	target string // where the client was sent, for the log
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.extend()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// chunk is what a client must take before the write times out.
+const chunk = 256 << 10
+
+// Write sends p in chunks, each with a deadline of its own: a client may be
+// slow for as long as it likes, but not stall.
+func (w *response) Write(p []byte) (written int, err error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	for first := true; first || len(p) > 0; first = false {
+		w.extend()
+		n, err := w.ResponseWriter.Write(p[:min(len(p), chunk)])
+		written, w.bytes = written+n, w.bytes+int64(n)
+		if err != nil {
+			return written, err
+		}
+		p = p[n:]
+	}
+	return written, nil
+}
+
+// sendChunk is chunk for what the system sends on its own.
+const sendChunk = 1 << 20
+
+// ReadFrom is Write for what lies in a file.
+func (w *response) ReadFrom(src io.Reader) (written int64, err error) {
+	limited, isLimited := src.(*io.LimitedReader)
+	to, takes := w.ResponseWriter.(io.ReaderFrom)
+	if !isLimited || !takes {
+		return io.Copy(struct{ io.Writer }{w}, src)
+	}
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	for limited.N > 0 {
+		w.extend()
+		part := &io.LimitedReader{R: limited.R, N: min(limited.N, sendChunk)}
+		n, err := to.ReadFrom(part)
+		limited.N -= n
+		written, w.bytes = written+n, w.bytes+n
+		if err != nil || n == 0 {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+func (w *response) extend() {
+	// Fails for test recorders only, which have no connection.
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall))
+}
+
+// observe runs serve, answers with its error, contains its panics and logs.
+func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*response, *http.Request) error) {
+	start := time.Now()
+	w := &response{ResponseWriter: hw, control: http.NewResponseController(hw), stall: s.cfg.Limits.Stall}
+	if r.ContentLength != 0 { // nobody reads it, and nobody waits for it
+		_ = w.control.SetReadDeadline(start.Add(bodyTimeout))
+		w.Header().Set("Connection", "close")
+	}
+	s.metrics.running.Inc()
+	err := s.contained(w, r, serve)
+	s.metrics.running.Dec()
+	cut := false
+	if err != nil {
+		if w.status == 0 {
+			writeError(w, r, err)
+		} else {
+			cut = true
+		}
+	}
+	s.metrics.count(w, r, time.Since(start))
+	s.logAccess(w, r, start, err)
+	if cut {
+		// The client must see that the body is not whole.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *Server) contained(w *response, r *http.Request, serve func(*response, *http.Request) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic", "path", clip(r.URL.Path), "panic", p, "stack", string(debug.Stack()))
+			err = errInternal
+		}
+	}()
+	return serve(w, r)
+}
+
+func (s *Server) logAccess(w *response, r *http.Request, start time.Time, err error) {
+	level := slog.LevelInfo
+	switch {
+	case r.URL.Path == "/healthz":
+		level = slog.LevelDebug
+	case err != nil && errors.Is(r.Context().Err(), context.Canceled):
+		// The client went away: nothing is wrong here.
+	case w.status >= http.StatusInternalServerError, err != nil && w.status < http.StatusBadRequest:
+		level = slog.LevelWarn
+	}
+	if !s.log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", clip(r.Method)), slog.String("path", clip(r.URL.Path)), slog.Int("status", w.status),
+		slog.Int64("bytes", w.bytes), slog.Duration("duration", time.Since(start)), slog.String("remote", r.RemoteAddr),
+	}
+	for _, a := range []slog.Attr{
+		slog.String("source", w.source), slog.String("target", w.target),
+		slog.String("range", clip(r.Header.Get("Range"))), slog.String("agent", clip(r.UserAgent())),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	s.log.LogAttrs(r.Context(), level, "request", attrs...)
+}

@@ -1,0 +1,193 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/legacy"
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// oldTrees opens what image2ipfs before 0.2.0 published.
+type oldTrees struct {
+	metadata ipfs.Getter
+	local    ipfs.Getter
+	layers   ipfs.Getter // where layers may be read whole
+	open     bool        // layers reaches beyond local
+	// sizes are those of inflated layers that took inflating to know.
+	sizes     *lru[cid.Cid, int64]
+	measuring *flights[cid.Cid, int64]
+	queue     chan struct{} // one for each layer that is or waits to be measured
+	slots     chan struct{} // one for each layer being measured
+	inflating chan struct{} // one for each layer being sent
+}
+
+const (
+	maxMeasured   = 10_000           // layers whose size is remembered
+	maxQueued     = 64               // layers that are or wait to be measured
+	maxMeasuring  = 2                // at once
+	maxInflating  = 256              // at once
+	measurePeriod = 30 * time.Minute // for one layer
+)
+
+func newOldTrees(life *lifetime, cfg Config, local, metadata ipfs.Getter, f *foreign) *oldTrees {
+	o := &oldTrees{
+		metadata: metadata, local: local, layers: local, open: cfg.Open,
+		sizes:     newLRU[cid.Cid, int64](maxMeasured),
+		measuring: newFlights[cid.Cid, int64](life, measurePeriod),
+		queue:     make(chan struct{}, maxQueued),
+		slots:     make(chan struct{}, maxMeasuring),
+		inflating: make(chan struct{}, maxInflating),
+	}
+	if cfg.Open {
+		o.layers = ipfs.First(local, f)
+	}
+	return o
+}
+
+// read opens the tree under root as a layout. The error matches
+// [ipfs.ErrNotFound] when there is none.
+func (o *oldTrees) read(ctx context.Context, root cid.Cid) (*layout, error) {
+	t, err := legacy.Open(ctx, o.metadata, root, o.size)
+	if err != nil {
+		return nil, err
+	}
+	l := &layout{
+		Layout: &ipfs.Layout{Root: root, Index: t.Index},
+		old:    t, images: oci.NewImages(t.Index), types: map[digest.Digest]string{}, cost: t.Cost(),
+	}
+	for _, desc := range t.Index.Manifests {
+		l.note(desc)
+	}
+	return l, nil
+}
+
+// size is the [legacy.Sizer] of the server. A size that cannot be read from
+// the file's end is found out once, in the background; who asks is told to
+// come back if that takes too long.
+func (o *oldTrees) size(ctx context.Context, c cid.Cid) (int64, error) {
+	if n, ok := o.sizes.get(c); ok {
+		return n, nil
+	}
+	n, sure, err := legacy.QuickSize(ctx, o.metadata, c)
+	if sure || err != nil {
+		return n, err
+	}
+	if _, err := o.local.Get(ctx, c); err != nil && !o.open {
+		return 0, errorf(codeDenied, "%s", hintInflate)
+	}
+	n, err = o.measure(c).wait(ctx)
+	if err != nil && ctx.Err() != nil {
+		return 0, errorf(codeUnavailable, "layer %s, which an older image2ipfs published, is being measured: try again in a moment", c)
+	}
+	return n, err
+}
+
+// measure starts finding out a size, if that is not under way.
+func (o *oldTrees) measure(c cid.Cid) *flight[int64] {
+	return o.measuring.join(c, func(ctx context.Context) (int64, error) {
+		select {
+		case o.queue <- struct{}{}:
+			defer func() { <-o.queue }()
+		default:
+			return 0, errorf(codeTooMany, "%d layers of older versions are being measured already: try again", maxQueued)
+		}
+		select {
+		case o.slots <- struct{}{}:
+			defer func() { <-o.slots }()
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		n, err := legacy.Measure(ctx, o.layers, c)
+		if err == nil {
+			o.sizes.put(c, n, 1)
+		}
+		return n, err
+	})
+}
+
+// manifestOf gives a manifest of an old tree.
+func manifestOf(l *layout, d digest.Digest) ([]byte, error) {
+	data, err := l.old.Manifest(d)
+	if err != nil {
+		return nil, err
+	}
+	if t := l.types[d]; t == oci.MediaTypeDockerSchema1 || t == oci.MediaTypeDockerSigned1 {
+		return nil, errorf(codeManifestUnknown,
+			"image2ipfs 0.0.2 or 0.0.3 published this image as schema 1, which no engine pulls any more; make an OCI image of it with: image2ipfs convert %s", ref.Ciq(l.Root))
+	}
+	return data, nil
+}
+
+const hintInflate = "a layer that image2ipfs 0.1.0 published has to be decompressed by this server, in whose store it is not; " +
+	"start it with --open to let it fetch and stream what others published"
+
+// inflatedBlob streams a blob whose file is gzip. No gateway has these bytes,
+// so clients are never redirected.
+func (s *Server) inflatedBlob(w *response, r *request, d digest.Digest, b legacy.Blob) error {
+	if !s.cfg.Open {
+		if _, err := s.local.Get(r.Context(), b.CID); err != nil {
+			return errorf(codeDenied, "%s", hintInflate)
+		}
+	}
+	select {
+	case s.old.inflating <- struct{}{}:
+		defer func() { <-s.old.inflating }()
+	default:
+		return errorf(codeTooMany, "%d layers are being decompressed already: try again", maxInflating)
+	}
+	f, err := s.openFile(r.Context(), w, r.root, b.CID)
+	if err != nil {
+		return err
+	}
+	content := legacy.NewInflated(f, d, b.Size)
+	defer content.Close()
+	w.Header().Set("Content-Type", typeBlob)
+	if err := s.serveInflated(w, r.Request, content); err != nil {
+		s.suspectSize(b.CID, r.root, err)
+		return fmt.Errorf("layer of an older image2ipfs: %w", err)
+	}
+	return nil
+}
+
+// serveInflated serves content after its first wanted byte has come. Several
+// ranges would each take inflating it from the start: then all is sent, as RFC
+// 9110, 14.2 allows.
+func (s *Server) serveInflated(w *response, r *http.Request, content *legacy.Inflated) error {
+	if strings.Contains(r.Header.Get("Range"), ",") {
+		r = r.Clone(r.Context())
+		r.Header.Del("Range")
+	}
+	if start := firstByte(r.Header.Get("Range")); start < content.Size() && r.Header.Get("If-None-Match") == "" {
+		if _, err := content.Seek(start, io.SeekStart); err != nil {
+			return err
+		}
+		if err := content.Prepare(); err != nil {
+			return absent(codeBlobUnknown, err)
+		}
+	}
+	return serveContent(w, r, content)
+}
+
+// suspectSize has a layer measured that did not end where its trailer says: it
+// may have 4 GiB more. The next pull then gets a manifest that is right.
+func (s *Server) suspectSize(c, root cid.Cid, err error) {
+	if _, known := s.old.sizes.get(c); known || !isCorrupt(err) {
+		return
+	}
+	measured := s.old.measure(c)
+	_ = s.life.start(func() { // fails when the server is closing
+		if _, err := measured.wait(s.life.ctx); err == nil {
+			s.roots.opened.forget(root)
+		}
+	})
+}

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// request is a registry request whose name has been read.
+type request struct {
+	*http.Request
+	name       string  // as in the path, for answers
+	root       cid.Cid // the layout
+	repository string  // image in the layout; may be empty
+	reference  string  // last component of the path: tag or digest
+}
+
+// handler serves one kind of request. What it returns is written by writeError.
+type handler func(s *Server, w *response, r *request) error
+
+var handlers = map[string]handler{
+	"manifests": (*Server).manifest,
+	"blobs":     (*Server).blob,
+	"tags":      (*Server).tags,
+	"referrers": (*Server).listReferrers,
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.observe(w, r, s.route)
+}
+
+func (s *Server) route(w *response, r *http.Request) error {
+	path := r.URL.Path
+	if isRegistryPath(path) {
+		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return errorf(codeUnsupported, "%s is not supported: this registry is read-only; publish with image2ipfs", clip(r.Method))
+	}
+	switch {
+	case path == "/v2" || path == "/v2/":
+		return servePlain(w, r, "application/json", "{}\n")
+	case isRegistryPath(path):
+		return s.registry(w, r)
+	case strings.HasPrefix(path, "/ipfs/"):
+		return s.ipfsPath(w, r)
+	case path == "/healthz":
+		return servePlain(w, r, "text/plain; charset=utf-8", "ok\n")
+	case path == "/metrics" && !s.cfg.MetricsElsewhere:
+		s.metrics.handler.ServeHTTP(w, r)
+		return nil
+	}
+	return errorf(codeNameUnknown, "nothing is served at %s: images are below /v2/, files below /ipfs/", clip(path))
+}
+
+func isRegistryPath(path string) bool { return path == "/v2" || strings.HasPrefix(path, "/v2/") }
+
+func (s *Server) registry(w *response, r *http.Request) error {
+	kind, name, reference, ok := splitRoute(r.URL.Path)
+	if !ok {
+		return errorf(codeNameUnknown, "no such endpoint: %s", clip(r.URL.Path))
+	}
+	if !oci.ValidName(name) {
+		return errorf(codeNameInvalid, "%q is no name of an image", clip(name))
+	}
+	root, repository, err := findRoot(name, r.URL.Query().Get("ns"))
+	if err != nil {
+		return err
+	}
+	if err := s.permit(r.Context(), root); err != nil {
+		return err
+	}
+	return handlers[kind](s, w, &request{Request: r, name: name, root: root, repository: repository, reference: reference})
+}
+
+// splitRoute reads /v2/<name>/<kind>/<reference>. A name may have components
+// that look like a kind, so the path is read from its end.
+func splitRoute(path string) (kind, name, reference string, ok bool) {
+	rest := strings.TrimPrefix(path, "/v2/")
+	slash := strings.LastIndexByte(rest, '/')
+	if slash < 0 {
+		return "", "", "", false
+	}
+	rest, reference = rest[:slash], rest[slash+1:]
+	slash = strings.LastIndexByte(rest, '/')
+	if slash < 0 {
+		return "", "", "", false
+	}
+	name, kind = rest[:slash], rest[slash+1:]
+	_, ok = handlers[kind]
+	return kind, name, reference, ok && (kind != "tags" || reference == "list")
+}
+
+// findRoot finds the root in a name, <root>[/repository], or else at the start
+// of the host that a mirror is told by ns. Names without a root, all that an
+// engine pulls from elsewhere among them, are refused here, before anything is
+// looked up.
+func findRoot(name, ns string) (root cid.Cid, repository string, err error) {
+	if root, repository, err = ref.ParseRepository(name); err == nil {
+		return root, repository, nil
+	}
+	host, rest := ns, ""
+	if i := strings.IndexAny(ns, ":/"); i >= 0 {
+		host = ns[:i]
+		_, rest, _ = strings.Cut(ns, "/")
+	}
+	if root, err = ref.ParseRoot(host); err == nil {
+		if rest = strings.Trim(rest, "/"); rest != "" {
+			name = rest + "/" + name
+		}
+		return root, name, nil
+	}
+	return cid.Undef, "", errorf(codeNameUnknown, "%s carries no CID: names here are <ciq or CID>/<name>", clip(name))
+}
+
+// clip shortens what a client sent for a message.
+func clip(s string) string {
+	const most = 300
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+func servePlain(w *response, r *http.Request, mediaType, body string) error {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", "no-store")
+	return serveContent(w, r, strings.NewReader(body))
+}
+
+var _ http.Handler = (*Server)(nil)

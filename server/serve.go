@@ -1,0 +1,71 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+// Time-outs and sizes of connections. Bodies of answers have no time-out of
+// their own: see Limits.Stall.
+const (
+	headerTimeout  = 15 * time.Second
+	bodyTimeout    = 5 * time.Second // of requests: nothing is ever sent here
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 32 << 10
+)
+
+// Serve answers on l until ctx is done, with TLS if Config.TLS says so. Then it takes no new requests, lets
+// running transfers finish for at most Limits.Grace, cuts what is left, closes
+// the server and returns. The error tells what went wrong with l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	return errors.Join(s.serve(ctx, l, s, s.cfg.TLS), s.Close())
+}
+
+// ServeMetrics answers /metrics on l until ctx is done, in plain HTTP: l is
+// meant to be out of reach of those who pull.
+func (s *Server) ServeMetrics(ctx context.Context, l net.Listener) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.handler)
+	return s.serve(ctx, l, mux, nil)
+}
+
+func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secure *tls.Config) error {
+	// No ReadTimeout: it would end the context of transfers that take longer.
+	hs := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		TLSConfig:         secure,
+	}
+	run := hs.Serve
+	if secure != nil {
+		run = func(l net.Listener) error { return hs.ServeTLS(l, "", "") }
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- run(netutil.LimitListener(l, s.cfg.Limits.MaxConns)) }()
+	var err error
+	select {
+	case err = <-failed:
+		err = fmt.Errorf("serving on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Grace)
+		defer cancel()
+		if err := hs.Shutdown(grace); err != nil {
+			s.log.Warn("transfers cut at shutdown", "after", s.cfg.Limits.Grace)
+		}
+		if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+			err = served
+		}
+	}
+	return errors.Join(err, hs.Close())
+}

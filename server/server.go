@@ -1,0 +1,167 @@
+// Package server is the registry: it serves OCI image layouts that lie on IPFS
+// as the pull side of the OCI distribution spec (v1.1), read-only.
+//
+// Manifests are read as blocks that are checked against their CIDs and served
+// from here; blobs come from the own store, or clients are redirected to an
+// IPFS gateway. Handlers return errors; errors.go alone turns them into
+// responses.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// Gateway is an IPFS gateway that clients can be redirected to.
+type Gateway interface {
+	// Getter reads single blocks from it.
+	ipfs.Getter
+	// String is its URL, for humans.
+	String() string
+	// FileURL is where clients get the file at a path below root.
+	FileURL(root cid.Cid, path string) string
+	// Has asks whether the gateway can serve root. Errors match
+	// [ipfs.ErrNotFound] or [ipfs.ErrUnavailable].
+	Has(ctx context.Context, root cid.Cid) error
+}
+
+// Config says where a [Server] has its blocks from and what it may do.
+type Config struct {
+	// Local is the own store; nil for none. It must answer at once from what
+	// it holds and never ask a network for blocks.
+	Local ipfs.Getter
+	// LocalAhead is how many blocks of Local are read ahead. Use 0 for a store
+	// in this process, a few for one behind a socket.
+	LocalAhead int
+	// Remote are sources of what is not in Local, asked before the gateways.
+	// Their blocks are checked. A String method names them in messages.
+	Remote []ipfs.Getter
+	// Gateways are redirected to, and sources as well.
+	Gateways []Gateway
+	// NoRedirect streams blobs even when a gateway has them.
+	NoRedirect bool
+	// Open allows to fetch blobs that are not in Local and stream them.
+	Open bool
+	// Allow limits the roots that are served; nil for all.
+	Allow Allow
+	// TLS is used by [Server.Serve]; nil for plain HTTP. See [TLS].
+	TLS *tls.Config
+	// Stored tells /metrics what the own store keeps; nil when that is not known.
+	Stored func(ctx context.Context) (Stored, error)
+	// MetricsElsewhere leaves /metrics to [Server.ServeMetrics].
+	MetricsElsewhere bool
+	// Logger takes the access log and what goes wrong; nil is slog's default.
+	Logger *slog.Logger
+	// Limits are replaced by defaults where they are zero.
+	Limits Limits
+}
+
+// Limits bound what requests can cost.
+type Limits struct {
+	Layouts   int64 // bytes of layouts held in memory; default 64 MiB
+	Manifests int64 // bytes of manifests held in memory; default 64 MiB
+	Blocks    int64 // bytes of small blocks of remote sources held in memory; default 16 MiB
+
+	Opening  int // foreign layouts being opened at once; default 64
+	Exports  int // CAR streams at once; default 8
+	MaxConns int // connections of [Server.Serve]; default 4096
+
+	Open  time.Duration // to open a layout or read a manifest; default 20 s
+	Fetch time.Duration // to get one block from one remote source; default 8 s
+	Hedge time.Duration // after which the next source is asked as well; default 1 s
+	Probe time.Duration // to ask gateways for a root; default 3 s
+	Found time.Duration // for which a gateway's yes is remembered; default 1 min
+	Retry time.Duration // for which a no or a dead source is remembered; default 5 s
+	Stall time.Duration // in which a client must take 256 KiB; default 1 min
+	Grace time.Duration // for running transfers at shutdown; default 30 s
+}
+
+func (l *Limits) setDefaults() {
+	for field, value := range map[*int64]int64{&l.Layouts: 64 << 20, &l.Manifests: 64 << 20, &l.Blocks: 16 << 20} {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	for field, value := range map[*int]int{&l.Opening: 64, &l.Exports: 8, &l.MaxConns: 4096} {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	for field, value := range map[*time.Duration]time.Duration{
+		&l.Open: 20 * time.Second, &l.Fetch: 8 * time.Second, &l.Hedge: time.Second,
+		&l.Probe: 3 * time.Second, &l.Found: time.Minute, &l.Retry: 5 * time.Second,
+		&l.Stall: time.Minute, &l.Grace: 30 * time.Second,
+	} {
+		if *field == 0 {
+			*field = value
+		}
+	}
+}
+
+// Server is an http.Handler. It must be closed.
+type Server struct {
+	cfg       Config
+	log       *slog.Logger
+	life      *lifetime
+	local     ipfs.Getter // has nothing when the server has no store
+	foreign   *foreign
+	metadata  ipfs.Getter // checked blocks from anywhere
+	old       *oldTrees
+	roots     *roots
+	manifests *manifests
+	referrers *referrers
+	redirects *redirects
+	exports   chan struct{}
+	metrics   *metrics
+}
+
+// New makes a server. The error tells of a Config that makes no sense.
+func New(cfg Config) (*Server, error) {
+	if cfg.Local == nil && len(cfg.Remote) == 0 && len(cfg.Gateways) == 0 {
+		return nil, errors.New("the server has nothing to serve: no store, no IPFS node and no gateway")
+	}
+	if cfg.LocalAhead < 0 {
+		return nil, fmt.Errorf("LocalAhead is %d, expected 0 or more", cfg.LocalAhead)
+	}
+	cfg.Limits.setDefaults()
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger, local: cfg.Local, life: newLifetime(cfg.Logger)}
+	if s.local == nil {
+		s.local = nothing{}
+	}
+	s.foreign = newForeign(cfg)
+	s.metadata = ipfs.First(ipfs.Verified(s.local), s.foreign)
+	s.old = newOldTrees(s.life, cfg, s.local, s.metadata, s.foreign)
+	s.roots = newRoots(s.life, s.local, s.metadata, s.old, cfg.Limits)
+	s.manifests = newManifests(s.life, s.metadata, cfg.Limits)
+	s.referrers = newReferrers(s.life, s.manifests, cfg.Limits)
+	if !cfg.NoRedirect {
+		s.redirects = newRedirects(s.life, s.foreign, cfg.Limits)
+	}
+	s.exports = make(chan struct{}, cfg.Limits.Exports)
+	s.metrics = newMetrics(s)
+	return s, nil
+}
+
+// Close stops what runs in the background and waits for it.
+func (s *Server) Close() error {
+	s.life.end()
+	return s.foreign.Close()
+}
+
+// nothing is a store without blocks.
+type nothing struct{}
+
+func (nothing) Get(_ context.Context, c cid.Cid) ([]byte, error) {
+	return nil, fmt.Errorf("block %s: %w: this server has no store of its own", c, ipfs.ErrNotFound)
+}

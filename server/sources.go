@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/sources"
+)
+
+// foreign gets blocks from wherever they are first found but the own store,
+// and keeps small ones in memory. It implements [ipfs.Getter].
+type foreign struct {
+	*sources.Set
+	asked    *sourceMetrics
+	gateways []*remoteGateway // that clients can be sent to
+	blocks   *lru[cid.Cid, []byte]
+}
+
+// remoteGateway is a source that clients can be sent to.
+type remoteGateway struct {
+	*sources.Source
+	gateway Gateway
+}
+
+const (
+	// maxCached is the largest block that is held in memory: directories,
+	// inner nodes of files and most manifests are smaller, layers' leaves are not.
+	maxCached = 64 << 10
+	// forgiveAfter is how long a source that sent a false block is not asked:
+	// a server runs for long, and whoever runs the source may repair it.
+	forgiveAfter = 10 * time.Minute
+)
+
+func newForeign(cfg Config) *foreign {
+	f := &foreign{asked: newSourceMetrics(), blocks: newLRU[cid.Cid, []byte](cfg.Limits.Blocks)}
+	var all []*sources.Source
+	for _, g := range cfg.Remote {
+		all = append(all, sources.Far(f.asked.wrap(g)))
+	}
+	for _, gw := range cfg.Gateways {
+		g := &remoteGateway{Source: sources.Far(f.asked.wrap(gw)), gateway: gw}
+		f.gateways = append(f.gateways, g)
+		all = append(all, g.Source)
+	}
+	f.Set = sources.New(sources.Options{
+		Hedge: cfg.Limits.Hedge, Fetch: cfg.Limits.Fetch, Retry: cfg.Limits.Retry,
+		Forgive: forgiveAfter, Insist: true, Logger: cfg.Logger,
+	}, all...)
+	return f
+}
+
+// Get gives a block that is in memory or that a source has. Errors are those
+// of [sources.Set.Get], except that a panic is not told to clients.
+func (f *foreign) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if data, ok := f.blocks.get(c); ok {
+		return data, nil
+	}
+	data, err := f.Set.Get(ctx, c)
+	if errors.Is(err, sources.ErrPanic) {
+		return nil, errInternal
+	}
+	if err == nil && len(data) <= maxCached {
+		f.blocks.put(c, data, int64(len(data))+128)
+	}
+	return data, err
+}
+
+// isEmpty tells that there is no source at all.
+func (f *foreign) isEmpty() bool { return len(f.Sources()) == 0 }
+
+// gatewayNames lists the gateways for humans.
+func gatewayNames(all []*remoteGateway) string {
+	names := make([]string, len(all))
+	for i, g := range all {
+		names[i] = g.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+var _ ipfs.Getter = (*foreign)(nil)

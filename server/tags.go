@@ -1,0 +1,68 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+)
+
+// tags serves /v2/<name>/tags/list (distribution-spec, "Listing Tags").
+func (s *Server) tags(w *response, r *request) error {
+	l, err := s.roots.open(r.Context(), r.root)
+	if err != nil {
+		return err
+	}
+	tags, err := l.images.Tags(r.repository)
+	if err != nil {
+		return absent(codeNameUnknown, err)
+	}
+	query := r.URL.Query()
+	if last := query.Get("last"); last != "" {
+		i, found := slices.BinarySearch(tags, last)
+		if found {
+			i++
+		}
+		tags = tags[i:]
+	}
+	if query.Has("n") {
+		n, err := strconv.Atoi(query.Get("n"))
+		if err != nil || n < 0 {
+			return errorf(codeNumberInvalid, "n is %q, expected a number from 0 on", query.Get("n"))
+		}
+		if n < len(tags) {
+			if tags = tags[:n]; n > 0 {
+				linkNext(w.Header(), r.URL, tags[n-1])
+			}
+		}
+	}
+	return serveJSON(w, r, "application/json", map[string]any{"name": r.name, "tags": append([]string{}, tags...)})
+}
+
+// linkNext points to the page behind last (RFC 8288).
+func linkNext(h http.Header, u *url.URL, last string) {
+	query := u.Query()
+	query.Set("last", last)
+	next := url.URL{Path: u.Path, RawQuery: query.Encode()}
+	h.Set("Link", "<"+next.String()+`>; rel="next"`)
+}
+
+// serveJSON answers with v; HEAD with the same header.
+func serveJSON(w *response, r *request, mediaType string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(data)))
+	h.Set("Cache-Control", cacheTag)
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err = w.Write(data)
+	return err
+}
