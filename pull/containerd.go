@@ -1,0 +1,148 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Where containerd listens and keeps images unless told otherwise.
+const (
+	DefaultContainerd = "/run/containerd/containerd.sock"
+	DefaultNamespace  = namespaces.Default
+)
+
+const dialTimeout = 5 * time.Second
+
+// ContainerdOptions say which containerd is meant and how images lie in it.
+type ContainerdOptions struct {
+	Address     string // socket; DefaultContainerd when empty
+	Namespace   string // DefaultNamespace when empty; Kubernetes uses k8s.io
+	Snapshotter string // containerd's default when empty
+}
+
+// Containerd is a containerd.
+type Containerd struct {
+	client *client.Client
+	opts   ContainerdOptions
+}
+
+// DialContainerd connects to a containerd. The error matches
+// ipfs.ErrUnavailable when none answers.
+func DialContainerd(ctx context.Context, opts ContainerdOptions) (*Containerd, error) {
+	if opts.Address == "" {
+		opts.Address = DefaultContainerd
+	}
+	if opts.Namespace == "" {
+		opts.Namespace = DefaultNamespace
+	}
+	if _, err := os.Stat(opts.Address); err != nil {
+		return nil, fmt.Errorf("%w: no containerd at %s: %w", errNoEngine, opts.Address, err)
+	}
+	c, err := client.New(opts.Address, client.WithTimeout(dialTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("%w: no containerd answers at %s: %w", errNoEngine, opts.Address, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if _, err := c.Version(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: no containerd answers at %s: %w", errNoEngine, opts.Address, err), c.Close())
+	}
+	return &Containerd{client: c, opts: opts}, nil
+}
+
+// String names the engine.
+func (c *Containerd) String() string {
+	return fmt.Sprintf("containerd at %s, namespace %s", c.opts.Address, c.opts.Namespace)
+}
+
+// Close ends the connection.
+func (c *Containerd) Close() error { return c.client.Close() }
+
+// Pull fetches the image through the job's resolver into containerd's content
+// store and unpacks it for this machine's platform. Content that is there is
+// not fetched again, content that is there in part is completed. The image gets
+// the name that nerdctl and ctr find it by, docker.io/[Image.EngineName].
+func (c *Containerd) Pull(ctx context.Context, j Job) (name string, err error) {
+	ctx = namespaces.WithNamespace(ctx, c.opts.Namespace)
+	full, err := reference.ParseDockerRef(j.Image.EngineName())
+	if err != nil {
+		return "", fmt.Errorf("naming the image: %w", err)
+	}
+	ctx, done, err := c.client.WithLease(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, done(context.WithoutCancel(ctx))) }()
+	opts := []client.RemoteOpt{
+		client.WithResolver(j.Resolver),
+		client.WithImageHandler(images.HandlerFunc(func(_ context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+			j.Status.tell(fmt.Sprintf("%s %s, %d bytes", kindOf(desc), desc.Digest, desc.Size))
+			return nil, nil
+		})),
+	}
+	for _, p := range j.Platforms {
+		opts = append(opts, client.WithPlatform(p))
+	}
+	fetched, err := c.client.Fetch(ctx, j.Image.Name.String(), opts...)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", c, err)
+	}
+	image := client.NewImage(c.client, fetched)
+	if err := c.unpack(ctx, image); err != nil {
+		return "", fmt.Errorf("%s: unpacking: %w", c, err)
+	}
+	before := fetched.Name
+	fetched.Name = full.String()
+	return fetched.Name, c.rename(ctx, fetched, before)
+}
+
+// unpack makes snapshots of the layers, when the image has any for this
+// machine's platform.
+func (c *Containerd) unpack(ctx context.Context, image client.Image) error {
+	ok, err := image.IsUnpacked(ctx, c.opts.Snapshotter)
+	if errdefs.IsNotFound(err) {
+		return nil // another platform's image
+	}
+	if err != nil || ok {
+		return err
+	}
+	return image.Unpack(ctx, c.opts.Snapshotter)
+}
+
+// rename keeps the image under its full name instead of the one that it was
+// fetched by.
+func (c *Containerd) rename(ctx context.Context, image images.Image, before string) error {
+	store := c.client.ImageService()
+	_, err := store.Create(ctx, image)
+	if errdefs.IsAlreadyExists(err) {
+		_, err = store.Update(ctx, image)
+	}
+	if err != nil || image.Name == before {
+		return err
+	}
+	return store.Delete(ctx, before)
+}
+
+func kindOf(desc ocispec.Descriptor) string {
+	switch {
+	case images.IsIndexType(desc.MediaType):
+		return "index"
+	case images.IsManifestType(desc.MediaType):
+		return "manifest"
+	case images.IsLayerType(desc.MediaType):
+		return "layer"
+	case images.IsConfigType(desc.MediaType):
+		return "config"
+	}
+	return "content"
+}

@@ -1,0 +1,269 @@
+package pull
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// Progress is told of each content: when it is there, with n its bytes, and
+// whether it was there before. It may be nil, and is called by several
+// goroutines at once.
+type Progress func(desc ocispec.Descriptor, n int64, before bool)
+
+func (p Progress) tell(desc ocispec.Descriptor, n int64, before bool) {
+	if p != nil {
+		p(desc, n, before)
+	}
+}
+
+const parallel = 4 // contents that are fetched at once
+
+// ToDirectory adds the image to the OCI layout in dir, which is made when it
+// is not there. Contents that it has are not fetched again; an interrupted pull
+// goes on where it stopped, also inside a content.
+func (i *Image) ToDirectory(ctx context.Context, dir string, p Progress) error {
+	index, err := i.mergedIndex(dir)
+	if err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for _, desc := range i.Blobs {
+		g.Go(func() error { return i.toFile(gctx, dir, desc, p) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(dir, ocispec.ImageLayoutFile), oci.LayoutFile); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, ocispec.ImageIndexFile), index)
+}
+
+// mergedIndex is the index.json of dir with the image in it. An image that is
+// there under the same name gives way.
+func (i *Image) mergedIndex(dir string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(dir, ocispec.ImageIndexFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return i.indexFile()
+	}
+	if err != nil {
+		return nil, err
+	}
+	old, err := oci.ParseIndex(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	same := func(a, b ocispec.Descriptor) bool {
+		an, bn := oci.ImageNames(a), oci.ImageNames(b)
+		return slices.Equal(an, bn) && (len(an) > 0 || a.Digest == b.Digest)
+	}
+	merged := slices.DeleteFunc(old.Manifests, func(d ocispec.Descriptor) bool {
+		return slices.ContainsFunc(i.index.Manifests, func(n ocispec.Descriptor) bool { return same(d, n) })
+	})
+	if len(merged) == 0 {
+		return i.indexFile()
+	}
+	old.Manifests = append(merged, i.index.Manifests...)
+	return json.Marshal(old)
+}
+
+// indexFile is the index.json of a layout with nothing but the image.
+func (i *Image) indexFile() ([]byte, error) {
+	if i.indexJSON != nil {
+		return i.indexJSON, nil
+	}
+	return json.Marshal(i.index)
+}
+
+// toFile fetches one content into its place in dir.
+func (i *Image) toFile(ctx context.Context, dir string, desc ocispec.Descriptor, p Progress) (err error) {
+	path := filepath.Join(dir, filepath.FromSlash(oci.BlobPath(desc.Digest)))
+	if info, err := os.Stat(path); err == nil && info.Size() == desc.Size {
+		p.tell(desc, desc.Size, true)
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	partial := filepath.Join(filepath.Dir(path), ".partial-"+desc.Digest.Encoded())
+	f, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	err = i.resume(ctx, f, desc)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if errors.Is(err, oci.ErrCorrupt) {
+		err = errors.Join(err, os.Remove(partial))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", desc.Digest, err)
+	}
+	if err := os.Rename(partial, path); err != nil {
+		return err
+	}
+	p.tell(desc, desc.Size, false)
+	return nil
+}
+
+// resume appends to f what it lacks of a content and checks the whole.
+func (i *Image) resume(ctx context.Context, f *os.File, desc ocispec.Descriptor) error {
+	verifier := desc.Digest.Verifier()
+	have, err := io.Copy(verifier, f)
+	if err == nil && have > desc.Size {
+		have = 0
+		verifier = desc.Digest.Verifier()
+		_, err = f.Seek(0, io.SeekStart)
+		err = errors.Join(err, f.Truncate(0))
+	}
+	if err != nil {
+		return err
+	}
+	blob, err := i.layout.Open(ctx, desc.Digest, ahead)
+	if err != nil {
+		return err
+	}
+	defer blob.Close()
+	if _, err := blob.Seek(have, io.SeekStart); err != nil {
+		return err
+	}
+	n, err := blob.WriteTo(io.MultiWriter(f, verifier))
+	if err != nil {
+		return err
+	}
+	if have+n != desc.Size || !verifier.Verified() {
+		return fmt.Errorf("%w: %d bytes of %d, or another digest", oci.ErrCorrupt, have+n, desc.Size)
+	}
+	return nil
+}
+
+const ahead = 32 // blocks of a content that are fetched at once
+
+func writeFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// ToTar writes the image as a tar that is an OCI layout and, when it is for one
+// platform, a docker archive as well: docker load of every version, podman
+// load, ctr images import and skopeo read it.
+func (i *Image) ToTar(ctx context.Context, w io.Writer, p Progress) error {
+	index, err := i.indexFile()
+	if err != nil {
+		return err
+	}
+	tw := tar.NewWriter(w)
+	small := [][2]string{{ocispec.ImageLayoutFile, string(oci.LayoutFile)}, {ocispec.ImageIndexFile, string(index)}}
+	if manifest, err := i.dockerManifest(ctx); err != nil {
+		return err
+	} else if manifest != nil {
+		small = append(small, [2]string{"manifest.json", string(manifest)})
+	}
+	for _, f := range small {
+		if err := tw.WriteHeader(header(f[0], int64(len(f[1])))); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(tw, f[1]); err != nil {
+			return err
+		}
+	}
+	for _, desc := range i.Blobs {
+		if err := i.toEntry(ctx, tw, desc); err != nil {
+			return fmt.Errorf("%s: %w", desc.Digest, err)
+		}
+		p.tell(desc, desc.Size, false)
+	}
+	return tw.Close()
+}
+
+func (i *Image) toEntry(ctx context.Context, tw *tar.Writer, desc ocispec.Descriptor) error {
+	if err := tw.WriteHeader(header(oci.BlobPath(desc.Digest), desc.Size)); err != nil {
+		return err
+	}
+	blob, err := i.layout.Fetch(ctx, desc)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(tw, blob)
+	return errors.Join(err, blob.Close())
+}
+
+func header(name string, size int64) *tar.Header {
+	return &tar.Header{Name: name, Size: size, Mode: 0o644, Typeflag: tar.TypeReg, ModTime: time.Unix(0, 0)}
+}
+
+// dockerManifest is the manifest.json that makes the layout a docker archive;
+// nil when an index stands at its top, for which docker archives have no words.
+func (i *Image) dockerManifest(ctx context.Context) ([]byte, error) {
+	type entry struct {
+		Config   string
+		RepoTags []string
+		Layers   []string
+	}
+	var entries []entry
+	seen := map[digest.Digest]int{}
+	for _, desc := range i.index.Manifests {
+		if !oci.IsManifest(desc.MediaType) {
+			return nil, nil
+		}
+		at, ok := seen[desc.Digest]
+		if !ok {
+			data, err := i.layout.Manifest(ctx, desc)
+			if err != nil {
+				return nil, err
+			}
+			var m ocispec.Manifest
+			if err := json.Unmarshal(data, &m); err != nil {
+				return nil, fmt.Errorf("%w: manifest %s: %v", oci.ErrCorrupt, desc.Digest, err)
+			}
+			e := entry{Config: oci.BlobPath(m.Config.Digest), RepoTags: []string{}}
+			for _, l := range m.Layers {
+				e.Layers = append(e.Layers, oci.BlobPath(l.Digest))
+			}
+			at = len(entries)
+			seen[desc.Digest], entries = at, append(entries, e)
+		}
+		for _, name := range oci.ImageNames(desc) {
+			if name.Repository != "" {
+				entries[at].RepoTags = append(entries[at].RepoTags, name.String())
+			}
+		}
+	}
+	return json.Marshal(entries)
+}
+
+// progress tells of contents in lines.
+func (s Status) progress() Progress {
+	return func(desc ocispec.Descriptor, n int64, before bool) {
+		if before {
+			s.tell(fmt.Sprintf("%s %s: was there", kindOf(desc), desc.Digest))
+		} else {
+			s.tell(fmt.Sprintf("%s %s: %d bytes", kindOf(desc), desc.Digest, n))
+		}
+	}
+}

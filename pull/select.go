@@ -1,0 +1,152 @@
+// Package pull brings images that are published on IPFS into container
+// engines, OCI layouts and docker archives, every byte checked on the way.
+package pull
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// Image is what of a published layout is to be pulled.
+type Image struct {
+	Name   ref.Name             // as it was asked for
+	Target ocispec.Descriptor   // manifest or index; empty when the whole layout is meant
+	Blobs  []ocispec.Descriptor // all contents, each once
+	Absent []string             // what a sparse index names and the layout lacks
+
+	layout    *ipfs.Layout
+	index     ocispec.Index
+	indexJSON []byte // of the layout, when all of it is pulled
+}
+
+// Select finds what name means in layout l. Without a platform all platforms
+// are pulled, and a name without a repository means everything in the layout.
+// With one, the best match (containerd's rules) of an index is taken. Errors
+// match [oci.ErrNotFound] and list what there is, or those of the layout.
+func Select(ctx context.Context, l *ipfs.Layout, name ref.Name, platform platforms.MatchComparer) (*Image, error) {
+	i := &Image{Name: name, layout: l, index: l.Index, indexJSON: l.IndexJSON}
+	if !i.wholeLayout(platform) {
+		target, err := oci.Select(l.Index, name.Repository, name.Tag)
+		if err == nil && name.Digest != "" {
+			target, err = i.byDigest(ctx)
+		}
+		top := target
+		if err == nil && platform != nil {
+			target, err = i.onPlatform(ctx, target, platform)
+		}
+		if err != nil {
+			return nil, err
+		}
+		i.Target, i.indexJSON = target, nil
+		i.index = oci.NewIndex([]ocispec.Descriptor{named(target, top, name)})
+	} else if len(l.Index.Manifests) > 0 {
+		i.Target = l.Index.Manifests[0]
+	}
+	needed, err := oci.Walk(ctx, l, i.index)
+	if err != nil {
+		return nil, err
+	}
+	i.Blobs, i.Absent = needed.Blobs, needed.Absent
+	return i, nil
+}
+
+// wholeLayout tells whether the layout is pulled as it is: on request, or
+// because there is nothing in it to choose from.
+func (i *Image) wholeLayout(platform platforms.MatchComparer) bool {
+	if platform != nil || i.Name.Digest != "" {
+		return false
+	}
+	images := oci.NewImages(i.layout.Index).List()
+	return i.Name.Repository == "" && i.Name.Tag == "" || len(images) == 1
+}
+
+// byDigest finds the manifest or index that the name pins.
+func (i *Image) byDigest(ctx context.Context) (ocispec.Descriptor, error) {
+	all, err := oci.Walk(ctx, i.layout, i.layout.Index)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	for _, b := range all.Blobs {
+		if b.Digest == i.Name.Digest && (oci.IsIndex(b.MediaType) || oci.IsManifest(b.MediaType)) {
+			return b, nil
+		}
+	}
+	return ocispec.Descriptor{}, fmt.Errorf("%w: no manifest %s under %s", oci.ErrNotFound, i.Name.Digest, ref.Ciq(i.Name.Root))
+}
+
+// onPlatform descends from an index to the manifest that suits best.
+func (i *Image) onPlatform(ctx context.Context, desc ocispec.Descriptor, want platforms.MatchComparer) (ocispec.Descriptor, error) {
+	if !oci.IsIndex(desc.MediaType) {
+		return desc, nil
+	}
+	data, err := i.layout.Manifest(ctx, desc)
+	if err != nil {
+		return desc, err
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(data, &index); err != nil {
+		return desc, fmt.Errorf("%w: index %s: %v", oci.ErrCorrupt, desc.Digest, err)
+	}
+	var best *ocispec.Descriptor
+	var there []string
+	for _, m := range index.Manifests {
+		if m.Platform == nil {
+			continue
+		}
+		there = append(there, platforms.Format(*m.Platform))
+		if want.Match(*m.Platform) && (best == nil || want.Less(*m.Platform, *best.Platform)) {
+			best = &m
+		}
+	}
+	if best == nil {
+		return desc, fmt.Errorf("%w: no image for the platform asked for in %s, which has %s", oci.ErrNotFound, desc.Digest, strings.Join(there, ", "))
+	}
+	return i.onPlatform(ctx, *best, want)
+}
+
+// named gives the top-level descriptor of a pulled image its name: the one that
+// it has in the layout, where top is its entry, unless another was asked for.
+func named(desc, top ocispec.Descriptor, name ref.Name) ocispec.Descriptor {
+	for _, own := range oci.ImageNames(top) {
+		if (name.Repository == "" || own.Repository == name.Repository) && (name.Tag == "" || own.Tag == name.Tag) {
+			desc.Annotations = top.Annotations
+			return desc
+		}
+	}
+	if name.Repository == "" {
+		return desc
+	}
+	tag := name.Tag
+	if tag == "" {
+		tag = oci.DefaultTag
+	}
+	return oci.Named(desc, name.Repository+":"+tag)
+}
+
+// Size is the number of bytes in all contents.
+func (i *Image) Size() int64 {
+	var size int64
+	for _, b := range i.Blobs {
+		size += b.Size
+	}
+	return size
+}
+
+// EngineName is the name under which engines get the image, such as
+// "ciq…/app:1".
+func (i *Image) EngineName() string {
+	n := ref.Name{Root: i.Name.Root, Repository: i.Name.Repository, Tag: i.Name.Tag}
+	if n.Tag == "" {
+		n.Tag = oci.DefaultTag
+	}
+	return n.String()
+}

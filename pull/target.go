@@ -1,0 +1,123 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// Job is one pull.
+type Job struct {
+	Image     *Image
+	Blocks    ipfs.Getter      // where blocks come from, checked
+	Resolver  remotes.Resolver // the same, for containerd
+	Platforms []string         // for engines; all, or the engine's choice, when empty
+	Status    Status
+}
+
+// Status is told what happens, one line at a time. It may be nil.
+type Status func(line string)
+
+func (s Status) tell(line string) {
+	if s != nil {
+		s(line)
+	}
+}
+
+// Target is where images are pulled to.
+type Target interface {
+	// String names the target for humans.
+	String() string
+	// Pull brings the image there and gives the name that it has there, if any.
+	Pull(ctx context.Context, j Job) (name string, err error)
+	// Close ends the connection.
+	Close() error
+}
+
+// Directory is an OCI layout in a directory.
+type Directory string
+
+func (d Directory) String() string { return "OCI layout in " + string(d) }
+
+// Pull implements [Target] by [Image.ToDirectory].
+func (d Directory) Pull(ctx context.Context, j Job) (string, error) {
+	return "", j.Image.ToDirectory(ctx, string(d), j.Status.progress())
+}
+
+// Close implements [Target].
+func (Directory) Close() error { return nil }
+
+// Archive is a tar in a file, or on standard output where the path is "-".
+type Archive string
+
+func (a Archive) String() string {
+	if a == "-" {
+		return "archive on standard output"
+	}
+	return "archive " + string(a)
+}
+
+// Pull implements [Target] by [Image.ToTar]. A file appears when it is complete.
+func (a Archive) Pull(ctx context.Context, j Job) (string, error) {
+	return "", a.Write(func(w io.Writer) error { return j.Image.ToTar(ctx, w, j.Status.progress()) })
+}
+
+// Write lets fn write the archive.
+func (a Archive) Write(fn func(w io.Writer) error) error {
+	if a == "-" {
+		return fn(os.Stdout)
+	}
+	f, err := os.CreateTemp(filepath.Dir(string(a)), ".image2ipfs-")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(fn(f), f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), string(a))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Close implements [Target].
+func (Archive) Close() error { return nil }
+
+// Find gives the only engine that answers on this machine. The error names
+// those found when there are several, and matches ipfs.ErrUnavailable when there
+// is none.
+func Find(ctx context.Context, dockerHost string, opts ContainerdOptions) (Target, error) {
+	var found []Target
+	var errs []error
+	if d, err := DialDocker(ctx, dockerHost); err == nil {
+		found = append(found, d)
+	} else {
+		errs = append(errs, err)
+	}
+	if c, err := DialContainerd(ctx, opts); err == nil {
+		found = append(found, c)
+	} else {
+		errs = append(errs, err)
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return nil, errors.Join(errs...)
+	}
+	var names []string
+	for _, t := range found {
+		names = append(names, t.String())
+		errs = append(errs, t.Close())
+	}
+	return nil, errors.Join(append(errs, fmt.Errorf("several engines are here: %s; choose with --to docker or --to containerd", strings.Join(names, "; ")))...)
+}

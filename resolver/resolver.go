@@ -1,0 +1,200 @@
+// Package resolver lets containerd, and whatever else takes a containerd
+// remotes.Resolver, pull ciq… names natively from IPFS:
+//
+//	gw, err := gateway.New("https://ipfs.example.com", gateway.Options{})
+//	...
+//	r := resolver.New(resolver.WithStore(store), resolver.WithBlocks(gw))
+//	defer r.Close()
+//	image, err := client.Pull(ctx, "ciq…/app:1", containerd.WithResolver(r))
+//
+// No source is trusted: the name is the CID of the layout, every block is
+// checked against its own CID, and content that is read from its start against
+// size and digest of its descriptor as well. Errors say which source failed
+// how, and match those of github.com/containerd/errdefs.
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/transfer"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/sources"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// Timeouts say when a source is given up; zero fields have defaults.
+type Timeouts struct {
+	// Hedge is how long a source of blocks may take before the next one is
+	// asked as well; 1 s when 0.
+	Hedge time.Duration
+	// Block is how long one source may take for one block; 40 s when 0.
+	Block time.Duration
+	// Retry is how long a source that failed is left alone; 5 s when 0.
+	Retry time.Duration
+	// Idle is how long a transfer from a source of whole blobs may stand
+	// still; 30 s when 0.
+	Idle time.Duration
+}
+
+// Option configures a [Resolver].
+type Option func(*config)
+
+type config struct {
+	near, far []ipfs.Getter
+	blobs     []BlobSource
+	timeouts  Timeouts
+	ahead     int
+	log       *slog.Logger
+}
+
+// WithStore adds a store that answers at once from what it holds. Stores are
+// asked before everything else.
+func WithStore(g ipfs.Getter) Option {
+	return func(c *config) { c.near = append(c.near, g) }
+}
+
+// WithBlocks adds sources of blocks, to be asked in the order in which they
+// are given: gateways, a Kubo daemon, a node with peers. A String method names
+// them in messages.
+func WithBlocks(g ...ipfs.Getter) Option {
+	return func(c *config) { c.far = append(c.far, g...) }
+}
+
+// WithBlobs adds sources of whole blobs, such as a [Registry], which are asked
+// for what no source of blocks gives.
+func WithBlobs(b ...BlobSource) Option {
+	return func(c *config) { c.blobs = append(c.blobs, b...) }
+}
+
+// WithTimeouts replaces the time-outs.
+func WithTimeouts(t Timeouts) Option { return func(c *config) { c.timeouts = t } }
+
+// WithReadAhead sets how many blocks of a blob are asked for at once, 16 by
+// default; keep it below the 512 at which bitswap breaks down. Per blob that is
+// being read, no more than 16 MiB are held.
+func WithReadAhead(blocks int) Option { return func(c *config) { c.ahead = blocks } }
+
+// WithLogger sets who is told about sources that fail; nobody by default.
+func WithLogger(log *slog.Logger) Option { return func(c *config) { c.log = log } }
+
+// Resolver finds images on IPFS. It is read-only, safe for concurrent use and
+// must be closed.
+type Resolver struct {
+	blocks  *sources.Set
+	blobs   []*blobSource
+	idle    time.Duration
+	log     *slog.Logger
+	layouts layouts
+
+	mu      sync.Mutex
+	ahead   int
+	limiter *semaphore.Weighted // of blobs that are open at once; nil for none
+}
+
+var _ remotes.ResolverWithOptions = (*Resolver)(nil)
+
+const (
+	defaultAhead = 16
+	maxAhead     = 256
+)
+
+// New makes a Resolver. It asks no source before it has to.
+func New(opts ...Option) *Resolver {
+	c := config{ahead: defaultAhead}
+	for _, o := range opts {
+		o(&c)
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.timeouts.Idle == 0 {
+		c.timeouts.Idle = 30 * time.Second
+	}
+	var all []*sources.Source
+	for _, g := range c.near {
+		all = append(all, sources.Near(g))
+	}
+	for _, g := range c.far {
+		all = append(all, sources.Far(g))
+	}
+	r := &Resolver{
+		blocks: sources.New(sources.Options{
+			Hedge: c.timeouts.Hedge, Fetch: c.timeouts.Block, Retry: c.timeouts.Retry, Insist: true, Logger: c.log,
+		}, all...),
+		idle:  c.timeouts.Idle,
+		ahead: min(max(c.ahead, 0), maxAhead),
+		log:   c.log,
+	}
+	for _, b := range c.blobs {
+		r.blobs = append(r.blobs, &blobSource{BlobSource: b})
+	}
+	return r
+}
+
+// Close ends what is under way and waits for it. Sources stay open.
+func (r *Resolver) Close() error { return r.blocks.Close() }
+
+// SetOptions takes containerd's settings for a pull: how many blobs are open at
+// once (DownloadLimiter), and how many blocks of each are asked for at once
+// (MaxConcurrentDownloads). What is held of a blob is bounded as it is, so
+// ConcurrentLayerFetchBuffer has no use here.
+func (r *Resolver) SetOptions(opts ...transfer.ImageResolverOption) {
+	var o transfer.ImageResolverOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limiter = o.DownloadLimiter
+	if n := o.Performances.MaxConcurrentDownloads; n > 0 {
+		r.ahead = min(n, maxAhead)
+	}
+}
+
+// Resolve finds the image that a name means, in any spelling that
+// [ref.ParseName] reads. A digest in it must be that of an image in the layout
+// and, next to a tag, of that tag's image. The returned name is the given one
+// wherever containerd can take that as the name of an image. Errors match
+// errdefs.ErrInvalidArgument for what is no name, ErrNotFound when no source
+// has the layout or it has no such image (then they list what there is),
+// ErrUnavailable when no source answers, ErrDataLoss for a broken layout.
+func (r *Resolver) Resolve(ctx context.Context, name string) (string, ocispec.Descriptor, error) {
+	n, err := ref.ParseName(name)
+	if err != nil {
+		return "", ocispec.Descriptor{}, classified(err)
+	}
+	l, err := r.open(ctx, n.Root)
+	if err != nil {
+		return "", ocispec.Descriptor{}, classified(fmt.Errorf("resolving %s: %w", name, err))
+	}
+	desc, err := l.find(ctx, n)
+	if err != nil {
+		return "", ocispec.Descriptor{}, classified(fmt.Errorf("resolving %s: %w", name, err))
+	}
+	return imageName(name, n, l.repository(desc.Digest)), desc, nil
+}
+
+// Fetcher gives the contents of the layout that a name leads to. It also
+// implements remotes.FetcherByDigest and remotes.ReferrersFetcher. Errors match
+// errdefs.ErrInvalidArgument.
+func (r *Resolver) Fetcher(_ context.Context, name string) (remotes.Fetcher, error) {
+	n, err := ref.ParseName(name)
+	if err != nil {
+		return nil, classified(err)
+	}
+	return &Fetcher{r: r, root: n.Root}, nil
+}
+
+// Pusher always fails, with an error that matches errdefs.ErrNotImplemented.
+func (r *Resolver) Pusher(_ context.Context, name string) (remotes.Pusher, error) {
+	return nil, fmt.Errorf("pushing to %s: %w: names on IPFS are read-only, since they are made of the content; publish with `image2ipfs publish`", name, errdefs.ErrNotImplemented)
+}
