@@ -1,0 +1,199 @@
+// Edits of dockerd's daemon.json. It is strict JSON: comments are not allowed,
+// so what was added is written down in a record beside it.
+
+package setup
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+const mirrorsKey = "registry-mirrors"
+
+// mirrorRecord says what setup has put into a daemon.json.
+type mirrorRecord struct {
+	What    string `json:"what"`
+	Mirror  string `json:"mirror"`
+	NewList bool   `json:"new_list"` // registry-mirrors was not there before
+	NewFile bool   `json:"new_file"` // nor was the file
+}
+
+// byteOrderMark begins files of some editors; dockerd skips it.
+var byteOrderMark = []byte("\uFEFF")
+
+// addMirror puts a mirror in front of all others. Text is nil when there is no
+// file. The record is nil when the mirror is there already.
+func addMirror(text []byte, mirror string) ([]byte, *mirrorRecord, error) {
+	record := &mirrorRecord{Mirror: mirror}
+	if len(bytes.TrimSpace(text)) == 0 {
+		record.NewFile, record.NewList = text == nil, true
+		return []byte("{\n  \"" + mirrorsKey + "\": [" + quoted(mirror) + "]\n}\n"), record, nil
+	}
+	doc, err := parseDaemonJSON(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	if doc.find(mirror) >= 0 {
+		return text, nil, nil
+	}
+	element := hujson.Value{Value: hujson.String(mirror)}
+	if doc.list == nil {
+		record.NewList = true
+		doc.list = &hujson.Array{Elements: []hujson.ArrayElement{element}}
+		doc.addMember(mirrorsKey, doc.list)
+		return doc.pack(), record, nil
+	}
+	if list := doc.list.Elements; len(list) > 0 {
+		element.BeforeExtra = list[0].BeforeExtra
+		if len(list) > 1 {
+			list[0].BeforeExtra = list[1].BeforeExtra
+		} else if !bytes.ContainsRune(list[0].BeforeExtra, '\n') {
+			list[0].BeforeExtra = hujson.Extra(" ")
+		}
+	}
+	doc.list.Elements = append([]hujson.ArrayElement{element}, doc.list.Elements...)
+	return doc.pack(), record, nil
+}
+
+// removeMirror is the inverse of addMirror, also when other things in the file
+// have changed since. Nil means that the file goes away.
+func removeMirror(text []byte, record *mirrorRecord) ([]byte, error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return text, nil
+	}
+	doc, err := parseDaemonJSON(text)
+	if err != nil {
+		return nil, err
+	}
+	i := doc.find(record.Mirror)
+	if i < 0 {
+		return text, nil
+	}
+	list := doc.list.Elements
+	if i == 0 && len(list) > 1 {
+		list[1].BeforeExtra = list[0].BeforeExtra
+	}
+	doc.list.Elements = slices.Delete(list, i, i+1)
+	if len(doc.list.Elements) == 0 && record.NewList {
+		doc.removeMember(mirrorsKey)
+	}
+	if record.NewFile && len(doc.object.Members) == 0 {
+		return nil, nil
+	}
+	return doc.pack(), nil
+}
+
+// daemonJSON is a parsed daemon.json.
+type daemonJSON struct {
+	mark   []byte // byte order mark, if there is one
+	value  hujson.Value
+	object *hujson.Object
+	list   *hujson.Array // of mirrors; nil when there is none
+}
+
+func parseDaemonJSON(text []byte) (*daemonJSON, error) {
+	doc := &daemonJSON{}
+	if rest, ok := bytes.CutPrefix(text, byteOrderMark); ok {
+		doc.mark, text = byteOrderMark, rest
+	}
+	var err error
+	if doc.value, err = hujson.Parse(bytes.Clone(text)); err != nil {
+		return nil, fmt.Errorf("not JSON: %w", err)
+	}
+	if !doc.value.IsStandard() || !json.Valid(text) {
+		return nil, fmt.Errorf("not JSON as dockerd reads it: comments and trailing commas are not allowed there")
+	}
+	var ok bool
+	if doc.object, ok = doc.value.Value.(*hujson.Object); !ok {
+		return nil, fmt.Errorf("expected a JSON object, found %s", shortened(text))
+	}
+	for _, m := range doc.object.Members {
+		name, _ := m.Name.Value.(hujson.Literal)
+		if name.String() != mirrorsKey {
+			continue
+		}
+		if doc.list != nil {
+			return nil, fmt.Errorf("%q is there twice", mirrorsKey)
+		}
+		if doc.list, err = stringList(m.Value); err != nil {
+			return nil, err
+		}
+	}
+	return doc, nil
+}
+
+func stringList(v hujson.Value) (*hujson.Array, error) {
+	list, ok := v.Value.(*hujson.Array)
+	if !ok {
+		return nil, fmt.Errorf("%q: expected a list of URLs, found %s", mirrorsKey, shortened(v.Pack()))
+	}
+	for _, e := range list.Elements {
+		if e.Value.Kind() != '"' {
+			return nil, fmt.Errorf("%q: expected a list of URLs, found %s in it", mirrorsKey, shortened(e.Pack()))
+		}
+	}
+	return list, nil
+}
+
+// find gives the place of a mirror in the list, -1 when it is not there.
+func (d *daemonJSON) find(mirror string) int {
+	if d.list == nil {
+		return -1
+	}
+	return slices.IndexFunc(d.list.Elements, func(e hujson.ArrayElement) bool {
+		text, ok := e.Value.(hujson.Literal)
+		return ok && strings.TrimRight(text.String(), "/") == mirror
+	})
+}
+
+// addMember appends a member, laid out as those before it.
+func (d *daemonJSON) addMember(name string, value hujson.ValueTrimmed) {
+	m := hujson.ObjectMember{
+		Name:  hujson.Value{Value: hujson.String(name)},
+		Value: hujson.Value{BeforeExtra: hujson.Extra(" "), Value: value},
+	}
+	before, end := d.object.Members, string(d.object.AfterExtra)
+	switch n := len(before); {
+	case n > 1:
+		m.Name.BeforeExtra = before[n-1].Name.BeforeExtra
+	case n == 1 && bytes.ContainsRune(before[0].Name.BeforeExtra, '\n'):
+		m.Name.BeforeExtra = before[0].Name.BeforeExtra
+	case n == 1:
+		m.Name.BeforeExtra = hujson.Extra(" ")
+	case strings.Contains(end, "\n"):
+		m.Name.BeforeExtra = hujson.Extra(end[:strings.Index(end, "\n")+1] + "  ")
+	}
+	if len(before) > 0 {
+		m.Value.BeforeExtra = before[len(before)-1].Value.BeforeExtra
+	}
+	d.object.Members = append(before, m)
+}
+
+func (d *daemonJSON) removeMember(name string) {
+	d.object.Members = slices.DeleteFunc(d.object.Members, func(m hujson.ObjectMember) bool {
+		text, _ := m.Name.Value.(hujson.Literal)
+		return text.String() == name
+	})
+}
+
+func (d *daemonJSON) pack() []byte {
+	return append(bytes.Clone(d.mark), d.value.Pack()...)
+}
+
+func quoted(s string) string {
+	text, _ := json.Marshal(s) // a string never fails
+	return string(text)
+}
+
+func shortened(text []byte) string {
+	text = bytes.TrimSpace(text)
+	if len(text) > 40 {
+		return string(text[:40]) + "…"
+	}
+	return string(text)
+}

@@ -1,0 +1,114 @@
+package doctor
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"github.com/image2ipfs/image2ipfs/setup"
+)
+
+// find looks for engines. Missing are kinds that were asked for by name and
+// are not here.
+func find(o Options) (found []engine, missing []string) {
+	for _, kind := range setup.Engines {
+		asked, named := o.asked(kind)
+		if !asked {
+			continue
+		}
+		var some []engine
+		switch kind {
+		case "docker":
+			some = o.dockers()
+		case "containerd":
+			some = o.containerds()
+		case "nerdctl":
+			some = o.program(kind, o.Nerdctl)
+		case "podman":
+			some = o.program(kind, o.Podman)
+		}
+		if len(some) == 0 && named {
+			missing = append(missing, kind)
+		}
+		found = append(found, some...)
+	}
+	return found, missing
+}
+
+// dockers are the dockerds whose sockets are where they usually are.
+func (o Options) dockers() (found []engine) {
+	hosts := o.Docker
+	switch host := os.Getenv("DOCKER_HOST"); {
+	case len(hosts) > 0:
+	case host != "":
+		hosts = []string{host}
+	default:
+		for _, path := range sockets("/var/run/docker.sock", home(".docker/run/docker.sock"), runtimeDir("docker.sock")) {
+			hosts = append(hosts, "unix://"+path)
+		}
+	}
+	for _, h := range hosts {
+		found = append(found, &dockerd{host: h})
+	}
+	return found
+}
+
+// containerds are the containerds that are for users, unlike those that dockerd
+// starts for itself.
+func (o Options) containerds() (found []engine) {
+	addresses := o.Containerd
+	if len(addresses) == 0 {
+		addresses = sockets("/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock")
+	}
+	certs := o.HostsDir
+	if certs == "" {
+		var err error
+		if certs, err = setup.HostsDir(setup.Options{}); err != nil {
+			certs = "/etc/containerd/certs.d"
+		}
+	}
+	for _, a := range addresses {
+		c := containerd{address: a, certs: certs}
+		found = append(found, &c, &cri{c})
+	}
+	return found
+}
+
+// program finds podman or nerdctl.
+func (o Options) program(kind string, command []string) []engine {
+	if len(command) == 0 {
+		if _, err := exec.LookPath(kind); err != nil {
+			return nil
+		}
+		command = []string{kind}
+	}
+	return []engine{&program{kind: kind, command: command}}
+}
+
+// sockets gives those of the paths that are there, each once.
+func sockets(paths ...string) (found []string) {
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err == nil && info.Mode()&os.ModeSocket != 0 && !slices.Contains(found, p) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+func home(path string) string {
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, path)
+}
+
+func runtimeDir(name string) string {
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, name)
+}

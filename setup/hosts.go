@@ -1,0 +1,164 @@
+// hosts.toml of containerd's certs.d, which nerdctl, ctr and CRI read too.
+
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// hostsDirs are the directories in certs.d that get a hosts.toml: names without
+// a host mean docker.io; containerd itself takes a bare ciq… for a host.
+var hostsDirs = []string{"docker.io", "_default"}
+
+// hostsTOML puts the server in front of all other hosts, or takes it out. The
+// registry itself stays the last resort, so that other names go on to it.
+func hostsTOML(text []byte, server string, undo bool) ([]byte, error) {
+	plain := cutBlocks(text)
+	found, before, err := parseTOML(plain)
+	if err != nil || undo {
+		return plain, err
+	}
+	if hosts, ok := before["host"].(map[string]any); ok && hosts[server] != nil {
+		return plain, nil // written by the user
+	}
+	at := len(plain)
+	if i := slices.IndexFunc(found, expression.header); i >= 0 {
+		at = aboveComments(plain, found[i].line)
+	}
+	after := insertBlock(plain, at, "",
+		"# Names with a CID in them are served from IPFS; all others get a 404 here and",
+		"# go on to their registry.",
+		"[host."+quoted(server)+"]",
+		"  capabilities = [\"pull\", \"resolve\"]")
+	return after, checkHosts(before, after, server)
+}
+
+// checkHosts makes sure that an edit did what it should and nothing else.
+func checkHosts(before map[string]any, after []byte, server string) error {
+	found, tree, err := parseTOML(after)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errByHand, err)
+	}
+	hosts, _ := before["host"].(map[string]any)
+	want := map[string]any{server: map[string]any{"capabilities": []any{"pull", "resolve"}}}
+	for name, h := range hosts {
+		want[name] = h
+	}
+	first := slices.IndexFunc(found, func(e expression) bool { return len(e.path()) > 1 && e.path()[0] == "host" })
+	if !reflect.DeepEqual(tree["host"], any(want)) || !sameBut(before, tree, "host") || found[first].path()[1] != server {
+		return errByHand
+	}
+	return nil
+}
+
+// errByHand is about files in which a setting has no place that edits know.
+var errByHand = errors.New("it is written in a form that edits do not know: write plain [tables], or set it by hand")
+
+// sameBut compares all of two trees but one key at the top.
+func sameBut(a, b map[string]any, key string) bool {
+	for _, m := range []map[string]any{a, b} {
+		for k := range m {
+			if k != key && !reflect.DeepEqual(a[k], b[k]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// certsDir plans the hosts.toml files in the first of the directories in which
+// containerd looks for a registry's. It takes _default of the first before it
+// looks into the second, so there is none when that would hide a registry's.
+func (p *Plan) certsDir(dirs []string) error {
+	dir := dirs[0]
+	hidden, err := hiddenBy(dirs)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(hidden, "docker.io") && !p.Undo {
+		return fmt.Errorf("%w: %s speaks of docker.io too, which containerd would overlook beside %s: move it there first", ErrConfig, dirs[1], dir)
+	}
+	for _, name := range hostsDirs {
+		path := filepath.Join(dir, name, "hosts.toml")
+		text, err := readable(path)
+		if err != nil {
+			return err
+		}
+		if text == nil && !p.Undo {
+			if err := noBareCertificates(filepath.Dir(path)); err != nil {
+				return err
+			}
+		}
+		leave := name == "_default" && len(hidden) > 0 && !p.Undo
+		after, err := hostsTOML(text, p.Server, p.Undo || leave)
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+		}
+		if leave {
+			p.note("%s is left out, since it would hide %s in %s from containerd: give ctr names with docker.io/ in front", filepath.Join(dir, name), strings.Join(hidden, ", "), dirs[1])
+		}
+		if err := p.textChange(path, text, after, p.Undo || leave, filepath.Dir(path), dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hiddenBy lists the registries that only the later directories speak of.
+func hiddenBy(dirs []string) (names []string, err error) {
+	for _, dir := range dirs[1:] {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !os.IsNotExist(err) {
+			return nil, err
+		}
+		for _, e := range entries {
+			if _, err := os.Stat(filepath.Join(dirs[0], e.Name())); e.Name() != "_default" && (os.IsNotExist(err) || e.Name() == "docker.io") {
+				names = append(names, e.Name())
+			}
+		}
+	}
+	return names, nil
+}
+
+// textChange plans the change of a file with marked blocks. When they are taken
+// out and nothing else is in it, it goes away, unless it was there before.
+func (p *Plan) textChange(path string, before, after []byte, out bool, prune ...string) error {
+	had := string(cutBlocks(before)) != string(before)
+	if out && had && blank(after) {
+		if saved, err := readable(path + backupSuffix); err != nil {
+			return err
+		} else if saved == nil {
+			after = nil
+		}
+	}
+	return p.change(path, before, after, had, prune...)
+}
+
+// noBareCertificates refuses a directory in Docker's older layout, since a
+// hosts.toml makes containerd overlook the certificates beside it.
+func noBareCertificates(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	for _, e := range entries {
+		switch filepath.Ext(e.Name()) {
+		case ".crt", ".cert", ".key":
+			return fmt.Errorf("%w: %s holds %s and no hosts.toml; containerd would overlook it beside one: name it in a hosts.toml (ca = …, client = …) first", ErrConfig, dir, e.Name())
+		}
+	}
+	return nil
+}
+
+// isTable tells whether an expression is the header of the table at path.
+func isTable(e expression, path ...string) bool {
+	return e.kind == unstable.Table && slices.Equal(e.table, path)
+}

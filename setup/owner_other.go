@@ -1,0 +1,14 @@
+//go:build !unix
+
+package setup
+
+import (
+	"io/fs"
+	"os"
+)
+
+// sameOwner does nothing: a new file gets its directory's access rights.
+func sameOwner(*os.File, fs.FileInfo) error { return nil }
+
+// syncDir does nothing: directories cannot be synced here.
+func syncDir(string) error { return nil }

@@ -1,0 +1,32 @@
+//go:build unix
+
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// sameOwner gives f the owner and group of an existing file.
+func sameOwner(f *os.File, info fs.FileInfo) error {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(stat.Uid) == os.Geteuid() && int(stat.Gid) == os.Getegid() {
+		return nil
+	}
+	if err := f.Chown(int(stat.Uid), int(stat.Gid)); err != nil {
+		return fmt.Errorf("keeping the owner of %s: %w", info.Name(), err)
+	}
+	return nil
+}
+
+// syncDir makes renames in a directory last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,283 @@
+package setup
+
+// Files on disk: what users have there survives setup, undo and failures.
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// machine is a directory with files, which an engine sees as /.
+type machine struct {
+	*testing.T
+	root string
+}
+
+func newMachine(t *testing.T, files map[string]string) machine {
+	m := machine{t, t.TempDir()}
+	for name, text := range files {
+		m.write(name, text)
+	}
+	return m
+}
+
+func (m machine) path(name string) string { return filepath.Join(m.root, name) }
+
+func (m machine) write(name, text string) {
+	m.Helper()
+	if err := os.MkdirAll(filepath.Dir(m.path(name)), 0o755); err != nil {
+		m.Fatal(err)
+	}
+	if err := os.WriteFile(m.path(name), []byte(text), 0o600); err != nil {
+		m.Fatal(err)
+	}
+}
+
+// files are all files, by name.
+func (m machine) files() map[string]string {
+	m.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(m.root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		name, _ := filepath.Rel(m.root, path)
+		found[filepath.ToSlash(name)] = string(data)
+		return err
+	})
+	if err != nil {
+		m.Fatal(err)
+	}
+	return found
+}
+
+func (m machine) plan(o Options) *Plan {
+	m.Helper()
+	o.Root = m.root
+	p, err := New(o)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return p
+}
+
+// run plans and writes, and checks that a second time there is nothing to do.
+func (m machine) run(o Options) *Plan {
+	m.Helper()
+	p := m.plan(o)
+	if err := p.Write(); err != nil {
+		m.Fatal(err)
+	}
+	if again := m.plan(o); len(again.Changes) > 0 {
+		m.Errorf("the second time there is still to do: %s", again.Changes[0].Diff())
+	}
+	return p
+}
+
+func (m machine) expect(want map[string]string) {
+	m.Helper()
+	got := m.files()
+	for name := range want {
+		if got[name] != want[name] {
+			m.Errorf("%s is %q, want %q", name, got[name], want[name])
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			m.Errorf("%s is left: %q", name, got[name])
+		}
+	}
+}
+
+var existing = map[string]map[string]string{
+	"docker": {"etc/docker/daemon.json": "{\n\t\"registry-mirrors\": [\"https://m.example\"],\n\t\"debug\": true\n}"},
+	"containerd": {
+		"etc/containerd/config.toml":                  "version = 3\r\n[plugins.'io.containerd.cri.v1.images'.registry]\r\n  config_path = ''",
+		"etc/containerd/certs.d/docker.io/hosts.toml": "server = \"https://registry-1.docker.io\"\n[host.\"https://m.example\"]",
+	},
+	"nerdctl": {
+		"etc/nerdctl/nerdctl.toml":        "hosts_dir = [\"/etc/certs\"]\n",
+		"etc/certs/docker.io/hosts.toml":  "",
+		"etc/certs/quay.io/hosts.toml":    "server = \"https://quay.io\"\n",
+		"etc/certs/_default/hosts.toml":   "# nothing yet\n",
+		"etc/containerd/certs.d/x/y.toml": "",
+	},
+	"podman": {
+		"etc/containers/registries.conf":                 "unqualified-search-registries = [\"docker.io\", \"quay.io\"]\n",
+		"etc/containers/registries.conf.d/corp.conf":     "[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = \"m.example\"\n",
+		"etc/containers/registries.conf.d/short.conf.md": "no toml",
+	},
+}
+
+func TestThereAndBack(t *testing.T) {
+	for _, engine := range Engines {
+		for name, files := range map[string]map[string]string{"nothing there": {}, "files there": existing[engine]} {
+			t.Run(engine+" "+name, func(t *testing.T) {
+				m := newMachine(t, files)
+				p := m.run(Options{Engine: engine})
+				if len(p.Changes) == 0 {
+					t.Fatal("nothing was done")
+				}
+				for _, c := range p.Changes {
+					if c.Before != nil && (c.Backup == "" || m.files()[strings.TrimPrefix(filepath.ToSlash(c.Backup), filepath.ToSlash(m.root)+"/")] != string(c.Before)) {
+						t.Errorf("%s has no backup", c.Path)
+					}
+				}
+				m.run(Options{Engine: engine, Server: "https://registry.example:8443"})
+				m.run(Options{Engine: engine, Undo: true})
+				m.expect(files)
+			})
+		}
+	}
+}
+
+func TestUndoKeepsLaterChanges(t *testing.T) {
+	m := newMachine(t, nil)
+	m.run(Options{Engine: "docker"})
+	m.run(Options{Engine: "nerdctl"})
+	const path, hosts = "etc/docker/daemon.json", "etc/containerd/certs.d/docker.io/hosts.toml"
+	m.write(path, strings.Replace(m.files()[path], "[\"http", "[\"https://new.example\", \"http", 1))
+	m.write(hosts, m.files()[hosts]+"[host.\"https://new.example\"]\n")
+	m.run(Options{Engine: "docker"}) // leaves it where the user has moved it
+	m.run(Options{Engine: "docker", Undo: true})
+	m.run(Options{Engine: "nerdctl", Undo: true})
+	m.expect(map[string]string{
+		path:  "{\n  \"registry-mirrors\": [\"https://new.example\"]\n}\n",
+		hosts: "[host.\"https://new.example\"]\n",
+	})
+}
+
+func TestUndoTouchesNothingOfOthers(t *testing.T) {
+	files := map[string]string{
+		"etc/docker/daemon.json":                      `{"registry-mirrors": ["http://127.0.0.1:5000"]}`,
+		"etc/containerd/certs.d/docker.io/hosts.toml": "[host.\"http://127.0.0.1:5000\"]\n",
+	}
+	m := newMachine(t, files)
+	for _, engine := range Engines {
+		if p := m.run(Options{Engine: engine, Undo: true}); len(p.Changes) > 0 {
+			t.Errorf("%s: %s", engine, p.Changes[0].Diff())
+		}
+	}
+	m.expect(files)
+}
+
+func TestBrokenFilesStay(t *testing.T) {
+	for engine, files := range map[string]map[string]string{
+		"docker":     {"etc/docker/daemon.json": `{"debug": true,}`},
+		"containerd": {"etc/containerd/config.toml": "version = 2\n[plugins"},
+		"nerdctl":    {"etc/containerd/certs.d/_default/hosts.toml": "server ="},
+		"podman":     {"etc/containers/registries.conf": "[[registry]"},
+	} {
+		m := newMachine(t, files)
+		_, err := New(Options{Engine: engine, Root: m.root})
+		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), m.root) {
+			t.Errorf("%s: got %v, want an error that matches ErrConfig and names the file", engine, err)
+		}
+		m.expect(files)
+	}
+	certificates := map[string]string{"etc/containerd/certs.d/docker.io/ca.crt": "x"}
+	m := newMachine(t, certificates)
+	if _, err := New(Options{Engine: "nerdctl", Root: m.root}); !errors.Is(err, ErrConfig) {
+		t.Errorf("certificates without hosts.toml: got %v", err)
+	}
+}
+
+// A _default in the first directory would take the company's registry its
+// certificates away, which Docker users have in the second.
+func TestDefaultHidesNothing(t *testing.T) {
+	const ca, fallback = "etc/docker/certs.d/registry.corp/ca.crt", "etc/containerd/certs.d/_default/hosts.toml"
+	for _, engine := range []string{"nerdctl", "containerd"} {
+		m := newMachine(t, map[string]string{ca: "x"})
+		p := m.run(Options{Engine: engine})
+		files := m.files()
+		if files[fallback] != "" || files["etc/containerd/certs.d/docker.io/hosts.toml"] == "" || !strings.Contains(strings.Join(p.Notes, ""), "registry.corp") {
+			t.Errorf("%s: %q, notes %q", engine, files, p.Notes)
+		}
+		if text := files["etc/containerd/config.toml"]; engine == "containerd" && !strings.Contains(text, `"/etc/containerd/certs.d:/etc/docker/certs.d"`) {
+			t.Errorf("config.toml: %s", text)
+		}
+		m.run(Options{Engine: engine, Undo: true})
+		m.expect(map[string]string{ca: "x"})
+	}
+	m := newMachine(t, nil)
+	m.run(Options{Engine: "nerdctl"})
+	m.write(ca, "x")
+	m.run(Options{Engine: "nerdctl"})
+	if text, ok := m.files()[fallback]; ok {
+		t.Errorf("_default stays: %q", text)
+	}
+	m.write("etc/docker/certs.d/docker.io/ca.crt", "x")
+	if _, err := New(Options{Engine: "nerdctl", Root: m.root}); !errors.Is(err, ErrConfig) {
+		t.Errorf("docker.io in the second directory: %v", err)
+	}
+}
+
+func TestWriteRefusesAChangedFile(t *testing.T) {
+	m := newMachine(t, existing["docker"])
+	p := m.plan(Options{Engine: "docker"})
+	m.write("etc/docker/daemon.json", "{}")
+	if err := p.Write(); !errors.Is(err, ErrConfig) {
+		t.Errorf("got %v, want ErrConfig", err)
+	}
+	m.expect(map[string]string{"etc/docker/daemon.json": "{}"})
+}
+
+func TestWriteKeepsModeAndLinks(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has neither")
+	}
+	m := newMachine(t, map[string]string{"home/daemon.json": "{}", "etc/docker/x": ""})
+	if err := os.Symlink(m.path("home/daemon.json"), m.path("etc/docker/daemon.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(m.path("home/daemon.json"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	m.run(Options{Engine: "docker"})
+	link, err := os.Lstat(m.path("etc/docker/daemon.json"))
+	if err != nil || link.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is %v (%v)", link, err)
+	}
+	if info, err := os.Stat(m.path("home/daemon.json")); err != nil || info.Mode() != 0o640 || info.Size() < 10 {
+		t.Errorf("the file is %v (%v)", info, err)
+	}
+}
+
+func TestWriteIsAllOrNothing(t *testing.T) {
+	if os.Geteuid() == 0 || runtime.GOOS == "windows" {
+		t.Skip("root may write everywhere")
+	}
+	m := newMachine(t, existing["podman"])
+	p := m.plan(Options{Engine: "podman"})
+	dir := filepath.Dir(p.Changes[len(p.Changes)-1].Path)
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir, 0o700)
+	if err := p.Write(); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("got %v, want a permission error", err)
+	}
+	m.expect(existing["podman"])
+}
+
+func TestServerURL(t *testing.T) {
+	for given, want := range map[string]string{
+		"": DefaultServer, "127.0.0.1:5001": "http://127.0.0.1:5001", "http://R.example:80/": "http://r.example:80",
+		"https://[::1]:5000": "https://[::1]:5000",
+		"ftp://x":            "", "http://": "", "http://x/path": "", "http://u:p@x": "", "http://x?y": "", "http://a\"b": "", "http://a b": "",
+	} {
+		got, err := cleanServer(given)
+		if got != want || (err == nil) != (want != "") || err != nil && !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q: got %q (%v), want %q", given, got, err, want)
+		}
+	}
+	if _, err := New(Options{Engine: "cri-o"}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("an unknown engine: %v", err)
+	}
+}
