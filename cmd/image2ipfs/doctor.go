@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/setup"
+	"github.com/image2ipfs/image2ipfs/setup/doctor"
+)
+
+// doctorOptions are the flags of doctor.
+type doctorOptions struct {
+	engineOptions
+	doctor.Options
+	gateways []string
+	podman   string
+	nerdctl  string
+	asJSON   bool
+}
+
+func newDoctor() *cobra.Command {
+	opts := &doctorOptions{}
+	cmd := &cobra.Command{
+		Use:   "doctor [ENGINE]...",
+		Short: "Find out whether publishing, serving and pulling work here",
+		Long: `Check the store, the server, IPFS gateways, Kubo when it is asked for, and every
+container engine that is found, or only those named (docker, containerd, nerdctl,
+podman). A tiny image is published, served, and pulled by each engine under a
+ciq… name without a host; then it is removed again everywhere.
+
+For each problem it says what to do. The exit code is 0 when all that is there
+works, and 1 when there is a problem.`,
+		Example: `  image2ipfs doctor
+  sudo image2ipfs doctor docker containerd
+  image2ipfs doctor --json | jq -r '.checks[] | select(.status == "problem") | .next'`,
+		ValidArgs: setup.Engines,
+		Args:      usage(cobra.OnlyValidArgs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.Engines = args
+			return opts.run(cmd)
+		},
+	}
+	opts.engineFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&opts.Server, "server", setup.DefaultServer, "image2ipfs server, as setup was told")
+	f.StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway to check; may be given several times (default: $"+gatewayEnv+")")
+	f.StringSliceVar(&opts.Docker, "docker", nil, "dockerd to check, such as unix:///var/run/docker.sock (default: $DOCKER_HOST, or those that are there)")
+	f.StringSliceVar(&opts.Containerd, "containerd", nil, "socket of the containerd to check (default: those that are there)")
+	f.StringVar(&opts.HostsDir, "hosts-dir", "", "certs.d of containerd (default: what its configuration says)")
+	f.StringVar(&opts.podman, "podman", "", "command to run podman by (default: podman, when it is on the PATH)")
+	f.StringVar(&opts.nerdctl, "nerdctl", "", "command to run nerdctl by (default: nerdctl, when it is on the PATH)")
+	f.DurationVar(&opts.Timeout, "timeout", time.Minute, "limit for each engine")
+	f.BoolVar(&opts.asJSON, "json", false, "print a JSON object")
+	return cmd
+}
+
+// errProblems tells that doctor has found something.
+var errProblems = errors.New("not everything works; see what to do above")
+
+func (o *doctorOptions) run(cmd *cobra.Command) (err error) {
+	o.Server = strings.TrimRight(o.Server, "/")
+	if !strings.Contains(o.Server, "://") {
+		o.Server = "http://" + o.Server
+	}
+	o.Podman, o.Nerdctl = strings.Fields(o.podman), strings.Fields(o.nerdctl)
+	checks := []doctor.Check{}
+	report := func(c doctor.Check) {
+		checks = append(checks, c)
+		if !o.asJSON {
+			printCheck(cmd, c)
+		}
+	}
+	err = o.examine(cmd.Context(), report)
+	ok := err == nil && !slices.ContainsFunc(checks, func(c doctor.Check) bool { return c.Status != doctor.OK })
+	if o.asJSON {
+		err = errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
+			OK     bool           `json:"ok"`
+			Checks []doctor.Check `json:"checks"`
+		}{ok, checks}))
+	}
+	if err == nil && !ok {
+		err = errProblems
+	}
+	return err
+}
+
+// examine does all checks in the order in which they depend on each other.
+func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) (err error) {
+	probe, check, closeStore := o.store(ctx)
+	defer func() { err = errors.Join(err, closeStore()) }()
+	report(check)
+	if k, err := o.kubo(ctx); err != nil {
+		report(doctor.Check{Name: "kubo", Status: doctor.Problem, Detail: err.Error(), Next: "ipfs daemon   # or leave --api, IPFS_API and IPFS_PATH out"})
+	} else if k != nil {
+		report(doctor.Check{Name: k.String(), Status: doctor.OK, Detail: "answers"})
+		defer func() { err = errors.Join(err, k.Close()) }()
+	}
+	gateways := o.gateways
+	if len(gateways) == 0 {
+		gateways = strings.FieldsFunc(os.Getenv(gatewayEnv), func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	for _, g := range gateways {
+		report(doctor.Gateway(ctx, g))
+	}
+	check = doctor.Server(ctx, o.Server, probe)
+	report(check)
+	if check.Status != doctor.OK {
+		doctor.Engines(ctx, o.Options, nil, report)
+	} else {
+		doctor.Engines(ctx, o.Options, probe, report)
+	}
+	return ctx.Err()
+}
+
+// store checks the store and publishes the probe there; the function removes it
+// again.
+func (o *doctorOptions) store(ctx context.Context) (*doctor.Probe, doctor.Check, func() error) {
+	nothing := func() error { return nil }
+	path, err := node.DefaultPath()
+	if err != nil {
+		return nil, doctor.Check{Name: "store", Status: doctor.Problem, Detail: err.Error(), Next: "set IMAGE2IPFS_PATH"}, nothing
+	}
+	store, err := node.Open(path)
+	if err != nil {
+		return nil, doctor.Check{Name: "store " + path, Status: doctor.Problem, Detail: err.Error(), Next: "run it as the store's owner, or choose another store with IMAGE2IPFS_PATH"}, nothing
+	}
+	probe, check := doctor.Store(ctx, store, path)
+	return probe, check, func() error {
+		var err error
+		if probe != nil {
+			err = probe.Remove(ctx)
+		}
+		return errors.Join(err, store.Close())
+	}
+}
+
+func printCheck(cmd *cobra.Command, c doctor.Check) {
+	mark := map[string]string{doctor.OK: "ok       ", doctor.Problem: "PROBLEM  ", doctor.Skipped: "skipped  "}[c.Status]
+	fmt.Fprintf(cmd.OutOrStdout(), "%s%s: %s\n", mark, c.Name, c.Detail)
+	if c.Next != "" {
+		fmt.Fprintf(cmd.OutOrStdout(), "         -> %s\n", c.Next)
+	}
+}

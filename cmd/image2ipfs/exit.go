@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/image2ipfs/image2ipfs/archive"
+	"github.com/image2ipfs/image2ipfs/dockerarchive"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/publish"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// Exit codes of every subcommand.
+const (
+	exitOK          = 0   // done
+	exitFailed      = 1   // any other failure
+	exitUsage       = 2   // flags or arguments are wrong
+	exitNotFound    = 3   // a file, name, root or blob is not there
+	exitIntegrity   = 4   // bytes are not what their CID or digest says
+	exitUnreachable = 5   // no IPFS daemon, node or gateway answers
+	exitArchive     = 6   // the input is no image archive, or a broken one
+	exitInterrupted = 130 // ended by Ctrl-C or SIGTERM
+)
+
+const exitCodeHelp = `Exit codes:
+  0    done
+  1    any other failure
+  2    wrong flags or arguments
+  3    a file, name, root or blob is not there
+  4    bytes are not what their CID or digest says
+  5    no IPFS daemon or gateway answers
+  6    the input is no image archive, or a broken one
+  130  interrupted`
+
+var errInterrupted = errors.New("interrupted")
+
+// usageError is an error about how the command was called.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+// exitCode gives the exit code for an error, exitOK for nil.
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &usage), errors.Is(err, publish.ErrNotEmpty), errors.Is(err, ref.ErrNotRoot), errors.Is(err, ref.ErrInvalidName):
+		return exitUsage
+	case errors.Is(err, archive.ErrFormat), errors.Is(err, dockerarchive.ErrInvalid),
+		errors.Is(err, dockerarchive.ErrMissing), errors.Is(err, errArchive):
+		return exitArchive
+	case errors.Is(err, ipfs.ErrIntegrity), errors.Is(err, oci.ErrCorrupt):
+		return exitIntegrity
+	case errors.Is(err, ipfs.ErrUnavailable):
+		return exitUnreachable
+	case errors.Is(err, ipfs.ErrNotFound), errors.Is(err, oci.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return exitNotFound
+	}
+	return exitFailed
+}
+
+// errArchive marks errors of an archive whose contents do not fit together.
+var errArchive = errors.New("broken image archive")

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+func newLs() *cobra.Command {
+	opts := &engineOptions{}
+	var asJSON, quiet bool
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List what was published",
+		Example: `  image2ipfs ls
+  image2ipfs ls --json | jq -r '.[].root.cidv1'
+  image2ipfs ls -q | xargs -n 1 image2ipfs verify`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			all, err := opts.openAll(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, all.close()) }()
+			roots, err := all.roots(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printRoots(cmd, roots, asJSON, quiet)
+		},
+	}
+	opts.engineFlags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print roots only")
+	return cmd
+}
+
+// listed is the JSON form of a published root.
+type listed struct {
+	Root      ref.Spellings `json:"root"`
+	Names     []string      `json:"names"`
+	Published *time.Time    `json:"published,omitempty"`
+	Size      int64         `json:"size,omitempty"`
+	Engine    string        `json:"engine"`
+}
+
+func printRoots(cmd *cobra.Command, roots []kept, asJSON, quiet bool) error {
+	out := cmd.OutOrStdout()
+	if asJSON {
+		list := []listed{}
+		for _, r := range roots {
+			l := listed{Root: ref.Spell(r.CID), Names: r.Names, Size: r.Size, Engine: r.engine.String()}
+			if !r.Published.IsZero() {
+				l.Published = &r.Published
+			}
+			list = append(list, l)
+		}
+		return json.NewEncoder(out).Encode(list)
+	}
+	if quiet {
+		for _, r := range roots {
+			fmt.Fprintln(out, ref.Ciq(r.CID))
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "ROOT\tIMAGES\tSIZE\tPUBLISHED\tENGINE")
+	for _, r := range roots {
+		names, size, published := strings.Join(r.Names, ", "), "-", "-"
+		if names == "" {
+			names = "-"
+		}
+		if r.Size > 0 {
+			size = bytesText(r.Size)
+		}
+		if !r.Published.IsZero() {
+			published = r.Published.Local().Format(time.DateTime)
+		}
+		engine, _, _ := strings.Cut(r.engine.String(), " ") // "embedded store …", "Kubo …"
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", ref.Ciq(r.CID), names, size, published, engine)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,28 @@
+// Command image2ipfs publishes container images on IPFS and serves them to
+// every container engine.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	err := newRoot().ExecuteContext(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "image2ipfs:", err)
+	}
+	os.Exit(exitCode(err))
+}

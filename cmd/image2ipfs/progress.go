@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// progress tells on standard error how far a long read is: as a bar on a
+// terminal, else as a plain line every few seconds.
+type progress struct {
+	w     io.Writer
+	bar   *progressbar.ProgressBar
+	name  string
+	total int64 // bytes, -1 when unknown
+	read  int64
+	last  time.Time
+	quiet bool
+}
+
+const plainInterval = 5 * time.Second
+
+func newProgress(w io.Writer, name string, total int64, quiet bool) *progress {
+	p := &progress{w: w, name: name, total: total, last: time.Now(), quiet: quiet}
+	f, ok := w.(*os.File)
+	if !quiet && ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions64(total,
+			progressbar.OptionSetWriter(w),
+			progressbar.OptionSetDescription(name),
+			progressbar.OptionShowBytes(true),
+			progressbar.OptionShowTotalBytes(true),
+			progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionFullWidth(),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(),
+		)
+	}
+	return p
+}
+
+// add is told of n more bytes.
+func (p *progress) add(n int) {
+	p.read += int64(n)
+	switch {
+	case p.bar != nil:
+		_ = p.bar.Add(n) // a bar that cannot be drawn is no failure
+	case !p.quiet && time.Since(p.last) >= plainInterval:
+		p.last = time.Now()
+		if p.total > 0 {
+			fmt.Fprintf(p.w, "%s: %s of %s read (%d %%)\n", p.name, bytesText(p.read), bytesText(p.total), p.read*100/p.total)
+		} else {
+			fmt.Fprintf(p.w, "%s: %s read\n", p.name, bytesText(p.read))
+		}
+	}
+}
+
+func (p *progress) done() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+}
+
+// bytesText writes a number of bytes for humans, in units of 1000.
+func bytesText(n int64) string {
+	const unit = 1000
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, exp := float64(n)/unit, 0
+	for value >= unit && exp < 4 {
+		value, exp = value/unit, exp+1
+	}
+	return fmt.Sprintf("%.1f %cB", value, "kMGTP"[exp])
+}
+
+// newBytesText says how much of a publication is new, where the engine knows.
+func newBytesText(s ipfs.Stats) string {
+	if s.NewBytes < 0 {
+		return ""
+	}
+	return ", " + bytesText(s.NewBytes) + " of it new"
+}

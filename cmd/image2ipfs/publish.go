@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/image2ipfs/image2ipfs/archive"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/layer"
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/publish"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// publishOptions are the flags of the client and of publish.
+type publishOptions struct {
+	engineOptions
+	registry    string
+	input       string
+	noAdd       bool
+	output      string
+	quiet       bool
+	debug       bool
+	json        bool
+	compression string
+	level       int
+	recompress  bool
+}
+
+func newPublish() *cobra.Command {
+	opts := &publishOptions{}
+	cmd := &cobra.Command{
+		Use:   "publish ARCHIVE...",
+		Short: "Publish image archives on IPFS",
+		Long: `Publish image archives on IPFS and print the names to pull them by, one line
+for each image name.
+
+An ARCHIVE is a file or a directory, or - for standard input: what docker save
+of any era writes, an OCI image layout (buildkit, skopeo, podman, containerd),
+or a directory of skopeo's dir: transport, plain or wrapped in gzip or zstd.
+Which it is, is found out. Everything that has a digest keeps it; images of
+docker archives get OCI manifests and compressed layers.`,
+		Example: `  image2ipfs publish app.tar
+  docker buildx build -o type=oci,dest=- . | image2ipfs publish -
+  skopeo copy docker-daemon:app:1 oci:app && image2ipfs publish app
+  image2ipfs publish --json app.tar | jq -r .root.cidv1`,
+		Args: usage(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error { return runPublish(cmd, opts, args) },
+	}
+	opts.flags(cmd)
+	return cmd
+}
+
+func newClient() *cobra.Command {
+	opts := &publishOptions{}
+	cmd := &cobra.Command{
+		Use:   "client",
+		Short: "Publish one archive from standard input, as image2ipfs without a subcommand does",
+		Example: `  docker save app:1 | image2ipfs client -q -r my-gateway.local:8080
+  image2ipfs client -i app.tar`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runPublish(cmd, opts, []string{opts.input})
+		},
+	}
+	opts.clientFlags(cmd)
+	return cmd
+}
+
+func (o *publishOptions) clientFlags(cmd *cobra.Command) {
+	o.flags(cmd)
+	cmd.Flags().StringVarP(&o.input, "input", "i", "-", "archive to publish; - is standard input")
+	_ = cmd.MarkFlagFilename("input")
+}
+
+func (o *publishOptions) flags(cmd *cobra.Command) {
+	o.engineFlags(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&o.registry, "registry", "r", "http://localhost:5000", "registry under which the images will be pulled")
+	f.BoolVarP(&o.noAdd, "no-add", "n", false, "write the layout to a directory and print that; nothing goes to IPFS")
+	f.StringVarP(&o.output, "output", "o", "", "directory for --no-add, new or empty (default: a temporary one)")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print pull names and failures only")
+	f.BoolVarP(&o.debug, "debug", "d", false, "log what is done")
+	f.BoolVar(&o.json, "json", false, "print one JSON object for each archive")
+	f.StringVar(&o.compression, "compression", string(layer.Gzip), "for layers that arrive uncompressed: gzip, zstd (not read by dockerd before 23) or none")
+	f.IntVar(&o.level, "level", 0, "compression level, 1 (fast) to 9 (small) (default: 6 for gzip, 3 for zstd)")
+	f.BoolVar(&o.recompress, "recompress", false, "compress layers that arrive compressed again, file by file: their updates get small, their digests change")
+	_ = cmd.MarkFlagDirname("output")
+	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"gzip", "zstd", "none"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// opener opens an archive when its turn has come.
+type opener func(ctx context.Context) (*archive.Archive, error)
+
+func runPublish(cmd *cobra.Command, o *publishOptions, inputs []string) error {
+	var openers []opener
+	for _, input := range inputs {
+		if err := checkInput(input); err != nil {
+			return err
+		}
+		openers = append(openers, func(ctx context.Context) (*archive.Archive, error) {
+			closeOnCancel(ctx, input)
+			return archive.Open(input)
+		})
+	}
+	return o.publishAll(cmd, openers)
+}
+
+func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err error) {
+	options := layer.Options{Compression: layer.Compression(o.compression), Level: o.level}
+	if err := options.Validate(); err != nil {
+		return usageError{err}
+	}
+	if o.recompress && options.Compression == layer.None {
+		return usageError{errors.New("--recompress cannot be had with --compression none: choose gzip or zstd")}
+	}
+	if options.Compression == layer.Zstd {
+		o.say(cmd, "layers will be compressed with zstd, which dockerd before 23 (20.10 among them) does not read\n")
+	}
+	if o.output != "" && !o.noAdd {
+		return usageError{errors.New("-o needs -n: published images go to IPFS, not to a directory")}
+	}
+	ctx, log := cmd.Context(), newLogger(cmd.ErrOrStderr(), o.debug)
+	var engine ipfs.Engine
+	if !o.noAdd {
+		if engine, err = o.open(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, engine.Close()) }()
+	}
+	for _, open := range openers {
+		if err := o.publishOne(cmd, log, engine, open, options); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, engine ipfs.Engine, open opener, options layer.Options) error {
+	ctx := cmd.Context()
+	a, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if engine != nil {
+		o.say(cmd, "publishing %s to %s\n", a, engine)
+	}
+	progress := newProgress(cmd.ErrOrStderr(), a.String(), a.Size(), o.quiet)
+	log.Debug("reading", "archive", a.String(), "bytes", a.Size())
+	work := publish.Options{Compression: options, Recompress: o.recompress, Count: progress.add}
+	var r *publish.Result
+	if o.noAdd {
+		r, err = publish.ToDirectory(ctx, a, o.output, work)
+	} else {
+		r, err = publish.Publish(ctx, a, engine, work)
+	}
+	progress.done()
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		if errors.Is(err, oci.ErrCorrupt) || errors.Is(err, oci.ErrNotFound) {
+			err = fmt.Errorf("%w: %w", errArchive, err)
+		}
+		return err
+	}
+	log.Debug("published", "format", r.Format, "root", r.Root.String(), "blocks", r.Stats.NewBlocks, "bytes", r.Stats.NewBytes)
+	return o.report(cmd, r, engine)
+}
+
+// checkInput refuses a terminal as standard input, before anything is opened.
+func checkInput(input string) error {
+	if input == "-" && term.IsTerminal(int(os.Stdin.Fd())) {
+		return usageError{errors.New("standard input is a terminal: pipe an archive in (docker save app:1 | image2ipfs) or name a file (-i app.tar)")}
+	}
+	return nil
+}
+
+// closeOnCancel lets Ctrl-C end a read of standard input that waits for data.
+func closeOnCancel(ctx context.Context, input string) {
+	if input == "-" {
+		pollStdin()
+		context.AfterFunc(ctx, func() { os.Stdin.Close() })
+	}
+}
+
+// report prints a result: names on standard output, the rest for humans.
+func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, engine ipfs.Engine) error {
+	host := ref.CleanRegistry(o.registry)
+	for _, absent := range r.Absent {
+		o.say(cmd, "not in the archive, so not published: %s\n", absent)
+	}
+	if o.recompress {
+		o.say(cmd, "layers were compressed again: digests of images and layers are others than in the archive\n")
+	}
+	for _, dropped := range r.Dropped {
+		o.say(cmd, "not published, since it refers to a digest of before: %s\n", dropped)
+	}
+	if o.json {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(newPublished(r, host, engine))
+	}
+	if r.Directory != "" {
+		o.say(cmd, "CID             %s (not on IPFS: written to a directory)\n", r.Root)
+		fmt.Fprintln(cmd.OutOrStdout(), r.Directory)
+		return nil
+	}
+	names := pullNames(r, host)
+	o.say(cmd, "CID             %s\n", r.Root)
+	o.say(cmd, "browse          http://%s/ipfs/%s/index.json\n", host, r.Root)
+	o.say(cmd, "dockerized hash %s\n", ref.Ciq(r.Root))
+	o.say(cmd, "stored          %s in %s%s\n", bytesText(r.Size), engine, newBytesText(r.Stats))
+	o.say(cmd, "pull with       docker pull %s    (image2ipfs serve answers there)\n", names[0])
+	for _, name := range names {
+		fmt.Fprintln(cmd.OutOrStdout(), name)
+	}
+	return nil
+}
+
+// say tells humans something, unless they asked for quiet or for JSON.
+func (o *publishOptions) say(cmd *cobra.Command, format string, args ...any) {
+	if !o.quiet && !o.json {
+		fmt.Fprintf(cmd.ErrOrStderr(), format, args...)
+	}
+}
+
+func pullNames(r *publish.Result, host string) []string {
+	var names []string
+	for i := range r.Images {
+		names = append(names, r.PullName(i, host))
+	}
+	return names
+}
+
+// published is the JSON form of a result.
+type published struct {
+	Root      ref.Spellings    `json:"root"`
+	Format    string           `json:"format"`
+	Engine    string           `json:"engine,omitempty"`
+	Directory string           `json:"directory,omitempty"`
+	Size      int64            `json:"size"`
+	NewBytes  int64            `json:"newBytes"`
+	NewBlocks int              `json:"newBlocks"`
+	Images    []publishedImage `json:"images"`
+	Layers    []publish.Blob   `json:"layers"`
+	Absent    []string         `json:"absent,omitempty"`
+	Dropped   []string         `json:"dropped,omitempty"`
+}
+
+type publishedImage struct {
+	PullName  string        `json:"pullName"`
+	Name      string        `json:"name,omitempty"`
+	Digest    digest.Digest `json:"digest"`
+	MediaType string        `json:"mediaType"`
+	Platforms []string      `json:"platforms"`
+	Size      int64         `json:"size"`
+}
+
+func newPublished(r *publish.Result, host string, engine ipfs.Engine) published {
+	p := published{
+		Root: ref.Spell(r.Root), Format: r.Format, Directory: r.Directory,
+		Size: r.Size, NewBytes: r.Stats.NewBytes, NewBlocks: r.Stats.NewBlocks,
+		Layers: r.Layers, Absent: r.Absent, Dropped: r.Dropped,
+	}
+	if engine != nil {
+		p.Engine = engine.String()
+	}
+	for i, image := range r.Images {
+		p.Images = append(p.Images, publishedImage{
+			PullName: r.PullName(i, host), Name: image.Name,
+			Digest: image.Manifest.Digest, MediaType: image.Manifest.MediaType,
+			Platforms: image.Platforms, Size: image.Size,
+		})
+	}
+	return p
+}
+
+func newLogger(w io.Writer, debug bool) *slog.Logger {
+	if !debug {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/pull"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// pullOptions are the flags of pull.
+type pullOptions struct {
+	sourceOptions
+	to           string
+	platforms    []string
+	allPlatforms bool
+	pin          bool
+	quiet        bool
+	json         bool
+	docker       string
+	containerd   pull.ContainerdOptions
+}
+
+func newPull() *cobra.Command {
+	opts := &pullOptions{}
+	cmd := &cobra.Command{
+		Use:   "pull NAME",
+		Short: "Bring an image into an engine, a layout or an archive, every byte checked",
+		Long: `Fetch a published image from the own store, Kubo or IPFS gateways, none of which
+is trusted, and bring it to a target:
+
+  docker                dockerd, of either image store
+  containerd            containerd, unpacked; named docker.io/ciq…/app:tag
+  oci:DIR               an OCI layout
+  oci-archive:FILE      an OCI layout in a tar
+  docker-archive:FILE   what docker load of every version reads
+  -                     the same on standard output
+
+Without --to the image goes to the engine of this machine, when there is only
+one. A CID that is a single docker-archive file on IPFS is pulled too, into
+dockerd or a docker archive.`,
+		Example: `  image2ipfs pull ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
+  image2ipfs pull --to containerd --namespace k8s.io app:1
+  image2ipfs pull --to - --gateway http://gateway.local:8080 app:1 | docker load`,
+		Args:              usage(cobra.ExactArgs(1)),
+		ValidArgsFunction: completeNames(&opts.engineOptions),
+		RunE:              func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0]) },
+	}
+	opts.sourceFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&opts.to, "to", "", "target (default: the only engine on this machine)")
+	f.StringSliceVar(&opts.platforms, "platform", nil, "platform to pull, such as linux/arm64 (default: this machine's for engines and docker archives, all for layouts)")
+	f.BoolVar(&opts.allPlatforms, "all-platforms", false, "pull all platforms")
+	f.BoolVar(&opts.pin, "pin", false, "keep the image in the own store as well, so that this machine serves it on")
+	f.BoolVarP(&opts.quiet, "quiet", "q", false, "print nothing but the name in the engine")
+	f.BoolVar(&opts.json, "json", false, "print a JSON object")
+	f.StringVar(&opts.docker, "docker-host", "", "dockerd to pull into (default: $DOCKER_HOST)")
+	f.StringVar(&opts.containerd.Address, "containerd-address", pull.DefaultContainerd, "containerd to pull into")
+	f.StringVar(&opts.containerd.Namespace, "namespace", pull.DefaultNamespace, "containerd namespace")
+	f.StringVar(&opts.containerd.Snapshotter, "snapshotter", "", "containerd snapshotter (default: containerd's)")
+	_ = cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{"docker", "containerd", "oci:", "oci-archive:", "docker-archive:", "-"}, cobra.ShellCompDirectiveNoSpace))
+	return cmd
+}
+
+// pulled is the JSON form of what was pulled.
+type pulled struct {
+	Root   ref.Spellings `json:"root"`
+	Target string        `json:"target"`
+	Name   string        `json:"name,omitempty"` // in the engine
+	Digest digest.Digest `json:"digest,omitempty"`
+	Size   int64         `json:"size"`
+	Absent []string      `json:"absent,omitempty"`
+}
+
+func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
+	ctx := cmd.Context()
+	if o.allPlatforms && len(o.platforms) > 0 {
+		return usageError{errors.New("--platform and --all-platforms exclude each other")}
+	}
+	all, err := o.openAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, all.close()) }()
+	name, err := all.find(ctx, arg)
+	if err != nil {
+		return err
+	}
+	to, err := o.target(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	from, err := o.blocks(all)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	done, err := o.pull(cmd, all, name, from, to)
+	if err != nil {
+		return err
+	}
+	return o.report(cmd, to, done)
+}
+
+// target reads --to.
+func (o *pullOptions) target(ctx context.Context) (pull.Target, error) {
+	kind, path, _ := strings.Cut(o.to, ":")
+	switch {
+	case o.to == "":
+		return pull.Find(ctx, o.docker, o.containerd)
+	case o.to == "docker":
+		return pull.DialDocker(ctx, o.docker)
+	case o.to == "containerd":
+		return pull.DialContainerd(ctx, o.containerd)
+	case o.to == "-":
+		return pull.Archive("-"), nil
+	case kind == "oci" && path != "":
+		return pull.Directory(path), nil
+	case (kind == "oci-archive" || kind == "docker-archive") && path != "":
+		return pull.Archive(path), nil
+	}
+	return nil, usageError{fmt.Errorf("target %q: want docker, containerd, oci:DIR, oci-archive:FILE, docker-archive:FILE or -", o.to)}
+}
+
+func (o *pullOptions) pull(cmd *cobra.Command, all engines, name ref.Name, from ipfs.Getter, to pull.Target) (pulled, error) {
+	ctx := cmd.Context()
+	out := pulled{Root: ref.Spell(name.Root), Target: to.String()}
+	l, err := ipfs.OpenLayout(ctx, from, name.Root)
+	if errors.Is(err, ipfs.ErrNotFound) {
+		if size, sizeErr := ipfs.FileSize(ctx, from, name.Root); sizeErr == nil {
+			out.Size = size
+			return out, o.pullFile(ctx, name, from, to)
+		}
+	}
+	if errors.Is(err, ipfs.ErrNoLayout) {
+		err = fmt.Errorf("%w; if an image2ipfs before 0.2.0 published it, pull it from `image2ipfs serve`, or make a layout of it with `image2ipfs convert %s`", err, ref.Ciq(name.Root))
+	}
+	if err != nil {
+		return out, err
+	}
+	if o.pin {
+		if err := o.keep(cmd, all, from, l); err != nil {
+			return out, err
+		}
+	}
+	matcher, wanted, err := o.platform(to)
+	if err != nil {
+		return out, err
+	}
+	image, err := pull.Select(ctx, l, name, matcher)
+	if err != nil {
+		return out, err
+	}
+	r, err := o.resolver(all)
+	if err != nil {
+		return out, err
+	}
+	job := pull.Job{Image: image, Blocks: from, Resolver: r, Platforms: wanted, Status: o.status(cmd)}
+	out.Name, err = to.Pull(ctx, job)
+	out.Digest, out.Size, out.Absent = image.Target.Digest, image.Size(), image.Absent
+	return out, errors.Join(err, r.Close())
+}
+
+// platform tells which manifest of an index goes into the target, and which
+// platforms an engine is told to take.
+func (o *pullOptions) platform(to pull.Target) (platforms.MatchComparer, []string, error) {
+	var wanted []platforms.Platform
+	for _, text := range o.platforms {
+		p, err := platforms.Parse(text)
+		if err != nil {
+			return nil, nil, usageError{err}
+		}
+		wanted = append(wanted, p)
+	}
+	switch to.(type) {
+	case *pull.Docker:
+		return nil, o.platforms, nil
+	case *pull.Containerd:
+		if len(wanted) == 0 && !o.allPlatforms {
+			return nil, []string{platforms.DefaultString()}, nil
+		}
+		return nil, o.platforms, nil
+	}
+	switch {
+	case len(wanted) > 1:
+		return nil, nil, usageError{errors.New("archives and layouts take one --platform, or all of them")}
+	case len(wanted) == 1:
+		return platforms.Only(wanted[0]), nil, nil
+	case o.allPlatforms, strings.HasPrefix(o.to, "oci"):
+		return nil, nil, nil
+	}
+	return platforms.Default(), nil, nil
+}
+
+// pullFile brings a docker archive that is one file on IPFS to its target.
+func (o *pullOptions) pullFile(ctx context.Context, name ref.Name, from ipfs.Getter, to pull.Target) error {
+	f, err := ipfs.OpenFile(ctx, from, name.Root, 32)
+	if err != nil {
+		return err
+	}
+	switch to := to.(type) {
+	case *pull.Docker:
+		return to.Load(ctx, f)
+	case pull.Archive:
+		err := to.Write(func(w io.Writer) error {
+			_, err := f.WriteTo(w)
+			return err
+		})
+		return errors.Join(err, f.Close())
+	}
+	return errors.Join(fmt.Errorf("%s is one file, not an image layout: pull it with --to docker or --to docker-archive:FILE, or publish that", ref.Ciq(name.Root)), f.Close())
+}
+
+// status prints what happens, unless it is to be quiet.
+func (o *pullOptions) status(cmd *cobra.Command) pull.Status {
+	if o.quiet || o.json {
+		return nil
+	}
+	var mu sync.Mutex
+	return func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintln(cmd.ErrOrStderr(), line)
+	}
+}
+
+func (o *pullOptions) report(cmd *cobra.Command, to pull.Target, p pulled) error {
+	if o.json {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(p)
+	}
+	if !o.quiet {
+		for _, absent := range p.Absent {
+			fmt.Fprintf(cmd.ErrOrStderr(), "not in the layout: %s\n", absent)
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "pulled %s to the %s\n", bytesText(p.Size), to)
+	}
+	if p.Name != "" {
+		fmt.Fprintln(cmd.OutOrStdout(), p.Name)
+	}
+	return nil
+}

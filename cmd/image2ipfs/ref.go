@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+func newRef() *cobra.Command {
+	var format string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "ref NAME",
+		Short: "Convert a name between its spellings",
+		Long: `Convert the root in a name between its spellings: ciq, CIDv0, CIDv1 in base32
+and base36, and hex. NAME is any of them, or a whole pull name that contains one.`,
+		Example: `  image2ipfs ref ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi
+  image2ipfs ref -f cidv1 localhost:5000/ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, err := ref.ParseName(args[0])
+			if err != nil {
+				return err
+			}
+			s, out := ref.Spell(name.Root), cmd.OutOrStdout()
+			if asJSON {
+				return json.NewEncoder(out).Encode(s)
+			}
+			rows := [][2]string{{"ciq", s.Ciq}, {"cidv0", s.V0}, {"cidv1", s.V1}, {"base36", s.Base36}, {"hex", s.Hex}}
+			w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+			for _, row := range rows {
+				switch {
+				case format == row[0] && row[1] == "":
+					return fmt.Errorf("a root that is not dag-pb has no %s spelling", format)
+				case format == row[0]:
+					_, err := fmt.Fprintln(out, row[1])
+					return err
+				case format == "" && row[1] != "":
+					fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+				}
+			}
+			if format != "" {
+				return usageError{fmt.Errorf("format %q: want ciq, cidv0, cidv1, base36 or hex", format)}
+			}
+			return w.Flush()
+		},
+	}
+	cmd.Flags().StringVarP(&format, "format", "f", "", "print one spelling only: ciq, cidv0, cidv1, base36 or hex")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"ciq", "cidv0", "cidv1", "base36", "hex"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}

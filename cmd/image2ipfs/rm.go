@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+func newRm() *cobra.Command {
+	opts := &engineOptions{}
+	cmd := &cobra.Command{
+		Use:     "rm NAME...",
+		Aliases: []string{"remove"},
+		Short:   "Unpublish images",
+		Long: `Unpublish images: the embedded node forgets the root, Kubo unpins it. Space
+comes back with image2ipfs gc (embedded node) or ipfs repo gc (Kubo).`,
+		Example: `  image2ipfs rm app:1
+  image2ipfs rm ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi && image2ipfs gc`,
+		Args:              usage(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: completeNames(opts),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			all, err := opts.openAll(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, all.close()) }()
+			for _, arg := range args {
+				name, err := all.findOne(cmd.Context(), arg)
+				if err != nil {
+					return err
+				}
+				if err := remove(cmd, all, name); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	opts.engineFlags(cmd)
+	return cmd
+}
+
+// remove unpublishes a root wherever it is kept.
+func remove(cmd *cobra.Command, all engines, name ref.Name) error {
+	removed := false
+	for _, engine := range all {
+		err := engine.Remove(cmd.Context(), name.Root)
+		if errors.Is(err, ipfs.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("removing %s from the %s: %w", ref.Ciq(name.Root), engine, err)
+		}
+		removed = true
+	}
+	if !removed {
+		return fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(name.Root))
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), ref.Ciq(name.Root))
+	return nil
+}

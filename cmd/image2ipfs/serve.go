@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
+	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
+	"github.com/image2ipfs/image2ipfs/server"
+)
+
+// serveOptions are the flags of serve.
+type serveOptions struct {
+	engineOptions
+	addr       string
+	gateways   []string
+	noRedirect bool
+	open       bool
+	access     accessOptions
+	logFormat  string
+	debug      bool
+}
+
+func newServe() *cobra.Command {
+	opts := &serveOptions{}
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Aliases: []string{"server"},
+		Short:   "Serve published images as a registry",
+		Long: `Serve published images to everything that speaks the registry protocol (/v2/).
+
+Manifests are always served from here, checked. Blobs come from the local store;
+with --gateway, engines are redirected to an IPFS gateway as soon as one has
+answered for the image. What is published while the server runs is served at
+once. The server also answers /ipfs/ from its own store, so that it can be the
+gateway of another.
+
+On an address that others reach, images that are not in the own store are only
+redirected to a gateway, never fetched for others, unless --open is given. Which
+images are served at all is limited by --pinned and --allow.
+
+Prometheus metrics are at /metrics, or with --metrics on an address of their own.`,
+		Example: `  image2ipfs serve --addr 127.0.0.1:5000
+  image2ipfs serve --gateway http://gateway.local:8080 --gateway http://spare.local:8080
+  image2ipfs serve --api http://127.0.0.1:5001
+  image2ipfs serve --pinned --tls-cert cert.pem --tls-key key.pem --metrics 127.0.0.1:9100`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
+	}
+	opts.engineFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&opts.addr, "addr", ":5000", "address to serve on")
+	f.StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway that pulling clients can reach; may be given several times (default: $"+gatewayEnv+")")
+	f.BoolVar(&opts.noRedirect, "no-redirect", false, "stream blobs even when a gateway has them")
+	f.BoolVar(&opts.open, "open", false, "fetch images that are not in the own store for anyone who asks")
+	opts.access.flags(f)
+	f.StringVar(&opts.logFormat, "log-format", "text", "text or json")
+	f.BoolVarP(&opts.debug, "debug", "d", false, "log every request")
+	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (o *serveOptions) run(cmd *cobra.Command) (err error) {
+	ctx := cmd.Context()
+	log, err := o.logger(cmd)
+	if err != nil {
+		return err
+	}
+	all, err := o.openAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, all.close()) }()
+	listener, err := listen(ctx, o.addr, "--addr")
+	if err != nil {
+		return err
+	}
+	cfg, err := o.config(ctx, all, listener.Addr(), log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	s, err := server.New(cfg)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	for _, e := range all {
+		log.Info("images from", "engine", e.String())
+	}
+	for _, g := range cfg.Gateways {
+		log.Info("redirecting to", "gateway", g.String())
+	}
+	log.Info("serving", "addr", listener.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
+	return errors.Join(o.serve(ctx, s, listener, log), s.Close())
+}
+
+// serve runs the server, and the metrics beside it if they have an address of
+// their own. When one ends, so does the other.
+func (o *serveOptions) serve(ctx context.Context, s *server.Server, listener net.Listener, log *slog.Logger) error {
+	if o.access.metrics == "" {
+		return s.Serve(ctx, listener)
+	}
+	beside, err := listen(ctx, o.access.metrics, "--metrics")
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	log.Info("metrics", "addr", beside.Addr().String())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.ServeMetrics(ctx, beside) })
+	g.Go(func() error { return s.Serve(ctx, listener) })
+	return g.Wait()
+}
+
+func (o *serveOptions) logger(cmd *cobra.Command) (*slog.Logger, error) {
+	level := slog.LevelInfo
+	if o.debug {
+		level = slog.LevelDebug
+	}
+	handler := &slog.HandlerOptions{Level: level}
+	switch o.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), handler)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), handler)), nil
+	}
+	return nil, usageError{fmt.Errorf("log format %q: want text or json", o.logFormat)}
+}
+
+func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	var wrong *net.AddrError
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%w: another server runs there; choose a port with %s", err, flag)
+	case errors.As(err, &wrong):
+		return nil, usageError{fmt.Errorf("%s %s: %w; write it as 127.0.0.1:5000 or :5000", flag, addr, err)}
+	}
+	return l, err
+}
+
+// config decides where images come from and whom the server fetches for.
+func (o *serveOptions) config(ctx context.Context, all engines, addr net.Addr, log *slog.Logger) (server.Config, error) {
+	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open || isLoopback(addr), Logger: log}
+	if err := o.access.apply(&cfg, all); err != nil {
+		return cfg, err
+	}
+	given := gatewayURLs(o.gateways)
+	var local []ipfs.Getter
+	for _, e := range all {
+		k, isKubo := e.(*kubo.Engine)
+		if !isKubo {
+			local = append(local, e)
+			continue
+		}
+		local = append(local, k.Offline())
+		cfg.LocalAhead = kuboAhead
+		if cfg.Open {
+			cfg.Remote = append(cfg.Remote, k.Online())
+		}
+		if len(given) == 0 {
+			own, err := k.Gateway(ctx)
+			if err != nil {
+				log.Info("blobs are streamed: Kubo's own gateway does not answer", "error", err)
+				continue
+			}
+			given = []string{own}
+		}
+	}
+	cfg.Local = ipfs.First(local...)
+	for _, url := range given {
+		g, err := gateway.New(url, gateway.Options{})
+		if err != nil {
+			return cfg, usageError{fmt.Errorf("gateway %q: %w", url, err)}
+		}
+		cfg.Gateways = append(cfg.Gateways, g)
+	}
+	return cfg, nil
+}
+
+// kuboAhead is how many blocks of a blob are asked of Kubo at once.
+const kuboAhead = 16
+
+func isLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}

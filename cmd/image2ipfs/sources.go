@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
+	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
+	"github.com/image2ipfs/image2ipfs/ipfs/sources"
+	"github.com/image2ipfs/image2ipfs/resolver"
+)
+
+// gatewayEnv is the environment variable in place of --gateway.
+const gatewayEnv = "IPFS_GATEWAY"
+
+// sourceOptions say where blocks may be fetched from.
+type sourceOptions struct {
+	engineOptions
+	gateways []string
+}
+
+func (o *sourceOptions) sourceFlags(cmd *cobra.Command) {
+	o.engineFlags(cmd)
+	cmd.Flags().StringSliceVar(&o.gateways, "gateway", nil, "IPFS gateway to fetch from; may be given several times (default: $"+gatewayEnv+")")
+}
+
+// gatewayURLs are those of a --gateway flag, else of the environment.
+func gatewayURLs(flag []string) []string {
+	if len(flag) > 0 {
+		return flag
+	}
+	return strings.FieldsFunc(os.Getenv(gatewayEnv), func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// parts are the places to get blocks from: those at hand, and those far away.
+func (o *sourceOptions) parts(all engines) (near, far []ipfs.Getter, err error) {
+	for _, e := range all {
+		if k, ok := e.(*kubo.Engine); ok {
+			near, far = append(near, k.Offline()), append(far, k.Online())
+		} else {
+			near = append(near, e)
+		}
+	}
+	for _, url := range gatewayURLs(o.gateways) {
+		g, err := sources.NewGateway(url, gateway.Options{})
+		if err != nil {
+			return nil, nil, usageError{fmt.Errorf("gateway %q: %w", url, err)}
+		}
+		far = append(far, g)
+	}
+	return near, far, nil
+}
+
+// blocks gets single blocks from all sources.
+func (o *sourceOptions) blocks(all engines) (*sources.Set, error) {
+	near, far, err := o.parts(all)
+	if err != nil {
+		return nil, err
+	}
+	var list []*sources.Source
+	for _, g := range near {
+		list = append(list, sources.Near(g))
+	}
+	for _, g := range far {
+		list = append(list, sources.Far(g))
+	}
+	return sources.New(sources.Options{}, list...), nil
+}
+
+// resolver gets whole contents from all sources.
+func (o *sourceOptions) resolver(all engines) (*resolver.Resolver, error) {
+	near, far, err := o.parts(all)
+	if err != nil {
+		return nil, err
+	}
+	return resolver.New(resolver.WithStore(ipfs.First(near...)), resolver.WithBlocks(far...)), nil
+}
