@@ -1,0 +1,57 @@
+# image2ipfs: build, try, test, release. "make help" lists the targets.
+
+GO       ?= go
+BIN      := bin/image2ipfs
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+PREFIX   ?= /usr/local
+ADDR     ?= 127.0.0.1:5000
+FUZZTIME ?= 10m
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+.PHONY: help build run test unit bench lint fuzz docs image release install clean load
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/image2ipfs
+	$(BUILD) -o $(BIN) ./cmd/image2ipfs
+
+run: build ## publish IMAGE (default: a small image made here) and serve it on ADDR
+	@IMAGE='$(IMAGE)' ADDR='$(ADDR)' BIN='$(BIN)' hack/run.sh
+
+test: ## all tests, with real engines where this machine can run them
+	hack/test.sh
+
+unit: ## the tests that need nothing but Go
+	$(GO) test -race ./...
+
+bench: ## measure beside skopeo, docker-registry, Kubo and nginx; results in docs/benchmarks.md
+	hack/bench/bench.sh
+
+lint: ## gofmt, go vet, golangci-lint and govulncheck, also for the platforms that are released
+	hack/lint.sh
+
+fuzz: ## every fuzz target for long: FUZZTIME=10m each, FUZZ=REGEXP for some of them
+	FUZZ='$(FUZZ)' hack/fuzz.sh $(FUZZTIME)
+
+docs: build ## regenerate the command reference
+	$(GO) run ./hack/gendocs docs/reference
+
+image: ## dist/image2ipfs-image.tar, an OCI image of the server
+	GOOS=linux $(BUILD) -o dist/image/image2ipfs ./cmd/image2ipfs
+	$(GO) run ./hack/mkimage -binary dist/image/image2ipfs -name image2ipfs:$(VERSION) -o dist/image2ipfs-image.tar
+	@echo dist/image2ipfs-image.tar
+
+release: ## static binaries for all platforms, checksums and SBOM in dist/
+	GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' PLATFORMS='$(PLATFORMS)' hack/release.sh
+
+load: build ## 200 clients pull 50 images for minutes while gateways are killed
+	$(GO) run ./hack/load -binary $(BIN) -clients 200 -images 50 -for 5m
+
+install: build ## install the binary below PREFIX
+	install -D -m 0755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/image2ipfs'
+
+clean: ## remove what was built
+	rm -rf bin dist

@@ -1,0 +1,95 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// kubo is a Kubo daemon with a repository of its own and no peers.
+type kubo struct {
+	ipfs    command // the client, with its repository
+	api     string
+	gateway string
+}
+
+// startKubo starts a daemon that ends with the test. Its profile keeps it off
+// the network: no bootstrap, discovery, routing, configuration or telemetry.
+func startKubo(t *testing.T) *kubo {
+	t.Helper()
+	binary := commandFor("kubo")
+	if binary == nil {
+		missing(t, "kubo", "not built (hack/engines.sh tools builds it)")
+		t.SkipNow()
+	}
+	repo := filepath.Join(t.TempDir(), "repo")
+	k := &kubo{ipfs: append(command{"env", "IPFS_PATH=" + repo, "IPFS_TELEMETRY=off"}, binary...)}
+	k.configure(t)
+	version, err := k.ipfs.output(deadline(t), "version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	results.version("kubo", version)
+
+	argv := append(append(command{}, k.ipfs...), "daemon")
+	daemon := exec.Command(argv[0], argv[1:]...)
+	log, err := os.Create(repo + ".log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	daemon.Stdout, daemon.Stderr = log, log
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		daemon.Process.Signal(syscall.SIGTERM)
+		daemon.Wait()
+	})
+	eventually(t, "Kubo's API", func() error { return post(k.api + "/api/v0/version") })
+	return k
+}
+
+// configure makes the repository; its ports are ours to choose, since the
+// server asks Kubo where its gateway is.
+func (k *kubo) configure(t *testing.T) {
+	t.Helper()
+	api, gateway := freeAddr(t), freeAddr(t)
+	for _, args := range [][]string{
+		{"init", "--profile=test,autoconf-off"},
+		{"config", "Routing.Type", "none"},
+		{"config", "Addresses.API", multiaddr(api)},
+		{"config", "Addresses.Gateway", multiaddr(gateway)},
+	} {
+		if _, err := k.ipfs.output(deadline(t), args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.api, k.gateway = "http://"+api, "http://"+gateway
+}
+
+// multiaddr spells host:port as Kubo's configuration does.
+func multiaddr(addr string) string {
+	host, port, _ := net.SplitHostPort(addr)
+	return "/ip4/" + host + "/tcp/" + port
+}
+
+// post calls an endpoint of Kubo's API.
+func post(url string) error {
+	resp, err := http.Post(url, "", nil)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return nil
+}

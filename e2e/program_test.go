@@ -1,0 +1,185 @@
+//go:build e2e
+
+// Running image2ipfs as its users do.
+
+package e2e
+
+import (
+	"context"
+	"encoding/base32"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program is the image2ipfs binary with one store.
+type program struct {
+	binary string
+	store  string
+}
+
+// newProgram is image2ipfs with an empty store.
+func newProgram(t *testing.T) program {
+	t.Helper()
+	c := commandFor("image2ipfs")
+	if c == nil {
+		t.Fatal("E2E_IMAGE2IPFS is not set; run the tests with hack/e2e.sh")
+	}
+	return program{binary: c[0], store: filepath.Join(t.TempDir(), "store")}
+}
+
+// command is the program with its store, and with nothing else in the
+// environment that could change what it does.
+func (p program) command() command {
+	return command{"env", "-u", "IPFS_API", "-u", "IPFS_PATH", "-u", "IPFS_GATEWAY",
+		"IMAGE2IPFS_PATH=" + p.store, p.binary}
+}
+
+// publish runs `publish` on a file or, through standard input, on what is in it,
+// and returns the lines it printed.
+func (p program) publish(ctx context.Context, path string, stdin bool, args ...string) ([]string, error) {
+	args = append([]string{"publish"}, args...)
+	var in io.Reader
+	if stdin {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in, path = f, "-"
+	}
+	var out strings.Builder
+	if err := p.command().pipe(ctx, in, &out, append(args, path)...); err != nil {
+		return nil, err
+	}
+	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n"), nil
+}
+
+// server is a running `image2ipfs serve`.
+type server struct {
+	addr string
+	cmd  *exec.Cmd
+	log  string
+	stop func(*testing.T)
+}
+
+// serve starts a server and waits until it is ready. It is stopped by stop, or
+// at the end of the test.
+func (p program) serve(t *testing.T, addr string, args ...string) *server {
+	t.Helper()
+	argv := append(p.command(), append([]string{"serve", "--log-format", "json", "--addr", addr}, args...)...)
+	s := &server{addr: addr, cmd: exec.Command(argv[0], argv[1:]...), log: filepath.Join(t.TempDir(), "serve.log")}
+	log, err := os.Create(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	s.cmd.Stderr = log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.cmd.Wait() }()
+	var once sync.Once
+	s.stop = func(t *testing.T) { t.Helper(); once.Do(func() { s.end(t, ended) }) }
+	t.Cleanup(func() { s.stop(t) })
+	s.awaitReady(t)
+	return s
+}
+
+// awaitReady polls /healthz; a server that has ended is not waited for.
+func (s *server) awaitReady(t *testing.T) {
+	t.Helper()
+	eventually(t, "GET http://"+s.addr+"/healthz", func() error {
+		if s.cmd.Process.Signal(syscall.Signal(0)) != nil {
+			t.Fatalf("serve ended at once:\n%s", s.lastLines())
+		}
+		resp, err := http.Get("http://" + s.addr + "/healthz")
+		if err != nil {
+			return err
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("status %s", resp.Status)
+		}
+		return nil
+	})
+}
+
+// end asks the server to shut down; it must do so in order and in time.
+func (s *server) end(t *testing.T, ended <-chan error) {
+	t.Helper()
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("serve after SIGTERM: %v\n%s", err, s.lastLines())
+		}
+	case <-time.After(patience):
+		s.cmd.Process.Kill()
+		t.Errorf("serve did not end within %v of SIGTERM\n%s", patience, s.lastLines())
+	}
+}
+
+// lastLines is the end of the server's log.
+func (s *server) lastLines() string {
+	log, _ := os.ReadFile(s.log)
+	return tail(string(log), 10)
+}
+
+// blobsAnswered counts the GET requests for blobs in the server's log, by the
+// status they were answered with.
+func (s *server) blobsAnswered(t *testing.T) map[int]int {
+	t.Helper()
+	log, err := os.Open(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	count := map[int]int{}
+	for lines := json.NewDecoder(log); ; {
+		var line struct {
+			Method, Path string
+			Status       int
+		}
+		if err := lines.Decode(&line); err == io.EOF {
+			return count
+		} else if err != nil {
+			t.Fatalf("%s: expected lines of JSON: %v", s.log, err)
+		}
+		if line.Method == http.MethodGet && strings.HasPrefix(line.Path, "/v2/") && strings.Contains(line.Path, "/blobs/") {
+			count[line.Status]++
+		}
+	}
+}
+
+// freeAddr returns an address on 127.0.0.1 that nothing listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// cidOf spells a ciq name as CIDv1, dag-pb, base32.
+func cidOf(ciq string) (string, error) {
+	base := base32.StdEncoding.WithPadding(base32.NoPadding)
+	multihash, err := base.DecodeString(strings.ToUpper(ciq))
+	if err != nil || len(multihash) != 34 || multihash[0] != 0x12 || multihash[1] != 32 {
+		return "", fmt.Errorf("%s: not the base32 of a sha2-256 multihash (%v)", ciq, err)
+	}
+	return "b" + strings.ToLower(base.EncodeToString(append([]byte{1, 0x70}, multihash...))), nil
+}

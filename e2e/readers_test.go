@@ -1,0 +1,201 @@
+//go:build e2e
+
+// Independent readers of the layouts that we write and serve: each checks what
+// it reads in its own way, down to the diff_ids.
+
+package e2e
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// readerArchives are of every era and form.
+var readerArchives = []string{
+	"small.docker20.tar", "small.docker28.tar", "small.docker28classic.tar", "small.containerd.tar", "small.podman-oci.tar",
+	"small.skopeo", "small.skopeo-zstd", "platforms.buildkit.tar", "multi.docker20.tar", "plain.crane.tar",
+}
+
+// TestReaders gives what publish writes to a directory, and what serve answers,
+// to other programs: a mistake that our own code makes on both sides shows here.
+func TestReaders(t *testing.T) {
+	addr := freeAddr(t)
+	p := newProgram(t)
+	p.serve(t, addr)
+	for _, file := range readerArchives {
+		t.Run(file, func(t *testing.T) {
+			path := archivePath(t, file)
+			if _, err := os.Stat(path); err != nil {
+				missing(t, file, "archive not there (hack/images.sh makes it)")
+				return
+			}
+			dir := filepath.Join(t.TempDir(), "layout")
+			if _, err := p.command().output(deadline(t), "publish", "-n", "-q", "-o", dir, path); err != nil {
+				t.Fatal(err)
+			}
+			names, err := p.publish(deadline(t), path, false, "-r", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := reading{file: file, dir: dir, names: names}
+			t.Run("crane", r.crane)
+			t.Run("skopeo", r.skopeo)
+			for _, engine := range []string{"containerd16", "containerd2"} {
+				t.Run(engine, func(t *testing.T) { r.containerd(t, engine) })
+			}
+			t.Run("umoci", r.umoci)
+		})
+	}
+}
+
+// cannot says which reader cannot read which archive, and why.
+var cannot = map[string]string{
+	"crane small.skopeo-zstd":      "crane validates gzip layers only",
+	"crane small.containerd.tar":   "crane validates gzip layers only",
+	"umoci small.skopeo-zstd":      "umoci unpacks gzip layers and tars only",
+	"umoci small.containerd.tar":   "umoci reads OCI manifests only",
+	"umoci small.docker28.tar":     "umoci reads no nested indices",
+	"umoci platforms.buildkit.tar": "umoci reads no nested indices",
+	"umoci plain.crane.tar":        "crane leaves the platform out of its configs, umoci insists on it",
+}
+
+// leaves tells whether a reader does not read this archive.
+func (r reading) leaves(reader string) bool {
+	why := cannot[reader+" "+r.file]
+	if why != "" {
+		results.leaveOut(r.file+" by "+reader, why)
+	}
+	return why != ""
+}
+
+// reading is one layout for the readers.
+type reading struct {
+	file  string
+	dir   string
+	names []string // under which it is served
+}
+
+// crane validates the served image: sizes, digests, diff_ids.
+func (r reading) crane(t *testing.T) {
+	crane := commandFor("crane")
+	if crane == nil {
+		missing(t, "crane", "not there (hack/engines.sh tools)")
+		return
+	}
+	if r.leaves("crane") {
+		return
+	}
+	for _, name := range r.names {
+		// With a platform, since crane takes attestations for broken images.
+		out, err := crane.output(deadline(t), "validate", "--platform", "linux/"+runtime.GOARCH, "--remote", name)
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+}
+
+// skopeo inspects the directory and copies it, which checks every digest.
+func (r reading) skopeo(t *testing.T) {
+	skopeo := commandFor("skopeo")
+	if skopeo == nil {
+		missing(t, "skopeo", "not there")
+		return
+	}
+	args := []string{"copy", "--quiet", "--all", "--preserve-digests", "oci:" + r.dir, "dir:" + t.TempDir()}
+	if strings.HasPrefix(r.file, "multi") { // skopeo takes one of them, by its tag
+		args[len(args)-2] += ":2"
+	} else if out, err := skopeo.output(deadline(t), "inspect", "oci:"+r.dir); err != nil || !strings.Contains(out, `"Layers"`) {
+		t.Errorf("%v: %s", err, out)
+	}
+	if _, err := skopeo.output(deadline(t), args...); err != nil {
+		t.Error(err)
+	}
+}
+
+// umoci unpacks the directory into a root file system.
+func (r reading) umoci(t *testing.T) {
+	if _, err := exec.LookPath("umoci"); err != nil {
+		missing(t, "umoci", "not there (apt-get install umoci)")
+		return
+	}
+	if r.leaves("umoci") {
+		return
+	}
+	r.nameFirst(t, "readers")
+	bundle := filepath.Join(t.TempDir(), "bundle")
+	if _, err := (command{"umoci"}).output(deadline(t), "unpack", "--image", r.dir+":readers", bundle); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(bundle, "rootfs", "etc", "message"))
+	if strings.TrimSpace(string(got)) != "small" || err != nil {
+		t.Errorf("/etc/message is %q (%v), want small", got, err)
+	}
+}
+
+// nameFirst leaves one image in index.json, under a name that umoci can be
+// given: it takes no colons.
+func (r reading) nameFirst(t *testing.T, name string) {
+	t.Helper()
+	file := filepath.Join(r.dir, "index.json")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var index struct {
+		SchemaVersion int              `json:"schemaVersion"`
+		Manifests     []map[string]any `json:"manifests"`
+	}
+	if err := json.Unmarshal(data, &index); err != nil {
+		t.Fatal(err)
+	}
+	index.Manifests = index.Manifests[:1]
+	index.Manifests[0]["annotations"] = map[string]string{"org.opencontainers.image.ref.name": name}
+	if data, err = json.Marshal(index); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// containerd imports the directory as a tar.
+func (r reading) containerd(t *testing.T, engine string) {
+	c := commandFor(engine)
+	if c == nil {
+		missing(t, engine, "does not run")
+		return
+	}
+	layout, w := io.Pipe()
+	go func() {
+		tw := tar.NewWriter(w)
+		err := tw.AddFS(os.DirFS(r.dir))
+		if err == nil {
+			err = tw.Close()
+		}
+		w.CloseWithError(err)
+	}()
+	base := "readers.test/" + strings.ReplaceAll(r.file, ".", "-")
+	var out strings.Builder
+	err := c.pipe(deadline(t), layout, &out, "images", "import", "--no-unpack", "--all-platforms", "--digests", "--base-name", base, "-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check, err := c.output(deadline(t), "images", "check", "name~="+base)
+	if err != nil || !strings.Contains(check, "complete") || strings.Contains(check, "incomplete") && r.file != "small.containerd.tar" {
+		t.Errorf("%v: %s\n%s", err, check, out.String())
+	}
+	images, err := c.output(deadline(t), "images", "ls", "-q", "name~="+base)
+	if err != nil || images == "" {
+		t.Fatalf("%v: nothing was imported: %s", err, out.String())
+	}
+	if _, err := c.output(deadline(t), append([]string{"images", "rm", "--sync"}, strings.Fields(images)...)...); err != nil {
+		t.Error(err)
+	}
+}

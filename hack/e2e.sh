@@ -1,0 +1,89 @@
+#!/bin/bash
+# The end-to-end tests: real archives, real engines, one simulated machine.
+#
+#   hack/e2e.sh [-test.run=REGEXP …]    further flags go to the test binary
+#
+# Starts the engines (and stops them, unless they ran before), makes the
+# archives, builds image2ipfs and runs e2e/. Without root or apt it runs what
+# can run and says what was left out; with CI=true or STRICT=1 that is a failure.
+set -euo pipefail
+
+HACK=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export IMAGE2IPFS_E2E=${IMAGE2IPFS_E2E:-${TMPDIR:-/tmp}/image2ipfs-e2e}
+ENGINES=$HACK/engines.sh
+OURS=$IMAGE2IPFS_E2E/run/started-by-e2e
+STRICT=${STRICT:-}
+[ "${CI:-}" != true ] || STRICT=1
+
+say() { echo "e2e: $*" >&2; }
+
+# lacking says what cannot be had here, and fails where it must be had.
+lacking() {
+  say "LEFT OUT: $*"
+  [ -z "$STRICT" ] || { say "and nothing may be left out (CI or STRICT is set)"; exit 1; }
+}
+
+# prepare brings engines and archives up, as far as this machine allows.
+prepare() {
+  if [ "$(id -u)" != 0 ]; then
+    lacking "all engines but crane and skopeo: only root can start them"
+  elif ! command -v apt-get >/dev/null; then
+    lacking "all engines but crane and skopeo: they are installed with apt, which is not here"
+  else
+    # Engines that run already are left running, unless a killed run left them.
+    if [ -e "$OURS" ] || ! "$ENGINES" status >/dev/null 2>&1; then stop_engines=1; fi
+    if "$ENGINES" up && { [ -z "$stop_engines" ] || touch "$OURS"; } && "$HACK/images.sh"; then return; fi
+    lacking "engines or archives: see above"
+  fi
+  "$ENGINES" tools || lacking "crane and Kubo: they could not be built"
+  "$HACK/images.sh" portable || lacking "archives: see above"
+}
+
+# tests runs the test binary, on the simulated machine if there is one, as a
+# process group of its own: an interrupted run can end all of it.
+tests() {
+  local machine=()
+  "$ENGINES" run true 2>/dev/null && machine=("$ENGINES" run)
+  set -m
+  "${machine[@]}" "$IMAGE2IPFS_E2E/bin/e2e.test" -test.timeout 20m -test.parallel 3 "$@" &
+  group=$!
+  set +m
+  wait "$group"
+}
+
+finish() {
+  [ -z "$group" ] || kill -- "-$group" 2>/dev/null || true
+  [ -z "$stop_engines" ] || "$ENGINES" down
+  rm -rf --one-file-system "$IMAGE2IPFS_E2E/tmp"
+}
+
+mkdir -p "$IMAGE2IPFS_E2E/bin" "$IMAGE2IPFS_E2E/tmp"
+exec 9>"$IMAGE2IPFS_E2E/lock"
+flock -n 9 || { say "another run uses $IMAGE2IPFS_E2E; waiting for it"; flock 9; }
+mkdir -p "$IMAGE2IPFS_E2E/tmp" # the other run has removed it
+
+group= stop_engines=
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+begin=$SECONDS
+cd "$HACK/.."
+prepare 9>&-
+go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs" ./cmd/image2ipfs
+go build -C docs/examples/containerd-pull -o "$IMAGE2IPFS_E2E/bin/containerd-pull" .
+go test -c -tags e2e -o "$IMAGE2IPFS_E2E/bin/e2e.test" ./e2e
+say "prepared in $((SECONDS - begin)) s"
+
+set -a
+eval "$("$ENGINES" env)"
+E2E_IMAGE2IPFS=$IMAGE2IPFS_E2E/bin/image2ipfs
+E2E_EXAMPLE=$IMAGE2IPFS_E2E/bin/containerd-pull
+TMPDIR=$IMAGE2IPFS_E2E/tmp
+STRICT=$STRICT
+set +a
+rc=0
+tests "$@" 9>&- || rc=$?
+group=
+say "took $((SECONDS - begin)) s, exit $rc"
+exit $rc

@@ -1,0 +1,227 @@
+#!/bin/bash
+# Image archives for the end-to-end tests, each written by the real tool that
+# its name ends in:  IMAGE.TOOL.tar, or IMAGE.TOOL for a directory.
+#
+#   hack/images.sh           make those that are missing (needs `engines.sh up`)
+#   hack/images.sh portable  only what crane can make, without root and Debian
+#
+#   small      busybox: three layers
+#   big        a Debian root with Python, above 150 MB in five layers
+#   multi      two images that share layers, three tags
+#   unnamed    small, saved by its id
+#   platforms  amd64, arm64 and arm/v7, with provenance
+#   plain      one layer, whose only program is ours
+#
+# /etc/message in each image says which one it is. Nothing is fetched but the
+# Debian packages, from apt's own mirror.
+set -euo pipefail
+
+HACK=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+eval "$("$HACK/engines.sh" env)"
+WORK=$IMAGE2IPFS_E2E
+OUT=$WORK/archives
+SRC=$WORK/sources                      # build contexts, packages, Debian root
+CODENAME=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+
+say() { echo "images: $*" >&2; }
+on() { "$HACK/engines.sh" run "$@"; }
+d20() { DOCKER_BUILDKIT=0 on ${E2E_DOCKERD20:?dockerd 20.10 does not run} "$@"; }
+d28() { on ${E2E_DOCKERD28:?dockerd 28 does not run} "$@"; }
+classic() { on $("$HACK/engines.sh" command_of dockerd28classic) "$@"; }
+c2() { on ${E2E_CONTAINERD2:?containerd 2 does not run} "$@"; }
+
+# missing NAME… succeeds unless all of these archives exist.
+missing() { local n; for n; do [ -e "$OUT/$n" ] || return 0; done; return 1; }
+
+# archive NAME CMD… keeps what the command prints, unless NAME exists.
+archive() {
+  local name=$1; shift
+  missing "$name" || return 0
+  say "$name"
+  "$@" >"$OUT/$name.part"
+  mv "$OUT/$name.part" "$OUT/$name"
+}
+
+# ---- sources -------------------------------------------------------------------
+
+# cat_for GOARCH GOARM FILE builds a static `cat`: all that an image FROM scratch needs.
+cat_for() {
+  (cd "$HACK/testdata/cat" && CGO_ENABLED=0 GOOS=linux GOARCH=$1 GOARM=${2:-} \
+    go build -trimpath -ldflags='-s -w' -o "$3" .)
+}
+
+small_context() {
+  local dir=$SRC/small
+  mkdir -p "$dir"
+  cp /bin/busybox "$dir/busybox"
+  echo small >"$dir/message"
+  cat >"$dir/Dockerfile" <<'DOCKERFILE'
+FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+COPY message /etc/message
+ENV GREETING="hello from small"
+CMD ["/bin/cat", "/etc/message"]
+DOCKERFILE
+  mkdir -p "$SRC/second"
+  printf 'FROM small:1\nRUN echo second >/etc/message\n' >"$SRC/second/Dockerfile"
+}
+
+# debian_root makes the Debian root, and lets apt work out against it which
+# packages Python needs: they are installed by `docker build`, in layers.
+debian_root() {
+  [ -e "$SRC/debian.tar" ] && return
+  say "debootstrap of a $CODENAME root"
+  rm -rf --one-file-system "$SRC/debian" "$SRC/debs"
+  debootstrap --variant=minbase "$CODENAME" "$SRC/debian" \
+    "$("$HACK/engines.sh" mirror)" >"$WORK/log/debian.log" 2>&1
+  rm -rf "$SRC/debian"/var/cache/apt/archives/*.deb "$SRC/debian"/var/lib/apt/lists/*
+  mkdir -p "$SRC/debs/partial"
+  apt-get -o Dir::State::status="$SRC/debian/var/lib/dpkg/status" -o Dir::Cache::archives="$SRC/debs" \
+    -o Debug::NoLocking=1 -y -qq --no-install-recommends --download-only install python3 >>"$WORK/log/debian.log" 2>&1
+  tar -C "$SRC/debian" -cf "$SRC/debian.tar.part" .
+  mv "$SRC/debian.tar.part" "$SRC/debian.tar"
+}
+
+big_context() {
+  local dir=$SRC/big
+  debian_root
+  rm -rf "$dir"
+  mkdir -p "$dir/app"
+  cp -r "$SRC/debs" "$dir/debs"
+  rm -rf "$dir/debs/partial" "$dir/debs/lock"
+  cp -r "$HACK/." "$dir/app/"
+  cat >"$dir/Dockerfile" <<'DOCKERFILE'
+FROM debian-root:1
+COPY debs /debs
+RUN apt-get install -y -qq /debs/*.deb && rm -r /debs
+COPY app /srv/app
+RUN echo big >/etc/message && ln /etc/message /srv/hardlink && ln -s ../etc/message /srv/symlink \
+ && rm -r /usr/share/doc/python3 && chmod 4755 /srv/hardlink && mkfifo /srv/fifo
+ENV APP=/srv/app
+WORKDIR /srv/app
+CMD ["python3", "-c", "print(open('/etc/message').read(), end='')"]
+DOCKERFILE
+}
+
+platforms_context() {
+  local dir=$SRC/platforms a
+  mkdir -p "$dir"
+  cat_for amd64 '' "$dir/cat-amd64"
+  cat_for arm64 '' "$dir/cat-arm64"
+  cat_for arm 7 "$dir/cat-armv7"
+  for a in amd64 arm64 armv7; do echo "platforms $a" >"$dir/message-$a"; done
+  cat >"$dir/Dockerfile" <<'DOCKERFILE'
+FROM scratch
+ARG TARGETARCH TARGETVARIANT
+COPY cat-${TARGETARCH}${TARGETVARIANT} /bin/cat
+COPY message-${TARGETARCH}${TARGETVARIANT} /etc/message
+CMD ["/bin/cat", "/etc/message"]
+DOCKERFILE
+}
+
+# ---- archives ------------------------------------------------------------------
+
+from_docker20() {
+  missing {small,multi,unnamed,big}.docker20.tar || return 0
+  small_context
+  d20 build -q --network none -t small:1 -t small:latest "$SRC/small" >&2
+  d20 build -q --network none -t second:2 "$SRC/second" >&2
+  archive small.docker20.tar d20 save small:1
+  archive multi.docker20.tar d20 save small:1 small:latest second:2
+  archive unnamed.docker20.tar d20 save "$(d20 image inspect -f '{{.Id}}' small:1)"
+  big_context
+  d20 import "$SRC/debian.tar" debian-root:1 >&2
+  d20 build -q --network none -t registry.example/team/big:1 "$SRC/big" >&2
+  archive big.docker20.tar d20 save registry.example/team/big:1
+}
+
+from_docker28() {
+  missing {small,big}.docker28.tar platforms.buildkit.tar || return 0
+  small_context; platforms_context
+  tar -C "$SRC/small" -c . | d28 build -q --network none -t small:1 - >&2
+  archive small.docker28.tar d28 save small:1
+  archive platforms.buildkit.tar d28 buildx build -q --provenance=mode=max -t platforms:1 \
+    --platform linux/amd64,linux/arm64,linux/arm/v7 -o type=oci,dest=- - < <(tar -C "$SRC/platforms" -c .)
+  d28 load -q <"$OUT/big.docker20.tar" >&2
+  archive big.docker28.tar d28 save registry.example/team/big:1
+}
+
+# The same dockerd with the store it had before: its archives carry LayerSources.
+from_docker28classic() {
+  missing {small,big}.docker28classic.tar || return 0
+  "$HACK/engines.sh" start dockerd28classic
+  "$HACK/engines.sh" ready dockerd28classic
+  classic load -q <"$OUT/small.docker20.tar" >&2
+  classic load -q <"$OUT/big.docker20.tar" >&2
+  archive small.docker28classic.tar classic save small:1
+  archive big.docker28classic.tar classic save registry.example/team/big:1
+  classic system prune -af >/dev/null
+  "$HACK/engines.sh" halt dockerd28classic
+}
+
+# skopeo_copy NAME FROM TRANSPORT [REFERENCE FLAG…] converts a docker archive.
+skopeo_copy() {
+  local name=$1 from=$2 transport=$3 reference=$4; shift 4
+  missing "$name" || return 0
+  say "$name"
+  rm -rf "$OUT/$name.part"
+  $E2E_SKOPEO copy -q "$@" "docker-archive:$OUT/$from" "$transport:$OUT/$name.part:$reference"
+  mv "$OUT/$name.part" "$OUT/$name"
+}
+
+from_skopeo() {
+  local image reference
+  for image in small big; do
+    reference=$image:1
+    skopeo_copy $image.skopeo $image.docker20.tar oci $reference
+    skopeo_copy $image.skopeo-oci.tar $image.docker20.tar oci-archive $reference
+    skopeo_copy $image.skopeo-docker.tar $image.docker20.tar docker-archive $reference
+  done
+  skopeo_copy small.skopeo-zstd small.docker20.tar oci small:1 --dest-compress --dest-compress-format zstd
+}
+
+from_podman() {
+  missing small.podman.tar small.podman-oci.tar || return 0
+  on $E2E_PODMAN load -q -i "$OUT/small.docker20.tar" >&2
+  archive small.podman.tar on $E2E_PODMAN save --format docker-archive localhost/small:1
+  archive small.podman-oci.tar on $E2E_PODMAN save --format oci-archive localhost/small:1
+}
+
+from_containerd() {
+  missing small.containerd.tar || return 0
+  c2 images import - <"$OUT/small.docker20.tar" >&2
+  archive small.containerd.tar c2 images export - docker.io/library/small:1
+}
+
+from_crane() {
+  missing plain.crane.tar || return 0
+  local dir=$SRC/plain
+  mkdir -p "$dir/bin" "$dir/etc"
+  cat_for amd64 '' "$dir/bin/cat"
+  echo plain >"$dir/etc/message"
+  tar -C "$dir" -czf "$SRC/plain.tar.gz" bin etc
+  say plain.crane.tar
+  "$E2E_CRANE" append -f "$SRC/plain.tar.gz" -t plain:1 -o "$OUT/plain.crane.tar.part" 2>/dev/null
+  mv "$OUT/plain.crane.tar.part" "$OUT/plain.crane.tar"
+}
+
+# forget empties the engines, so that a pull has to fetch every layer.
+forget() {
+  d20 system prune -af >/dev/null
+  d28 system prune -af >/dev/null
+  on $E2E_PODMAN rmi -af >/dev/null
+  local names; names=$(c2 images ls -q)
+  [ -z "$names" ] || c2 images rm --sync $names >/dev/null
+}
+
+mkdir -p "$OUT" "$SRC"
+from_crane
+[ "${1:-}" = portable ] && exit
+from_docker20
+from_docker28
+from_docker28classic
+from_skopeo
+from_podman
+from_containerd
+forget
