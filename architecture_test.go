@@ -1,0 +1,115 @@
+// Package image2ipfs_test holds the directions in which the packages of this
+// module may depend on each other; docs/ says why.
+package image2ipfs_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/image2ipfs/image2ipfs/"
+
+// allowed are the packages of this module that a package may import, directly
+// or by way of others; those in internal/ serve everybody.
+var allowed = map[string][]string{
+	"ref":           {},
+	"layer":         {},
+	"oci":           {"ref"},
+	"archive":       {"oci", "ref"},
+	"dockerarchive": {"archive", "layer", "oci", "ref"},
+	"ipfs":          {"layer", "oci", "ref"},
+	"ipfs/gateway":  {"ipfs", "layer", "oci", "ref"},
+	"ipfs/kubo":     {"ipfs", "layer", "oci", "ref"},
+	"ipfs/node":     {"ipfs", "layer", "oci", "ref"},
+	"ipfs/sources":  {"ipfs", "ipfs/gateway", "layer", "oci", "ref"},
+	"legacy":        {"ipfs", "layer", "oci", "ref"},
+	"server":        {"ipfs", "ipfs/gateway", "ipfs/sources", "layer", "legacy", "oci", "ref"},
+	"resolver":      {"ipfs", "ipfs/gateway", "ipfs/sources", "layer", "oci", "ref"},
+	"setup":         {},
+	"setup/doctor":  {"ipfs", "ipfs/gateway", "layer", "oci", "ref", "setup"},
+	"pull":          {"ipfs", "ipfs/gateway", "ipfs/sources", "layer", "legacy", "oci", "ref", "resolver", "server"},
+	"publish":       {"archive", "dockerarchive", "ipfs", "layer", "oci", "ref"},
+}
+
+// forbidden are packages from elsewhere that would make a package too heavy, or
+// give it a reach that it must not have. A name means all packages below, too.
+var forbidden = map[string][]string{
+	"resolver": {
+		"github.com/containerd/containerd/v2/client", "github.com/containerd/containerd/api",
+		"google.golang.org/grpc", "github.com/containerd/ttrpc", "github.com/libp2p/go-libp2p",
+	},
+	"server":        {"github.com/containerd/containerd/v2/client", "google.golang.org/grpc"},
+	"oci":           {"net/http", "github.com/ipfs/boxo"},
+	"ref":           {"net/http", "github.com/ipfs/boxo"},
+	"layer":         {"net/http", "github.com/ipfs/boxo"},
+	"archive":       {"net/http", "github.com/ipfs/boxo"},
+	"dockerarchive": {"net/http", "github.com/ipfs/boxo"},
+}
+
+// Who imports resolver, or reads an archive, must not get the whole of IPFS or
+// of containerd with it; and what is one way today must not become a circle of
+// habits tomorrow.
+func TestDependencies(t *testing.T) {
+	for pkg, may := range allowed {
+		t.Run(pkg, func(t *testing.T) {
+			for _, dep := range deps(t, pkg) {
+				own, isOwn := strings.CutPrefix(dep, module)
+				if isOwn && own != pkg && !slices.Contains(may, own) && !strings.HasPrefix(own, "internal/") {
+					t.Errorf("%s imports %s", pkg, own)
+				}
+				for _, bad := range forbidden[pkg] {
+					if dep == bad || strings.HasPrefix(dep, bad+"/") {
+						t.Errorf("%s imports %s", pkg, dep)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A new package has to be given its place.
+func TestEveryPackageHasItsPlace(t *testing.T) {
+	for _, pkg := range list(t, "./...") {
+		name, own := strings.CutPrefix(pkg, module)
+		top, _, _ := strings.Cut(name, "/")
+		if !own || slices.Contains([]string{"cmd", "docs", "e2e", "hack", "internal"}, top) || strings.HasSuffix(name, "test") {
+			continue
+		}
+		if _, ok := allowed[name]; !ok {
+			t.Errorf("%s is not in the table of what packages may import", name)
+		}
+	}
+}
+
+// Only the command decides on an engine.
+func TestOnlyCommandImportsEngines(t *testing.T) {
+	engines := []string{module + "ipfs/node", module + "ipfs/kubo"}
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		imports := strings.Fields(line)
+		if strings.HasPrefix(imports[0], module+"cmd/") {
+			continue
+		}
+		for _, engine := range engines {
+			if slices.Contains(imports[1:], engine) {
+				t.Errorf("%s imports %s", imports[0], engine)
+			}
+		}
+	}
+}
+
+func deps(t *testing.T, pkg string) []string { return list(t, "-deps", "./"+pkg) }
+
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list"}, args...)...).Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v", args, err)
+	}
+	return strings.Fields(string(out))
+}
