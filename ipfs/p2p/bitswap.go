@@ -1,0 +1,153 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/ipfs/boxo/bitswap"
+	"github.com/ipfs/boxo/bitswap/network/bsnet"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	format "github.com/ipfs/go-ipld-format"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+const (
+	// maxBatch is how many blocks are asked for at once; bitswap slows down
+	// with 512 or more.
+	maxBatch = 256
+	// firstBatch is asked for before the size of the blocks is known.
+	firstBatch = 16
+	// batchBytes is what a batch aims at, once sizes are known.
+	batchBytes = 8 << 20
+	// What one peer may have in work: blocks on their way, in bytes, and
+	// blocks that it waits for.
+	maxOutstanding = 2 << 20
+	maxWanted      = 1024
+	// maxCID is the length of the longest CID that a peer may ask for, in bytes.
+	maxCID = 100
+	// messageBytes is how much is put into one message, so that small blocks travel together.
+	messageBytes   = 128 << 10
+	bitswapWorkers = 4
+)
+
+// startBitswap exchanges blocks with every IPFS node; nothing is given away
+// when b is nil.
+func (n *Node) startBitswap(b Blocks) {
+	n.bitswap = bitswap.New(n.ctx, bsnet.NewFromIpfsHost(n.host), nil, view{b},
+		bitswap.WithServerEnabled(b != nil),
+		bitswap.EngineBlockstoreWorkerCount(bitswapWorkers),
+		bitswap.EngineTaskWorkerCount(bitswapWorkers),
+		bitswap.TaskWorkerCount(bitswapWorkers),
+		bitswap.MaxOutstandingBytesPerPeer(maxOutstanding),
+		bitswap.MaxQueuedWantlistEntriesPerPeer(maxWanted),
+		bitswap.MaxCidSize(maxCID),
+		bitswap.WithTargetMessageSize(messageBytes),
+		bitswap.WithoutDuplicatedBlockStats())
+	n.onClose(n.bitswap.Close)
+}
+
+// Blocks gets blocks by bitswap from whoever is connected, and calls yield for
+// each as it comes, in any order, checked against its CID. It returns when all
+// have come; since bitswap cannot know that a block is nowhere, it waits until
+// ctx ends otherwise. Errors are those of ctx and of yield; without a connected
+// peer that speaks bitswap and not [Protocol] the error matches
+// [errors.ErrUnsupported] at once.
+func (n *Node) Blocks(ctx context.Context, cids []cid.Cid, yield func(c cid.Cid, data []byte) error) error {
+	if !slices.ContainsFunc(n.host.Network().Peers(), n.onlyBitswap) {
+		return fmt.Errorf("%d blocks by bitswap: %w: no connected peer speaks that alone", len(cids), errors.ErrUnsupported)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)()
+	session := n.bitswap.NewSession(ctx)
+	size, got, bytes := firstBatch, 0, 0
+	for len(cids) > 0 {
+		batch := cids[:min(size, len(cids))]
+		cids = cids[len(batch):]
+		from, err := session.GetBlocks(ctx, batch)
+		if err != nil {
+			return fmt.Errorf("asking for %d blocks by bitswap: %w", len(batch), err)
+		}
+		before := got
+		for block := range from {
+			got, bytes = got+1, bytes+len(block.RawData())
+			if err := take(block, yield); err != nil {
+				return err
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if missing := len(batch) - (got - before); missing > 0 {
+			return fmt.Errorf("%w: bitswap ended with %d of %d blocks missing", ipfs.ErrUnavailable, missing, len(batch))
+		}
+		size = min(max(batchBytes*got/max(bytes, 1), 2), maxBatch)
+	}
+	return nil
+}
+
+// onlyBitswap tells whether there is no other way to ask a peer for blocks.
+func (n *Node) onlyBitswap(id peer.ID) bool {
+	return n.speaks(id, bitswapProtocols...) && !n.speaks(id, Protocol)
+}
+
+func take(block blocks.Block, yield func(c cid.Cid, data []byte) error) error {
+	if err := ipfs.VerifyBlock(block.Cid(), block.RawData()); err != nil {
+		return err
+	}
+	return yield(block.Cid(), block.RawData())
+}
+
+// view shows Blocks to the bitswap server, which only reads.
+type view struct{ blocks Blocks }
+
+var errReadOnly = errors.New("blocks are not stored by way of bitswap")
+
+func (v view) Has(ctx context.Context, c cid.Cid) (bool, error) {
+	return v.blocks != nil && v.blocks.Has(ctx, c), nil
+}
+
+func (v view) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
+	if v.blocks == nil {
+		return nil, format.ErrNotFound{Cid: c}
+	}
+	data, err := v.blocks.Get(ctx, c)
+	if err != nil {
+		return nil, notFound(c, err)
+	}
+	return blocks.NewBlockWithCid(data, c)
+}
+
+func (v view) GetSize(ctx context.Context, c cid.Cid) (int, error) {
+	switch b := v.blocks.(type) {
+	case nil:
+		return 0, format.ErrNotFound{Cid: c}
+	case Sizer:
+		size, err := b.Size(ctx, c)
+		return int(size), notFound(c, err)
+	case ipfs.Viewer:
+		size := 0
+		err := b.View(ctx, c, func(data []byte) error { size = len(data); return nil })
+		return size, notFound(c, err)
+	}
+	data, err := v.blocks.Get(ctx, c)
+	return len(data), notFound(c, err)
+}
+
+// notFound tells bitswap in its own words that a block is not there.
+func notFound(c cid.Cid, err error) error {
+	if errors.Is(err, ipfs.ErrNotFound) {
+		return format.ErrNotFound{Cid: c}
+	}
+	return err
+}
+
+func (v view) Put(context.Context, blocks.Block) error             { return errReadOnly }
+func (v view) PutMany(context.Context, []blocks.Block) error       { return errReadOnly }
+func (v view) DeleteBlock(context.Context, cid.Cid) error          { return errReadOnly }
+func (v view) AllKeysChan(context.Context) (<-chan cid.Cid, error) { return nil, errReadOnly }

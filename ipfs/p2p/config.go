@@ -1,0 +1,92 @@
+package p2p
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/url"
+
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// ErrConfig is matched by errors about what a [Config] says.
+var ErrConfig = errors.New("peer-to-peer configuration")
+
+// parsed is what the texts of a Config mean.
+type parsed struct {
+	listen    []ma.Multiaddr
+	peers     []peer.AddrInfo
+	bootstrap []peer.AddrInfo
+	psk       pnet.PSK // nil for none
+	public    bool
+}
+
+func (p *parsed) hasDHT() bool { return p.public || len(p.bootstrap) > 0 }
+
+func (c Config) parse() (*parsed, error) {
+	p := &parsed{public: c.Public}
+	for _, text := range c.Listen {
+		a, err := ma.NewMultiaddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("%w: address %q to listen on: %w; write it as /ip4/0.0.0.0/tcp/4001", ErrConfig, text, err)
+		}
+		p.listen = append(p.listen, a)
+	}
+	var err error
+	if p.peers, err = parsePeers(c.Peers); err != nil {
+		return nil, err
+	}
+	if p.bootstrap, err = parsePeers(c.Bootstrap); err != nil {
+		return nil, err
+	}
+	for _, text := range c.Routing {
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return nil, fmt.Errorf("%w: routing server %q: want a URL such as https://delegated-ipfs.dev", ErrConfig, text)
+		}
+	}
+	if len(c.SwarmKey) > 0 {
+		if err := p.private(c); err != nil {
+			return nil, err
+		}
+	}
+	if c.Public && len(p.bootstrap) == 0 {
+		p.bootstrap = dht.GetDefaultBootstrapPeerAddrInfos()
+	}
+	return p, nil
+}
+
+// private reads the swarm key and refuses what would lead out of its network.
+func (p *parsed) private(c Config) (err error) {
+	if p.psk, err = pnet.DecodeV1PSK(bytes.NewReader(c.SwarmKey)); err != nil {
+		return fmt.Errorf("%w: swarm key: %w; want a file as Kubo writes it, beginning with /key/swarm/psk/1.0.0/", ErrConfig, err)
+	}
+	if c.Public {
+		return fmt.Errorf("%w: the public network cannot be entered with a swarm key: nodes without the key are refused", ErrConfig)
+	}
+	for _, a := range p.listen {
+		if _, err := a.ValueForProtocol(ma.P_TCP); err != nil {
+			return fmt.Errorf("%w: address %s to listen on: with a swarm key only TCP is possible", ErrConfig, a)
+		}
+	}
+	return nil
+}
+
+// parsePeers reads multiaddrs that end in /p2p/ID, those of one peer together.
+func parsePeers(texts []string) ([]peer.AddrInfo, error) {
+	var addrs []ma.Multiaddr
+	for _, text := range texts {
+		a, err := ma.NewMultiaddr(text)
+		if err == nil {
+			_, err = peer.AddrInfoFromP2pAddr(a)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: peer %q: %w; want an address with the peer's ID, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo… (image2ipfs id prints it)", ErrConfig, text, err)
+		}
+		addrs = append(addrs, a)
+	}
+	return peer.AddrInfosFromP2pAddrs(addrs...)
+}

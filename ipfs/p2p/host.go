@@ -1,0 +1,143 @@
+package p2p
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+const (
+	// Above highWater connections the least useful are closed until lowWater
+	// are left; static peers stay.
+	lowWater, highWater = 64, 128
+	// maxMemory bounds what buffers of all connections hold, in bytes.
+	maxMemory = 64 << 20
+	// maxFiles bounds the file descriptors of all connections.
+	maxFiles = 512
+	// maxPerAddress is how many connections one IPv4 address, or one IPv6
+	// network of 56 bits, may have: machines behind one router, or containers.
+	maxPerAddress = 64
+	// maxWindow is how far a stream's sender may be ahead of its reader, in
+	// bytes: 40 MB/s over 100 ms.
+	maxWindow = 4 << 20
+	// tcpLead is how long TCP dials of private addresses have for themselves:
+	// on a local network TCP is faster than QUIC.
+	tcpLead = 150 * time.Millisecond
+)
+
+// newHost makes a host that does not listen yet.
+func newHost(cfg Config, p *parsed) (host.Host, error) {
+	limits, err := newResourceManager()
+	if err != nil {
+		return nil, fmt.Errorf("resource limits: %w", err)
+	}
+	conns, err := connmgr.NewConnManager(lowWater, highWater)
+	if err != nil {
+		return nil, fmt.Errorf("connection manager: %w", err)
+	}
+	opts := []libp2p.Option{
+		libp2p.ResourceManager(limits), libp2p.ConnectionManager(conns), libp2p.DisableMetrics(),
+		libp2p.UserAgent(cmp.Or(cfg.UserAgent, defaultAgent)), libp2p.NoListenAddrs,
+		libp2p.Security(tls.ID, tls.New), libp2p.Security(noise.ID, noise.New),
+		libp2p.Muxer(yamux.ID, newMuxer()),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
+		libp2p.AddrsFactory(announced),
+	}
+	if cfg.Identity != nil {
+		opts = append(opts, libp2p.Identity(cfg.Identity))
+	}
+	if p.psk == nil {
+		opts = append(opts, libp2p.Transport(quic.NewTransport))
+	} else {
+		opts = append(opts, libp2p.PrivateNetwork(p.psk))
+	}
+	if p.public {
+		opts = append(opts, libp2p.Transport(tcp.NewTCPTransport),
+			libp2p.EnableRelay(), libp2p.EnableHolePunching(), libp2p.NATPortMap())
+	} else {
+		opts = append(opts, libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
+			libp2p.DisableRelay(), libp2p.DisableIdentifyAddressDiscovery())
+	}
+	return libp2p.New(opts...)
+}
+
+// defaultAgent is what peers are told when the configuration says nothing.
+const defaultAgent = "image2ipfs"
+
+// newMuxer is yamux with windows that suit many streams in little memory.
+func newMuxer() *yamux.Transport {
+	t := *yamux.DefaultTransport
+	t.MaxStreamWindowSize = maxWindow
+	return &t
+}
+
+func newResourceManager() (network.ResourceManager, error) {
+	scaling := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&scaling)
+	scaling.SystemBaseLimit.Memory = maxMemory
+	scaling.SystemBaseLimit.FD = maxFiles
+	scaling.SystemBaseLimit.ConnsInbound, scaling.SystemBaseLimit.Conns = 2*highWater, 4*highWater
+	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(scaling.Scale(0, 0)),
+		rcmgr.WithMetricsDisabled(),
+		rcmgr.WithLimitPerSubnet(
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: maxPerAddress}},
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: maxPerAddress}}),
+		rcmgr.WithNetworkPrefixLimit(
+			[]rcmgr.NetworkPrefixLimit{{Network: netip.MustParsePrefix("127.0.0.0/8"), ConnCount: 2 * highWater}},
+			[]rcmgr.NetworkPrefixLimit{{Network: netip.MustParsePrefix("::1/128"), ConnCount: 2 * highWater}}))
+}
+
+// announced leaves out loopback addresses, unless the node has no others.
+func announced(addrs []ma.Multiaddr) []ma.Multiaddr {
+	others := slices.DeleteFunc(slices.Clone(addrs), manet.IsIPLoopback)
+	if len(others) == 0 {
+		return addrs
+	}
+	return others
+}
+
+// rankDials is libp2p's order of dialing, but on private addresses TCP goes first.
+func rankDials(addrs []ma.Multiaddr) []network.AddrDelay {
+	private := func(a ma.Multiaddr) bool { return manet.IsPrivateAddr(a) && !isRelayed(a) }
+	isTCP := func(a ma.Multiaddr) bool {
+		_, err := a.ValueForProtocol(ma.P_TCP)
+		return err == nil
+	}
+	if !slices.ContainsFunc(addrs, func(a ma.Multiaddr) bool { return private(a) && isTCP(a) }) {
+		return swarm.DefaultDialRanker(addrs)
+	}
+	var first, rest []ma.Multiaddr
+	for _, a := range addrs {
+		if private(a) && isTCP(a) {
+			first = append(first, a)
+		} else {
+			rest = append(rest, a)
+		}
+	}
+	order := swarm.DefaultDialRanker(first)
+	for _, d := range swarm.DefaultDialRanker(rest) {
+		order = append(order, network.AddrDelay{Addr: d.Addr, Delay: d.Delay + tcpLead})
+	}
+	return order
+}
+
+func isRelayed(a ma.Multiaddr) bool {
+	_, err := a.ValueForProtocol(ma.P_CIRCUIT)
+	return err == nil
+}

@@ -1,0 +1,153 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/gostream"
+	"github.com/multiformats/go-multibase"
+)
+
+// Protocol is what nodes of this program tell each other that they speak:
+// HTTP/1.1 on libp2p streams, a stream being used for one request after another.
+const Protocol protocol.ID = "/image2ipfs/http/1"
+
+const (
+	// stalledWrite is how long a peer may take nothing of an answer.
+	stalledWrite = 20 * time.Second
+	// idleStream is how long a stream without a request is kept by who opened
+	// it; the other side waits twice as long.
+	idleStream  = 30 * time.Second
+	headerTime  = 10 * time.Second
+	maxHeader   = 8 << 10
+	readBuffer  = 32 << 10
+	idlePerPeer = 8
+	idleOverall = 64
+)
+
+// serveHTTP answers peers until the node ends.
+func (n *Node) serveHTTP(handler http.Handler) error {
+	l, err := gostream.Listen(n.host, Protocol)
+	if err != nil {
+		return fmt.Errorf("answering %s: %w", Protocol, err)
+	}
+	n.http = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       2 * idleStream,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return n.ctx },
+	}
+	n.onClose(n.http.Close)
+	n.task(func() {
+		if err := n.http.Serve(answering{l}); !errors.Is(err, http.ErrServerClosed) && n.ctx.Err() == nil {
+			n.log.Error("peers are not answered any more", "error", err)
+		}
+	})
+	return nil
+}
+
+// answering gives connections that end when the peer stops taking what it is sent.
+type answering struct{ net.Listener }
+
+func (a answering) Accept() (net.Conn, error) {
+	c, err := a.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return answer{c}, nil
+}
+
+type answer struct{ net.Conn }
+
+func (a answer) Write(p []byte) (int, error) {
+	if err := a.SetWriteDeadline(time.Now().Add(stalledWrite)); err != nil {
+		return 0, err
+	}
+	return a.Conn.Write(p)
+}
+
+// newTransport makes requests over streams. A request's host is a peer ID in
+// base 36, since hosts have no case.
+func (n *Node) newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			name, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, err
+			}
+			id, err := peer.Decode(name)
+			if err != nil {
+				return nil, fmt.Errorf("peer %q: %w", name, err)
+			}
+			c, err := gostream.Dial(network.WithNoDial(ctx, "peers are asked while they are connected"), n.host, id, Protocol)
+			if err != nil {
+				return nil, fmt.Errorf("stream to peer %s: %w", id, err)
+			}
+			return asking{c}, nil
+		},
+		DisableCompression:  true,
+		MaxIdleConns:        idleOverall,
+		MaxIdleConnsPerHost: idlePerPeer,
+		IdleConnTimeout:     idleStream,
+		ReadBufferSize:      readBuffer,
+	}
+}
+
+// asking is a stream that is reset when it is closed: whoever gives up on an
+// answer does not want the rest of it to be sent.
+type asking struct{ net.Conn }
+
+func (a asking) Close() error {
+	if s, ok := a.Conn.(interface{ Reset() error }); ok {
+		return s.Reset()
+	}
+	return a.Conn.Close()
+}
+
+// Peer is a connected node that speaks [Protocol].
+type Peer struct {
+	node *Node
+	id   peer.ID
+}
+
+// String is the peer's ID.
+func (p Peer) String() string { return p.id.String() }
+
+// RoundTrip sends a request to the peer; of its URL only path and query count.
+// It fails at once when the peer is not connected any more.
+func (p Peer) RoundTrip(r *http.Request) (*http.Response, error) {
+	name, err := peer.ToCid(p.id).StringOfBase(multibase.Base36)
+	if err != nil {
+		return nil, err
+	}
+	to := r.Clone(r.Context())
+	to.URL.Scheme, to.URL.Host, to.Host = "http", name, name
+	return p.node.client.RoundTrip(to)
+}
+
+// Peers are the connected nodes that speak [Protocol].
+func (n *Node) Peers() []Peer {
+	var peers []Peer
+	for _, id := range n.host.Network().Peers() {
+		if n.host.Network().Connectedness(id) == network.Connected && n.speaks(id, Protocol) {
+			peers = append(peers, Peer{n, id})
+		}
+	}
+	return peers
+}
+
+// speaks tells whether a peer has said that it knows one of protocols.
+func (n *Node) speaks(id peer.ID, protocols ...protocol.ID) bool {
+	known, err := n.host.Peerstore().SupportsProtocols(id, protocols...)
+	return err == nil && len(known) > 0
+}
