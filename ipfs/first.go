@@ -22,60 +22,70 @@ func First(getters ...Getter) Getter {
 
 type first []Getter
 
-func (f first) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+func (f first) Get(ctx context.Context, c cid.Cid) (data []byte, err error) {
+	err = f.ask(ctx, c, func(g Getter) (_ bool, err error) {
+		data, err = g.Get(ctx, c)
+		return false, err
+	})
+	return data, err
+}
+
+// ask calls try with one getter after the other until one succeeds, or fails
+// for good.
+func (f first) ask(ctx context.Context, c cid.Cid, try func(g Getter) (final bool, err error)) error {
 	var errs []error
 	for _, g := range f {
-		data, err := g.Get(ctx, c)
-		if err == nil {
-			return data, nil
-		}
-		if ctx.Err() != nil {
-			return nil, err
+		final, err := try(g)
+		if err == nil || final || ctx.Err() != nil {
+			return err
 		}
 		errs = append(errs, err)
 	}
 	switch len(errs) {
 	case 0:
-		return nil, fmt.Errorf("block %s: %w: no source to ask", c, ErrNotFound)
+		return fmt.Errorf("block %s: %w: no source to ask", c, ErrNotFound)
 	case 1:
-		return nil, errs[0]
+		return errs[0]
 	}
-	return nil, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // View implements [Viewer].
 func (f first) View(ctx context.Context, c cid.Cid, fn func(data []byte) error) error {
-	if len(f) > 0 {
-		if v, ok := f[0].(Viewer); ok {
-			called := false
-			err := v.View(ctx, c, func(data []byte) error {
-				called = true
-				return fn(data)
-			})
-			if called || err == nil {
-				return err
-			}
+	return f.ask(ctx, c, func(g Getter) (called bool, err error) {
+		show := func(data []byte) error {
+			called = true
+			return fn(data)
 		}
-	}
-	data, err := f.Get(ctx, c)
-	if err != nil {
-		return err
-	}
-	return fn(data)
+		if v, ok := g.(Viewer); ok {
+			err = v.View(ctx, c, show)
+			return called, err
+		}
+		data, err := g.Get(ctx, c)
+		if err == nil {
+			err = show(data)
+		}
+		return called, err
+	})
 }
 
 // Send implements [Sender].
-func (f first) Send(ctx context.Context, c cid.Cid, skip int64, w io.ReaderFrom) (int64, error) {
-	if len(f) > 0 {
-		if s, ok := f[0].(Sender); ok {
-			to := &watchedReaderFrom{w: w}
-			n, err := s.Send(ctx, c, skip, to)
-			if to.called || err == nil {
-				return n, err
-			}
+func (f first) Send(ctx context.Context, c cid.Cid, skip int64, w io.ReaderFrom) (n int64, err error) {
+	to := &watchedReaderFrom{w: w}
+	err = f.ask(ctx, c, func(g Getter) (_ bool, err error) {
+		if s, ok := g.(Sender); ok {
+			n, err = s.Send(ctx, c, skip, to)
+		} else {
+			n, err = sendCopy(ctx, g, c, skip, to)
 		}
-	}
-	data, err := f.Get(ctx, c)
+		return to.called, err
+	})
+	return n, err
+}
+
+// sendCopy does what [Sender] does, with a block that was read.
+func sendCopy(ctx context.Context, g Getter, c cid.Cid, skip int64, w io.ReaderFrom) (int64, error) {
+	data, err := g.Get(ctx, c)
 	if err != nil {
 		return 0, err
 	}

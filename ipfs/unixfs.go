@@ -32,17 +32,17 @@ type Link struct {
 // the CID depends on the bytes alone.
 func AddFile(ctx context.Context, p Putter, r io.Reader) (Link, error) {
 	counted := &countingReader{r: r}
+	w := newFileWriter(ctx, p)
 	params := helpers.DagBuilderParams{
 		Maxlinks:   profile.FileDAGWidth,
 		RawLeaves:  profile.RawLeaves,
 		CidBuilder: profile.CidBuilder(),
-		Dagserv:    &dagWriter{ctx: ctx, p: p},
+		Dagserv:    &dagWriter{ctx: ctx, p: w},
 	}
-	builder, err := params.New(layer.NewCutter(counted, int(profile.ChunkSize)))
-	if err != nil {
-		return Link{}, err
+	node, err := layout(params, counted)
+	if failed := w.close(); failed != nil {
+		err = failed
 	}
-	node, err := balanced.Layout(builder)
 	if err != nil {
 		return Link{}, err
 	}
@@ -51,6 +51,14 @@ func AddFile(ctx context.Context, p Putter, r io.Reader) (Link, error) {
 		return Link{}, err
 	}
 	return Link{CID: node.Cid(), Size: counted.n, DAG: size}, nil
+}
+
+func layout(params helpers.DagBuilderParams, r io.Reader) (ipld.Node, error) {
+	builder, err := params.New(layer.NewCutter(r, int(profile.ChunkSize)))
+	if err != nil {
+		return nil, err
+	}
+	return balanced.Layout(builder)
 }
 
 // AddDirectory puts a directory of named links on IPFS. It becomes a HAMT when

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,8 @@ func (g *collector) rebuildIndex(ctx context.Context) error {
 // indexed before the old one goes. Entries that point to packs that are gone
 // may be there for a while; readers and publications see through them.
 func (g *collector) compact(ctx context.Context) error {
-	ids := slices.Collect(maps.Keys(g.packs)) // those of now: rewriting adds some
+	// Those of now: rewriting adds some. What is removed makes room for the rest.
+	ids := slices.SortedFunc(maps.Keys(g.packs), func(a, b packID) int { return cmp.Compare(g.packs[a].live, g.packs[b].live) })
 	for done, id := range ids {
 		p := g.packs[id]
 		if err := ctx.Err(); err != nil {
@@ -79,7 +81,10 @@ func (g *collector) compact(ctx context.Context) error {
 		switch {
 		case p.blocks == 0:
 		case (payload-p.live)*100 > payload*maxDead:
-			if ok, err := g.rewrite(ctx, id, p); err != nil {
+			if ok, err := g.rewrite(ctx, id, p); isDiskFull(err) {
+				g.stats.NoRoom = true
+				continue
+			} else if err != nil {
 				return err
 			} else if !ok {
 				continue
@@ -95,7 +100,11 @@ func (g *collector) compact(ctx context.Context) error {
 		return err
 	}
 	g.progress(GCProgress{Stage: GCCompacting, Done: int64(len(ids)), Total: int64(len(ids))})
-	return g.writeIndex()
+	err := g.writeIndex()
+	if isDiskFull(err) { // what is there points to all that is needed
+		g.stats.NoRoom, err = true, nil
+	}
+	return err
 }
 
 func (g *collector) remove(id packID) error {
@@ -139,7 +148,7 @@ func (g *collector) rewrite(ctx context.Context, id packID, p *packUse) (ok bool
 	}
 	name, err := g.s.dir.addSegment(entries)
 	if err != nil {
-		return false, err
+		return false, errors.Join(err, w.discard())
 	}
 	g.fresh = append(g.fresh, name)
 	g.packs[w.id] = &packUse{size: w.size, live: p.live, blocks: p.blocks}

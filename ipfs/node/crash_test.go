@@ -17,13 +17,18 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/node"
 )
 
-const crashPath = "IMAGE2IPFS_TEST_CRASH"
+const (
+	crashPath      = "IMAGE2IPFS_TEST_CRASH"
+	crashCachePath = "IMAGE2IPFS_TEST_CRASH_CACHE"
+)
 
-// TestMain lets the test binary be the process that TestKilled kills.
+// TestMain lets the test binary be the process that a test kills.
 func TestMain(m *testing.M) {
-	if path := os.Getenv(crashPath); path != "" {
-		fmt.Fprintln(os.Stderr, busy(path))
-		os.Exit(1)
+	for name, work := range map[string]func(path string) error{crashPath: busy, crashCachePath: fillCache} {
+		if path := os.Getenv(name); path != "" {
+			fmt.Fprintln(os.Stderr, work(path))
+			os.Exit(1)
+		}
 	}
 	os.Exit(m.Run())
 }

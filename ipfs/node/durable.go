@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 // writeFile puts data durably under path, replacing what was there at one
@@ -69,4 +70,10 @@ func removeFile(path string) (gone bool, err error) {
 		return false, nil
 	}
 	return false, err
+}
+
+// isDiskFull tells whether something could not be written for want of room.
+func isDiskFull(err error) bool {
+	const errorDiskFull = syscall.Errno(112) // of Windows
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || runtime.GOOS == "windows" && errors.Is(err, errorDiskFull)
 }

@@ -15,6 +15,7 @@ import (
 // GCOptions say how garbage is collected.
 type GCOptions struct {
 	DryRun   bool             // only tell what would go
+	Cache    bool             // empty the cache as well
 	Progress func(GCProgress) // may be nil; called often
 }
 
@@ -41,6 +42,8 @@ type GCStats struct {
 	RemovedBlocks int   `json:"removedBlocks"`
 	RemovedBytes  int64 `json:"removedBytes"` // of blocks, as they lie in packs
 	FreedBytes    int64 `json:"freedBytes"`   // on disk, with index and abandoned temporary files; 0 with DryRun
+	NoRoom        bool  `json:"noRoom"`       // to rewrite all that should be: the disk is full, and a later GC frees more
+	CacheBytes    int64 `json:"cacheBytes"`   // of the cache on disk, before it was emptied if it was
 }
 
 // GC removes all blocks that no root needs, and what crashed publications have
@@ -59,6 +62,10 @@ func (s *Store) GC(ctx context.Context, o GCOptions) (GCStats, error) {
 	}
 	g := &collector{s: s, progress: o.Progress, packs: map[packID]*packUse{}}
 	stats, err := g.run(ctx, o.DryRun)
+	if err == nil && o.Cache && !o.DryRun {
+		stats.CacheBytes, err = s.ClearCache(ctx)
+		stats.FreedBytes += stats.CacheBytes
+	}
 	if err != nil {
 		err = fmt.Errorf("collecting garbage in %s: %w", s, err)
 	}
@@ -92,6 +99,9 @@ func (b bitset) set(i int64)      { b[i/64] |= 1 << (i % 64) }
 
 func (g *collector) run(ctx context.Context, dry bool) (GCStats, error) {
 	before, err := g.s.dir.usage()
+	if err == nil {
+		g.stats.CacheBytes, err = g.s.CacheSize()
+	}
 	if err == nil && !dry {
 		err = g.sweepTemp()
 	}
@@ -179,7 +189,7 @@ func (g *collector) mark(ctx context.Context) error {
 	g.live, g.walked = make(bitset, g.all.n/64+1), make(bitset, g.all.n/64+1)
 	for _, root := range roots {
 		if err := g.markBelow(ctx, root); err != nil {
-			return fmt.Errorf("root %s is damaged: %w; remove it, collect garbage, publish it again", root, err)
+			return fmt.Errorf("root %s is damaged: %w; `image2ipfs verify --gateway URL` heals it from a gateway that has it, or remove it, collect garbage, publish it again", root, err)
 		}
 	}
 	return nil

@@ -182,7 +182,11 @@ func (g *collector) forget() error {
 	if len(records) == m.len() {
 		return nil
 	}
-	return g.s.dir.writeMemory(records)
+	err = g.s.dir.writeMemory(records)
+	if isDiskFull(err) { // it only spares work, but must not tell of what is gone
+		_, err = removeFile(g.s.dir.memory())
+	}
+	return err
 }
 
 // Remember implements [ipfs.Memory].

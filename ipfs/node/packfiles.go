@@ -57,6 +57,29 @@ func (p *packFiles) section(c cid.Cid, loc location, alloc func(n int) []byte) (
 	}
 }
 
+// dataSize tells how long the block c at loc is, by its header.
+func (p *packFiles) dataSize(c cid.Cid, loc location) (int64, error) {
+	head := make([]byte, min(maxSectionHeader, int(loc.size)))
+	for {
+		f, err := p.get(loc.pack)
+		if err != nil {
+			return 0, err
+		}
+		_, err = f.ReadAt(head, loc.off)
+		if errors.Is(err, os.ErrClosed) { // by sweep, a moment ago
+			continue
+		}
+		var start int
+		if err == nil {
+			start, err = dataStart(head, int(loc.size), c)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("pack %s at offset %d: %w", f.Name(), loc.off, err)
+		}
+		return int64(loc.size) - int64(start), nil
+	}
+}
+
 func (p *packFiles) get(id packID) (*packFile, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

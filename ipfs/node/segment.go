@@ -89,7 +89,7 @@ func (s *segmentWriter) add(e entry) error {
 }
 
 func (s *segmentWriter) finish() error {
-	tail := append(s.table, segmentMagic...)
+	tail := slices.Concat(s.table, []byte(segmentMagic))
 	tail = binary.LittleEndian.AppendUint64(tail, s.n)
 	tail = binary.LittleEndian.AppendUint64(tail, uint64(len(s.packs)))
 	tail = binary.LittleEndian.AppendUint32(tail, s.crc)

@@ -52,7 +52,7 @@ func TestSend(t *testing.T) {
 		t.Fatal(err)
 	}
 	none := open(t, newPath(t))
-	for _, g := range []ipfs.Getter{s, ipfs.First(s, none)} {
+	for _, g := range []ipfs.Getter{s, ipfs.First(s, none), ipfs.First(none, s)} {
 		for _, start := range []int64{0, 1, 1<<20 - 1, 1 << 20, 3<<20 + 7, 5 << 20, 5<<20 + 299} {
 			var w onlyReaderFrom
 			f := openAt(t, g, link, start)

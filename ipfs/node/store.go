@@ -11,6 +11,7 @@
 //	index/<id>.idx     where they are
 //	roots/<cid>.json   what was published: [ipfs.Root]
 //	known              which files became of contents, to spare work
+//	cache/             blocks that came from others: [Cache]
 //	tmp/               what is being written
 //	lock, commit       locks
 //
@@ -69,6 +70,24 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// Has tells whether a block is there, without reading it.
+func (s *Store) Has(ctx context.Context, c cid.Cid) bool {
+	return s.lookup(ctx, c, func(loc location) error {
+		_, err := s.packs.get(loc.pack)
+		return err
+	}) == nil
+}
+
+// Size tells how many bytes a block has, without reading it. Errors are those
+// of Get.
+func (s *Store) Size(ctx context.Context, c cid.Cid) (size int64, err error) {
+	err = s.lookup(ctx, c, func(loc location) (err error) {
+		size, err = s.packs.dataSize(c, loc)
+		return err
+	})
+	return size, err
+}
+
 // Get reads a block into new memory. It checks that the block lies where the
 // index says but does not hash it: [ipfs.Verified] does. Errors match
 // [ipfs.ErrNotFound], or [ipfs.ErrIntegrity] when the store is damaged.
@@ -81,12 +100,7 @@ func (s *Store) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 func (s *Store) View(ctx context.Context, c cid.Cid, fn func(data []byte) error) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	data, err := s.read(ctx, c, func(n int) []byte {
-		if cap(*buf) < n {
-			*buf = make([]byte, n)
-		}
-		return (*buf)[:n]
-	})
+	data, err := s.read(ctx, c, buffer(buf))
 	if err != nil {
 		return err
 	}
@@ -94,6 +108,16 @@ func (s *Store) View(ctx context.Context, c cid.Cid, fn func(data []byte) error)
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// buffer allocates from *buf, which grows as needed.
+func buffer(buf *[]byte) func(n int) []byte {
+	return func(n int) []byte {
+		if cap(*buf) < n {
+			*buf = make([]byte, n)
+		}
+		return (*buf)[:n]
+	}
+}
 
 // Send implements [ipfs.Sender]. Like Get it does not hash the block.
 func (s *Store) Send(ctx context.Context, c cid.Cid, skip int64, w io.ReaderFrom) (n int64, err error) {

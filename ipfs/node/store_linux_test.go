@@ -84,6 +84,62 @@ func TestFullDisk(t *testing.T) {
 	enginetest.Check(t, s, cb, b)
 }
 
+// A full disk keeps nothing new in the cache, and what is there can be read.
+func TestCacheOnFullDisk(t *testing.T) {
+	path := t.TempDir()
+	mount(t, "tmpfs", path, "tmpfs", 0, "size=4m")
+	c := cacheOf(t, path+"/store", 64<<20)
+	cids := put(t, c, 100<<10, 1, 10)
+	fill(t, path+"/ballast")
+	id, data := rawBlock(100<<10, "no room")
+	for range 2 {
+		if err := c.Put(t.Context(), id, data); !errors.Is(err, unix.ENOSPC) || !errors.Is(err, node.ErrNotKept) {
+			t.Errorf("got error %v, want one that matches ErrNotKept and ENOSPC", err)
+		}
+	}
+	if n := found(t, c, append(cids, id)); n != 10 {
+		t.Errorf("found %d blocks, want 10", n)
+	}
+	if err := os.Remove(path + "/ballast"); err != nil {
+		t.Fatal(err)
+	}
+	again := cacheOf(t, path+"/store", 64<<20)
+	if err := again.Put(t.Context(), id, data); err != nil || found(t, again, append(cids, id)) != 11 {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
+// A disk that is full leaves no room to write packs anew: gc removes what needs
+// none, says so, and does the rest when there is room.
+func TestNoRoomToCompact(t *testing.T) {
+	path := t.TempDir()
+	mount(t, "tmpfs", path, "tmpfs", 0, "size=8m")
+	s := open(t, path+"/store")
+	shared := enginetest.Random(1<<20, "shared")
+	b := map[string][]byte{"shared": shared}
+	ca, _ := enginetest.Publish(t, s, map[string][]byte{"shared": shared, "own": enginetest.Random(3<<20, "own")})
+	cb, _ := enginetest.Publish(t, s, b)
+	remove(t, s, ca)
+	before := usage(t, s)
+	fill(t, path+"/ballast")
+	stats, err := s.GC(t.Context(), node.GCOptions{})
+	if err != nil || !stats.NoRoom {
+		t.Errorf("on a full disk: %+v, %v; want NoRoom and no error", stats, err)
+	}
+	enginetest.Check(t, s, cb, b)
+	wantFiles(t, s, "tmp", 0)
+	if err := os.Remove(path + "/ballast"); err != nil {
+		t.Fatal(err)
+	}
+	if stats, err = s.GC(t.Context(), node.GCOptions{}); err != nil || stats.NoRoom {
+		t.Errorf("with room: %+v, %v", stats, err)
+	}
+	if got := usage(t, s); got > before-2<<20 {
+		t.Errorf("%d bytes are left of %d", got, before)
+	}
+	enginetest.Check(t, s, cb, b)
+}
+
 // fill writes until the disk is full.
 func fill(t *testing.T, path string) {
 	t.Helper()

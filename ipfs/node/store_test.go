@@ -237,3 +237,21 @@ func TestDefaultPath(t *testing.T) {
 		t.Errorf("with XDG_DATA_HOME: %q, %v", p, err)
 	}
 }
+
+// What a peer is told about a block must be right without reading it.
+func TestHasAndSize(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t))
+	c, _ := enginetest.Publish(t, s, map[string][]byte{"f": enginetest.Random(300<<10, "size")})
+	data, err := s.Get(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Size(t.Context(), c); n != int64(len(data)) || err != nil || !s.Has(t.Context(), c) {
+		t.Errorf("size is %d, want %d (%v); Has says %v", n, len(data), err, s.Has(t.Context(), c))
+	}
+	absent, _ := rawBlock(10, "absent")
+	if _, err := s.Size(t.Context(), absent); !errors.Is(err, ipfs.ErrNotFound) || s.Has(t.Context(), absent) {
+		t.Errorf("absent block: %v; Has says %v", err, s.Has(t.Context(), absent))
+	}
+}
