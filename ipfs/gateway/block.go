@@ -29,7 +29,7 @@ func (t timeout) Is(err error) bool {
 // Get reads a block and checks it against its CID. Errors name the URL and
 // match [ipfs.ErrNotFound] when the gateway says that there is no such block,
 // [ipfs.ErrIntegrity] when it sends other bytes, [ipfs.ErrUnavailable] when it
-// fails, is overloaded or too slow; or they are ctx's own.
+// fails, is overloaded (perhaps with a [BusyError]) or too slow; or they are ctx's own.
 func (g *Gateway) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -92,12 +92,11 @@ func checkStatus(resp *http.Response, where string) error {
 		kind = ipfs.ErrNotFound
 	case http.StatusGatewayTimeout:
 		hint = "; it found nobody who has the block"
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		if after := resp.Header.Get("Retry-After"); after != "" {
-			hint = "; retry after " + after
-		}
 	case http.StatusBadRequest, http.StatusNotAcceptable, http.StatusNotImplemented:
 		hint = "; it may not be a gateway that gives raw blocks"
+	}
+	if busy := CheckBusy(resp); busy != nil {
+		return fmt.Errorf("%w: GET %s: the gateway answers %s; %w", kind, where, resp.Status, busy)
 	}
 	return fmt.Errorf("%w: GET %s: the gateway answers %s%s", kind, where, resp.Status, hint)
 }

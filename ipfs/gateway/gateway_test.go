@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -128,8 +129,16 @@ func TestTimeouts(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	}
-	for name, h := range map[string]http.HandlerFunc{"no answer": hang, "stands still": stall} {
-		g := serveWith(t, Options{Answer: 500 * time.Millisecond, Idle: 300 * time.Millisecond, Probe: 400 * time.Millisecond}, h)
+	deaf := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done() // as when all packets are dropped
+		return nil, ctx.Err()
+	}}}
+	for name, h := range map[string]http.HandlerFunc{"no connection": nil, "no answer": hang, "stands still": stall} {
+		opts := Options{Answer: 500 * time.Millisecond, Idle: 300 * time.Millisecond, Probe: 400 * time.Millisecond}
+		if h == nil {
+			opts.Client = deaf
+		}
+		g := serveWith(t, opts, h)
 		start := time.Now()
 		_, err := g.Get(t.Context(), c)
 		if !errors.Is(err, ipfs.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 10*time.Second {

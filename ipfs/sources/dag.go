@@ -32,8 +32,8 @@ const (
 
 // DAG reads the blocks under one node. For a file that is read from the start
 // on, [DAG.Stream] has the whole DAG streamed from the source that gave its
-// first block; single blocks are asked for where the stream fails or stalls. It
-// is safe for concurrent use and must be closed.
+// first block, or got ahead by a [Fetcher]; single blocks are asked for where
+// that fails or stalls. It is safe for concurrent use and must be closed.
 type DAG struct {
 	set  *Set
 	root cid.Cid
@@ -41,7 +41,11 @@ type DAG struct {
 	mu       sync.Mutex
 	changed  chan struct{} // closed at each change
 	from     *Source       // to stream from; nil when that is of no use
-	data     []byte        // of the root
+	origin   *Source       // that gave the root; nil when that is not known, or it was near
+	whole    bool          // it is going to be read from some point to its end
+	fetching *fetch        // by a [Fetcher]; nil when that is of no use
+	closed   bool
+	data     []byte // of the root
 	running  bool
 	cancel   context.CancelFunc
 	ended    chan struct{} // closed with the stream
@@ -58,8 +62,12 @@ func (s *Set) DAG(root cid.Cid) *DAG {
 // Close ends the stream and waits for it.
 func (d *DAG) Close() error {
 	d.mu.Lock()
-	cancel, ended := d.cancel, d.ended
+	cancel, ended, fetching := d.cancel, d.ended, d.fetching
+	d.closed, d.fetching = true, nil
 	d.mu.Unlock()
+	if fetching != nil {
+		fetching.release()
+	}
 	if cancel != nil {
 		cancel()
 		<-ended
@@ -73,6 +81,9 @@ func (d *DAG) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return d.top(ctx)
 	}
 	if data := d.await(ctx, c); data != nil {
+		return data, nil
+	}
+	if data := d.fetched(ctx, c); data != nil {
 		return data, nil
 	}
 	return d.set.Get(ctx, c)
@@ -93,6 +104,9 @@ func (d *DAG) top(ctx context.Context) ([]byte, error) {
 	d.plan(ctx, from, data)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if !from.near {
+		d.origin = from
+	}
 	if d.root.Prefix().Codec == cid.DagProtobuf { // files ask for it again
 		d.data = data
 	}
@@ -149,6 +163,7 @@ func (d *DAG) expect(links []*ipld.Link) {
 // Stream says that the DAG, whose first block was read, is going to be read from
 // its start on. It starts a stream if that is of use.
 func (d *DAG) Stream() {
+	d.Ahead()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.from == nil || d.cancel != nil {
@@ -167,6 +182,14 @@ func (d *DAG) Stream() {
 	}
 }
 
+// Ahead says that much of the DAG is going to be read, from some point on. A
+// [Fetcher] gets it ahead of the reader then.
+func (d *DAG) Ahead() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.whole = true
+}
+
 // end notes that the stream is over.
 func (d *DAG) end(ctx context.Context, err error) {
 	d.mu.Lock()
@@ -175,6 +198,9 @@ func (d *DAG) end(ctx context.Context, err error) {
 	case errors.Is(err, ipfs.ErrIntegrity):
 		d.from.Report(ctx, err)
 	case err != nil && ctx.Err() == nil:
+		if _, busy := BusyUntil(err); busy {
+			d.from.Report(ctx, err)
+		}
 		d.set.opts.Logger.Debug("going on with single blocks", "source", d.from.name, "error", err)
 		if errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, errors.ErrUnsupported) {
 			d.from.noStream.Store(true)

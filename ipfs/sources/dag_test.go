@@ -1,10 +1,8 @@
 package sources
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -193,52 +191,6 @@ func TestDAGLeavesNearBlocks(t *testing.T) {
 	}
 }
 
-func car(t testing.TB, s *streamer, change func(i int, data []byte) []byte) []byte {
-	t.Helper()
-	out := append(binary.AppendUvarint(nil, 3), "any"...) // the header is not looked at
-	for i, c := range s.order {
-		data, err := s.Blocks.Get(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		data = append(c.Bytes(), bytes.Clone(data)...)
-		if change != nil {
-			data = change(i, data)
-		}
-		out = append(binary.AppendUvarint(out, uint64(len(data))), data...)
-	}
-	return out
-}
-
-// Every way in which a CAR can be false is found out.
-func TestReadCAR(t *testing.T) {
-	_, _, s := file(t, 3)
-	whole := car(t, s, nil)
-	n := 0
-	count := func(cid.Cid, []byte) error { n++; return nil }
-	if err := readCAR(bufio.NewReader(bytes.NewReader(whole)), count); err != nil || n != len(s.order) {
-		t.Errorf("%d blocks of %d, %v", n, len(s.order), err)
-	}
-	flip := func(i int, data []byte) []byte { data[len(data)-1] ^= 1; return data }
-	for name, test := range map[string]struct {
-		car  []byte
-		want error
-	}{
-		"empty":          {nil, ipfs.ErrUnavailable},
-		"cut":            {whole[:len(whole)-1], ipfs.ErrUnavailable},
-		"cut in length":  {append(bytes.Clone(whole), 0x80), ipfs.ErrUnavailable},
-		"flipped bit":    {car(t, s, flip), ipfs.ErrIntegrity},
-		"no CID":         {append(bytes.Clone(whole), 2, 0xff, 0xff), ipfs.ErrIntegrity},
-		"empty section":  {append(bytes.Clone(whole), 0), ipfs.ErrIntegrity},
-		"giant section":  {binary.AppendUvarint(bytes.Clone(whole), 1<<40), ipfs.ErrIntegrity},
-		"endless length": {append(bytes.Clone(whole), bytes.Repeat([]byte{0xff}, 20)...), ipfs.ErrUnavailable},
-	} {
-		if err := readCAR(bufio.NewReader(bytes.NewReader(test.car)), count); !errors.Is(err, test.want) {
-			t.Errorf("%s: %v, want %v", name, err, test.want)
-		}
-	}
-}
-
 // A gateway that has no CARs is asked for one once.
 func TestGatewayWithoutCARs(t *testing.T) {
 	data, c, s := file(t, 8)
@@ -281,18 +233,4 @@ func TestGatewayWithoutCARs(t *testing.T) {
 	if _, err := NewGateway("localhost:8080", gateway.Options{}); err == nil {
 		t.Error("no URL is taken")
 	}
-}
-
-func FuzzReadCAR(f *testing.F) {
-	_, _, s := file(f, 2)
-	f.Add(car(f, s, nil)[:200])
-	f.Add([]byte{1, 2, 0xff})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		_ = readCAR(bufio.NewReader(bytes.NewReader(data)), func(c cid.Cid, block []byte) error {
-			if err := ipfs.VerifyBlock(c, block); err != nil {
-				t.Error(err)
-			}
-			return nil
-		})
-	})
 }

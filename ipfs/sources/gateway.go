@@ -3,10 +3,8 @@ package sources
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/car"
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
@@ -70,8 +69,6 @@ var carClient = &http.Client{
 	},
 }
 
-const carType = "application/vnd.ipld.car"
-
 // Stream reads the DAG of a file in one request (trustless gateway
 // specification, "application/vnd.ipld.car") and checks every block.
 func (g *Gateway) Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, data []byte) error) error {
@@ -80,7 +77,7 @@ func (g *Gateway) Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, d
 	if err != nil {
 		return fmt.Errorf("gateway %s: %w", g, err)
 	}
-	req.Header.Set("Accept", carType+"; version=1; order=dfs; dups=n")
+	req.Header.Set("Accept", car.MediaType+"; version=1; order=dfs; dups=n")
 	resp, err := g.client.Do(req)
 	if err != nil {
 		if failed, ok := errors.AsType[*url.Error](err); ok {
@@ -91,63 +88,15 @@ func (g *Gateway) Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, d
 	defer resp.Body.Close()
 	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
 	switch {
+	case gateway.CheckBusy(resp) != nil:
+		return fmt.Errorf("%w: gateway %s answers %s for a CAR; %w", ipfs.ErrUnavailable, g, resp.Status, gateway.CheckBusy(resp))
 	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500:
 		return fmt.Errorf("%w: gateway %s answers %s for a CAR", ipfs.ErrUnavailable, g, resp.Status)
-	case resp.StatusCode != http.StatusOK || kind != carType:
+	case resp.StatusCode != http.StatusOK || kind != car.MediaType:
 		return fmt.Errorf("%w: gateway %s gives no CARs: it answers %s, %q", errors.ErrUnsupported, g, resp.Status, kind)
 	}
-	if err := readCAR(bufio.NewReaderSize(resp.Body, 64<<10), yield); err != nil {
+	if err := car.Read(bufio.NewReaderSize(resp.Body, 64<<10), yield); err != nil {
 		return fmt.Errorf("gateway %s: CAR of %s: %w", g, c, err)
 	}
 	return nil
-}
-
-const maxSection = 2<<20 + 64<<10 // bitswap's limit for a block, and a little
-
-// readCAR reads a CARv1 (https://ipld.io/specs/transport/car/carv1/). Its
-// header is of no interest: what is wanted is known.
-func readCAR(r *bufio.Reader, yield func(c cid.Cid, data []byte) error) error {
-	header, err := section(r)
-	if err != nil || header == nil {
-		return fmt.Errorf("%w: reading the header: %w", ipfs.ErrUnavailable, err)
-	}
-	for {
-		data, err := section(r)
-		if err != nil || data == nil {
-			return err
-		}
-		n, c, err := cid.CidFromBytes(data)
-		if err != nil {
-			return fmt.Errorf("%w: no CID: %v", ipfs.ErrIntegrity, err)
-		}
-		if err := ipfs.VerifyBlock(c, data[n:]); err != nil {
-			if !errors.Is(err, ipfs.ErrIntegrity) { // no such hash function
-				err = fmt.Errorf("%w: %w", ipfs.ErrIntegrity, err)
-			}
-			return err
-		}
-		if err := yield(c, data[n:]); err != nil {
-			return err
-		}
-	}
-}
-
-// section reads one part behind its length; nil at the end.
-func section(r *bufio.Reader) ([]byte, error) {
-	n, err := binary.ReadUvarint(r)
-	if err == io.EOF {
-		return nil, nil
-	}
-	if err == nil && (n == 0 || n > maxSection) {
-		return nil, fmt.Errorf("%w: a section of %d bytes, at most %d are allowed", ipfs.ErrIntegrity, n, maxSection)
-	}
-	var data []byte
-	if err == nil {
-		data = make([]byte, n)
-		_, err = io.ReadFull(r, data)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: the CAR breaks off: %w", ipfs.ErrUnavailable, err)
-	}
-	return data, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // Source is one place to get blocks from, and what is known of its health. It
@@ -21,6 +23,7 @@ type Source struct {
 	name   string
 	getter ipfs.Getter // checked
 	dags   Streamer    // nil when it gives single blocks only
+	ahead  Fetcher     // nil when it gets nothing ahead
 	near   bool
 	opts   *Options
 
@@ -30,6 +33,7 @@ type Source struct {
 	failures int       // in a row
 	misses   int       // blocks in a row that it lacked
 	down     time.Time // not to be asked before
+	busy     time.Time // its own word that it is not to be asked before
 	later    time.Time // asked after the others until then
 	lied     time.Time // when it last sent a false block; zero for never
 	why      error     // it is down or has lied
@@ -45,14 +49,15 @@ func Near(g ipfs.Getter) *Source {
 }
 
 // Far makes a Source that takes its time: a gateway, or a node that asks its
-// peers. A String method of g names it in messages; if g is a [Streamer], whole
-// DAGs are read from it in one answer.
+// peers. A String method of g names it in messages; if g is a [Streamer] or a
+// [Fetcher], whole DAGs are read from it.
 func Far(g ipfs.Getter) *Source {
 	s := &Source{name: "an IPFS node", getter: ipfs.Verified(g)}
 	if named, ok := g.(fmt.Stringer); ok {
 		s.name = named.String()
 	}
 	s.dags, _ = g.(Streamer)
+	s.ahead, _ = g.(Fetcher)
 	return s
 }
 
@@ -77,10 +82,21 @@ func (s *Source) trusted() error {
 func (s *Source) answering() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !time.Now().Before(s.down) {
+	until := s.down
+	if s.busy.After(until) {
+		until = s.busy
+	}
+	if !time.Now().Before(until) {
 		return nil
 	}
-	return fmt.Errorf("%s: not asked for the next %s after it failed: %w", s.name, time.Until(s.down).Round(time.Millisecond), s.why)
+	return fmt.Errorf("%s: not asked for the next %s after it failed: %w", s.name, time.Until(until).Round(time.Millisecond), s.why)
+}
+
+// isBusy tells until when the source wants to be left alone.
+func (s *Source) isBusy() (until time.Time, yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busy, time.Now().Before(s.busy)
 }
 
 // demoted tells whether other sources are to be asked first.
@@ -103,7 +119,9 @@ const (
 )
 
 // Report takes the outcome of a question to the source. One that does not
-// answer is left alone for a while that doubles each time. An answer that took
+// answer is left alone for a while that doubles each time, and varies, so that
+// not all who were turned away come back at once; one that says for how long,
+// for as long as that ([gateway.BusyError]). An answer that took
 // longer than ctx is none of its faults: IPFS takes its time over what it
 // cannot find. One that sends a false block is not asked any more.
 func (s *Source) Report(ctx context.Context, err error) {
@@ -118,10 +136,15 @@ func (s *Source) Report(ctx context.Context, err error) {
 			s.lied, s.why = time.Now(), err
 		}
 	case errors.Is(err, ipfs.ErrUnavailable):
+		if until, busy := BusyUntil(err); busy {
+			s.busy, s.why = until, err
+			return
+		}
 		if ctx.Err() != nil || time.Now().Before(s.down) { // many questions that fail at once are one failure
 			return
 		}
 		pause := min(s.opts.Retry<<s.failures, s.opts.Retry*maxBackoff)
+		pause -= rand.N(pause/4 + 1) //nolint:gosec // chance that nobody gains from guessing
 		s.down, s.why = time.Now().Add(pause), err
 		s.failures = min(s.failures+1, 8)
 		s.opts.Logger.Log(ctx, slog.LevelDebug, "a source failed", "source", s.name, "pause", pause, "error", err)
@@ -131,6 +154,15 @@ func (s *Source) Report(ctx context.Context, err error) {
 			s.later = time.Now().Add(s.opts.Retry)
 		}
 	}
+}
+
+// BusyUntil tells whether err is that of a source which wants to be left alone,
+// and until when.
+func BusyUntil(err error) (time.Time, bool) {
+	if busy, ok := errors.AsType[*gateway.BusyError](err); ok {
+		return busy.Until, true
+	}
+	return time.Time{}, false
 }
 
 // get asks the source for one block.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,8 +40,12 @@ type Options struct {
 	// Forgive is how long a source that sent a false block is not asked; for
 	// good when 0.
 	Forgive time.Duration
-	// Insist has sources asked that are left alone when there is no other.
+	// Insist has sources asked that are left alone when there is no other, unless
+	// they ask for that themselves.
 	Insist bool
+	// Patience is how long a source that asks to be left alone for a while is
+	// waited for when no other has the block; not at all when 0.
+	Patience time.Duration
 	// Logger is told which sources fail; nil for none.
 	Logger *slog.Logger
 }
@@ -146,9 +151,37 @@ func (s *Set) get(ctx context.Context, c cid.Cid) ([]byte, *Source, error) {
 		}
 		failed = append(failed, err)
 	}
-	r := race{set: s, c: c, failed: failed}
-	r.queue, r.failed = s.queue(r.failed)
-	return r.run(ctx)
+	for end := time.Now().Add(s.opts.Patience); ; {
+		r := race{set: s, c: c, failed: slices.Clone(failed)}
+		r.queue, r.failed = s.queue(r.failed)
+		data, from, err := r.run(ctx)
+		if err == nil || ctx.Err() != nil || !s.wait(ctx, end) {
+			return data, from, err
+		}
+	}
+}
+
+// wait waits for the first of those sources that have asked to be left alone;
+// false when there is none, or it asks for longer than all patience.
+func (s *Set) wait(ctx context.Context, end time.Time) bool {
+	first := end
+	for _, from := range s.far {
+		if until, busy := from.isBusy(); busy && from.trusted() == nil && until.Before(first) {
+			first = until
+		}
+	}
+	if !first.Before(end) {
+		return false
+	}
+	timer := time.NewTimer(time.Until(first))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return false
 }
 
 // queue lists the far sources to ask, best first, and says why others are not.
@@ -159,15 +192,18 @@ func (s *Set) queue(failed failures) ([]*Source, failures) {
 		if err := from.trusted(); err != nil {
 			failed = append(failed, err)
 		} else if err := from.answering(); err != nil {
-			skipped, resting = append(skipped, err), append(resting, from)
+			skipped = append(skipped, err)
+			if _, busy := from.isBusy(); !busy {
+				resting = append(resting, from)
+			}
 		} else if from.demoted() {
 			later = append(later, from)
 		} else {
 			first = append(first, from)
 		}
 	}
-	queue := append(first, later...)
-	if len(queue) == 0 && s.opts.Insist {
+	queue := slices.Concat(first, later)
+	if len(queue) == 0 && len(resting) > 0 && s.opts.Insist {
 		return resting, failed
 	}
 	return queue, append(failed, skipped...)

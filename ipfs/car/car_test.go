@@ -1,0 +1,108 @@
+package car
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+	carv2 "github.com/ipld/go-car/v2"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+var contents = [][]byte{[]byte("one block"), {}, bytes.Repeat([]byte("x"), 1<<20)}
+
+// write makes a CAR of contents, each changed after its CID was made.
+func write(t testing.TB, change func(data []byte) []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	var w *Writer
+	for _, data := range contents {
+		c, err := cid.V1Builder{Codec: cid.Raw, MhType: multihash.SHA2_256}.Sum(data)
+		if err == nil && w == nil {
+			w, err = NewWriter(&b, c)
+		}
+		if err == nil {
+			err = w.Block(c, change(bytes.Clone(data)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
+}
+
+func same(data []byte) []byte { return data }
+
+func read(data []byte, yield func(cid.Cid, []byte) error) error {
+	return Read(bufio.NewReader(bytes.NewReader(data)), yield)
+}
+
+// What is written is read back, here and by others.
+func TestWriteAndRead(t *testing.T) {
+	whole := write(t, same)
+	i := 0
+	err := read(whole, func(_ cid.Cid, data []byte) error {
+		if !bytes.Equal(data, contents[i]) {
+			t.Errorf("block %d has %d bytes, want %d", i, len(data), len(contents[i]))
+		}
+		i++
+		return nil
+	})
+	if err != nil || i != len(contents) {
+		t.Errorf("%d blocks of %d, %v", i, len(contents), err)
+	}
+	other, err := carv2.NewBlockReader(bytes.NewReader(whole))
+	if err != nil || other.Version != 1 || len(other.Roots) != 1 {
+		t.Fatalf("go-car: %v", err)
+	}
+	for i, want := range contents {
+		if b, err := other.Next(); err != nil || !bytes.Equal(b.RawData(), want) {
+			t.Errorf("go-car reads block %d: %v", i, err)
+		}
+	}
+}
+
+// Every way in which a CAR can be false is found out.
+func TestFalseCARs(t *testing.T) {
+	whole := write(t, same)
+	flip := func(data []byte) []byte { return append([]byte{'!'}, data...) }
+	stop := errors.New("enough")
+	for name, test := range map[string]struct {
+		car  []byte
+		want error
+	}{
+		"empty":          {nil, ipfs.ErrUnavailable},
+		"cut":            {whole[:len(whole)-1], ipfs.ErrUnavailable},
+		"cut in length":  {append(bytes.Clone(whole), 0x80), ipfs.ErrUnavailable},
+		"other content":  {write(t, flip), ipfs.ErrIntegrity},
+		"no CID":         {append(bytes.Clone(whole), 2, 0xff, 0xff), ipfs.ErrIntegrity},
+		"empty section":  {append(bytes.Clone(whole), 0), ipfs.ErrIntegrity},
+		"giant section":  {binary.AppendUvarint(bytes.Clone(whole), 1<<40), ipfs.ErrIntegrity},
+		"endless length": {append(bytes.Clone(whole), bytes.Repeat([]byte{0xff}, 20)...), ipfs.ErrUnavailable},
+	} {
+		if err := read(test.car, func(cid.Cid, []byte) error { return nil }); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
+	if err := read(whole, func(cid.Cid, []byte) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("error %v, want that of yield", err)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(write(f, same)[:200])
+	f.Add([]byte{1, 2, 0xff})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_ = read(data, func(c cid.Cid, block []byte) error {
+			if err := ipfs.VerifyBlock(c, block); err != nil {
+				t.Error(err)
+			}
+			return nil
+		})
+	})
+}

@@ -1,0 +1,161 @@
+package exchange
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/car"
+)
+
+const (
+	stateTimeout = 3 * time.Second  // for an answer to GET
+	maxAwaiting  = 30 * time.Second // for which a peer may say that blocks are on their way
+	maxState     = 64               // bytes of an answer to GET
+)
+
+// askState asks a peer what it has of the DAG under root. Errors match
+// [ipfs.ErrUnavailable].
+func (x *Exchange) askState(ctx context.Context, rt http.RoundTripper, root cid.Cid, isFetching bool) (state, error) {
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	resp, err := x.send(ctx, rt, http.MethodGet, root, "", isFetching, nil)
+	if err != nil {
+		return none, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxState))
+	if err != nil {
+		return none, fmt.Errorf("%w: state of %s: %w", ipfs.ErrUnavailable, root, err)
+	}
+	return parseState(string(text)), nil
+}
+
+// parseState takes what is not known as none, so that there can be other states.
+func parseState(text string) state {
+	switch s := state(strings.TrimSpace(text)); s {
+	case some, fetching, holds:
+		return s
+	}
+	return none
+}
+
+// request is one list of blocks that a peer is asked for.
+type request struct {
+	root  cid.Cid
+	cids  []cid.Cid
+	relay bool // the peer is to get what it lacks
+	// fetching says that this node fetches the DAG itself.
+	fetching bool
+	// yield gets each block as it comes, checked and asked for.
+	yield func(c cid.Cid, data []byte) error
+	state state // of the peer, with its answer
+}
+
+// ask gets blocks from a peer. Blocks that it does not have are left out. Errors
+// match [ipfs.ErrUnavailable], errBusy, or [ipfs.ErrIntegrity] when it sends a
+// block that is false or was not asked for; or they are those of ctx and yield.
+func (x *Exchange) ask(ctx context.Context, rt http.RoundTripper, r *request) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := time.AfterFunc(x.limits.Stall, func() { cancel(errStalled) })
+	defer stall.Stop()
+	query := ""
+	if r.relay {
+		query = paramRelay + "=1"
+	}
+	body := strings.NewReader(formatList(r.cids))
+	resp, err := x.send(ctx, rt, http.MethodPost, r.root, query, r.fetching, body)
+	if err != nil {
+		return stalled(ctx, err)
+	}
+	defer resp.Body.Close()
+	r.state = parseState(resp.Header.Get(headerState))
+	w := wanted{left: make(map[string]bool, len(r.cids)), last: time.Now(), yield: r.yield}
+	for _, c := range r.cids {
+		w.left[string(c.Hash())] = true
+	}
+	content := &watched{r: resp.Body, more: func() { stall.Reset(x.limits.Stall) }}
+	return stalled(ctx, car.Read(bufio.NewReaderSize(content, 64<<10), w.take))
+}
+
+var errStalled = fmt.Errorf("%w: the answer stands still", ipfs.ErrUnavailable)
+
+// stalled puts the reason for which ctx was ended in place of what came of it.
+func stalled(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
+		return errStalled
+	}
+	return err
+}
+
+// wanted are the blocks that an answer may have.
+type wanted struct {
+	left  map[string]bool // by multihash
+	last  time.Time       // when a block came
+	yield func(c cid.Cid, data []byte) error
+}
+
+func (w *wanted) take(c cid.Cid, data []byte) error {
+	key := string(c.Hash())
+	if c.Equals(awaited) && !w.left[key] {
+		if time.Since(w.last) > maxAwaiting {
+			return errStalled
+		}
+		return nil
+	}
+	if !w.left[key] {
+		return fmt.Errorf("%w: block %s was not asked for", ipfs.ErrIntegrity, c)
+	}
+	delete(w.left, key)
+	w.last = time.Now()
+	return w.yield(c, data)
+}
+
+// watched tells when something was read.
+type watched struct {
+	r    io.Reader
+	more func()
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if n > 0 {
+		w.more()
+	}
+	return n, err
+}
+
+// send makes a request and gives an answer whose status is 200.
+func (x *Exchange) send(ctx context.Context, rt http.RoundTripper, method string, root cid.Cid, query string, isFetching bool, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://peer"+Path+root.String()+"?"+query, body)
+	if err != nil {
+		return nil, err
+	}
+	if isFetching {
+		req.Header.Set(headerFetching, "1")
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", listType)
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ipfs.ErrUnavailable, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	err = fmt.Errorf("%w: it answers %s", ipfs.ErrUnavailable, resp.Status)
+	if resp.StatusCode == http.StatusTooManyRequests {
+		err = fmt.Errorf("%w: %w", errBusy, err)
+	}
+	return nil, errors.Join(err, resp.Body.Close())
+}

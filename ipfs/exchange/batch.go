@@ -1,0 +1,214 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// batch is a request for some blocks of one job.
+type batch struct {
+	j      *job
+	p      *peer
+	rt     http.RoundTripper
+	lane   int
+	blocks []*block
+	bytes  int64 // as parents state them
+	began  time.Time
+}
+
+const (
+	maxScan     = 4096      // missing blocks that are looked at in one pass
+	unknownSize = 256 << 10 // bytes that a block of unknown size is taken for
+)
+
+// assign asks for blocks of a job, those that are waited for first.
+func (x *Exchange) assign(j *job, now time.Time) {
+	s := x.pick(j, now)
+	urgent := j.urgent[:0]
+	for _, b := range j.urgent {
+		if b.urgent = !b.here && (len(b.waits) > 0 || b.passed) && len(b.jobs) > 0 && b.jobs[0] == j; b.urgent {
+			urgent = append(urgent, b)
+		}
+	}
+	clear(j.urgent[len(urgent):])
+	j.urgent = urgent
+	lost := s.scan(nil, urgent)
+	if now.After(x.pausedTo) {
+		at := min(j.cursor, len(j.todo))
+		lost = s.scan(lost, j.todo[at:])
+		lost = s.scan(lost, j.todo[:at])
+	}
+	for _, t := range s.batches {
+		x.launch(t)
+	}
+	x.miss(s, lost)
+}
+
+// scan puts missing blocks into batches and adds those that nobody has to lost.
+func (s *pick) scan(lost []*block, blocks []*block) []*block {
+	seen := 0
+	for _, b := range blocks {
+		if seen >= maxScan || s.full() {
+			break
+		}
+		if !b.missing(s.now) {
+			continue
+		}
+		seen++
+		p, lane, v := s.route(b)
+		switch v {
+		case askNow:
+			s.put(b, p, lane)
+		case nobody:
+			lost = append(lost, b)
+		}
+	}
+	return lost
+}
+
+// missing tells whether a block is to be asked for. One that a peer was asked
+// to get is asked for directly as well when it is needed so.
+func (b *block) missing(now time.Time) bool {
+	if b.here || now.Before(b.retry) {
+		return false
+	}
+	return b.running == 0 || b.running == 1 && b.relayed && (b.direct || b.passed)
+}
+
+// full tells that no more may be asked for at once.
+func (s *pick) full() bool {
+	room := s.x.limits.InFlight / 2
+	return s.x.inFlight[plain] >= room && s.x.inFlight[relay] >= room
+}
+
+// filling gives the batch for a lane that takes more blocks; nil when there is
+// none.
+func (s *pick) filling(p *peer, lane int) *batch {
+	for _, t := range s.batches {
+		if t.p == p && t.lane == lane {
+			return t
+		}
+	}
+	return nil
+}
+
+// put puts a block into a batch and starts that when it is full.
+func (s *pick) put(b *block, p *peer, lane int) {
+	if s.x.inFlight[lane] >= s.x.limits.InFlight/2 {
+		return
+	}
+	t := s.filling(p, lane)
+	if t == nil {
+		t = &batch{j: s.j, p: p, rt: p.rt, lane: lane, began: s.now}
+		s.batches = append(s.batches, t)
+	}
+	size := b.size
+	if size == 0 {
+		size = unknownSize
+	}
+	b.running++
+	b.relayed = lane == relay
+	t.blocks = append(t.blocks, b)
+	t.bytes += size
+	s.x.inFlight[lane] += size
+	if t.bytes >= p.lanes[lane].batch() || len(t.blocks) >= maxBlocks {
+		s.x.launch(t)
+		for i, other := range s.batches {
+			if other == t {
+				s.batches = append(s.batches[:i], s.batches[i+1:]...)
+				break
+			}
+		}
+	}
+}
+
+// launch makes the request of a batch; x.mu is held.
+func (x *Exchange) launch(t *batch) {
+	l := &t.p.lanes[t.lane]
+	l.running++
+	l.bytes += t.bytes
+	if !x.task(func() { x.run(t) }) {
+		x.finish(t, 0, errClosed)
+	}
+}
+
+// run makes the request of a batch and takes the blocks.
+func (x *Exchange) run(t *batch) {
+	byKey := make(map[string]*block, len(t.blocks))
+	cids := make([]cid.Cid, len(t.blocks))
+	for i, b := range t.blocks {
+		byKey[string(b.cid.Hash())], cids[i] = b, b.cid
+	}
+	var got int64
+	yield := func(c cid.Cid, data []byte) error {
+		b := byKey[string(c.Hash())]
+		if b == nil {
+			return fmt.Errorf("%w: block %s was not asked for", ipfs.ErrIntegrity, c)
+		}
+		got += int64(len(data))
+		x.arrived(b, data, t.p)
+		return nil
+	}
+	var err error
+	var told state
+	if t.p == x.others {
+		err = x.askOthers(t.j.ctx, cids, yield)
+	} else {
+		r := request{root: t.j.root, cids: cids, relay: t.lane == relay, fetching: true, yield: yield}
+		err = x.ask(t.j.ctx, t.rt, &r)
+		told = r.state
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if told != "" {
+		t.j.view(t.p).saw(told)
+	}
+	x.finish(t, got, err)
+	x.rouse()
+}
+
+// finish takes the outcome of a batch; x.mu is held. Blocks that the peer left
+// out will be asked of others.
+func (x *Exchange) finish(t *batch, got int64, err error) {
+	l := &t.p.lanes[t.lane]
+	l.running--
+	l.bytes -= t.bytes
+	x.inFlight[t.lane] -= t.bytes
+	l.measured(got, time.Since(t.began))
+	if t.j.ctx.Err() == nil {
+		x.report(t.p, err)
+	}
+	for _, b := range t.blocks {
+		b.running--
+		if err == nil && !b.here && t.j.ctx.Err() == nil {
+			b.lacking = append(b.lacking, lack{t.p, t.lane})
+		}
+	}
+}
+
+// othersStall is how long [Network.Blocks] may take for the next block.
+const othersStall = 10 * time.Second
+
+// askOthers gets blocks from nodes that do not speak the protocol. What does not
+// come in time is left out.
+func (x *Exchange) askOthers(ctx context.Context, cids []cid.Cid, yield func(cid.Cid, []byte) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stall := time.AfterFunc(othersStall, cancel)
+	defer stall.Stop()
+	err := x.net.Blocks(ctx, cids, func(c cid.Cid, data []byte) error {
+		stall.Reset(othersStall)
+		return yield(c, data)
+	})
+	if errors.Is(err, ipfs.ErrNotFound) || ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,241 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/car"
+)
+
+// Handler answers peers, below [Path]. The RemoteAddr of a request must be the
+// ID of the peer that makes it.
+func (x *Exchange) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+Path+"{root}", x.answerState)
+	mux.HandleFunc("POST "+Path+"{root}", x.answerBlocks)
+	return mux
+}
+
+// rootOf reads the CID in a request's path; after false it has been answered.
+func rootOf(w http.ResponseWriter, r *http.Request) (cid.Cid, bool) {
+	text := r.PathValue("root")
+	if len(text) <= maxCIDText {
+		if root, err := cid.Decode(text); err == nil {
+			return root, true
+		}
+	}
+	http.Error(w, "the path must end in a CID", http.StatusBadRequest)
+	return cid.Undef, false
+}
+
+func (x *Exchange) answerState(w http.ResponseWriter, r *http.Request) {
+	root, ok := rootOf(w, r)
+	if !ok {
+		return
+	}
+	release, ok := x.gate.look(r.RemoteAddr)
+	if !ok {
+		refuse(w)
+		return
+	}
+	defer release()
+	if r.Header.Get(headerFetching) == "1" {
+		x.note(r.RemoteAddr, root, fetching)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=us-ascii")
+	_, _ = io.WriteString(w, string(x.state(r.Context(), root))) // who asks has gone
+}
+
+// refuse says that there is too much to do.
+func refuse(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, "too many requests", http.StatusTooManyRequests)
+}
+
+func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
+	root, ok := rootOf(w, r)
+	if !ok {
+		return
+	}
+	release, ok := x.gate.enter(r.RemoteAddr)
+	if !ok {
+		refuse(w)
+		return
+	}
+	defer release()
+	list, err := parseList(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if r.Header.Get(headerFetching) == "1" {
+		x.note(r.RemoteAddr, root, fetching)
+	}
+	var from *job
+	if r.URL.Query().Get(paramRelay) == "1" {
+		from = x.relays(r.Context(), root, list)
+	}
+	a := answer{x: x, r: r, w: w, control: http.NewResponseController(w), from: from}
+	w.Header().Set("Content-Type", car.MediaType+"; version=1; order=unk; dups=n")
+	w.Header().Set(headerState, string(x.state(r.Context(), root)))
+	if err := a.write(root, list); err != nil && r.Context().Err() == nil {
+		x.log.Debug("an answer to a peer was cut off", "peer", r.RemoteAddr, "error", err)
+		panic(http.ErrAbortHandler) // so that it is seen to be incomplete
+	}
+}
+
+// answer is an answer to one request for blocks.
+type answer struct {
+	x       *Exchange
+	r       *http.Request
+	w       http.ResponseWriter
+	control *http.ResponseController
+	car     *car.Writer
+	from    *job // that gets what is missing; nil when nobody does
+	blocks  int
+	bytes   int
+}
+
+func (a *answer) write(root cid.Cid, list []cid.Cid) (err error) {
+	defer func() { a.x.sent(a.r.RemoteAddr, a.blocks, a.bytes) }()
+	if a.car, err = car.NewWriter(a.w, root); err != nil {
+		return err
+	}
+	for _, c := range list {
+		if err := a.one(c); err != nil && !errors.Is(err, errMissing) {
+			return err
+		}
+	}
+	return nil
+}
+
+// errMissing is matched by errors about blocks that are left out of an answer.
+var errMissing = errors.New("left out")
+
+// one sends a block, when it can be had.
+func (a *answer) one(c cid.Cid) error {
+	ctx := a.r.Context()
+	if a.x.store.Has(ctx, c) {
+		if err := a.local(ctx, c); !errors.Is(err, errMissing) {
+			return err
+		}
+	}
+	if a.from == nil {
+		return errMissing
+	}
+	data, err := a.fetched(ctx, c)
+	if errors.Is(err, errHere) {
+		return a.local(ctx, c)
+	}
+	if err != nil {
+		return err
+	}
+	return a.send(c, data)
+}
+
+// local sends a block of the own store.
+func (a *answer) local(ctx context.Context, c cid.Cid) error {
+	shown := false
+	show := func(data []byte) error {
+		if err := ipfs.VerifyBlock(c, data); err != nil {
+			a.x.log.Error("a block of the own store is damaged", "block", c.String(), "error", err)
+			return errMissing
+		}
+		shown = true
+		return a.send(c, data)
+	}
+	var err error
+	if v, ok := a.x.store.(ipfs.Viewer); ok {
+		err = v.View(ctx, c, show)
+	} else {
+		var data []byte
+		if data, err = a.x.store.Get(ctx, c); err == nil {
+			err = show(data)
+		}
+	}
+	if err != nil && !shown && ctx.Err() == nil {
+		return errMissing
+	}
+	return err
+}
+
+func (a *answer) send(c cid.Cid, data []byte) error {
+	if err := a.car.Block(c, data); err != nil {
+		return err
+	}
+	a.blocks++
+	a.bytes += len(data)
+	return nil
+}
+
+// awaitedEvery is how often a peer is told that blocks are on their way.
+const awaitedEvery = time.Second
+
+// fetched gets a block that this node fetches itself. While it does, and blocks
+// come, the peer is told so.
+func (a *answer) fetched(ctx context.Context, c cid.Cid) ([]byte, error) {
+	w, err := a.x.await(c, true)
+	if errors.Is(err, errHere) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, errMissing
+	}
+	defer a.x.leave(w)
+	if err := a.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, err
+	}
+	still := time.NewTicker(awaitedEvery)
+	defer still.Stop()
+	for {
+		select {
+		case got := <-w.ch:
+			if got.err != nil {
+				return nil, errMissing
+			}
+			return got.data, nil
+		case <-still.C:
+			if !a.x.proceeds(a.from) {
+				a.from = nil
+				return nil, errMissing
+			}
+			if err := a.car.Block(awaited, nil); err != nil {
+				return nil, err
+			}
+			if err := a.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+				return nil, err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-a.x.ctx.Done():
+			return nil, errMissing
+		}
+	}
+}
+
+// state tells what this node has of the DAG under root.
+func (x *Exchange) state(ctx context.Context, root cid.Cid) state {
+	x.mu.Lock()
+	j := x.jobs[string(root.Hash())]
+	busy := j != nil && !j.complete()
+	x.mu.Unlock()
+	if busy {
+		return fetching
+	}
+	return x.gate.remember(string(root.Hash()), func() state { return x.look(ctx, root) })
+}
+
+// sent counts what a peer was given.
+func (x *Exchange) sent(id string, blocks, bytes int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	t := &x.peer(id).traffic
+	t.BlocksOut += int64(blocks)
+	t.BytesOut += int64(bytes)
+}

@@ -1,0 +1,320 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// job fetches what is missing of one DAG; all of it is guarded by the exchange.
+type job struct {
+	root    cid.Cid
+	ctx     context.Context // ends with the job
+	cancel  context.CancelFunc
+	readers int
+	idle    *time.Timer // ends the job when it has had no reader for a while
+
+	todo     []*block      // in the order of need; what was missing when it was planned
+	got      int           // of todo that are here
+	ready    chan struct{} // closed when todo has all that is missing
+	planned  bool          // ready is closed
+	urgent   []*block      // waited for, oldest first, and perhaps some that are not any more
+	cursor   int           // pos of the block that a reader waits for
+	progress time.Time     // a block came
+	served   time.Time     // a block came that was waited for
+
+	views    map[string]*view // of peers, by ID
+	began    time.Time
+	searched time.Time // when [Network.Find] was last asked
+	finding  bool
+}
+
+// view is what a peer has of the job's DAG.
+type view struct {
+	state  state
+	at     time.Time // as of then; zero for never
+	asking bool
+}
+
+// maxPlanned is how many blocks of one DAG are fetched ahead of readers; what
+// is behind is got one by one.
+const maxPlanned = 1 << 18
+
+// Fetch says that the DAG of a file is about to be read: what is missing of it
+// on this machine is fetched, ahead of the readers, until all who asked for
+// that have called release. Blocks of the DAG are read from g, which waits for
+// those that are on their way, and has those fetched first for which it waits.
+// All who fetch the same do it together. Errors of g are those of
+// [Exchange.Get].
+func (x *Exchange) Fetch(c cid.Cid) (g ipfs.Getter, release func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	key := string(c.Hash())
+	j := x.jobs[key]
+	if j == nil {
+		if j = x.newJob(c); j == nil {
+			return x, func() {}
+		}
+		x.jobs[key] = j
+		x.queue = append(x.queue, j)
+		x.looked = time.Time{}
+	}
+	if j.idle != nil {
+		j.idle.Stop()
+		j.idle = nil
+	}
+	j.readers++
+	return &reader{x, j}, sync.OnceFunc(func() { x.release(j) })
+}
+
+// reader reads blocks of a job's DAG.
+type reader struct {
+	x *Exchange
+	j *job
+}
+
+// Get implements [ipfs.Getter].
+func (r *reader) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	select {
+	case <-r.j.ready:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return r.x.Get(ctx, c)
+}
+
+func (x *Exchange) newJob(c cid.Cid) *job {
+	now := time.Now()
+	j := &job{root: c, ready: make(chan struct{}), views: map[string]*view{}, began: now, progress: now, served: now}
+	j.ctx, j.cancel = context.WithCancel(x.ctx)
+	if !x.task(func() { x.plan(j) }) {
+		j.cancel()
+		return nil
+	}
+	return j
+}
+
+func (x *Exchange) release(j *job) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if j.readers--; j.readers > 0 {
+		return
+	}
+	if j.complete() || x.ctx.Err() != nil {
+		x.end(j)
+		return
+	}
+	var idle *time.Timer
+	idle = time.AfterFunc(x.limits.Linger, func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if j.idle == idle { // nobody has come meanwhile
+			x.end(j)
+		}
+	})
+	j.idle = idle
+}
+
+// end ends a job; x.mu is held.
+func (x *Exchange) end(j *job) {
+	j.cancel()
+	delete(x.jobs, string(j.root.Hash()))
+	x.queue = slices.DeleteFunc(x.queue, func(other *job) bool { return other == j })
+	for _, b := range j.todo {
+		if b.jobs[0] == j {
+			b.urgent = false
+		}
+		b.jobs = slices.DeleteFunc(b.jobs, func(other *job) bool { return other == j })
+		if len(b.jobs) == 0 {
+			delete(x.blocks, string(b.cid.Hash()))
+			b.settle(result{err: errNoJob})
+		} else if len(b.waits) > 0 {
+			b.jobs[0].urge(b)
+		}
+	}
+	x.rouse()
+}
+
+// complete tells whether nothing is missing any more.
+func (j *job) complete() bool { return j.planned && j.got >= len(j.todo) }
+
+// urge has a block fetched before others.
+func (j *job) urge(b *block) {
+	if !b.urgent {
+		b.urgent = true
+		j.urgent = append(j.urgent, b)
+	}
+}
+
+// proceeds tells whether blocks of a job come in.
+func (x *Exchange) proceeds(j *job) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return j.ctx.Err() == nil && time.Since(j.progress) < x.limits.Stall
+}
+
+// relays gives the job that fetches the DAG under root, and has it get those of
+// the listed blocks that are missing from holders; nil when there is none.
+func (x *Exchange) relays(ctx context.Context, root cid.Cid, list []cid.Cid) *job {
+	x.mu.Lock()
+	j := x.jobs[string(root.Hash())]
+	x.mu.Unlock()
+	if j == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, x.limits.Stall/2)
+	defer cancel()
+	select {
+	case <-j.ready:
+	case <-ctx.Done():
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, c := range list {
+		if b := x.blocks[string(c.Hash())]; b != nil && !b.here && !b.passed {
+			b.passed = true
+			b.jobs[0].urge(b)
+		}
+	}
+	x.rouse()
+	return j
+}
+
+// plan lists the blocks of a DAG that are missing, after it has got all nodes
+// above the leaves.
+func (x *Exchange) plan(j *job) {
+	err := x.list(j)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	j.planned = true
+	close(j.ready)
+	if err != nil && j.ctx.Err() == nil {
+		x.log.Info("a file is read block by block", "root", j.root.String(), "error", err)
+	}
+	x.rouse()
+}
+
+func (x *Exchange) list(j *job) error {
+	nodes := map[string][]*ipld.Link{} // what is known of the DAG, by multihash
+	level := []*ipld.Link{{Cid: j.root}}
+	for depth := 0; len(level) > 0; depth++ {
+		if depth > maxDepth {
+			return fmt.Errorf("%w: the DAG is more than %d levels deep", ipfs.ErrIntegrity, maxDepth)
+		}
+		next, err := x.nodes(j, level, nodes)
+		if err != nil {
+			return err
+		}
+		level = next
+	}
+	p := planner{x: x, j: j, nodes: nodes, seen: map[string]bool{}}
+	p.walk(j.root)
+	p.flush()
+	return nil
+}
+
+// nodes gets the nodes of one level and gives those of the next.
+func (x *Exchange) nodes(j *job, level []*ipld.Link, known map[string][]*ipld.Link) (next []*ipld.Link, err error) {
+	var wanted []*ipld.Link
+	for _, l := range level {
+		key := string(l.Cid.Hash())
+		if _, ok := known[key]; !ok && isNode(l.Cid) {
+			known[key] = nil
+			wanted = append(wanted, l)
+		}
+	}
+	if len(known) > maxPlanned {
+		return nil, fmt.Errorf("%w: the DAG has more than %d nodes", ipfs.ErrIntegrity, maxPlanned)
+	}
+	x.add(j, wanted, true)
+	for _, l := range wanted {
+		data, err := x.local(j.ctx, l.Cid)
+		if err != nil {
+			data, err = x.fetched(j.ctx, l.Cid)
+		}
+		if errors.Is(err, errNoJob) && j.ctx.Err() == nil { // it came meanwhile
+			data, err = x.local(j.ctx, l.Cid)
+		}
+		if err != nil {
+			return nil, err
+		}
+		links := linksOf(data)
+		known[string(l.Cid.Hash())] = links
+		for _, l := range links {
+			if isNode(l.Cid) {
+				next = append(next, l)
+			}
+		}
+	}
+	return next, nil
+}
+
+// planner puts the leaves of a DAG into its job, in the order of need.
+type planner struct {
+	x      *Exchange
+	j      *job
+	nodes  map[string][]*ipld.Link
+	seen   map[string]bool
+	leaves []*ipld.Link // not put into the job yet
+}
+
+func (p *planner) walk(c cid.Cid) {
+	for _, l := range p.nodes[string(c.Hash())] {
+		key := string(l.Cid.Hash())
+		if p.seen[key] || len(p.seen) > maxPlanned {
+			continue
+		}
+		p.seen[key] = true
+		if isNode(l.Cid) {
+			p.walk(l.Cid)
+			continue
+		}
+		if p.leaves = append(p.leaves, l); len(p.leaves) == 1024 {
+			p.flush()
+		}
+	}
+}
+
+func (p *planner) flush() {
+	p.x.add(p.j, p.leaves, false)
+	p.leaves = p.leaves[:0]
+}
+
+// add puts those of the linked blocks into a job that this machine lacks;
+// direct are to come from holders.
+func (x *Exchange) add(j *job, links []*ipld.Link, direct bool) {
+	links = slices.DeleteFunc(slices.Clone(links), func(l *ipld.Link) bool { return x.store.Has(j.ctx, l.Cid) })
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if j.ctx.Err() != nil {
+		return
+	}
+	for _, l := range links {
+		key := string(l.Cid.Hash())
+		b := x.blocks[key]
+		if b == nil {
+			b = &block{cid: l.Cid, size: int64(min(l.Size, maxBatch)), pos: len(j.todo), direct: direct}
+			x.blocks[key] = b
+		}
+		if slices.Contains(b.jobs, j) {
+			continue
+		}
+		if b.here && !x.store.Has(j.ctx, b.cid) {
+			b.forget()
+		}
+		b.jobs = append(b.jobs, j)
+		j.todo = append(j.todo, b)
+		if b.here {
+			j.got++
+		}
+	}
+	x.rouse()
+}

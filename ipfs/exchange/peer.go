@@ -1,0 +1,157 @@
+package exchange
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// peer is what is known of a peer; all of it is guarded by the exchange.
+type peer struct {
+	id string
+	rt http.RoundTripper // nil when it is not connected
+	// lanes are requests under way: for blocks that it has, and for those that
+	// it is to get.
+	lanes [2]lane
+
+	failures int       // in a row
+	rest     time.Time // not to be asked before
+	banned   time.Time // it has sent a false block, and is not to be asked before
+	traffic  PeerStats
+}
+
+// lane is one kind of requests to a peer.
+type lane struct {
+	running int     // requests
+	bytes   int64   // asked for and not there yet
+	rate    float64 // bytes a second of one request; 0 for not measured
+}
+
+const (
+	plain = 0 // index of the lane for what a peer has
+	relay = 1 // for what it is to get
+
+	maxRunning = 2         // requests in one lane
+	firstBatch = 1 << 20   // bytes asked for at once of a peer whose speed is unknown
+	minBatch   = 256 << 10 // of a slow one
+	maxBatch   = 4 << 20   // of a fast one
+	batchTime  = 1.0       // seconds that a request is to take
+	maxBlocks  = 256       // in one request
+
+	firstRest = time.Second
+	maxRest   = time.Minute
+	busyRest  = time.Second // after it said that it has too much to do
+)
+
+func newPeer(id string) *peer { return &peer{id: id, traffic: PeerStats{ID: id}} }
+
+// usable tells whether the peer may be asked now.
+func (p *peer) usable(now time.Time) bool {
+	return p.rt != nil && !now.Before(p.rest) && !now.Before(p.banned)
+}
+
+// recovers tells whether it may be asked soon, though not now.
+func (p *peer) recovers(now time.Time) bool {
+	return p.rt != nil && now.Before(p.rest) && !now.Before(p.banned)
+}
+
+// free tells whether the lane takes another request.
+func (l *lane) free() bool { return l.running < maxRunning }
+
+// batch is how many bytes to ask for in one request.
+func (l *lane) batch() int64 {
+	if l.rate == 0 {
+		return firstBatch
+	}
+	return min(max(int64(l.rate*batchTime), minBatch), maxBatch)
+}
+
+// load is how long the lane will take for what it was asked for, in seconds.
+func (l *lane) load(more int64) float64 {
+	return float64(l.bytes+more) / max(l.rate, minBatch)
+}
+
+// measured takes the size of an answer and the time for it.
+func (l *lane) measured(bytes int64, took time.Duration) {
+	if bytes == 0 {
+		return
+	}
+	rate := float64(bytes) / max(took.Seconds(), 1e-3)
+	if l.rate > 0 {
+		rate = (l.rate + rate) / 2
+	}
+	l.rate = rate
+}
+
+// errBusy is matched by errors about a peer that has too much to do.
+var errBusy = errors.New("peer is busy")
+
+// report takes the outcome of a request: a peer that fails is left alone for a
+// while that doubles each time.
+func (x *Exchange) report(p *peer, err error) {
+	now := time.Now()
+	switch {
+	case err == nil:
+		p.failures = 0
+	case errors.Is(err, ipfs.ErrIntegrity):
+		p.banned = now.Add(x.limits.Forgive)
+		x.log.Warn("a peer sent a false block; it is not asked any more", "peer", p.id, "for", x.limits.Forgive, "error", err)
+	case errors.Is(err, errBusy):
+		p.rest = now.Add(busyRest)
+	case errors.Is(err, errors.ErrUnsupported): // Network.Blocks has nobody to ask
+		p.rest = now.Add(x.limits.Refresh)
+	case now.Before(p.rest): // requests that fail together are one failure
+	default:
+		pause := min(firstRest<<p.failures, maxRest)
+		p.failures = min(p.failures+1, 8)
+		p.rest = now.Add(pause)
+		x.log.Debug("a peer failed", "peer", p.id, "pause", pause, "error", err)
+	}
+}
+
+// maxPeers is how many peers are remembered that are not connected any more.
+const maxPeers = 1024
+
+// lookAround takes the peers that are connected now.
+func (x *Exchange) lookAround() {
+	connected := x.net.Peers()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.looked = time.Now()
+	x.connect(connected)
+}
+
+// lookAgain is how long the list of connected peers is good for; not for new jobs.
+const lookAgain = 100 * time.Millisecond
+
+// connect takes the peers that are connected; x.mu is held.
+func (x *Exchange) connect(now []Peer) {
+	for _, p := range x.peers {
+		p.rt = nil
+	}
+	for _, p := range now {
+		if id := p.String(); id != x.net.Self() {
+			x.peer(id).rt = p
+		}
+	}
+	for id, p := range x.peers {
+		if len(x.peers) <= maxPeers {
+			break
+		}
+		if p.rt == nil && p.lanes[plain].running+p.lanes[relay].running == 0 && time.Now().After(p.banned) {
+			delete(x.peers, id)
+		}
+	}
+}
+
+// peer gives what is known of a peer; x.mu is held.
+func (x *Exchange) peer(id string) *peer {
+	p := x.peers[id]
+	if p == nil {
+		p = newPeer(id)
+		x.peers[id] = p
+	}
+	return p
+}

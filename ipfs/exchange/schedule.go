@@ -1,0 +1,195 @@
+package exchange
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+const (
+	lookEvery  = 250 * time.Millisecond // the scheduler looks at peers while there are jobs
+	maxAsking  = 64                     // requests for states at once
+	settleTime = 500 * time.Millisecond // for which a new job waits to hear what peers have
+	noneFactor = 3                      // times Refresh, for peers that had nothing
+)
+
+// schedule asks peers for what is missing until the exchange is closed.
+func (x *Exchange) schedule() {
+	look := time.NewTimer(0)
+	defer look.Stop()
+	for {
+		select {
+		case <-x.wake:
+		case <-look.C:
+		case <-x.ctx.Done():
+			return
+		}
+		if x.pass(time.Now()) {
+			look.Reset(lookEvery)
+		}
+	}
+}
+
+// pass starts all requests that there is a need and room for; false when there
+// is nothing to do any more.
+func (x *Exchange) pass(now time.Time) bool {
+	x.mu.Lock()
+	idle, known := len(x.queue) == 0, now.Sub(x.looked) < lookAgain
+	x.mu.Unlock()
+	if idle {
+		return false
+	}
+	if !known {
+		x.lookAround()
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	jobs := slices.Clone(x.queue)
+	slices.SortStableFunc(jobs, func(a, b *job) int { return a.patience() - b.patience() })
+	for _, j := range jobs {
+		if !j.complete() {
+			x.inquire(j, now)
+			x.assign(j, now)
+			x.giveUp(j, now)
+		}
+	}
+	return true
+}
+
+// patience is 0 when somebody waits for a block of the job.
+func (j *job) patience() int {
+	if len(j.urgent) > 0 {
+		return 0
+	}
+	return 1
+}
+
+// inquire asks peers what they have of a job's DAG, those of whom that was
+// heard of late excepted.
+func (x *Exchange) inquire(j *job, now time.Time) {
+	for _, p := range x.peers {
+		v := j.view(p)
+		if !p.usable(now) || v.asking || x.asking >= maxAsking {
+			continue
+		}
+		due := x.limits.Refresh
+		if v.state == none {
+			due *= noneFactor
+		}
+		if !v.at.IsZero() && now.Sub(v.at) < due {
+			continue
+		}
+		rt := p.rt
+		v.asking = x.task(func() {
+			s, err := x.askState(j.ctx, rt, j.root, true)
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.asking--
+			v.asking = false
+			if j.ctx.Err() == nil {
+				x.report(p, err)
+				v.saw(s)
+			}
+			x.rouse()
+		})
+		if v.asking {
+			x.asking++
+		}
+	}
+}
+
+func (v *view) saw(s state) { v.state, v.at = s, time.Now() }
+
+// view gives what is known of a peer's blocks.
+func (j *job) view(p *peer) *view {
+	v := j.views[p.id]
+	if v == nil {
+		v = &view{state: none}
+		j.views[p.id] = v
+	}
+	return v
+}
+
+// note takes what a peer says of itself.
+func (x *Exchange) note(id string, root cid.Cid, s state) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	j := x.jobs[string(root.Hash())]
+	if j == nil {
+		return
+	}
+	v := j.view(x.peer(id))
+	known := v.state == s
+	v.saw(s)
+	if !known {
+		x.rouse()
+	}
+}
+
+// giveUp ends the waits for blocks that do not come, and has those that are
+// late got from holders.
+func (x *Exchange) giveUp(j *job, now time.Time) {
+	for _, b := range j.urgent {
+		if len(b.waits) == 0 {
+			continue
+		}
+		if now.Sub(latest(b.since, j.served)) > x.limits.Stall && !b.direct {
+			b.direct = true
+			x.rouse()
+		}
+		if now.Sub(latest(b.since, j.progress)) > x.limits.Give {
+			b.settle(result{err: fmt.Errorf("%w: no peer has sent block %s within %s", ipfs.ErrUnavailable, b.cid, x.limits.Give)})
+		}
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+const findEvery = 10 * time.Second // for one job
+
+// miss deals with blocks that nobody has who is known: others are looked for,
+// and all are asked again a little later. Where there is nobody to hope for,
+// who waits is told at once.
+func (x *Exchange) miss(s *pick, lost []*block) {
+	j := s.j
+	if len(lost) == 0 {
+		return
+	}
+	if !j.finding && s.now.Sub(j.searched) > findEvery {
+		x.find(j)
+	}
+	hope := j.finding || len(s.fetchers) > 0
+	for _, b := range lost {
+		if !hope {
+			b.settle(result{err: fmt.Errorf("%w: no peer has block %s", ipfs.ErrNotFound, b.cid)})
+		}
+		b.lacking, b.retry = nil, s.now.Add(x.limits.Refresh)
+	}
+}
+
+// find looks for other nodes that have the DAG of a job.
+func (x *Exchange) find(j *job) {
+	j.finding = x.task(func() {
+		err := x.net.Find(j.ctx, j.root)
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) && j.ctx.Err() == nil {
+			x.log.Debug("looking for other peers", "root", j.root.String(), "error", err)
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		j.finding, j.searched = false, time.Now()
+		for _, b := range j.todo {
+			b.retry = time.Time{}
+		}
+		x.rouse()
+	})
+}

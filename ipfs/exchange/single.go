@@ -1,0 +1,256 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+const (
+	searchTime   = 30 * time.Second // for one block
+	searchAsking = 8                // peers asked at once for one block
+	maxTaking    = 6                // single blocks on their way at once
+	firstHead    = time.Second      // for which the peer that had the last block is asked alone
+	othersHead   = time.Second      // for which others are asked before they are looked for
+	othersTime   = 5 * time.Second  // for one block, when nobody is looked for
+)
+
+// Get gives one block, checked: one of this machine, one that a [Exchange.Fetch]
+// brings, or one that any peer has. Errors match [ipfs.ErrNotFound] when nobody
+// has it, at once where there is nobody to look for, [ipfs.ErrUnavailable] when
+// who may have it does not answer; or they are ctx's.
+func (x *Exchange) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if data, err := x.local(ctx, c); err == nil {
+		return data, nil
+	}
+	data, err := x.fetched(ctx, c)
+	if !errors.Is(err, errNoJob) {
+		return data, err
+	}
+	s, err := x.join(c)
+	if err != nil {
+		return nil, err
+	}
+	defer x.drop(s)
+	select {
+	case <-s.done:
+		return s.data, s.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// search is the search for one block, for all who want it.
+type search struct {
+	c      cid.Cid
+	cancel context.CancelFunc
+	wanted int // by so many; guarded by the exchange
+	done   chan struct{}
+	data   []byte // when done
+	err    error
+}
+
+func (x *Exchange) join(c cid.Cid) (*search, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	key := string(c.Hash())
+	if s := x.searches[key]; s != nil {
+		s.wanted++
+		return s, nil
+	}
+	s := &search{c: c, wanted: 1, done: make(chan struct{})}
+	var ctx context.Context
+	ctx, s.cancel = context.WithTimeout(x.ctx, searchTime)
+	ok := x.task(func() {
+		s.data, s.err = x.search(ctx, c)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.searches[key] == s {
+			delete(x.searches, key)
+		}
+		close(s.done)
+	})
+	if !ok {
+		s.cancel()
+		return nil, errClosed
+	}
+	x.searches[key] = s
+	return s, nil
+}
+
+// drop ends a search that nobody wants any more.
+func (x *Exchange) drop(s *search) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if s.wanted--; s.wanted > 0 {
+		return
+	}
+	s.cancel()
+	if key := string(s.c.Hash()); x.searches[key] == s {
+		delete(x.searches, key)
+	}
+}
+
+// search asks the peers, then others, then those who can be found.
+func (x *Exchange) search(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if data, err := x.local(ctx, c); err == nil { // it came meanwhile
+		return data, nil
+	}
+	data, err := x.searchPeers(ctx, c)
+	if err == nil || ctx.Err() != nil {
+		return data, err
+	}
+	far, farErr := x.searchFar(ctx, c)
+	if farErr == nil {
+		return far, nil
+	}
+	if errors.Is(farErr, errors.ErrUnsupported) {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w; %w", err, farErr)
+}
+
+// candidates are the peers that may be asked, the one that had the last block
+// first; resting those that may not for a while.
+func (x *Exchange) candidates() (all []*peer, resting int) {
+	x.lookAround()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := time.Now()
+	for _, p := range x.peers {
+		if p.usable(now) {
+			all = append(all, p)
+		} else if p.recovers(now) {
+			resting++
+		}
+	}
+	if i := slices.IndexFunc(all, func(p *peer) bool { return p.id == x.last }); i > 0 {
+		all[0], all[i] = all[i], all[0]
+	}
+	return all, resting
+}
+
+// searchPeers gets a block from the first peer that has it.
+func (x *Exchange) searchPeers(ctx context.Context, c cid.Cid) ([]byte, error) {
+	all, resting := x.candidates()
+	failed := resting
+	var asked *peer
+	if len(all) > 0 && all[0].id == x.lastHolder() {
+		asked = all[0]
+		short, cancel := context.WithTimeout(ctx, firstHead)
+		data, err := x.take(short, asked, c)
+		cancel()
+		if err == nil {
+			return data, nil
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	have := make(chan *peer)
+	var g errgroup.Group
+	g.SetLimit(searchAsking)
+	failures := make(chan struct{}, len(all))
+	go func() {
+		defer close(have)
+		for _, p := range all {
+			g.Go(func() error {
+				if !x.has(ctx, p, c, failures) {
+					return nil
+				}
+				select {
+				case have <- p:
+				case <-ctx.Done():
+				}
+				return nil
+			})
+		}
+		_ = g.Wait() // questions do not fail
+	}()
+	for p := range have {
+		data, err := x.take(ctx, p, c)
+		if err == nil {
+			cancel()
+			for range have { // until nobody is asked any more
+			}
+			return data, nil
+		}
+		if !errors.Is(err, ipfs.ErrNotFound) {
+			failed++
+		}
+	}
+	if failed += len(failures); failed > 0 {
+		return nil, fmt.Errorf("%w: block %s: %d of %d peers do not answer, and the others do not have it", ipfs.ErrUnavailable, c, failed, len(all)+resting)
+	}
+	return nil, fmt.Errorf("%w: block %s: none of %d peers has it", ipfs.ErrNotFound, c, len(all))
+}
+
+func (x *Exchange) lastHolder() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.last
+}
+
+// has asks a peer whether it has a block.
+func (x *Exchange) has(ctx context.Context, p *peer, c cid.Cid, failures chan<- struct{}) bool {
+	x.mu.Lock()
+	rt := p.rt
+	x.mu.Unlock()
+	if rt == nil || ctx.Err() != nil {
+		return false
+	}
+	s, err := x.askState(ctx, rt, c, false)
+	if err != nil && ctx.Err() == nil {
+		x.mu.Lock()
+		x.report(p, err)
+		x.mu.Unlock()
+		failures <- struct{}{}
+	}
+	return err == nil && s != none
+}
+
+// take gets a block from a peer and keeps it. The error matches
+// [ipfs.ErrNotFound] when the peer does not have it.
+func (x *Exchange) take(ctx context.Context, p *peer, c cid.Cid) (data []byte, err error) {
+	x.mu.Lock()
+	rt := p.rt
+	x.mu.Unlock()
+	if rt == nil {
+		return nil, fmt.Errorf("%w: peer %s has gone", ipfs.ErrUnavailable, p.id)
+	}
+	select {
+	case x.taking <- struct{}{}:
+		defer func() { <-x.taking }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	r := request{root: c, cids: []cid.Cid{c}, yield: func(_ cid.Cid, block []byte) error {
+		data = block
+		return nil
+	}}
+	err = x.ask(ctx, rt, &r)
+	if data != nil {
+		x.keep(c, data)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if ctx.Err() == nil {
+		x.report(p, err)
+	}
+	if data == nil {
+		if err == nil {
+			err = fmt.Errorf("%w: block %s", ipfs.ErrNotFound, c)
+		}
+		return nil, fmt.Errorf("peer %s: %w", p.id, err)
+	}
+	x.last = p.id
+	p.traffic.BlocksIn++
+	p.traffic.BytesIn += int64(len(data))
+	return data, nil
+}
