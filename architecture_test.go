@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"ipfs/gateway":  {"ipfs", "layer", "oci", "ref"},
 	"ipfs/kubo":     {"ipfs", "layer", "oci", "ref"},
 	"ipfs/node":     {"ipfs", "layer", "oci", "ref"},
+	"ipfs/p2p":      {"ipfs", "layer", "oci", "ref"},
 	"ipfs/sources":  {"ipfs", "ipfs/gateway", "layer", "oci", "ref"},
 	"legacy":        {"ipfs", "layer", "oci", "ref"},
 	"server":        {"ipfs", "ipfs/gateway", "ipfs/sources", "layer", "legacy", "oci", "ref"},
@@ -85,7 +86,7 @@ func TestEveryPackageHasItsPlace(t *testing.T) {
 
 // Only the command decides on an engine.
 func TestOnlyCommandImportsEngines(t *testing.T) {
-	engines := []string{module + "ipfs/node", module + "ipfs/kubo"}
+	engines := []string{module + "ipfs/node", module + "ipfs/kubo", module + "ipfs/p2p"}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +99,25 @@ func TestOnlyCommandImportsEngines(t *testing.T) {
 		for _, engine := range engines {
 			if slices.Contains(imports[1:], engine) {
 				t.Errorf("%s imports %s", imports[0], engine)
+			}
+		}
+	}
+}
+
+// Peer-to-peer is one package's business: nobody else knows libp2p.
+func TestOnlyP2PImportsLibp2p(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		imports := strings.Fields(line)
+		if imports[0] == module+"ipfs/p2p" {
+			continue
+		}
+		for _, i := range imports[1:] {
+			if strings.HasPrefix(i, "github.com/libp2p/") || strings.HasPrefix(i, "github.com/ipfs/boxo/bitswap") {
+				t.Errorf("%s imports %s", imports[0], i)
 			}
 		}
 	}

@@ -78,7 +78,7 @@ func (i *Image) mergedIndex(dir string) ([]byte, error) {
 	if len(merged) == 0 {
 		return i.indexFile()
 	}
-	old.Manifests = append(merged, i.index.Manifests...)
+	old.Manifests = slices.Concat(merged, i.index.Manifests)
 	return json.Marshal(old)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -76,6 +77,16 @@ func (o *engineOptions) openAll(ctx context.Context) (engines, error) {
 	return engines{store, k}, nil
 }
 
+// store is the embedded node's, which is always there.
+func (e engines) store() *node.Store {
+	for _, engine := range e {
+		if store, ok := engine.(*node.Store); ok {
+			return store
+		}
+	}
+	return nil
+}
+
 func (e engines) close() error {
 	var errs []error
 	for _, engine := range e {
@@ -132,11 +143,11 @@ func (e engines) findOne(ctx context.Context, arg string) (ref.Name, error) {
 	if len(found) == 1 {
 		return found[0], nil
 	}
-	text := ""
+	var text strings.Builder
 	for _, name := range found {
-		text += "\n  " + ref.Ciq(name.Root)
+		fmt.Fprintf(&text, "\n  %s", ref.Ciq(name.Root))
 	}
-	return ref.Name{}, usageError{fmt.Errorf("%q was published %d times; name one of%s", arg, len(found), text)}
+	return ref.Name{}, usageError{fmt.Errorf("%q was published %d times; name one of%s", arg, len(found), &text)}
 }
 
 // named gives all that an argument can mean, the newest root last.

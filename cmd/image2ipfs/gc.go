@@ -10,49 +10,74 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/node"
 )
 
+// gcOptions are the flags of gc.
+type gcOptions struct {
+	dryRun, cache, json, quiet bool
+}
+
 func newGC() *cobra.Command {
-	var dryRun, asJSON, quiet bool
+	opts := &gcOptions{}
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Free the space of what is no longer published",
 		Long: `Free the space of what is no longer published on the embedded node, and of
 publications that were cut off. It waits for publications under way; servers go
-on. Kubo's store is left to Kubo (ipfs repo gc).`,
+on. What was fetched from peers is kept in a cache of limited size, which --cache
+empties as well. Kubo's store is left to Kubo (ipfs repo gc).`,
 		Example: `  image2ipfs rm app:1 && image2ipfs gc
-  image2ipfs gc --dry-run`,
+  image2ipfs gc --dry-run
+  image2ipfs gc --cache`,
 		Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			store, err := openStore()
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, store.Close()) }()
-			stage := node.GCStage("")
-			stats, err := store.GC(cmd.Context(), node.GCOptions{DryRun: dryRun, Progress: func(p node.GCProgress) {
-				if p.Stage != stage && !quiet && !asJSON {
-					stage = p.Stage
-					fmt.Fprintln(cmd.ErrOrStderr(), p.Stage)
-				}
-			}})
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(stats)
-			}
-			verb := "removed"
-			if dryRun {
-				verb = "would remove"
-			}
-			if !quiet {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s %d blocks, %s; kept %d blocks, %s\n", verb,
-					stats.RemovedBlocks, bytesText(stats.RemovedBytes), stats.KeptBlocks, bytesText(stats.KeptBytes))
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
 	}
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "tell what would go, remove nothing")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print failures only")
+	f := cmd.Flags()
+	f.BoolVar(&opts.dryRun, "dry-run", false, "tell what would go, remove nothing")
+	f.BoolVar(&opts.cache, "cache", false, "empty the cache of what was fetched from peers, too")
+	f.BoolVar(&opts.json, "json", false, "print a JSON object")
+	f.BoolVarP(&opts.quiet, "quiet", "q", false, "print failures only")
 	return cmd
+}
+
+func (o *gcOptions) run(cmd *cobra.Command) (err error) {
+	store, err := openStore()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	stage := node.GCStage("")
+	stats, err := store.GC(cmd.Context(), node.GCOptions{DryRun: o.dryRun, Cache: o.cache, Progress: func(p node.GCProgress) {
+		if p.Stage != stage && !o.quiet && !o.json {
+			stage = p.Stage
+			fmt.Fprintln(cmd.ErrOrStderr(), p.Stage)
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	if stats.NoRoom {
+		fmt.Fprintln(cmd.ErrOrStderr(), "the disk is full: some packs could not be written anew; gc frees more when there is room")
+	}
+	if o.json {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(stats)
+	}
+	if !o.quiet {
+		o.report(cmd, stats)
+	}
+	return nil
+}
+
+func (o *gcOptions) report(cmd *cobra.Command, stats node.GCStats) {
+	verb := "removed"
+	if o.dryRun {
+		verb = "would remove"
+	}
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "%s %d blocks, %s; kept %d blocks, %s\n", verb,
+		stats.RemovedBlocks, bytesText(stats.RemovedBytes), stats.KeptBlocks, bytesText(stats.KeptBytes))
+	switch {
+	case o.cache:
+		fmt.Fprintf(out, "%s %s of the cache\n", verb, bytesText(stats.CacheBytes))
+	case stats.CacheBytes > 0:
+		fmt.Fprintf(out, "left %s in the cache (image2ipfs gc --cache empties it)\n", bytesText(stats.CacheBytes))
+	}
 }

@@ -92,7 +92,7 @@ func (o *publishOptions) flags(cmd *cobra.Command) {
 	f.BoolVarP(&o.debug, "debug", "d", false, "log what is done")
 	f.BoolVar(&o.json, "json", false, "print one JSON object for each archive")
 	f.StringVar(&o.compression, "compression", string(layer.Gzip), "for layers that arrive uncompressed: gzip, zstd (not read by dockerd before 23) or none")
-	f.IntVar(&o.level, "level", 0, "compression level, 1 (fast) to 9 (small) (default: 6 for gzip, 3 for zstd)")
+	f.IntVar(&o.level, "level", 0, "compression level, 1 (fast) to 9 (small) (default: 4 for gzip, 3 for zstd)")
 	f.BoolVar(&o.recompress, "recompress", false, "compress layers that arrive compressed again, file by file: their updates get small, their digests change")
 	_ = cmd.MarkFlagDirname("output")
 	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"gzip", "zstd", "none"}, cobra.ShellCompDirectiveNoFileComp))

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -36,8 +37,8 @@ func newPull() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pull NAME",
 		Short: "Bring an image into an engine, a layout or an archive, every byte checked",
-		Long: `Fetch a published image from the own store, Kubo or IPFS gateways, none of which
-is trusted, and bring it to a target:
+		Long: `Fetch a published image from the own store, Kubo, peers or IPFS gateways, none of
+which is trusted, and bring it to a target:
 
   docker                dockerd, of either image store
   containerd            containerd, unpacked; named docker.io/ciq…/app:tag
@@ -51,12 +52,14 @@ one. A CID that is a single docker-archive file on IPFS is pulled too, into
 dockerd or a docker archive.`,
 		Example: `  image2ipfs pull ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
   image2ipfs pull --to containerd --namespace k8s.io app:1
+  image2ipfs pull --mdns ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
   image2ipfs pull --to - --gateway http://gateway.local:8080 app:1 | docker load`,
 		Args:              usage(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeNames(&opts.engineOptions),
 		RunE:              func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0]) },
 	}
 	opts.sourceFlags(cmd)
+	opts.peers.flags(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&opts.to, "to", "", "target (default: the only engine on this machine)")
 	f.StringSliceVar(&opts.platforms, "platform", nil, "platform to pull, such as linux/arm64 (default: this machine's for engines and docker archives, all for layouts)")
@@ -101,6 +104,11 @@ func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
+	leave, err := o.join(cmd, all)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leave()) }()
 	from, err := o.blocks(all)
 	if err != nil {
 		return err
@@ -133,7 +141,7 @@ func (o *pullOptions) target(ctx context.Context) (pull.Target, error) {
 	return nil, usageError{fmt.Errorf("target %q: want docker, containerd, oci:DIR, oci-archive:FILE, docker-archive:FILE or -", o.to)}
 }
 
-func (o *pullOptions) pull(cmd *cobra.Command, all engines, name ref.Name, from ipfs.Getter, to pull.Target) (pulled, error) {
+func (o *pullOptions) pull(cmd *cobra.Command, all engines, name ref.Name, from *sources.Set, to pull.Target) (pulled, error) {
 	ctx := cmd.Context()
 	out := pulled{Root: ref.Spell(name.Root), Target: to.String()}
 	l, err := ipfs.OpenLayout(ctx, from, name.Root)
@@ -150,7 +158,7 @@ func (o *pullOptions) pull(cmd *cobra.Command, all engines, name ref.Name, from 
 		return out, err
 	}
 	if o.pin {
-		if err := o.keep(cmd, all, from, l); err != nil {
+		if _, err := keep(cmd, all, from, l, o.quiet || o.json); err != nil {
 			return out, err
 		}
 	}

@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"json":     cmdJSON,
 			"port":     cmdPort,
 			"await":    cmdAwait,
+			"until":    cmdUntil,
 			"get":      cmdGet,
 			"pull":     cmdPull,
 			"truncate": cmdTruncate,
@@ -100,7 +101,7 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var v any
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &v))
-	for _, key := range strings.Split(args[1], ".") {
+	for key := range strings.SplitSeq(args[1], ".") {
 		switch at := v.(type) {
 		case map[string]any:
 			v = at[key]
@@ -148,6 +149,22 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s does not answer", args[0])
+}
+
+// until PROGRAM [ARG…] TEXT runs a program again and again until its standard
+// output has the text.
+func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PROGRAM [ARG...] TEXT")
+	}
+	const patience = 20 * time.Second
+	last := len(args) - 1
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
+		if err := ts.Exec(args[0], args[1:last]...); err == nil && strings.Contains(ts.ReadFile("stdout"), args[last]) {
+			return
+		}
+	}
+	ts.Fatalf("%v does not print %q", args[:last], args[last])
 }
 
 // get URL prints a body and, on standard error, status and header. It follows

@@ -25,6 +25,7 @@ type serveOptions struct {
 	noRedirect bool
 	open       bool
 	access     accessOptions
+	peers      peerOptions
 	logFormat  string
 	debug      bool
 }
@@ -47,10 +48,16 @@ On an address that others reach, images that are not in the own store are only
 redirected to a gateway, never fetched for others, unless --open is given. Which
 images are served at all is limited by --pinned and --allow.
 
+With --peers, --mdns, --public, --routing or --swarm-listen the server also gives
+the blocks of its store to peers over libp2p, and gets from them what it lacks.
+The log says what is exposed to whom; without these it is on no such network.
+
 Prometheus metrics are at /metrics, or with --metrics on an address of their own.`,
 		Example: `  image2ipfs serve --addr 127.0.0.1:5000
   image2ipfs serve --gateway http://gateway.local:8080 --gateway http://spare.local:8080
   image2ipfs serve --api http://127.0.0.1:5001
+  image2ipfs serve --peers /ip4/192.0.2.1/tcp/4001/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X
+  image2ipfs serve --mdns --swarm-key swarm.key
   image2ipfs serve --pinned --tls-cert cert.pem --tls-key key.pem --metrics 127.0.0.1:9100`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
@@ -62,6 +69,7 @@ Prometheus metrics are at /metrics, or with --metrics on an address of their own
 	f.BoolVar(&opts.noRedirect, "no-redirect", false, "stream blobs even when a gateway has them")
 	f.BoolVar(&opts.open, "open", false, "fetch images that are not in the own store for anyone who asks")
 	opts.access.flags(f)
+	opts.peers.serveFlags(f)
 	f.StringVar(&opts.logFormat, "log-format", "text", "text or json")
 	f.BoolVarP(&opts.debug, "debug", "d", false, "log every request")
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -79,11 +87,16 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.close()) }()
+	peers, err := o.peers.join(ctx, all.store(), true, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, peers.close()) }()
 	listener, err := listen(ctx, o.addr, "--addr")
 	if err != nil {
 		return err
 	}
-	cfg, err := o.config(ctx, all, listener.Addr(), log)
+	cfg, err := o.config(ctx, all, peers, listener.Addr(), log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -147,7 +160,7 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 }
 
 // config decides where images come from and whom the server fetches for.
-func (o *serveOptions) config(ctx context.Context, all engines, addr net.Addr, log *slog.Logger) (server.Config, error) {
+func (o *serveOptions) config(ctx context.Context, all engines, peers *network, addr net.Addr, log *slog.Logger) (server.Config, error) {
 	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open || isLoopback(addr), Logger: log}
 	if err := o.access.apply(&cfg, all); err != nil {
 		return cfg, err
@@ -172,6 +185,12 @@ func (o *serveOptions) config(ctx context.Context, all engines, addr net.Addr, l
 				continue
 			}
 			given = []string{own}
+		}
+	}
+	if peers != nil {
+		local = append(local, peers.cache)
+		if cfg.Open {
+			cfg.Remote = append(cfg.Remote, peers.exchange)
 		}
 	}
 	cfg.Local = ipfs.First(local...)

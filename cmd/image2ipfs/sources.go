@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,11 +24,29 @@ const gatewayEnv = "IPFS_GATEWAY"
 type sourceOptions struct {
 	engineOptions
 	gateways []string
+	peers    peerOptions
+	network  *network // nil before join, and without peers
 }
 
 func (o *sourceOptions) sourceFlags(cmd *cobra.Command) {
 	o.engineFlags(cmd)
 	cmd.Flags().StringSliceVar(&o.gateways, "gateway", nil, "IPFS gateway to fetch from; may be given several times (default: $"+gatewayEnv+")")
+}
+
+// join connects to the peers that the flags ask for, if any. leave must be
+// called when nothing reads from the sources any more.
+func (o *sourceOptions) join(cmd *cobra.Command, all engines) (leave func() error, err error) {
+	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	o.network, err = o.peers.join(cmd.Context(), all.store(), false, log)
+	if err != nil || o.network == nil {
+		return func() error { return nil }, err
+	}
+	if err := o.network.node.Ready(cmd.Context()); errors.Is(err, ipfs.ErrUnavailable) {
+		log.Warn("no peers", "error", err) // another source may do
+	} else if err != nil {
+		return nil, errors.Join(err, o.network.close())
+	}
+	return o.network.close, nil
 }
 
 // gatewayURLs are those of a --gateway flag, else of the environment.
@@ -44,6 +65,9 @@ func (o *sourceOptions) parts(all engines) (near, far []ipfs.Getter, err error) 
 		} else {
 			near = append(near, e)
 		}
+	}
+	if o.network != nil {
+		near, far = append(near, o.network.cache), append(far, o.network.exchange)
 	}
 	for _, url := range gatewayURLs(o.gateways) {
 		g, err := sources.NewGateway(url, gateway.Options{})
@@ -68,7 +92,7 @@ func (o *sourceOptions) blocks(all engines) (*sources.Set, error) {
 	for _, g := range far {
 		list = append(list, sources.Far(g))
 	}
-	return sources.New(sources.Options{}, list...), nil
+	return sources.New(sources.Options{Patience: 20 * time.Second}, list...), nil
 }
 
 // resolver gets whole contents from all sources.

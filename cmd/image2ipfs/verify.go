@@ -5,68 +5,106 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
+// verifyOptions are the flags of verify.
+type verifyOptions struct {
+	sourceOptions
+	json, quiet bool
+}
+
 func newVerify() *cobra.Command {
-	opts := &engineOptions{}
-	var asJSON, quiet bool
+	opts := &verifyOptions{}
 	cmd := &cobra.Command{
 		Use:   "verify NAME...",
 		Short: "Read an image again and check every CID and digest",
 		Long: `Read everything under a name again, check each block against its CID and each
-blob against its digest, and that nothing is missing. All faults are reported.`,
+blob against its digest, and that nothing is missing. All faults are reported.
+
+A block that is damaged or missing in the store is fetched from Kubo, a gateway
+or a peer, if there is one that has it, and put right.`,
 		Example: `  image2ipfs verify app:1
+  image2ipfs verify --gateway http://gateway.local:8080 app:1
   image2ipfs ls -q | xargs image2ipfs verify`,
 		Args:              usage(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: completeNames(opts),
+		ValidArgsFunction: completeNames(&opts.engineOptions),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			all, err := opts.openAll(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, all.close()) }()
+			leave, err := opts.join(cmd, all)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, leave()) }()
 			var faults []error
 			for _, arg := range args {
-				faults = append(faults, verify(cmd, all, arg, asJSON, quiet))
+				faults = append(faults, opts.verify(cmd, all, arg))
 			}
 			return errors.Join(faults...)
 		},
 	}
-	opts.engineFlags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each name")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print failures only")
+	opts.sourceFlags(cmd)
+	opts.peers.flags(cmd.Flags())
+	cmd.Flags().BoolVar(&opts.json, "json", false, "print a JSON object for each name")
+	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "print failures only")
 	return cmd
 }
 
-func verify(cmd *cobra.Command, all engines, arg string, asJSON, quiet bool) error {
-	name, err := all.find(cmd.Context(), arg)
+// verified is the JSON form of a result.
+type verified struct {
+	Root ref.Spellings `json:"root"`
+	OK   bool          `json:"ok"`
+	ipfs.Verification
+	Healed []string `json:"healed,omitempty"` // CIDs of blocks
+	Error  string   `json:"error,omitempty"`
+}
+
+func (o *verifyOptions) verify(cmd *cobra.Command, all engines, arg string) (err error) {
+	ctx := cmd.Context()
+	name, err := all.find(ctx, arg)
 	if err != nil {
 		return err
 	}
-	p := newProgress(cmd.ErrOrStderr(), ref.Ciq(name.Root), -1, quiet || asJSON)
-	v, err := ipfs.Verify(cmd.Context(), all.getter(), name.Root, p.add)
-	p.done()
-	if asJSON {
-		out := struct {
-			Root ref.Spellings `json:"root"`
-			OK   bool          `json:"ok"`
-			ipfs.Verification
-			Error string `json:"error,omitempty"`
-		}{Root: ref.Spell(name.Root), OK: err == nil, Verification: v}
-		if err != nil {
-			out.Error = err.Error()
-		}
-		return errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(out))
-	}
+	result := verified{Root: ref.Spell(name.Root)}
+	from := all.getter()
+	h, err := o.healer(ctx, all, name.Root, func(c cid.Cid) { result.Healed = append(result.Healed, c.String()) })
 	if err != nil {
-		return fmt.Errorf("%s: %w", ref.Ciq(name.Root), err)
+		return err
 	}
-	if !quiet {
+	if h != nil {
+		from = h
+		defer func() { err = errors.Join(err, h.others.Close()) }()
+	}
+	p := newProgress(cmd.ErrOrStderr(), ref.Ciq(name.Root), -1, o.quiet || o.json)
+	result.Verification, err = ipfs.Verify(ctx, from, name.Root, p.add)
+	p.done()
+	if result.OK = err == nil; !result.OK {
+		if h == nil && errors.Is(err, ipfs.ErrIntegrity) {
+			err = fmt.Errorf("%w; give a --gateway or --peers that have the image to heal it", err)
+		}
+		result.Error = err.Error()
+		err = fmt.Errorf("%s: %w", ref.Ciq(name.Root), err)
+	}
+	if o.json {
+		return errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(result))
+	}
+	o.report(cmd, name, result)
+	return err
+}
+
+func (o *verifyOptions) report(cmd *cobra.Command, name ref.Name, v verified) {
+	for _, c := range v.Healed {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: healed block %s\n", ref.Ciq(name.Root), c)
+	}
+	if v.OK && !o.quiet {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d blobs, %s, all CIDs and digests right\n", ref.Ciq(name.Root), v.Blobs, bytesText(v.Bytes))
 	}
-	return nil
 }

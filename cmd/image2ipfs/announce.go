@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// announcer lists what a node tells a DHT or a routing server of: roots and
+// manifests of what the own store keeps. It is safe for concurrent use.
+type announcer struct {
+	engine ipfs.Engine
+	mu     sync.Mutex
+	known  map[cid.Cid][]cid.Cid // by root; what is under one never changes
+}
+
+// list gives the CIDs to announce.
+func (a *announcer) list(ctx context.Context) ([]cid.Cid, error) {
+	roots, err := a.engine.Roots(ctx)
+	if err != nil && !errors.Is(err, ipfs.ErrIntegrity) {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before := a.known
+	a.known = make(map[cid.Cid][]cid.Cid, len(roots))
+	var all []cid.Cid
+	for _, r := range roots {
+		under, ok := before[r.CID]
+		if !ok {
+			if under, err = manifests(ctx, a.engine, r.CID); err != nil {
+				if ctx.Err() != nil {
+					return nil, err
+				}
+				under = nil // an old image or a damaged one: its root is enough
+			}
+		}
+		a.known[r.CID] = under
+		all = append(append(all, r.CID), under...)
+	}
+	return all, nil
+}
+
+// manifests gives the files under a root that hold manifests and indexes.
+func manifests(ctx context.Context, g ipfs.Getter, root cid.Cid) ([]cid.Cid, error) {
+	l, err := ipfs.OpenLayout(ctx, g, root)
+	if err != nil {
+		return nil, err
+	}
+	reachable, err := oci.Walk(ctx, l, l.Index)
+	if err != nil {
+		return nil, err
+	}
+	var found []cid.Cid
+	for _, blob := range reachable.Blobs {
+		if !oci.IsManifest(blob.MediaType) && !oci.IsIndex(blob.MediaType) {
+			continue
+		}
+		c, err := l.Locate(ctx, blob.Digest)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(found, c) {
+			found = append(found, c)
+		}
+	}
+	return found, nil
+}

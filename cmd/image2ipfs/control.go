@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
+)
+
+// A server with peers answers questions about them on a socket in its store,
+// for as long as it holds the lock beside it. Only the store's owner may ask.
+const (
+	controlSocket = "api.sock"
+	controlLock   = "api.lock"
+
+	controlTimeout = 5 * time.Second
+)
+
+// identity is the JSON form of who a node is.
+type identity struct {
+	ID      string   `json:"id"`
+	Addrs   []string `json:"addrs"` // multiaddrs with the ID; none when no server with peers runs
+	Running bool     `json:"running"`
+}
+
+// control is the socket of a running server.
+type control struct {
+	server *http.Server
+	lock   *flock.Flock
+	done   chan error
+}
+
+// serveControl answers questions about n for the store in dir. It fails when
+// another server with peers does so.
+func serveControl(dir string, n *p2p.Node) (*control, error) {
+	c := &control{lock: flock.New(filepath.Join(dir, controlLock), flock.SetPermissions(0o600)), done: make(chan error, 1)}
+	ok, err := c.lock.TryLock()
+	if err == nil && !ok {
+		err = errors.New("another server with peers uses this store: end it, or give this one a store of its own (IMAGE2IPFS_PATH)")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", c.lock.Path(), err), c.lock.Close())
+	}
+	listener, err := listenControl(filepath.Join(dir, controlSocket))
+	if err != nil {
+		return nil, errors.Join(err, c.lock.Close())
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /id", func(w http.ResponseWriter, _ *http.Request) {
+		answerJSON(w, identity{ID: n.ID(), Addrs: n.Addrs(), Running: true})
+	})
+	mux.HandleFunc("GET /peers", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, n.Connected()) })
+	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: controlTimeout, WriteTimeout: controlTimeout}
+	go func() { c.done <- c.server.Serve(listener) }()
+	return c, nil
+}
+
+// listenControl makes the socket. The lock is held, so one that is there was
+// left behind.
+func listenControl(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("socket for image2ipfs id and peers: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func answerJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+// close removes the socket and returns when nothing answers any more.
+func (c *control) close() error {
+	err := c.server.Close()
+	if served := <-c.done; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return errors.Join(err, c.lock.Close())
+}
+
+// askControl asks the server of the store in dir. The error matches
+// [ipfs.ErrUnavailable] when none runs with peers.
+func askControl(ctx context.Context, dir, path string, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
+	defer cancel()
+	socket := filepath.Join(dir, controlSocket)
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://server"+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		return fmt.Errorf("%w: no server with peers answers at %s: %w", ipfs.ErrUnavailable, socket, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s%s: %s", socket, path, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(v)
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/sources"
+)
+
+// healer reads from the embedded store and puts blocks right that are damaged
+// or missing there, when another source has them. It is an [ipfs.Getter].
+type healer struct {
+	store  *node.Store
+	stored ipfs.Getter // the store, its blocks hashed
+	others *sources.Set
+	tell   func(c cid.Cid) // once of each block that was healed, one at a time
+
+	mu     sync.Mutex
+	healed map[cid.Cid]bool
+}
+
+func newHealer(store *node.Store, others *sources.Set, tell func(cid.Cid)) *healer {
+	return &healer{store: store, stored: ipfs.Verified(store), others: others, tell: tell, healed: map[cid.Cid]bool{}}
+}
+
+// Get gives a block that is right. Errors are those of the store; they say as
+// well why a fault could not be healed.
+func (h *healer) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	data, fault := h.stored.Get(ctx, c)
+	if !errors.Is(fault, ipfs.ErrIntegrity) && !errors.Is(fault, ipfs.ErrNotFound) {
+		return data, fault
+	}
+	data, err := h.others.Get(ctx, c)
+	if err == nil {
+		err = h.store.Heal(ctx, c, data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w; it was not healed: %v", fault, err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.healed[c] { // else two readers have found it
+		h.healed[c] = true
+		h.tell(c)
+	}
+	return data, nil
+}
+
+// healer gives a healer of the store if that keeps root and there are other
+// sources of blocks; nil otherwise. Its sources are to be closed.
+func (o *sourceOptions) healer(ctx context.Context, all engines, root cid.Cid, tell func(cid.Cid)) (*healer, error) {
+	var store *node.Store
+	var rest engines
+	for _, e := range all {
+		if s, ok := e.(*node.Store); ok {
+			store = s
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	if store == nil || !keeps(ctx, store, root) {
+		return nil, nil
+	}
+	others, err := o.blocks(rest)
+	if err != nil || len(others.Sources()) == 0 {
+		return nil, err
+	}
+	return newHealer(store, others, tell), nil
+}
+
+// keeps tells whether root was published on the store.
+func keeps(ctx context.Context, store *node.Store, root cid.Cid) bool {
+	roots, _ := store.Roots(ctx) // of damaged records, the others are given
+	for _, r := range roots {
+		if string(r.CID.Hash()) == string(root.Hash()) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/pflag"
+
+	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
+)
+
+// peerOptions say which peers blocks are exchanged with.
+type peerOptions struct {
+	peers     []string
+	mdns      bool
+	swarmKey  string
+	public    bool
+	routing   []string
+	cacheSize byteSize
+
+	bootstrap []string // of serve alone
+	listen    []string // of serve alone
+}
+
+// defaultCacheSize is how much of what came from peers is kept for others.
+const defaultCacheSize = 10 << 30
+
+// flags are those of all commands that read from peers.
+func (o *peerOptions) flags(f *pflag.FlagSet) {
+	o.cacheSize = defaultCacheSize
+	f.StringSliceVar(&o.peers, "peers", nil, "exchange blocks with the node at this multiaddr (image2ipfs id prints it); may be given several times")
+	f.BoolVar(&o.mdns, "mdns", false, "find peers on the local network")
+	f.StringVar(&o.swarmKey, "swarm-key", "", "exchange blocks only with holders of the key in this file (Kubo's swarm.key)")
+	f.BoolVar(&o.public, "public", false, "take part in the public IPFS network: find peers in its DHT and, as a server, announce images there")
+	f.StringSliceVar(&o.routing, "routing", nil, "find peers through this delegated routing server (/routing/v1); may be given several times")
+	f.Var(&o.cacheSize, "cache-size", "how much of what came from peers is kept for others; the same for all processes of a store")
+}
+
+// serveFlags are flags, and those of a node that others connect to.
+func (o *peerOptions) serveFlags(f *pflag.FlagSet) {
+	o.flags(f)
+	f.StringSliceVar(&o.listen, "swarm-listen", nil, "multiaddr on which peers can connect; may be given several times (default with any of these: "+strings.Join(defaultListen, ", ")+")")
+	f.StringSliceVar(&o.bootstrap, "bootstrap", nil, "enter a DHT by the node at this multiaddr: one of your own nodes', or with --public the public one; may be given several times")
+}
+
+// defaultListen is where a server with peers listens. A swarm key knows no QUIC.
+var defaultListen = []string{"/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1"}
+
+// asked tells whether peers are to be used at all.
+func (o *peerOptions) asked() bool {
+	return len(o.peers) > 0 || o.mdns || o.public || len(o.routing) > 0 || len(o.bootstrap) > 0 || len(o.listen) > 0
+}
+
+// check refuses flags that would have no effect.
+func (o *peerOptions) check() error {
+	if !o.asked() && o.swarmKey != "" {
+		return usageError{errors.New("--swarm-key alone finds no peers: give --peers or --mdns as well")}
+	}
+	return nil
+}
+
+// config is what the flags say of a node; listens is for one that others can
+// connect to.
+func (o *peerOptions) config(listens bool) (p2p.Config, error) {
+	cfg := p2p.Config{
+		UserAgent: "image2ipfs/" + version,
+		Peers:     o.peers, MDNS: o.mdns, Public: o.public, Bootstrap: o.bootstrap, Routing: o.routing,
+	}
+	if o.swarmKey != "" {
+		key, err := os.ReadFile(o.swarmKey)
+		if err != nil {
+			return cfg, fmt.Errorf("--swarm-key: %w", err)
+		}
+		if cfg.SwarmKey = key; len(key) == 0 {
+			return cfg, usageError{fmt.Errorf("--swarm-key %s: the file is empty", o.swarmKey)}
+		}
+	}
+	switch {
+	case len(o.listen) > 0:
+		cfg.Listen = o.listen
+	case listens && o.swarmKey != "":
+		cfg.Listen = defaultListen[:1]
+	case listens:
+		cfg.Listen = defaultListen
+	}
+	return cfg, nil
+}
+
+// start starts the node of a Config that [peerOptions.config] began.
+func (o *peerOptions) start(ctx context.Context, cfg p2p.Config) (*p2p.Node, error) {
+	n, err := p2p.New(ctx, cfg)
+	if errors.Is(err, p2p.ErrConfig) {
+		return nil, usageError{err}
+	}
+	return n, err
+}
+
+// byteSize is a flag such as 10GiB.
+type byteSize int64
+
+func (b *byteSize) String() string {
+	return strings.ReplaceAll(units.BytesSize(float64(*b)), " ", "")
+}
+
+func (b *byteSize) Type() string { return "size" }
+
+func (b *byteSize) Set(text string) error {
+	n, err := units.RAMInBytes(text)
+	if err != nil || n < 0 {
+		return fmt.Errorf("want a size such as 10GiB or 500MiB, 0 for none")
+	}
+	*b = byteSize(n)
+	return nil
+}

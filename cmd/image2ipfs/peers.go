@@ -1,0 +1,64 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
+)
+
+func newPeers() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "peers",
+		Short: "List the peers that the running server is connected to",
+		Long: `List the peers that the server on this store is connected to, and how blocks are
+had from each: image2ipfs (HTTP, fast) or bitswap (Kubo and all other IPFS nodes).`,
+		Example: `  image2ipfs peers
+  image2ipfs peers --json | jq -r '.[] | select(.protocols | index("image2ipfs")) | .id'`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			store, err := openStore()
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, store.Close()) }()
+			peers := []p2p.PeerInfo{}
+			if err := askControl(cmd.Context(), store.Path(), "/peers", &peers); err != nil {
+				return fmt.Errorf("%w; start one with image2ipfs serve --peers or --mdns", err)
+			}
+			return printPeers(cmd, peers, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	return cmd
+}
+
+func printPeers(cmd *cobra.Command, peers []p2p.PeerInfo, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(peers)
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "PEER\tADDRESS\tBLOCKS BY\tLATENCY\tPROGRAM")
+	for _, p := range peers {
+		latency := "-"
+		if p.Latency > 0 {
+			latency = p.Latency.Round(100 * time.Microsecond).String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, p.Addr, orDash(strings.Join(p.Protocols, ", ")), latency, orDash(p.Agent))
+	}
+	return w.Flush()
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+func newPin() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "pin",
+		Short: "Keep whole images in the own store, and serve them on",
+		Long: `Keep whole images in the own store, and serve them on.
+
+What is published here is pinned as well. An image that is only pulled through
+this machine lies in a cache of limited size and goes when it is not used.`,
+		Example: `  image2ipfs pin add ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
+  image2ipfs pin ls
+  image2ipfs pin rm app:1 && image2ipfs gc`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usageError{fmt.Errorf("pin what? add, rm or ls\nSee '%s --help'", cmd.CommandPath())}
+		},
+	}
+	ls, rm := newLs(), newRm()
+	ls.Aliases, rm.Aliases = []string{"list"}, []string{"remove"}
+	ls.Short = "List what is kept"
+	ls.Example = `  image2ipfs pin ls
+  image2ipfs pin ls --json`
+	rm.Short = "Do not keep images any longer"
+	rm.Example = `  image2ipfs pin rm app:1 && image2ipfs gc`
+	cmd.AddCommand(newPinAdd(), rm, ls)
+	return cmd
+}
+
+// pinOptions are the flags of pin add.
+type pinOptions struct {
+	sourceOptions
+	quiet bool
+	json  bool
+}
+
+func newPinAdd() *cobra.Command {
+	opts := &pinOptions{}
+	cmd := &cobra.Command{
+		Use:   "add NAME...",
+		Short: "Fetch whole images and keep them",
+		Long: `Fetch whole images, all platforms and everything else in their layouts, from the
+own store, Kubo, peers or gateways, none of which is trusted, and keep them in the own
+store. What is there already, of an earlier version or of another image, is not
+fetched again.`,
+		Example: `  image2ipfs pin add ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
+  image2ipfs pin add --gateway http://gateway.local:8080 ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi`,
+		Args:              usage(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: completeNames(&opts.engineOptions),
+		RunE:              func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args) },
+	}
+	opts.sourceFlags(cmd)
+	opts.peers.flags(cmd.Flags())
+	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "print roots only")
+	cmd.Flags().BoolVar(&opts.json, "json", false, "print a JSON object for each image")
+	return cmd
+}
+
+// pinned is the JSON form of what was pinned.
+type pinned struct {
+	Root  ref.Spellings `json:"root"`
+	Stats ipfs.Stats    `json:"stored"`
+}
+
+func (o *pinOptions) run(cmd *cobra.Command, args []string) (err error) {
+	all, err := o.openAll(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, all.close()) }()
+	leave, err := o.join(cmd, all)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leave()) }()
+	from, err := o.blocks(all)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	for _, arg := range args {
+		name, err := all.findOne(cmd.Context(), arg)
+		if err != nil {
+			return err
+		}
+		l, err := ipfs.OpenLayout(cmd.Context(), from, name.Root)
+		if err != nil {
+			return err
+		}
+		stats, err := keep(cmd, all, from, l, o.quiet || o.json)
+		if err != nil {
+			return fmt.Errorf("pinning %s: %w", ref.Ciq(name.Root), err)
+		}
+		if err := o.report(cmd, name, stats); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *pinOptions) report(cmd *cobra.Command, name ref.Name, stats ipfs.Stats) error {
+	if o.json {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(pinned{Root: ref.Spell(name.Root), Stats: stats})
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), ref.Ciq(name.Root))
+	return err
+}
