@@ -8,12 +8,13 @@ BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 PREFIX   ?= /usr/local
 ADDR     ?= 127.0.0.1:5000
 FUZZTIME ?= 10m
+KILLS    ?= 300
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help build run test unit bench lint fuzz docs image release install clean load
+.PHONY: help build run test unit bench bench-p2p lint fuzz docs image release install clean load crash
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/image2ipfs
 	$(BUILD) -o $(BIN) ./cmd/image2ipfs
@@ -29,6 +30,9 @@ unit: ## the tests that need nothing but Go
 
 bench: ## measure beside skopeo, docker-registry, Kubo and nginx; results in docs/benchmarks.md
 	hack/bench/bench.sh
+
+bench-p2p: ## measure how images spread between machines (namespaces); results in docs/benchmarks.md
+	hack/p2p/p2p.sh
 
 lint: ## gofmt, go vet, golangci-lint and govulncheck, also for the platforms that are released
 	hack/lint.sh
@@ -49,6 +53,9 @@ release: ## static binaries for all platforms, checksums and SBOM in dist/
 
 load: build ## 200 clients pull 50 images for minutes while gateways are killed
 	$(GO) run ./hack/load -binary $(BIN) -clients 200 -images 50 -for 5m
+
+crash: build ## kill publish, serve, gc and rm KILLS times at random, lose nothing
+	$(GO) run ./hack/crash -binary $(BIN) -kills $(KILLS)
 
 install: build ## install the binary below PREFIX
 	install -D -m 0755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/image2ipfs'

@@ -1,15 +1,11 @@
 package main
 
 import (
-	"archive/tar"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,68 +13,31 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/hack/internal/program"
 )
 
-// image is a published image, by the path of its repository.
-type image struct{ repository string }
-
-// publishImages makes n images of one layer of 1 to 8 MiB and publishes them.
-func publishImages(ctx context.Context, p program, dir string, n int) ([]image, error) {
-	var images []image
+// publishImages publishes n images of one layer of 1 to 8 MiB of noise, and
+// gives the paths of their repositories.
+func publishImages(ctx context.Context, p program.Program, dir string, n int) ([]string, error) {
+	var images []string
 	for i := range n {
 		path := filepath.Join(dir, "image.tar")
-		if err := writeArchive(path, i, (1+i%8)<<20); err != nil {
+		noise := make([]byte, (1+i%8)<<20)
+		_, _ = rand.Read(noise) // never fails
+		if err := program.WriteArchive(path, fmt.Sprintf("load%d:1", i), noise); err != nil {
 			return nil, err
 		}
-		cmd := p.command("publish", "-q", "-r", "host", path)
-		out, err := cmd.Output()
+		out, err := p.Command("publish", "-q", "-r", "host", path).Output()
 		if err != nil {
 			return nil, fmt.Errorf("publishing image %d: %w", i, err)
 		}
-		images = append(images, image{strings.TrimPrefix(strings.TrimSpace(string(out)), "host/")})
+		images = append(images, strings.TrimPrefix(strings.TrimSpace(string(out)), "host/"))
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 	}
 	return images, nil
-}
-
-// writeArchive writes a docker archive with a layer of random bytes.
-func writeArchive(path string, i, size int) (err error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	var layer strings.Builder
-	noise := make([]byte, size)
-	if _, err := rand.Read(noise); err != nil {
-		return err
-	}
-	inner := tar.NewWriter(&layer)
-	if err := errors.Join(entry(inner, "noise", noise), inner.Close()); err != nil {
-		return err
-	}
-	config, err := json.Marshal(ocispec.Image{
-		Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"},
-		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromString(layer.String())}},
-	})
-	if err != nil {
-		return err
-	}
-	manifest := fmt.Sprintf(`[{"Config":"config.json","RepoTags":["load%d:1"],"Layers":["layer.tar"]}]`, i)
-	w := tar.NewWriter(f)
-	return errors.Join(entry(w, "layer.tar", []byte(layer.String())), entry(w, "config.json", config),
-		entry(w, "manifest.json", []byte(manifest)), w.Close())
-}
-
-func entry(w *tar.Writer, name string, data []byte) error {
-	if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(data))}); err != nil {
-		return err
-	}
-	_, err := w.Write(data)
-	return err
 }
 
 // tally counts what happened.
@@ -99,79 +58,45 @@ func (t *tally) fail(err error) {
 }
 
 // pullAll has each client pull one image after the other until ctx ends.
-func pullAll(ctx context.Context, clients int, images []image, addr string, t *tally) {
+func pullAll(ctx context.Context, clients int, images []string, addr string, t *tally) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients, ResponseHeaderTimeout: 30 * time.Second}}
+	fetch := func(url string, want digest.Digest) ([]byte, error) { return fetch(ctx, client, url, want, t) }
 	var wait sync.WaitGroup
 	for n := range clients {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
+		wait.Go(func() {
 			for i := n; ctx.Err() == nil; i++ {
-				err := pull(ctx, client, addr, images[i%len(images)], t)
-				if err != nil && ctx.Err() == nil {
+				blobs, err := program.Pull("http://"+addr, images[i%len(images)], "", fetch)
+				if err != nil && (ctx.Err() == nil || errors.Is(err, program.ErrWrongBytes)) {
 					t.fail(err)
 				}
-				t.pulls.Add(1)
+				t.blobs.Add(int64(blobs))
+				if ctx.Err() == nil {
+					t.pulls.Add(1)
+				}
 			}
-		}()
+		})
 	}
 	wait.Wait()
 	client.CloseIdleConnections()
 }
 
-// pull fetches a manifest and all that it names, as an engine does.
-func pull(ctx context.Context, c *http.Client, addr string, i image, t *tally) error {
-	base := "http://" + addr + "/v2/" + i.repository
-	data, err := fetch(ctx, c, base+"/manifests/latest", "", t)
-	if err != nil {
-		return err
-	}
-	var m ocispec.Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return fmt.Errorf("%s: %w", base, err)
-	}
-	for _, d := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
-		if _, err := fetch(ctx, c, base+"/blobs/"+d.Digest.String(), d.Digest, t); err != nil {
-			return err
-		}
-		t.blobs.Add(1)
-	}
-	return nil
-}
-
 // fetch gets one content, with a second try when a transfer breaks, as engines
-// do. Wrong bytes are never forgiven.
+// do. Wrong bytes and answers that blame the server are never forgiven.
 func fetch(ctx context.Context, c *http.Client, url string, want digest.Digest, t *tally) ([]byte, error) {
 	var err error
 	for range 2 {
 		var data []byte
-		if data, err = get(ctx, c, url); err == nil {
-			if want != "" && digest.FromBytes(data) != want {
-				return nil, fmt.Errorf("WRONG BYTES: %s has %s", url, digest.FromBytes(data))
-			}
+		if data, err = program.Get(ctx, c, url, want); err == nil {
 			t.bytes.Add(int64(len(data)))
 			return data, nil
+		}
+		status, answered := errors.AsType[*program.StatusError](err)
+		if errors.Is(err, program.ErrWrongBytes) || answered && status.Code >= http.StatusInternalServerError {
+			break
 		}
 		if ctx.Err() == nil {
 			t.retry(err)
 		}
 	}
 	return nil, err
-}
-
-func get(ctx context.Context, c *http.Client, url string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := c.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(resp.Body)
-	err = errors.Join(err, resp.Body.Close())
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %s", url, resp.Status, data)
-	}
-	return data, err
 }
