@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -27,6 +28,9 @@ type Entry struct {
 	Link    string    // for links: the name of the entry that is meant; no Content then
 	Content io.Reader // valid until the callback returns
 }
+
+// readBuffer spares system calls on small entries; larger reads go past it.
+const readBuffer = 64 << 10
 
 // Archive is an opened archive.
 type Archive struct {
@@ -102,15 +106,15 @@ func (a *Archive) String() string { return a.name }
 // Close closes the archive.
 func (a *Archive) Close() error {
 	var errs []error
-	for i := len(a.close) - 1; i >= 0; i-- {
-		errs = append(errs, a.close[i]())
+	for _, closeIt := range slices.Backward(a.close) {
+		errs = append(errs, closeIt())
 	}
 	return errors.Join(errs...)
 }
 
 // sniff finds out what f holds and prepares to read it as a tar.
 func (a *Archive) sniff(f *os.File) error {
-	buffered := bufio.NewReaderSize(f, 1<<20)
+	buffered := bufio.NewReaderSize(f, readBuffer)
 	head, err := buffered.Peek(512)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -160,7 +164,7 @@ func (a *Archive) Walk(ctx context.Context, count func(n int), fn func(Entry) er
 		if _, err := a.seekable.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		r.r = bufio.NewReaderSize(a.seekable, 1<<20)
+		r.r = bufio.NewReaderSize(a.seekable, readBuffer)
 	}
 	if err := walkTar(r, fn); err != nil {
 		return fmt.Errorf("%s: %w", a.name, err)

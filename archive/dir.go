@@ -20,8 +20,7 @@ func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) e
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		switch {
-		case d.IsDir():
+		if d.IsDir() {
 			return nil
 		}
 		if err := seen.add(Entry{Name: name}); err != nil {

@@ -123,6 +123,7 @@ type dagFile struct {
 func (f *dagFile) Read(p []byte) (int, error) {
 	if !f.read {
 		f.read = true
+		f.dag.Ahead()
 		if pos, err := f.Seek(0, io.SeekCurrent); err == nil && pos == 0 {
 			f.dag.Stream()
 		}

@@ -3,7 +3,6 @@ package resolver
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -71,7 +70,7 @@ func (l *layout) allReferrers(ctx context.Context) (map[digest.Digest][]ocispec.
 		if bytes += len(data); bytes > maxReferrerBytes {
 			return nil, fmt.Errorf("%w: more than %d bytes of manifests", oci.ErrCorrupt, maxReferrerBytes)
 		}
-		if subject, found, ok := referrer(desc, data); ok {
+		if subject, found, ok := oci.Referrer(desc, data); ok {
 			table[subject] = append(table[subject], found)
 		}
 	}
@@ -82,26 +81,4 @@ func (l *layout) allReferrers(ctx context.Context) (map[digest.Digest][]ocispec.
 	defer l.mu.Unlock()
 	l.referrers = table
 	return table, nil
-}
-
-// referrer makes the descriptor of a manifest that has a subject
-// (distribution-spec, "Listing Referrers").
-func referrer(desc ocispec.Descriptor, data []byte) (subject digest.Digest, found ocispec.Descriptor, ok bool) {
-	var m struct {
-		ArtifactType string              `json:"artifactType"`
-		Config       *ocispec.Descriptor `json:"config"`
-		Subject      *ocispec.Descriptor `json:"subject"`
-		Annotations  map[string]string   `json:"annotations"`
-	}
-	if json.Unmarshal(data, &m) != nil || m.Subject == nil {
-		return "", ocispec.Descriptor{}, false
-	}
-	found = ocispec.Descriptor{
-		MediaType: cmp.Or(desc.MediaType, oci.SniffMediaType(data)), Digest: desc.Digest, Size: desc.Size,
-		ArtifactType: m.ArtifactType, Annotations: m.Annotations,
-	}
-	if found.ArtifactType == "" && m.Config != nil {
-		found.ArtifactType = m.Config.MediaType
-	}
-	return m.Subject.Digest, found, true
 }

@@ -128,7 +128,7 @@ func New(opts ...Option) *Resolver {
 	}
 	r := &Resolver{
 		blocks: sources.New(sources.Options{
-			Hedge: c.timeouts.Hedge, Fetch: c.timeouts.Block, Retry: c.timeouts.Retry, Insist: true, Logger: c.log,
+			Hedge: c.timeouts.Hedge, Fetch: c.timeouts.Block, Retry: c.timeouts.Retry, Insist: true, Patience: c.timeouts.Idle * 2 / 3, Logger: c.log,
 		}, all...),
 		idle:  c.timeouts.Idle,
 		ahead: min(max(c.ahead, 0), maxAhead),

@@ -11,7 +11,6 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/legacy"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -48,7 +47,7 @@ func (s *Server) blob(w *response, r *request) error {
 	if gw := s.redirects.gateway(r.Context(), r.root, hasLocal); gw != nil {
 		return redirectTo(w, gw.gateway.FileURL(r.root, b.Path))
 	}
-	f, err := s.openFile(r.Context(), w, r.root, c)
+	f, err := s.openFile(w, r, c)
 	if err != nil {
 		return err
 	}
@@ -78,27 +77,6 @@ func redirectTo(w *response, location string) error {
 	return nil
 }
 
-// remoteAhead is how many blocks of a foreign blob are fetched at once; kept
-// far below the 512 at which bitswap breaks down.
-const remoteAhead = 16
-
-// openFile opens the file of a blob where this server may read it.
-func (s *Server) openFile(ctx context.Context, w *response, root, c cid.Cid) (*ipfs.File, error) {
-	getter, ahead := s.local, s.cfg.LocalAhead
-	w.source = "local"
-	if s.cfg.Open {
-		if _, err := s.local.Get(ctx, c); err != nil {
-			w.source, ahead = "remote", remoteAhead
-		}
-		getter = ipfs.First(s.local, s.foreign)
-	}
-	f, err := ipfs.OpenFile(ctx, getter, c, ahead)
-	if isAbsent(err) && !s.cfg.Open {
-		return nil, s.refusal(root)
-	}
-	return f, absent(codeBlobUnknown, err)
-}
-
 // refusal says why a foreign blob is not served.
 func (s *Server) refusal(root cid.Cid) error {
 	const hint = "start it with --open to let it fetch and stream what others published"
@@ -113,9 +91,15 @@ func (s *Server) refusal(root cid.Cid) error {
 	}
 }
 
+// sizedFile is a file of known length.
+type sizedFile interface {
+	io.ReadSeeker
+	Size() int64
+}
+
 // serveFile serves a file after its first wanted block has come, so that what
 // can't be had is an error and not a cut connection, for HEAD as for GET.
-func serveFile(w *response, r *http.Request, f *ipfs.File) error {
+func serveFile(w *response, r *http.Request, f sizedFile) error {
 	if start := firstByte(r.Header.Get("Range")); start < f.Size() && r.Header.Get("If-None-Match") == "" {
 		if _, err := f.Seek(start, io.SeekStart); err != nil {
 			return err

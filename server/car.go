@@ -2,10 +2,8 @@ package server
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 
@@ -15,6 +13,7 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/car"
 )
 
 // exportCAR streams the DAG under c as a CARv1, depth first, each block once,
@@ -32,13 +31,13 @@ func (s *Server) exportCAR(w *response, r *http.Request, own *recorder, c cid.Ci
 	if v := query.Get("car-version"); v != "" && v != "1" {
 		return errorf(codeNameInvalid, "car-version is %q, only 1 is served", clip(v))
 	}
-	e := &carExport{ctx: r.Context(), g: own.Getter, w: w, scope: scope, sent: map[string]bool{}}
+	e := &carExport{ctx: r.Context(), g: own.Getter, scope: scope, sent: map[string]bool{}}
 	first, err := e.g.Get(e.ctx, c)
 	if err != nil {
 		return absent(codeNameUnknown, fmt.Errorf("not in this server's store: %w", err))
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/vnd.ipld.car; version=1; order=dfs; dups=n")
+	h.Set("Content-Type", car.MediaType+"; version=1; order=dfs; dups=n")
 	h.Set("Content-Disposition", `attachment; filename="`+c.String()+`.car"`)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("ETag", `W/"`+c.String()+`.`+scope+`.car"`)
@@ -57,7 +56,7 @@ func (s *Server) exportCAR(w *response, r *http.Request, own *recorder, c cid.Ci
 	if err := w.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	if err := e.header(c); err != nil {
+	if e.car, err = car.NewWriter(w, c); err != nil {
 		return err
 	}
 	for _, on := range own.read {
@@ -73,35 +72,9 @@ func (s *Server) exportCAR(w *response, r *http.Request, own *recorder, c cid.Ci
 type carExport struct {
 	ctx   context.Context
 	g     ipfs.Getter
-	w     io.Writer
+	car   *car.Writer
 	scope string
 	sent  map[string]bool // by multihash
-}
-
-// header writes the CARv1 header, the DAG-CBOR of {roots: [c], version: 1}.
-func (e *carExport) header(c cid.Cid) error {
-	b := []byte("\xa2\x65roots\x81\xd8\x2a\x58") // map(2), "roots", array(1), tag 42, bytes of 1-byte length
-	b = append(b, byte(c.ByteLen()+1), 0)        // a CID in DAG-CBOR begins with a zero
-	b = append(b, c.Bytes()...)
-	b = append(b, "\x67version\x01"...)
-	return e.section(b)
-}
-
-// section writes parts behind their length.
-func (e *carExport) section(parts ...[]byte) error {
-	n := 0
-	for _, p := range parts {
-		n += len(p)
-	}
-	if _, err := e.w.Write(binary.AppendUvarint(nil, uint64(n))); err != nil {
-		return err
-	}
-	for _, p := range parts {
-		if _, err := e.w.Write(p); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (e *carExport) send(c cid.Cid) error {
@@ -117,7 +90,7 @@ func (e *carExport) send(c cid.Cid) error {
 func (e *carExport) block(c cid.Cid, data []byte) (fresh bool, err error) {
 	if key := string(c.Hash()); !e.sent[key] {
 		e.sent[key] = true
-		return true, e.section(c.Bytes(), data)
+		return true, e.car.Block(c, data)
 	}
 	return false, nil
 }

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -101,8 +104,14 @@ func isCorrupt(err error) bool {
 // errInternal stands for a panic, of which the log has more.
 var errInternal = errorf(codeUnknown, "internal error")
 
-// retryAfter is what clients are told to wait when a source does not answer.
-const retryAfter = "5"
+// retryAfter is how many seconds clients are told to wait: as long as a source
+// wants to be left alone, 5 when it just does not answer.
+func retryAfter(err error) string {
+	if until, busy := sources.BusyUntil(err); busy {
+		return strconv.Itoa(max(1, int(math.Ceil(time.Until(until).Seconds()))))
+	}
+	return "5"
+}
 
 // writeError answers with the error: as the spec's JSON under /v2/ ("Error
 // Codes"), as a line of text elsewhere.
@@ -119,7 +128,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	switch e.code {
 	case codeUnavailable, codeTooMany:
-		h.Set("Retry-After", retryAfter)
+		h.Set("Retry-After", retryAfter(err))
 	case codeUnsupported:
 		h.Set("Allow", "GET, HEAD")
 	}

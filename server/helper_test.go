@@ -17,6 +17,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	trustless "github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -157,6 +158,7 @@ const (
 	hangs // never answers
 	lies  // sends other bytes
 	empty // has nothing
+	busy  // asks for half a minute of peace
 )
 
 func newGateway(name string, blocks *testlayout.Blocks, mood int32) *gateway {
@@ -191,6 +193,8 @@ func (g *gateway) answer(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ipfs.ErrUnavailable, g.name, ctx.Err())
 	case empty:
 		return nil, fmt.Errorf("%s: %w", g.name, ipfs.ErrNotFound)
+	case busy:
+		return nil, fmt.Errorf("%s: 429: %w", g.name, &trustless.BusyError{Until: time.Now().Add(30 * time.Second)})
 	case lies:
 		return []byte("something else"), nil
 	}

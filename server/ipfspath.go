@@ -98,7 +98,13 @@ func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid
 	if err == nil {
 		return listDir(w, r, dir, c)
 	}
-	f, err := ipfs.OpenFile(r.Context(), own, c, s.cfg.LocalAhead)
+	ahead := s.cfg.LocalAhead
+	if ahead > 0 {
+		if ahead, err = s.streams.begin(r.Context(), ahead); err != nil {
+			return err
+		}
+	}
+	f, err := ipfs.OpenFile(r.Context(), own, c, ahead)
 	if err != nil {
 		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 )
 
 // Stored is what a store keeps.
@@ -108,7 +109,23 @@ func (m *sourceMetrics) wrap(g ipfs.Getter) ipfs.Getter {
 	if named, ok := g.(fmt.Stringer); ok {
 		name = named.String()
 	}
-	return &countedSource{g, name, m}
+	counted := &countedSource{g, name, m}
+	if fetcher, ok := g.(sources.Fetcher); ok {
+		return &countedFetcher{counted, fetcher}
+	}
+	return counted
+}
+
+// countedFetcher is a source that gets whole DAGs ahead.
+type countedFetcher struct {
+	*countedSource
+	fetcher sources.Fetcher
+}
+
+// Fetch implements [sources.Fetcher].
+func (c *countedFetcher) Fetch(root cid.Cid) (ipfs.Getter, func()) {
+	g, release := c.fetcher.Fetch(root)
+	return &countedSource{g, c.name, c.m}, release
 }
 
 type countedSource struct {

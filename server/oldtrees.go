@@ -145,11 +145,12 @@ func (s *Server) inflatedBlob(w *response, r *request, d digest.Digest, b legacy
 	default:
 		return errorf(codeTooMany, "%d layers are being decompressed already: try again", maxInflating)
 	}
-	f, err := s.openFile(r.Context(), w, r.root, b.CID)
+	f, err := s.openFile(w, r, b.CID)
 	if err != nil {
 		return err
 	}
-	content := legacy.NewInflated(f, d, b.Size)
+	defer f.Close()
+	content := legacy.NewInflated(f.File, d, b.Size)
 	defer content.Close()
 	w.Header().Set("Content-Type", typeBlob)
 	if err := s.serveInflated(w, r.Request, content); err != nil {

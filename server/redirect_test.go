@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -212,6 +214,30 @@ func TestNobodyAnswers(t *testing.T) {
 	s.s.redirects.known.forget(p.root)
 	gw.mood.Store(empty)
 	s.both(p.blob()).expect(t, http.StatusServiceUnavailable, codeUnavailable, "http://the-gateway", "--open")
+}
+
+// A gateway that asks for patience gets it, and so do the clients that have to
+// wait for it; another that has the image is asked instead.
+func TestBusyGateway(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	p := publish(t, blocks, 2<<20)
+	gw, other := newGateway("http://busy", blocks, busy), newGateway("http://other", blocks, well)
+	s := start(t, Config{Gateways: []Gateway{gw}, Limits: quick})
+	for range 3 {
+		got := s.get(p.manifest()).expect(t, http.StatusServiceUnavailable, codeUnavailable, "http://busy")
+		if after, err := strconv.Atoi(got.Header.Get("Retry-After")); err != nil || after < 20 || after > 30 {
+			t.Errorf("Retry-After: %q, want about 30", got.Header.Get("Retry-After"))
+		}
+	}
+	if n := gw.read.Load(); n > 1 {
+		t.Errorf("it was asked %d times", n)
+	}
+	s = start(t, Config{Gateways: []Gateway{gw, other}, Limits: quick})
+	s.get(p.manifest()).expect(t, http.StatusOK, "")
+	got := s.get(p.blob()).expect(t, http.StatusTemporaryRedirect, "")
+	if location := got.Header.Get("Location"); !strings.HasPrefix(location, "http://other/") {
+		t.Errorf("sent to %s", location)
+	}
 }
 
 // What is published while the server runs is served at once, also when it was

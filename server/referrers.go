@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -121,7 +120,7 @@ func (s *referrers) read(ctx context.Context, l *layout) (table referrerTable, c
 		if err != nil {
 			return nil, 0, err
 		}
-		if subject, found, ok := referrer(desc, data); ok {
+		if subject, found, ok := oci.Referrer(desc, data); ok {
 			table[subject] = append(table[subject], found)
 			cost += weight(found)
 		}
@@ -138,25 +137,4 @@ func (s *referrers) read(ctx context.Context, l *layout) (table referrerTable, c
 		})
 	}
 	return table, cost, nil
-}
-
-// referrer makes the descriptor of a manifest that has a subject.
-func referrer(desc ocispec.Descriptor, data []byte) (digest.Digest, ocispec.Descriptor, bool) {
-	var m struct {
-		ArtifactType string              `json:"artifactType"`
-		Config       *ocispec.Descriptor `json:"config"`
-		Subject      *ocispec.Descriptor `json:"subject"`
-		Annotations  map[string]string   `json:"annotations"`
-	}
-	if json.Unmarshal(data, &m) != nil || m.Subject == nil {
-		return "", ocispec.Descriptor{}, false
-	}
-	found := ocispec.Descriptor{
-		MediaType: desc.MediaType, Digest: desc.Digest, Size: int64(len(data)),
-		ArtifactType: m.ArtifactType, Annotations: m.Annotations,
-	}
-	if found.ArtifactType == "" && m.Config != nil {
-		found.ArtifactType = m.Config.MediaType
-	}
-	return m.Subject.Digest, found, true
 }

@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 // Time-outs and sizes of connections. Bodies of answers have no time-out of
@@ -38,6 +36,7 @@ func (s *Server) ServeMetrics(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secure *tls.Config) error {
+	conns := newConnections(s.cfg.Limits.MaxConns)
 	// No ReadTimeout: it would end the context of transfers that take longer.
 	hs := &http.Server{
 		Handler:           h,
@@ -46,13 +45,14 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secu
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		TLSConfig:         secure,
+		ConnState:         conns.track,
 	}
 	run := hs.Serve
 	if secure != nil {
 		run = func(l net.Listener) error { return hs.ServeTLS(l, "", "") }
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- run(netutil.LimitListener(l, s.cfg.Limits.MaxConns)) }()
+	go func() { failed <- run(conns.limit(l)) }()
 	var err error
 	select {
 	case err = <-failed:

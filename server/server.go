@@ -72,6 +72,7 @@ type Limits struct {
 
 	Opening  int // foreign layouts being opened at once; default 64
 	Exports  int // CAR streams at once; default 8
+	Streams  int // blobs that are not in this process being sent at once, each of which holds some MiB; default 512
 	MaxConns int // connections of [Server.Serve]; default 4096
 
 	Open  time.Duration // to open a layout or read a manifest; default 20 s
@@ -90,7 +91,7 @@ func (l *Limits) setDefaults() {
 			*field = value
 		}
 	}
-	for field, value := range map[*int]int{&l.Opening: 64, &l.Exports: 8, &l.MaxConns: 4096} {
+	for field, value := range map[*int]int{&l.Opening: 64, &l.Exports: 8, &l.Streams: 512, &l.MaxConns: 4096} {
 		if *field == 0 {
 			*field = value
 		}
@@ -120,6 +121,8 @@ type Server struct {
 	referrers *referrers
 	redirects *redirects
 	exports   chan struct{}
+	streams   *streams
+	whole     *lru[cid.Cid, struct{}] // blobs that are wholly in local, or were
 	metrics   *metrics
 }
 
@@ -149,6 +152,8 @@ func New(cfg Config) (*Server, error) {
 		s.redirects = newRedirects(s.life, s.foreign, cfg.Limits)
 	}
 	s.exports = make(chan struct{}, cfg.Limits.Exports)
+	s.streams = newStreams(cfg.Limits.Streams)
+	s.whole = newLRU[cid.Cid, struct{}](maxWhole)
 	s.metrics = newMetrics(s)
 	return s, nil
 }

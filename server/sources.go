@@ -34,6 +34,9 @@ const (
 	// forgiveAfter is how long a source that sent a false block is not asked:
 	// a server runs for long, and whoever runs the source may repair it.
 	forgiveAfter = 10 * time.Minute
+	// patience is how long a request waits for a source that asks to be left
+	// alone; clients are told to come back after longer ones.
+	patience = 5 * time.Second
 )
 
 func newForeign(cfg Config) *foreign {
@@ -49,7 +52,7 @@ func newForeign(cfg Config) *foreign {
 	}
 	f.Set = sources.New(sources.Options{
 		Hedge: cfg.Limits.Hedge, Fetch: cfg.Limits.Fetch, Retry: cfg.Limits.Retry,
-		Forgive: forgiveAfter, Insist: true, Logger: cfg.Logger,
+		Forgive: forgiveAfter, Insist: true, Patience: patience, Logger: cfg.Logger,
 	}, all...)
 	return f
 }
@@ -61,13 +64,19 @@ func (f *foreign) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return data, nil
 	}
 	data, err := f.Set.Get(ctx, c)
-	if errors.Is(err, sources.ErrPanic) {
-		return nil, errInternal
-	}
+	err = hidden(err)
 	if err == nil && len(data) <= maxCached {
 		f.blocks.put(c, data, int64(len(data))+128)
 	}
 	return data, err
+}
+
+// hidden keeps what a panic says from clients.
+func hidden(err error) error {
+	if errors.Is(err, sources.ErrPanic) {
+		return errInternal
+	}
+	return err
 }
 
 // isEmpty tells that there is no source at all.

@@ -171,7 +171,7 @@ func (d *daemonJSON) addMember(name string, value hujson.ValueTrimmed) {
 	if len(before) > 0 {
 		m.Value.BeforeExtra = before[len(before)-1].Value.BeforeExtra
 	}
-	d.object.Members = append(before, m)
+	d.object.Members = append(slices.Clone(before), m)
 }
 
 func (d *daemonJSON) removeMember(name string) {

@@ -5,6 +5,7 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -49,9 +50,7 @@ func checkHosts(before map[string]any, after []byte, server string) error {
 	}
 	hosts, _ := before["host"].(map[string]any)
 	want := map[string]any{server: map[string]any{"capabilities": []any{"pull", "resolve"}}}
-	for name, h := range hosts {
-		want[name] = h
-	}
+	maps.Copy(want, hosts)
 	first := slices.IndexFunc(found, func(e expression) bool { return len(e.path()) > 1 && e.path()[0] == "host" })
 	if !reflect.DeepEqual(tree["host"], any(want)) || !sameBut(before, tree, "host") || found[first].path()[1] != server {
 		return errByHand

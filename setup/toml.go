@@ -40,8 +40,7 @@ func (e expression) path() []string {
 func parseTOML(text []byte) ([]expression, map[string]any, error) {
 	tree := map[string]any{}
 	if err := toml.Unmarshal(text, &tree); err != nil {
-		var at *toml.DecodeError
-		if errors.As(err, &at) {
+		if at, ok := errors.AsType[*toml.DecodeError](err); ok {
 			row, column := at.Position()
 			return nil, nil, fmt.Errorf("not TOML: line %d, column %d: %w", row, column, err)
 		}
@@ -149,8 +148,8 @@ func cutBlocks(text []byte) []byte {
 				out = withoutLineEnd(out)
 			}
 		case inside && strings.HasPrefix(content, markerWas):
-			i := bytes.Index(line, []byte(markerWas))
-			out = append(append(out, line[:i]...), line[i+len(markerWas):]...)
+			indent, was, _ := bytes.Cut(line, []byte(markerWas))
+			out = append(append(out, indent...), was...)
 		case !inside:
 			out = append(out, line...)
 		}

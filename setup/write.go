@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Write does what was planned. Everything is written to temporary files and
@@ -160,7 +161,7 @@ func (s *stage) drop() {
 	if s.temporary != "" {
 		_ = os.Remove(s.temporary)
 	}
-	for i := len(s.made) - 1; i >= 0; i-- {
-		_ = os.Remove(s.made[i])
+	for _, made := range slices.Backward(s.made) {
+		_ = os.Remove(made)
 	}
 }

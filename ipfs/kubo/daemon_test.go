@@ -101,6 +101,14 @@ func (d *daemon) kill() {
 	})
 }
 
+// restart crashes the daemon and starts it again.
+func (d *daemon) restart(t testing.TB) {
+	t.Helper()
+	d.kill()
+	d.stop = sync.Once{}
+	d.start(t)
+}
+
 func (d *daemon) env() []string {
 	return append(os.Environ(), "IPFS_PATH="+d.repo, "IPFS_TELEMETRY=off")
 }

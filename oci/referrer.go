@@ -1,0 +1,35 @@
+package oci
+
+import (
+	"cmp"
+	"encoding/json"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Referrer tells whether a manifest or index, data, refers to a subject
+// (image-spec, "subject"), and then gives the subject's digest and the
+// descriptor that lists of its referrers have (distribution-spec, "Listing
+// Referrers"): with annotations, and with the type of the artifact, which is
+// that of the config where none is named. desc is the descriptor that led to
+// data; without a media type in it, that of data is taken.
+func Referrer(desc ocispec.Descriptor, data []byte) (subject digest.Digest, found ocispec.Descriptor, ok bool) {
+	var m struct {
+		ArtifactType string              `json:"artifactType"`
+		Config       *ocispec.Descriptor `json:"config"`
+		Subject      *ocispec.Descriptor `json:"subject"`
+		Annotations  map[string]string   `json:"annotations"`
+	}
+	if json.Unmarshal(data, &m) != nil || m.Subject == nil || m.Subject.Digest.Validate() != nil {
+		return "", ocispec.Descriptor{}, false
+	}
+	found = ocispec.Descriptor{
+		MediaType: cmp.Or(desc.MediaType, SniffMediaType(data)), Digest: desc.Digest, Size: int64(len(data)),
+		ArtifactType: m.ArtifactType, Annotations: m.Annotations,
+	}
+	if found.ArtifactType == "" && m.Config != nil {
+		found.ArtifactType = m.Config.MediaType
+	}
+	return m.Subject.Digest, found, true
+}
