@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 
-	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
+	"github.com/ipfs/go-cid"
+
 	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
 	"github.com/image2ipfs/image2ipfs/ipfs/node"
 	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
@@ -33,6 +36,18 @@ func (l link) Peers() []exchange.Peer {
 		out[i] = p
 	}
 	return out
+}
+
+// Blocks gets blocks by bitswap, when there is a peer that speaks nothing else.
+func (l link) Blocks(ctx context.Context, cids []cid.Cid, yield func(c cid.Cid, data []byte) error) error {
+	if !slices.ContainsFunc(l.Connected(), onlyBitswap) {
+		return fmt.Errorf("%w: no peer speaks bitswap alone", errors.ErrUnsupported)
+	}
+	return l.Node.Blocks(ctx, cids, yield)
+}
+
+func onlyBitswap(p p2p.PeerInfo) bool {
+	return slices.Contains(p.Protocols, "bitswap") && !slices.Contains(p.Protocols, "image2ipfs")
 }
 
 // join starts the node that the flags ask for; nil when they ask for none. A
@@ -68,12 +83,8 @@ func (o *peerOptions) join(ctx context.Context, store *node.Store, server bool, 
 		}
 		cfg.Announce = (&announcer{engine: store}).list
 	}
-	if n.node, err = o.start(ctx, cfg); err != nil {
+	if n.node, err = o.start(ctx, cfg); err != nil || !server {
 		return n, err
-	}
-	reached.node.Store(n.node)
-	if !server {
-		return n, nil
 	}
 	n.control, err = serveControl(store.Path(), n.node)
 	return n, err
@@ -86,9 +97,6 @@ func (n *network) close() error {
 	var errs []error
 	if n.control != nil {
 		errs = append(errs, n.control.close())
-	}
-	if n.exchange != nil {
-		errs = append(errs, n.exchange.Close())
 	}
 	if n.exchange != nil {
 		errs = append(errs, n.exchange.Close())

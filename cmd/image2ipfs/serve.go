@@ -194,6 +194,9 @@ func (o *serveOptions) config(ctx context.Context, all engines, peers *network, 
 		}
 	}
 	cfg.Local = ipfs.First(local...)
+	if peers != nil && len(all) == 1 { // it can tell what is missing of a blob
+		cfg.Local = newLocal(all.store(), peers.cache)
+	}
 	for _, url := range given {
 		g, err := gateway.New(url, gateway.Options{})
 		if err != nil {
