@@ -28,11 +28,13 @@ func BenchmarkCut(b *testing.B) {
 			b.SetBytes(int64(len(blob)))
 			for b.Loop() {
 				for c := NewCutter(bytes.NewReader(blob), 1<<20); ; {
-					if _, err := c.NextBytes(); err == io.EOF {
+					block, err := c.NextBytes()
+					if err == io.EOF {
 						break
 					} else if err != nil {
 						b.Fatal(err)
 					}
+					Release(block)
 				}
 			}
 		})

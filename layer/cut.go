@@ -14,7 +14,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"slices"
 )
 
 const (
@@ -45,7 +44,8 @@ func NewCutter(r io.Reader, max int) *Cutter {
 // Reader is what the blocks are cut from.
 func (c *Cutter) Reader() io.Reader { return c.r }
 
-// NextBytes gives the next block, or io.EOF behind the last.
+// NextBytes gives the next block, or io.EOF behind the last. The caller may keep
+// it, or [Release] it when nobody reads it any more.
 func (c *Cutter) NextBytes() ([]byte, error) {
 	var block []byte
 	for len(block) < c.max {
@@ -77,6 +77,9 @@ func (c *Cutter) NextBytes() ([]byte, error) {
 	}
 	return block, nil
 }
+
+// Release lets the memory of a block be used for others.
+func Release(block []byte) { release(block) }
 
 // lengths that measure gives besides that of a member
 const (
@@ -139,12 +142,12 @@ func (c *Cutter) take(block []byte) ([]byte, error) {
 
 // firstRead is how much of an opaque blob is read before room is made for a
 // whole block: most blobs are small.
-const firstRead = 64 << 10
+const firstRead = smallBuffer
 
 // read appends n bytes to block, fewer only with io.EOF or an error.
 func (c *Cutter) read(block []byte, n int64) ([]byte, int64, error) {
 	start := len(block)
-	block = slices.Grow(block, int(n))[:start+int(n)]
+	block = room(block, int(n))[:start+int(n)]
 	got, err := io.ReadFull(c.r, block[start:])
 	if err == io.ErrUnexpectedEOF {
 		err = io.EOF

@@ -36,13 +36,14 @@ type segmenter struct {
 	chained bool  // the entry before was a header for the next one
 	opaque  bool
 	err     error
+	body    [minFile]byte // of a small entry
 }
 
 func newSegmenter(r io.Reader) *segmenter {
 	return &segmenter{r: r, paxSize: -1}
 }
 
-// next gives the next segment, which the caller may keep, or io.EOF.
+// next gives the next segment, which the caller releases, or io.EOF.
 func (s *segmenter) next() ([]byte, error) {
 	for s.err == nil && s.data == 0 && !s.opaque {
 		if full := s.entry(); full != nil {
@@ -60,7 +61,7 @@ func (s *segmenter) next() ([]byte, error) {
 
 func (s *segmenter) flush() []byte {
 	full := s.pool
-	s.pool = make([]byte, 0, max(len(full), 4<<10))
+	s.pool = nil
 	return full
 }
 
@@ -71,13 +72,13 @@ func (s *segmenter) piece() ([]byte, error) {
 		want = min(want, s.data)
 		s.data -= want
 	}
-	seg := s.pool
-	s.pool = nil
+	seg := s.flush()
 	start := len(seg)
-	seg = append(seg, make([]byte, max(0, want-int64(start)))...)
-	n, err := io.ReadFull(s.r, seg[start:])
+	seg = room(seg, max(0, int(want)-start))
+	n, err := io.ReadFull(s.r, seg[start:max(start, int(want))])
 	s.fail(err)
 	if seg = seg[:start+n]; len(seg) == 0 {
+		release(seg)
 		return nil, s.err
 	}
 	return seg, nil
@@ -112,11 +113,11 @@ func (s *segmenter) entry() (full []byte) {
 		padded = 0
 	}
 	if padded >= minFile {
-		s.pool = append(s.pool, h[:]...)
+		s.append(h[:])
 		s.data = padded
 		return full
 	}
-	body := make([]byte, padded)
+	body := s.body[:padded]
 	n, err = io.ReadFull(s.r, body)
 	s.fail(err)
 	if kind == 'x' {
@@ -141,9 +142,13 @@ func (s *segmenter) add(parts ...[]byte) (full []byte) {
 		full = s.flush()
 	}
 	for _, p := range parts {
-		s.pool = append(s.pool, p...)
+		s.append(p)
 	}
 	return full
+}
+
+func (s *segmenter) append(p []byte) {
+	s.pool = append(room(s.pool, len(p)), p...)
 }
 
 func (s *segmenter) fail(err error) {

@@ -1,8 +1,9 @@
 #!/bin/bash
-# Measures image2ipfs beside what one would use instead and writes the results
-# to docs/benchmarks.md:
+# Measures image2ipfs beside what one would use instead:
 #
-#   hack/bench/bench.sh [FLAG…]     flags of hack/bench, see main.go
+#   hack/bench/bench.sh             everything; results go to docs/benchmarks.md
+#   hack/bench/bench.sh FLAG…       flags of hack/bench, see main.go; results go
+#                                   to standard output
 #
 # As root on Debian it installs what is missing (no service is started) and
 # makes its inputs with debootstrap. A quiet machine gives the best figures;
@@ -31,8 +32,11 @@ packages() {
 
 packages
 [ -x "$IMAGE2IPFS_E2E/bin/ipfs" ] || hack/engines.sh tools
+if [ $# -gt 0 ]; then
+  exec go run ./hack/bench "$@"
+fi
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
-go run ./hack/bench -o "$results" "$@"
+go run ./hack/bench -o "$results" || { cat "$results"; exit 1; }
 { sed '/^<!-- results/,$d' docs/benchmarks.md; echo '<!-- results: everything below is written by make bench -->'; echo; cat "$results"; } >docs/benchmarks.md.new
 mv docs/benchmarks.md.new docs/benchmarks.md

@@ -2,8 +2,8 @@
 // and Debian's docker-registry, Kubo's ipfs add, nginx; and beside the floors
 // openssl, gzip, pigz and a plain copy.
 //
-//	go run ./hack/bench [flags]                 measure, write docs/benchmarks.md
-//	go run ./hack/bench compare REV1 REV2       the Go benchmarks of two commits, by benchstat
+//	go run ./hack/bench [flags]                           measure
+//	go run ./hack/bench compare REV1 REV2 [PACKAGE…]      the Go benchmarks of two commits, by benchstat
 //
 // Contenders take turns in every round, so that what else the machine does
 // meets all of them; medians of the rounds are compared, and ratios count.
@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // bench is one run.
@@ -29,9 +30,11 @@ type bench struct {
 	binary string // image2ipfs, as released
 	kubo   string // Kubo's ipfs; empty when it was not found
 	rounds int
+	limit  time.Duration // of one measurement
 	only   string
 	names  string // of images to publish; empty for all
 	out    *report
+	dirs   int // lasting ones so far
 }
 
 func main() {
@@ -56,6 +59,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.roots, "roots", "", "directory of v1.tar, v2.tar and v1m.tar (default: made by roots.sh in the work directory)")
 	flag.StringVar(&b.kubo, "kubo", "", "Kubo's ipfs binary (default: that of hack/engines.sh tools, else of PATH)")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds; large images get fewer")
+	flag.DurationVar(&b.limit, "limit", time.Minute, "longest time of one measurement; who takes longer runs no more")
 	flag.StringVar(&b.only, "only", "", "sections to run, by comma: publish,delta,serve,pull,start")
 	flag.StringVar(&b.names, "images", "", "images to publish, by comma: debian,giant,layers,files")
 	output := flag.String("o", "", "file for the results (default: standard output)")
@@ -94,7 +98,9 @@ func (b *bench) prepare() error {
 		b.kubo = firstExecutable(filepath.Join(os.Getenv("IMAGE2IPFS_E2E"), "bin", "ipfs"), filepath.Join(os.TempDir(), "image2ipfs-e2e", "bin", "ipfs"), "ipfs")
 	}
 	b.binary = b.path("image2ipfs")
-	_, err := b.command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.binary, "./cmd/image2ipfs").env("CGO_ENABLED=0").run()
+	build := b.command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.binary, "./cmd/image2ipfs").env("CGO_ENABLED=0")
+	build.limit = time.Hour // nothing may be cached
+	_, err := build.run()
 	return err
 }
 
@@ -106,6 +112,14 @@ func (b *bench) path(name ...string) string {
 func (b *bench) fresh(name string) (string, error) {
 	dir := b.path("run", name)
 	return dir, errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755))
+}
+
+// lasting gives an empty directory that stays until the end of the run: ext4
+// is slow to make files for minutes after many were removed, which contenders
+// of many files would pay for.
+func (b *bench) lasting(name string) (string, error) {
+	b.dirs++
+	return b.fresh(fmt.Sprintf("%s-%d", name, b.dirs))
 }
 
 func (b *bench) say(format string, args ...any) {

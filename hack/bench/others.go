@@ -1,13 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 )
 
 // registry starts Debian's docker-registry over a directory.
-func (b *bench) registry(dir string) (addr string, stop func() cost, err error) {
+func (b *bench) registry(dir string) (addr string, d *daemon, err error) {
 	if addr, err = freePort(); err != nil {
 		return "", nil, err
 	}
@@ -20,8 +21,8 @@ http: {addr: %q}
 	if err != nil {
 		return "", nil, err
 	}
-	stop, err = b.command("docker-registry", "serve", config).daemon("http://" + addr + "/v2/")
-	return addr, stop, err
+	d, err = b.command("docker-registry", "serve", config).daemon("http://" + addr + "/v2/")
+	return addr, d, err
 }
 
 // push copies a docker archive into a registry.
@@ -34,6 +35,7 @@ func (b *bench) push(archive, addr, name string) (cost, error) {
 		"docker-archive:"+archive, "docker://"+addr+"/"+name).watch(tmp).run()
 }
 
+// publishSkopeo pushes into a registry of its own, whose time counts as well.
 func (b *bench) publishSkopeo(t *table, archive string) error {
 	if !have("skopeo") || !have("docker-registry") {
 		return nil
@@ -42,76 +44,14 @@ func (b *bench) publishSkopeo(t *table, archive string) error {
 	if err != nil {
 		return err
 	}
-	addr, stop, err := b.registry(dir)
+	addr, d, err := b.registry(dir)
 	if err != nil {
 		return err
 	}
 	used, err := b.push(archive, addr, "bench/image:1")
-	server := stop()
-	if err != nil {
-		return err
+	used.cpu += d.stop().cpu
+	if err == nil {
+		t.add("skopeo", used, fmt.Sprintf("%.1f MB", float64(dirSize(filepath.Join(dir, "data")))/1e6))
 	}
-	used.cpu += server.cpu
-	t.add("skopeo", used, fmt.Sprintf("%.1f MB", float64(dirSize(filepath.Join(dir, "data")))/1e6))
-	_, err = b.fresh("registry")
-	return err
-}
-
-// kuboDaemon starts Kubo, offline, over a new repository.
-func (b *bench) kuboDaemon() (api string, vars []string, stop func() cost, err error) {
-	repo, err := b.fresh("kubo")
-	if err != nil {
-		return "", nil, nil, err
-	}
-	vars = []string{"IPFS_PATH=" + repo}
-	addr, err := freePort()
-	if err != nil {
-		return "", nil, nil, err
-	}
-	host, port, _ := cutPort(addr)
-	for _, args := range [][]string{
-		{"init", "--empty-repo"},
-		{"config", "Addresses.API", "/ip4/" + host + "/tcp/" + port},
-		{"config", "Addresses.Gateway", "/ip4/127.0.0.1/tcp/0"},
-		{"config", "--json", "Addresses.Swarm", "[]"},
-	} {
-		if _, err := b.command(append([]string{b.kubo}, args...)...).env(vars...).run(); err != nil {
-			return "", nil, nil, err
-		}
-	}
-	api = "http://" + addr
-	stop, err = b.command(b.kubo, "daemon", "--offline").env(vars...).daemon(api + "/api/v0/version")
-	return api, vars, stop, err
-}
-
-func (b *bench) publishKubo(t *table, archive string) error {
-	if b.kubo == "" {
-		return nil
-	}
-	if err := b.onKubo(t, "kubo", func(api string, _ []string) (cost, error) {
-		_, used, err := b.publish(b.path("run", "nostore"), archive, "--api", api)
-		return used, err
-	}); err != nil {
-		return err
-	}
-	return b.onKubo(t, "ipfs add", func(_ string, vars []string) (cost, error) {
-		return b.command(b.kubo, "add", "-Q", "--progress=false", "--cid-version=1", archive).env(vars...).run()
-	})
-}
-
-// onKubo runs something against a fresh daemon, whose time counts as well.
-func (b *bench) onKubo(t *table, name string, run func(api string, vars []string) (cost, error)) error {
-	api, vars, stop, err := b.kuboDaemon()
-	if err != nil {
-		return err
-	}
-	used, err := run(api, vars)
-	server := stop()
-	if err != nil {
-		return err
-	}
-	used.cpu += server.cpu
-	t.add(name, used, "")
-	_, err = b.fresh("kubo")
-	return err
+	return errors.Join(err, os.RemoveAll(dir))
 }

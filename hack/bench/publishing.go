@@ -3,83 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
-	"syscall"
 )
 
-// debianRoots are tars of a Debian root before and after an upgrade, and with
-// new mtimes.
-func (b *bench) debianRoots() (v1, v2, v1m string, err error) {
-	dir := b.roots
-	if dir == "" {
-		dir = b.path("roots")
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return "", "", "", err
-		}
-		b.say("Debian roots (minutes, once)")
-		if _, err := b.command("hack/bench/roots.sh", dir).run(); err != nil {
-			return "", "", "", err
-		}
-	}
-	return filepath.Join(dir, "v1.tar"), filepath.Join(dir, "v2.tar"), filepath.Join(dir, "v1m.tar"), nil
-}
-
-// image is an archive to be published and how often.
-type image struct {
-	name, path string
-	rounds     int
-}
-
-func (b *bench) images() ([]image, error) {
-	v1, _, _, err := b.debianRoots()
-	if err != nil {
-		return nil, err
-	}
-	var thousand, giant []source
-	for i := range 1000 {
-		thousand = append(thousand, made(fmt.Sprintf("d%d", i), 1, 500, uint64(i)))
-	}
-	for i := range 4 {
-		giant = append(giant, made(fmt.Sprintf("g%d", i), 256, 1<<20, uint64(i)<<32))
-	}
-	var images []image
-	for _, i := range []struct {
-		name   string
-		rounds int
-		layers []source
-	}{
-		{"debian", b.rounds, []source{root(v1), application(1)}},
-		{"files", b.rounds, []source{made("f", 1000, 1000, 5e6)}},
-		{"giant", max(1, b.rounds/2), giant},
-		{"layers", max(1, b.rounds/2), thousand},
-	} {
-		if b.names != "" && !strings.Contains(b.names, i.name) {
-			continue
-		}
-		path, err := b.write(i.name, i.layers...)
-		if err != nil {
-			return nil, err
-		}
-		images = append(images, image{i.name, path, i.rounds})
-	}
-	return images, nil
-}
-
-// ociForm gives the same image as an OCI archive with compressed layers.
-func (b *bench) ociForm(i image) (string, error) {
-	path := b.path("in", i.name+".oci.tar")
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	_, err := b.command("skopeo", "copy", "-q", "--insecure-policy", "docker-archive:"+i.path, "oci-archive:"+path+".part:bench:1").run()
-	if err != nil {
-		return "", err
-	}
-	return path, os.Rename(path+".part", path)
-}
-
+// publishing publishes every image, by all contenders.
 func (b *bench) publishing() error {
 	images, err := b.images()
 	if err != nil {
@@ -93,51 +19,55 @@ func (b *bench) publishing() error {
 	return nil
 }
 
-// publishImage runs all contenders over one image.
+// big tells whether an image is large enough to compare with floors and to be
+// published in its OCI form, too.
+func (i image) big() bool { return i.name == "debian" || i.name == "giant" }
+
 func (b *bench) publishImage(i image) error {
-	t := b.out.table("Publishing "+i.name+describe(i.path), "embedded")
-	big := i.name == "debian" || i.name == "giant"
-	var oci string
-	if big {
-		var err error
-		if oci, err = b.ociForm(i); err != nil {
+	t := b.out.table(fmt.Sprintf("Publishing %s (docker archive of %.1f MB)", i.name, float64(i.size)/1e6))
+	t.prefix = i.name + ": "
+	contenders := []contender{
+		{name: "embedded", run: b.publishes("embedded", i.path)},
+		{name: "kubo", run: func(t *table) error { return b.publishKubo(t, i) }},
+		{name: "kubo alone", run: func(t *table) error { return b.importAlone(t, i) }},
+		{name: "ipfs add", run: func(t *table) error { return b.ipfsAdd(t, i.path) }},
+		{name: "skopeo", run: func(t *table) error { return b.publishSkopeo(t, i.path) }},
+		{name: "docker archive: openssl sha256", run: b.hashes("docker archive: ", i.path)},
+	}
+	if i.big() {
+		contenders = append(contenders, contender{name: "docker archive: copy with fsync", run: b.copies("docker archive: ", i.path)})
+	}
+	if i.name == "debian" {
+		contenders = append(contenders, b.compressors(i.path)...)
+	}
+	if err := b.turns(t, i.rounds, i.size, contenders); err != nil {
+		return err
+	}
+	t.ratio("docker archive, through Kubo, against skopeo", "kubo", 1.1, "skopeo")
+	t.ratio("docker archive, embedded, against skopeo into docker-registry", "embedded", 0.8, "skopeo")
+	t.ratio("published again, against openssl sha256", "embedded, again", 1.5, "docker archive: openssl sha256")
+	if i.big() {
+		if err := b.publishOCI(t, i); err != nil {
 			return err
 		}
 	}
-	for round := range i.rounds + 1 { // the first warms disk and page cache
-		b.say("%s, round %d of %d", i.name, round, i.rounds)
-		t.keep = round > 0
-		for _, run := range []func() error{
-			func() error { return b.publishOurs(t, i.path) },
-			func() error { return b.publishKubo(t, i.path) },
-			func() error { return b.publishSkopeo(t, i.path) },
-			func() error { return b.floors(t, "docker archive: ", i.path, i.name == "debian") },
-			func() error { return b.publishOCI(t, oci) },
-		} {
-			if err := run(); err != nil {
-				return err
-			}
-			syscall.Sync()
-		}
-	}
-	if b.kubo != "" {
-		t.ratio("docker archive, through Kubo, against skopeo", "kubo", 1.1, "skopeo")
-	}
-	t.ratio("docker archive, embedded, against skopeo into docker-registry", "embedded", 0.8, "skopeo")
-	t.ratio("published again, against openssl sha256", "embedded, again", 1.5, "docker archive: openssl sha256")
-	if big {
-		t.ratio("OCI archive, embedded, against openssl sha256 + copy with fsync", "OCI archive, embedded", 1.0, "OCI archive: openssl sha256", "OCI archive: copy with fsync")
-	}
-	t.limit("peak memory of publish, embedded", 96<<20)
+	t.memory("peak memory of publish, embedded", 96<<20, "embedded", "OCI archive, embedded")
 	return nil
 }
 
-func describe(path string) string {
-	info, err := os.Stat(path)
+// publishOCI compares with the floor of what arrives compressed.
+func (b *bench) publishOCI(t *table, i image) error {
+	archive, err := b.ociForm(i)
 	if err != nil {
-		return ""
+		return err
 	}
-	return fmt.Sprintf(" (docker archive of %.1f MB)", float64(info.Size())/1e6)
+	err = b.turns(t, i.rounds, i.size/2, []contender{
+		{name: "OCI archive, embedded", run: b.publishes("OCI archive, embedded", archive)},
+		{name: "OCI archive: openssl sha256", run: b.hashes("OCI archive: ", archive)},
+		{name: "OCI archive: copy with fsync", run: b.copies("OCI archive: ", archive)},
+	})
+	t.ratio("OCI archive, embedded, against openssl sha256 + copy with fsync", "OCI archive, embedded", 1.0, "OCI archive: openssl sha256", "OCI archive: copy with fsync")
+	return err
 }
 
 // published is what publish --json tells of interest here.
@@ -164,7 +94,7 @@ func (b *bench) publish(store, archive string, more ...string) (published, cost,
 	if err != nil {
 		return published{}, cost{}, err
 	}
-	c := b.command(append([]string{b.binary, "publish", "--json", archive}, more...)...).env("IMAGE2IPFS_PATH="+store, "IPFS_PATH=", "IPFS_API=").watch(tmp)
+	c := b.command(append([]string{b.binary, "publish", "--json", archive}, more...)...).env(ownStore(store)...).watch(tmp)
 	used, err := c.run()
 	var p published
 	if err == nil {
@@ -173,65 +103,21 @@ func (b *bench) publish(store, archive string, more ...string) (published, cost,
 	return p, used, err
 }
 
-func (b *bench) publishOurs(t *table, archive string) error {
-	store, err := b.fresh("store")
-	if err != nil {
-		return err
-	}
-	p, used, err := b.publish(store, archive)
-	if err != nil {
-		return err
-	}
-	t.add("embedded", used, fmt.Sprintf("%.1f MB in %d blocks", float64(p.NewBytes)/1e6, p.NewBlocks))
-	if p, used, err = b.publish(store, archive); err != nil {
-		return err
-	}
-	t.add("embedded, again", used, fmt.Sprintf("%.1f MB in %d blocks", float64(p.NewBytes)/1e6, p.NewBlocks))
-	return nil
-}
-
-func (b *bench) publishOCI(t *table, archive string) error {
-	if archive == "" {
-		return nil
-	}
-	store, err := b.fresh("store")
-	if err != nil {
-		return err
-	}
-	p, used, err := b.publish(store, archive)
-	if err != nil {
-		return err
-	}
-	t.add("OCI archive, embedded", used, fmt.Sprintf("%.1f MB in %d blocks", float64(p.NewBytes)/1e6, p.NewBlocks))
-	if _, used, err = b.publish(store, archive); err != nil {
-		return err
-	}
-	t.add("OCI archive, embedded, again", used, "")
-	return b.floors(t, "OCI archive: ", archive, false)
-}
-
-func (b *bench) floors(t *table, prefix, archive string, compress bool) error {
-	dir, err := b.fresh("copy")
-	if err != nil {
-		return err
-	}
-	floors := [][]string{
-		{"openssl sha256", "openssl", "sha256", archive},
-		{"copy with fsync", "dd", "if=" + archive, "of=" + dir + "/copy", "bs=1M", "conv=fsync", "status=none"},
-	}
-	if compress {
-		floors = append(floors, []string{"gzip -6", "sh", "-c", `gzip -6 <"$0" >/dev/null`, archive}, []string{"pigz -6", "sh", "-c", `pigz -6 <"$0" >/dev/null`, archive})
-	}
-	for _, f := range floors {
-		if !have(f[1]) {
-			continue
-		}
-		used, err := b.command(f[1:]...).run()
+// publishes publishes into a fresh store, twice.
+func (b *bench) publishes(name, archive string) func(*table) error {
+	return func(t *table) error {
+		store, err := b.fresh("store")
 		if err != nil {
 			return err
 		}
-		t.add(prefix+f[0], used, "")
+		for _, name := range []string{name, name + ", again"} {
+			p, used, err := b.publish(store, archive)
+			if err != nil {
+				return err
+			}
+			t.add(name, used, fmt.Sprintf("%.1f MB in %d blocks", float64(p.NewBytes)/1e6, p.NewBlocks))
+		}
+		_, err = b.fresh("store")
+		return err
 	}
-	_, err = b.fresh("copy")
-	return err
 }

@@ -8,64 +8,30 @@ import (
 	"time"
 )
 
-// serve starts image2ipfs over a store.
-func (b *bench) serve(store string, flags ...string) (addr string, stop func() cost, err error) {
-	if addr, err = freePort(); err != nil {
-		return "", nil, err
-	}
-	args := append([]string{b.binary, "serve", "--addr", addr}, flags...)
-	stop, err = b.command(args...).env("IMAGE2IPFS_PATH="+store, "IPFS_PATH=", "IPFS_API=", "IPFS_GATEWAY=").daemon("http://" + addr + "/v2/")
-	return addr, stop, err
-}
-
 // serving measures requests a second beside docker-registry and nginx.
 func (b *bench) serving() error {
-	v1, _, _, err := b.debianRoots()
+	if b.missing("serve", "skopeo", "docker-registry", "nginx", "curl") {
+		return nil
+	}
+	s, err := b.stage()
 	if err != nil {
 		return err
 	}
-	archive, err := b.write("debian", root(v1), application(1))
+	defer s.close()
+	redirecting, d, err := b.serve(s.store, "--gateway", "http://"+s.ours)
 	if err != nil {
 		return err
 	}
-	store, err := b.fresh("store")
-	if err != nil {
-		return err
-	}
-	p, _, err := b.publish(store, archive)
-	if err != nil {
-		return err
-	}
-	ours, stopOurs, err := b.serve(store)
-	if err != nil {
-		return err
-	}
-	defer stopOurs()
-	redirecting, stopRedirecting, err := b.serve(store, "--gateway", "http://"+ours)
-	if err != nil {
-		return err
-	}
-	defer stopRedirecting()
-	dir, err := b.fresh("registry")
-	if err != nil {
-		return err
-	}
-	theirs, stopTheirs, err := b.registry(dir)
-	if err != nil {
-		return err
-	}
-	defer stopTheirs()
-	if _, err := b.push(archive, theirs, "bench/debian:1"); err != nil {
-		return err
-	}
-	if err := b.requests(p, ours, redirecting, theirs); err != nil {
+	defer d.stop()
+	if err := b.requests(s, redirecting); err != nil {
 		return err
 	}
 	return b.giantBlob()
 }
 
 // requests loads all servers in turn.
-func (b *bench) requests(p published, ours, redirecting, theirs string) error {
+func (b *bench) requests(s *stage, redirecting string) error {
+	p, ours, theirs := s.p, s.ours, s.theirs
 	digest, blob, err := theirDigests(theirs, "bench/debian")
 	if err != nil {
 		return err
@@ -88,7 +54,7 @@ func (b *bench) requests(p published, ours, redirecting, theirs string) error {
 	results := map[string][]load{}
 	for round := range b.rounds + 1 {
 		for _, c := range contenders {
-			l, err := loadFor(b.ctx, c.url, 8, 1500*time.Millisecond)
+			l, err := loadFor(b.ctx, c.url, 8, time.Second)
 			if err != nil {
 				return err
 			}
@@ -127,52 +93,60 @@ func (b *bench) giantBlob() error {
 	if err != nil {
 		return err
 	}
-	addr, stop, err := b.serve(store)
+	addr, server, err := b.serve(store)
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer server.stop()
 	url := "http://" + addr + "/v2/" + p.Root.Ciq + "/x/blobs/" + p.Layers[0].Digest
 	dir, err := b.fresh("nginx")
 	if err != nil {
 		return err
 	}
+	defer os.RemoveAll(dir)
 	if err := fetchTo(b.ctx, url, filepath.Join(dir, "blob")); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	static, stopNginx, err := b.nginx(dir)
+	static, nginx, err := b.nginx(dir)
 	if err != nil {
 		return err
 	}
-	defer stopNginx()
-	t := b.out.table("One blob of 1 GiB over HTTP on loopback", "image2ipfs")
-	for round := range b.rounds + 1 {
-		t.keep = round > 0
-		for name, url := range map[string]string{"image2ipfs": url, "nginx": "http://" + static + "/blob"} {
-			used, err := b.command("curl", "-sfo", "/dev/null", url).run()
-			if err != nil {
-				return err
-			}
-			t.add(name, used, "")
-		}
-	}
+	defer nginx.stop()
+	t := b.out.table("One blob of 1 GiB over HTTP on loopback")
+	err = b.turns(t, b.rounds, 0, []contender{
+		{name: "image2ipfs", run: b.fetches("image2ipfs", url, server)},
+		{name: "nginx", run: b.fetches("nginx", "http://"+static+"/blob", nginx)},
+	})
 	t.ratio("time against nginx", "image2ipfs", 1.3, "nginx")
-	return nil
+	return err
 }
 
-func (b *bench) nginx(dir string) (addr string, stop func() cost, err error) {
+// fetches gets a URL; the time of the server counts.
+func (b *bench) fetches(name, url string, server *daemon) func(*table) error {
+	return func(t *table) error {
+		before := server.cpu()
+		used, err := b.command("curl", "-sfo", "/dev/null", url).run()
+		if err == nil {
+			used.cpu += server.cpu() - before
+			t.add(name, used, "")
+		}
+		return err
+	}
+}
+
+// nginx serves a directory from one process.
+func (b *bench) nginx(dir string) (addr string, d *daemon, err error) {
 	if addr, err = freePort(); err != nil {
 		return "", nil, err
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	err = os.WriteFile(conf, fmt.Appendf(nil, `daemon off; worker_processes 2; pid %[1]s/pid; user root;
+	err = os.WriteFile(conf, fmt.Appendf(nil, `daemon off; master_process off; pid %[1]s/pid;
 events {}
 http { access_log off; sendfile on; server { listen %[2]s; root %[1]s; } }
 `, dir, addr), 0o644)
 	if err != nil {
 		return "", nil, err
 	}
-	stop, err = b.command("nginx", "-p", dir, "-c", conf, "-e", filepath.Join(dir, "error.log")).daemon("http://" + addr + "/")
-	return addr, stop, err
+	d, err = b.command("nginx", "-p", dir, "-c", conf, "-e", filepath.Join(dir, "error.log")).daemon("http://" + addr + "/")
+	return addr, d, err
 }

@@ -245,3 +245,36 @@ func TestDaemonDiesDuringImport(t *testing.T) {
 	}
 	t.Log(err)
 }
+
+// Kubo may be restarted in the middle of a publication: that one fails whole,
+// nothing of it stays pinned, and the same connection publishes again.
+func TestDaemonRestartsDuringImport(t *testing.T) {
+	d := startKubo(t)
+	d.ipfs(t, "config", "Addresses.API", d.api) // the port of now
+	e := d.engine(t)
+	kept, _ := publish(t, e, "before", "kept:1")
+	tx, err := e.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := putTree(t, tx, "first half")
+	d.restart(t)
+	if _, err := ipfs.AddFile(t.Context(), tx, strings.NewReader("second half")); err == nil {
+		_, err = tx.Commit(t.Context(), ipfs.Root{CID: root.CID, Names: []string{"lost:1"}})
+		if !errors.Is(err, ipfs.ErrUnavailable) {
+			t.Errorf("Commit: %v, want ErrUnavailable", err)
+		}
+	} else if !errors.Is(err, ipfs.ErrUnavailable) {
+		t.Errorf("Put: %v, want ErrUnavailable", err)
+	}
+	if err := tx.Abort(); err != nil {
+		t.Errorf("Abort: %v", err)
+	}
+	if pins := d.pins(t); !strings.Contains(pins, kept.CID.String()) || strings.Contains(pins, root.CID.String()) || strings.Contains(pins, "lost") {
+		t.Errorf("pins after the restart:\n%s", pins)
+	}
+	again, _ := publish(t, e, "first half", "again:1")
+	if !again.CID.Equals(root.CID) || !strings.Contains(d.pins(t), again.CID.String()) {
+		t.Errorf("published again: %s, pins\n%s", again.CID, d.pins(t))
+	}
+}
