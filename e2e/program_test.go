@@ -26,6 +26,8 @@ import (
 type program struct {
 	binary string
 	store  string
+	on     command      // the words that run a command on another machine
+	client *http.Client // of that machine
 }
 
 // newProgram is image2ipfs with an empty store.
@@ -35,14 +37,14 @@ func newProgram(t *testing.T) program {
 	if c == nil {
 		t.Fatal("E2E_IMAGE2IPFS is not set; run the tests with hack/e2e.sh")
 	}
-	return program{binary: c[0], store: filepath.Join(t.TempDir(), "store")}
+	return program{binary: c[0], store: filepath.Join(t.TempDir(), "store"), client: http.DefaultClient}
 }
 
 // command is the program with its store, and with nothing else in the
 // environment that could change what it does.
 func (p program) command() command {
-	return command{"env", "-u", "IPFS_API", "-u", "IPFS_PATH", "-u", "IPFS_GATEWAY",
-		"IMAGE2IPFS_PATH=" + p.store, p.binary}
+	return append(append(command{}, p.on...), "env", "-u", "IPFS_API", "-u", "IPFS_PATH", "-u", "IPFS_GATEWAY",
+		"IMAGE2IPFS_PATH="+p.store, p.binary)
 }
 
 // publish runs `publish` on a file or, through standard input, on what is in it,
@@ -93,18 +95,18 @@ func (p program) serve(t *testing.T, addr string, args ...string) *server {
 	var once sync.Once
 	s.stop = func(t *testing.T) { t.Helper(); once.Do(func() { s.end(t, ended) }) }
 	t.Cleanup(func() { s.stop(t) })
-	s.awaitReady(t)
+	s.awaitReady(t, p.client)
 	return s
 }
 
 // awaitReady polls /healthz; a server that has ended is not waited for.
-func (s *server) awaitReady(t *testing.T) {
+func (s *server) awaitReady(t *testing.T, client *http.Client) {
 	t.Helper()
 	eventually(t, "GET http://"+s.addr+"/healthz", func() error {
 		if s.cmd.Process.Signal(syscall.Signal(0)) != nil {
 			t.Fatalf("serve ended at once:\n%s", s.lastLines())
 		}
-		resp, err := http.Get("http://" + s.addr + "/healthz")
+		resp, err := client.Get("http://" + s.addr + "/healthz")
 		if err != nil {
 			return err
 		}

@@ -46,6 +46,7 @@ func TestReaders(t *testing.T) {
 			}
 			r := reading{file: file, dir: dir, names: names}
 			t.Run("crane", r.crane)
+			t.Run("regctl", r.regctl)
 			t.Run("skopeo", r.skopeo)
 			for _, engine := range []string{"containerd16", "containerd2"} {
 				t.Run(engine, func(t *testing.T) { r.containerd(t, engine) })
@@ -97,6 +98,41 @@ func (r reading) crane(t *testing.T) {
 		out, err := crane.output(deadline(t), "validate", "--platform", "linux/"+runtime.GOARCH, "--remote", name)
 		if err != nil {
 			t.Errorf("%v: %s", err, out)
+		}
+	}
+}
+
+// regctl copies the served image, with all platforms and referrers, and the
+// directory; both times it checks every digest and size.
+func (r reading) regctl(t *testing.T) {
+	regctl := commandFor("regctl")
+	if regctl == nil {
+		missing(t, "regctl", "not there (hack/engines.sh tools)")
+		return
+	}
+	for _, name := range r.names {
+		host, _, _ := strings.Cut(name, "/")
+		to := "ocidir://" + t.TempDir() + ":copy"
+		if _, err := regctl.output(deadline(t), "--host", "reg="+host+",tls=disabled", "image", "copy", "--referrers", "--digest-tags", name, to); err != nil {
+			t.Error(err)
+			continue
+		}
+		served, err := regctl.output(deadline(t), "--host", "reg="+host+",tls=disabled", "manifest", "head", name)
+		if copied, copyErr := regctl.output(deadline(t), "manifest", "head", to); err != nil || copyErr != nil || served != copied || served == "" {
+			t.Errorf("%s is %q (%v), its copy %q (%v)", name, served, err, copied, copyErr)
+		}
+	}
+	var index struct{ Manifests []struct{ Digest string } }
+	data, err := os.ReadFile(filepath.Join(r.dir, "index.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &index)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range index.Manifests {
+		if _, err := regctl.output(deadline(t), "image", "copy", "ocidir://"+r.dir+"@"+m.Digest, "ocidir://"+t.TempDir()+":copy"); err != nil {
+			t.Error(err)
 		}
 	}
 }

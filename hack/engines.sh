@@ -5,7 +5,7 @@
 #   hack/engines.sh down      stop everything that `up` started
 #   hack/engines.sh clean     down, and remove the work directory
 #   hack/engines.sh status    one line per engine; fails unless all of them run
-#   hack/engines.sh tools     build only what needs no root: crane and Kubo
+#   hack/engines.sh tools     build only what needs no root: crane, regctl and Kubo
 #   hack/engines.sh env       shell assignments: the command prefix of each engine
 #   hack/engines.sh run CMD…  run a command on the simulated machine
 #
@@ -23,6 +23,7 @@ WORK=${IMAGE2IPFS_E2E:-${TMPDIR:-/tmp}/image2ipfs-e2e}
 CHROOT=$WORK/chroot                    # a newer Debian with newer engines
 SUITE=${E2E_SUITE:-forky}
 CRANE=github.com/google/go-containerregistry/cmd/crane@v0.22.1
+REGCTL=github.com/regclient/regclient/cmd/regctl@v0.11.7
 ENGINES="dockerd20 dockerd28 containerd16 containerd2"
 COMMANDS="dockerd docker containerd ctr runc skopeo umoci podman debootstrap ip iptables tar unshare nsenter"
 PACKAGES="docker.io containerd runc skopeo umoci podman debootstrap iproute2 iptables busybox-static ca-certificates"
@@ -44,6 +45,7 @@ until_ok() {
 tools() {
   mkdir -p "$WORK/bin"
   [ -x "$WORK/bin/crane" ] || GOBIN=$WORK/bin go install "$CRANE"
+  [ -x "$WORK/bin/regctl" ] || GOBIN=$WORK/bin go install "$REGCTL"
   if ! [ "$WORK/bin/ipfs" -nt "$HACK/tools/kubo/go.mod" ]; then
     say "building Kubo (minutes, once)"
     (cd "$HACK/tools/kubo" && go build -trimpath -o "$WORK/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs)
@@ -148,7 +150,7 @@ command_of() {
     podman) echo "podman --root $WORK/podman/root --runroot $WORK/podman/run --tmpdir $WORK/podman/tmp" \
       "--cgroup-manager cgroupfs --events-backend file" ;;
     skopeo) echo "skopeo --insecure-policy" ;;
-    crane) echo "$WORK/bin/crane" ;;
+    crane | regctl) echo "$WORK/bin/$1" ;;
     kubo) echo "$WORK/bin/ipfs" ;;
   esac
 }
@@ -265,9 +267,9 @@ status() {
 env() {
   echo "IMAGE2IPFS_E2E='$WORK'"
   local e
-  for e in $ENGINES podman skopeo crane kubo; do
+  for e in $ENGINES podman skopeo crane regctl kubo; do
     case $e in
-      crane | kubo) [ -x "$(command_of $e)" ] || continue ;;
+      crane | regctl | kubo) [ -x "$(command_of $e)" ] || continue ;;
       skopeo) command -v skopeo >/dev/null || continue ;;
       podman) command -v podman >/dev/null && machine >/dev/null || continue ;;
       *) machine >/dev/null && answers "$e" >/dev/null 2>&1 || continue ;;

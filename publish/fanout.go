@@ -24,9 +24,7 @@ func fanOut(r io.Reader, consumers ...func(io.Reader) error) error {
 		f.streams = append(f.streams, &stream{fan: f, full: make(chan *chunk, fanOutAhead)})
 	}
 	for i, consume := range consumers {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
+		wait.Go(func() {
 			s := f.streams[i]
 			err := consume(s)
 			if err == nil { // what it did not read, such as bytes behind a gzip trailer
@@ -35,7 +33,7 @@ func fanOut(r io.Reader, consumers ...func(io.Reader) error) error {
 			if err != nil {
 				f.fail(err)
 			}
-		}()
+		})
 	}
 	f.feed(r)
 	wait.Wait()

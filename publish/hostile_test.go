@@ -128,6 +128,17 @@ func TestManifestTooLarge(t *testing.T) {
 	refusedBy(t, "index.json", layout().without("index.json").json("index.json", index).tar(), "index.json", "at")
 }
 
+// Small files are held in memory until it is known what they are; a crowd of
+// them must not fill it.
+func TestTooMuchJSON(t *testing.T) {
+	f := layout()
+	filler := "{" + strings.Repeat(" ", smallJSON-2) + "}"
+	for i := range maxHeld/smallJSON + 1 {
+		f = f.add(fmt.Sprintf("%d.json", i), []byte(filler))
+	}
+	refusedBy(t, "crowd", f.tar(), ".json", "64 MiB together")
+}
+
 // Indices inside indices end somewhere.
 func TestDeepIndices(t *testing.T) {
 	image := layout().without("index.json")

@@ -57,11 +57,11 @@ type intake struct {
 	rawSide, packedSide branch // of contents stored both ways
 }
 
-// maxHeld bounds the JSON that is kept in memory; what comes later is kept only
-// when it is small, as manifests and configs are.
+// Bounds of the JSON that is kept in memory.
 const (
-	maxHeld   = 32 << 20
+	largeHeld = 32 << 20 // what comes later is kept only when it is small, as manifests and configs are
 	smallJSON = 64 << 10
+	maxHeld   = 64 << 20 // an archive with more is refused
 )
 
 func (in *intake) entry(ctx context.Context, e archive.Entry) error {
@@ -77,11 +77,13 @@ func (in *intake) entry(ctx context.Context, e archive.Entry) error {
 		return err
 	}
 	if in.holdable(head, e.Size) {
+		if in.held += e.Size; in.held > maxHeld {
+			return fmt.Errorf("%w: entry %s: manifests, configs and other small JSON files have more than %d MiB together", archive.ErrFormat, e.Name, maxHeld>>20)
+		}
 		e.Content = content
 		if it.data, err = archive.ReadSmall(e, oci.MaxManifestSize); err != nil {
 			return err
 		}
-		in.held += e.Size
 		it.digest = algorithm(it.claimed).FromBytes(it.data)
 		return in.checkClaim(it)
 	}
@@ -96,7 +98,7 @@ func (in *intake) holdable(head []byte, size int64) bool {
 	if len(text) == 0 || text[0] != '{' && text[0] != '[' || archive.IsTar(head) {
 		return false
 	}
-	return size <= smallJSON || size <= oci.MaxManifestSize && in.held < maxHeld
+	return size <= smallJSON || size <= oci.MaxManifestSize && in.held < largeHeld
 }
 
 // checkClaim refuses a blob whose content is not what its name says. In a

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -87,7 +88,7 @@ func collect(binary string, path []string) ([]page, error) {
 		if match[1] == "help" || path[len(path)-1] == "completion" {
 			continue
 		}
-		more, err := collect(binary, append(path[:len(path):len(path)], match[1]))
+		more, err := collect(binary, append(slices.Clip(path), match[1]))
 		if err != nil {
 			return nil, err
 		}
