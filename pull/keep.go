@@ -40,10 +40,23 @@ func Keep(ctx context.Context, from *sources.Set, to ipfs.Engine, l *ipfs.Layout
 	if err != nil {
 		return stats, err
 	}
-	if err := ipfs.Copy(ctx, from, tx, l.Root, blobs...); err != nil {
+	if err := ipfs.Copy(ctx, withLayoutFile{from}, tx, l.Root, blobs...); err != nil {
 		return stats, err
 	}
 	return tx.Commit(ctx, root)
+}
+
+// withLayoutFile is a getter that has the oci-layout file as well. Its content is
+// the same in every layout, and nobody who pulls an image reads it: where an
+// image was only pulled through, that block may be the only one missing.
+type withLayoutFile struct{ ipfs.Getter }
+
+// Get implements [ipfs.Getter].
+func (g withLayoutFile) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if c.Type() == cid.Raw && ipfs.VerifyBlock(c, oci.LayoutFile) == nil {
+		return oci.LayoutFile, nil
+	}
+	return g.Getter.Get(ctx, c)
 }
 
 // rootOf describes a layout as it is to be published.

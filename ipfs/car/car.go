@@ -24,9 +24,16 @@ const MaxSection = 2<<20 + 64<<10
 // Writer writes a CAR. It does not buffer.
 type Writer struct{ w io.Writer }
 
-// NewWriter writes the header of a CAR whose root is c to w, and makes a Writer
-// for its blocks.
+// maxRoot is the length of the longest CID of a root, in bytes: that of a hash
+// has less than 80.
+const maxRoot = 254
+
+// NewWriter writes the header of a CAR whose root is c, of up to 254 bytes, to
+// w, and makes a Writer for its blocks.
 func NewWriter(w io.Writer, c cid.Cid) (*Writer, error) {
+	if c.ByteLen() > maxRoot {
+		return nil, fmt.Errorf("CAR: the CID of its root has %d bytes, at most %d are allowed", c.ByteLen(), maxRoot)
+	}
 	// The DAG-CBOR of {roots: [c], version: 1}.
 	b := []byte("\xa2\x65roots\x81\xd8\x2a\x58") // map(2), "roots", array(1), tag 42, bytes of 1-byte length
 	b = append(b, byte(c.ByteLen()+1), 0)        // a CID in DAG-CBOR begins with a zero

@@ -67,6 +67,28 @@ func TestWriteAndRead(t *testing.T) {
 	}
 }
 
+// A root whose CID is too long for the header is refused, not cut off.
+func TestLongRoot(t *testing.T) {
+	for length, want := range map[int]bool{200: true, 300: false} {
+		c, err := cid.V1Builder{Codec: cid.Raw, MhType: multihash.IDENTITY, MhLength: -1}.Sum(make([]byte, length))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if _, err = NewWriter(&b, c); (err == nil) != want {
+			t.Errorf("a root of %d bytes: %v", c.ByteLen(), err)
+		}
+		if want {
+			r, err := carv2.NewBlockReader(&b)
+			if err != nil || len(r.Roots) != 1 || !r.Roots[0].Equals(c) {
+				t.Errorf("a root of %d bytes is not read back: %v", c.ByteLen(), err)
+			}
+		} else if b.Len() > 0 {
+			t.Errorf("%d bytes were written", b.Len())
+		}
+	}
+}
+
 // Every way in which a CAR can be false is found out.
 func TestFalseCARs(t *testing.T) {
 	whole := write(t, same)

@@ -38,7 +38,8 @@ func (c *Cache) find(k key) (*cachePack, place, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	p, ok := c.at[k]
-	return c.known[p.pack], p, ok
+	pack := c.known[p.pack]
+	return pack, p, ok && pack != nil
 }
 
 func (c *Cache) verified(k key, p place) {
@@ -103,10 +104,13 @@ func (c *Cache) relist(age time.Duration) {
 	c.ready.Store(true)
 }
 
-// list looks for new and removed packs. A directory that cannot be read holds
-// nothing. The caller holds c.listing.
+// list looks for new and removed packs. When the directory cannot be read, all
+// stays as it was. The caller holds c.listing.
 func (c *Cache) list() {
-	files, _ := os.ReadDir(c.dir.packs())
+	files, err := os.ReadDir(c.dir.packs())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return
+	}
 	there := map[packID]bool{}
 	for _, f := range files {
 		if id, ok := parsePackID(f.Name()); ok {
@@ -152,6 +156,9 @@ func (c *Cache) learn(id packID) *cachePack {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.packs[id] != pack { // a reader has found meanwhile that it is gone
+		return pack
+	}
 	for _, e := range entries {
 		if old, ok := c.at[e.key]; !ok || old.pack != pack.number || int64(old.off) < e.off {
 			c.at[e.key] = place{pack: pack.number, off: uint32(e.off), size: e.size}

@@ -42,6 +42,8 @@ func (c *Cache) put(ctx context.Context, id cid.Cid, data []byte) error {
 		return errors.New("its size is 0")
 	case codec != cid.DagProtobuf && codec != cid.Raw:
 		return errors.New("it keeps dag-pb and raw blocks only")
+	case id.ByteLen()+binary.MaxVarintLen64 > maxSectionHeader:
+		return fmt.Errorf("the CID has %d bytes, at most %d are allowed", id.ByteLen(), maxSectionHeader-binary.MaxVarintLen64)
 	case len(data) > maxBlock || int64(len(data))+maxSectionHeader+overhead(1)+headerSize > c.limit:
 		return fmt.Errorf("the block has %d bytes, a pack of the cache takes %d", len(data), min(maxBlock, c.limit))
 	}
@@ -74,20 +76,31 @@ func overhead(n int64) int64 { return n*entrySize + 16 + footerSize }
 func (c *Cache) append(ctx context.Context, k key, id cid.Cid, data []byte) error {
 	c.buf = binary.AppendUvarint(c.buf[:0], uint64(id.ByteLen()+len(data)))
 	c.buf = append(append(c.buf, id.KeyString()...), data...)
-	if err := c.prepare(ctx, int64(len(c.buf))); err != nil {
-		return err
+	for kept := false; !kept; { // not when the pack is removed at this moment
+		if err := c.prepare(ctx, int64(len(c.buf))); err != nil {
+			return err
+		}
+		w := c.writer
+		if _, err := w.file.WriteAt(c.buf, w.size); err != nil {
+			return errors.Join(err, w.file.Truncate(w.size))
+		}
+		p := place{pack: w.pack.number, off: uint32(w.size), size: uint32(len(c.buf)), verified: true}
+		w.size += int64(len(c.buf))
+		w.blocks++
+		kept = c.enter(w.pack, k, p)
 	}
-	w := c.writer
-	if _, err := w.file.WriteAt(c.buf, w.size); err != nil {
-		return errors.Join(err, w.file.Truncate(w.size))
-	}
-	p := place{pack: w.pack.number, off: uint32(w.size), size: uint32(len(c.buf)), verified: true}
-	w.size += int64(len(c.buf))
-	w.blocks++
+	return nil
+}
+
+// enter takes a block into the index, unless its pack was removed.
+func (c *Cache) enter(pack *cachePack, k key, p place) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.packs[pack.id] != pack {
+		return false
+	}
 	c.at[k] = p
-	return nil
+	return true
 }
 
 // prepare sees to it that the writer has room for a section of n bytes.
@@ -140,8 +153,12 @@ func (c *Cache) begin() error {
 		id, flags = left.id, os.O_RDWR
 	}
 	lock := flock.New(c.dir.cacheLock(id), flock.SetPermissions(0o600))
-	if ok, err := lock.TryLock(); err != nil || !ok {
-		return errors.Join(fmt.Errorf("locking %s: somebody has just taken it: %w", lock, err), lock.Close())
+	ok, err := lock.TryLock()
+	if err == nil && !ok {
+		err = errors.New("another process holds the lock")
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("locking %s: %w", lock, err), lock.Close())
 	}
 	f, err := os.OpenFile(c.dir.pack(id), flags, 0o600)
 	if err != nil {
@@ -160,7 +177,10 @@ func (c *Cache) begin() error {
 func (c *Cache) resume(w *cacheWriter, id packID) error {
 	c.listing.Lock()
 	defer c.listing.Unlock()
-	w.pack = c.learn(id)
+	if w.pack = c.learn(id); w.pack.full { // it had an index, which is gone
+		w.pack.full = false
+		c.learn(id)
+	}
 	if w.pack.end <= headerSize {
 		header, err := packHeader(unknownRoot)
 		if err == nil {
@@ -200,6 +220,9 @@ func (c *Cache) finish() error {
 	w := c.writer
 	if w == nil {
 		return nil
+	}
+	if _, err := os.Stat(c.dir.pack(w.pack.id)); errors.Is(err, os.ErrNotExist) {
+		return c.leave() // an index without a pack would stay for good
 	}
 	var entries []entry
 	c.entries(w.pack, func(e entry) { entries = append(entries, e) })

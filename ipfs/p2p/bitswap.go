@@ -112,11 +112,16 @@ func (v view) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	return v.blocks != nil && v.blocks.Has(ctx, c), nil
 }
 
+// Get hashes the block: a damaged one would be one that nobody has asked for,
+// and who did would wait for ever.
 func (v view) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	if v.blocks == nil {
 		return nil, format.ErrNotFound{Cid: c}
 	}
 	data, err := v.blocks.Get(ctx, c)
+	if err == nil {
+		err = ipfs.VerifyBlock(c, data)
+	}
 	if err != nil {
 		return nil, notFound(c, err)
 	}

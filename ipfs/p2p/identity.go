@@ -69,7 +69,7 @@ func makeIdentity(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // the link stays
 	_, err = f.WriteString(base64.StdEncoding.EncodeToString(data) + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err

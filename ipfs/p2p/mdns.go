@@ -1,9 +1,8 @@
 package p2p
 
 import (
-	"sync/atomic"
-
 	"strings"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
@@ -17,7 +16,7 @@ const maxFound = lowWater
 // startMDNS finds peers on the local network under the name that Kubo uses, and
 // tells them of this node when it listens.
 func (n *Node) startMDNS(listens bool) error {
-	f := &finder{node: n}
+	f := &finder{node: n, kept: map[peer.ID]bool{}}
 	if !listens {
 		n.browse(f)
 		return nil
@@ -32,8 +31,9 @@ func (n *Node) startMDNS(listens bool) error {
 
 // finder connects to peers that were found, and keeps them connected.
 type finder struct {
-	node  *Node
-	count atomic.Int32
+	node *Node
+	mu   sync.Mutex
+	kept map[peer.ID]bool // up to maxFound, however often each is found
 }
 
 // HandlePeerFound implements mdns.Notifee. It is called in a goroutine of its own.
@@ -45,9 +45,19 @@ func (f *finder) HandlePeerFound(p peer.AddrInfo) {
 	if err := n.dial(n.ctx, p); err != nil {
 		n.log.Debug("peer of the local network does not answer", "peer", p.ID.String(), "error", err)
 	}
-	if f.count.Add(1) <= maxFound {
-		n.peering.AddPeer(p)
+	if f.keeps(p.ID) {
+		n.peering.AddPeer(p) // of one that is kept already, the addresses are replaced
 	}
+}
+
+// keeps tells whether a peer is one of those that are kept connected.
+func (f *finder) keeps(id peer.ID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.kept) < maxFound {
+		f.kept[id] = true
+	}
+	return f.kept[id]
 }
 
 // browse finds peers without telling of this node.

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/ipfs/boxo/bitswap"
@@ -83,6 +84,7 @@ type Node struct {
 	bitswap *bitswap.Bitswap
 	peering *peering.PeeringService
 	http    *http.Server
+	answers answers // of http
 	client  *http.Transport
 	routers []router
 	dht     dhtRouter // nil without a DHT
@@ -93,6 +95,7 @@ type Node struct {
 	tasks     sync.WaitGroup
 	dialed    chan struct{} // closed when each static peer was dialed once
 	seeking   bool          // mDNS or a DHT may still find peers
+	local     bool          // mDNS finds peers
 	delegated bool          // there is a delegated routing server
 
 	closers []func() error // run by Close, last first
@@ -110,7 +113,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{log: cfg.Logger, dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), delegated: len(cfg.Routing) > 0}
+	n := &Node{log: cfg.Logger, dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), local: cfg.MDNS, delegated: len(cfg.Routing) > 0}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -191,11 +194,7 @@ func (n *Node) tell(cfg Config) {
 
 // task runs f until the node ends, at the latest.
 func (n *Node) task(f func()) {
-	n.tasks.Add(1)
-	go func() {
-		defer n.tasks.Done()
-		f()
-	}()
+	n.tasks.Go(f)
 }
 
 func (n *Node) onClose(f func() error) { n.closers = append(n.closers, f) }
@@ -205,9 +204,10 @@ func (n *Node) Close() error {
 	n.once.Do(func() {
 		n.cancel()
 		var errs []error
-		for i := len(n.closers) - 1; i >= 0; i-- {
-			errs = append(errs, n.closers[i]())
+		for _, closer := range slices.Backward(n.closers) {
+			errs = append(errs, closer())
 		}
+		n.answers.end()
 		n.tasks.Wait()
 		n.err = errors.Join(errs...)
 	})

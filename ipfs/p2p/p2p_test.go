@@ -169,6 +169,17 @@ func TestBitswapEnds(t *testing.T) {
 	}
 }
 
+// A block that is damaged in the store counts as missing there, so that who
+// wants it is told to ask others.
+func TestDamagedBlockIsNotGiven(t *testing.T) {
+	var have memory
+	c := have.add([]byte("right"))
+	have.blocks[c] = []byte("wrong")
+	if b, err := (view{&have}).Get(t.Context(), c); !errors.Is(err, ipfs.ErrIntegrity) {
+		t.Errorf("got %v, %v; want %v", b, err, ipfs.ErrIntegrity)
+	}
+}
+
 // A node that was given nothing to serve serves nothing.
 func TestNothingIsServedUnlessGiven(t *testing.T) {
 	a := start(t, listening(Config{}))

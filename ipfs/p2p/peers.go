@@ -164,7 +164,36 @@ func (n *Node) Ready(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	if n.local {
+		settle(ctx, found)
+	}
 	return nil
+}
+
+// On the local network, several answer one question; one of them may be
+// another process of this machine, which is the fastest and has nothing more.
+const (
+	quietTime   = 300 * time.Millisecond // without another peer, and all have answered
+	settleLimit = 2 * time.Second
+)
+
+// settle waits until no more peers come.
+func settle(ctx context.Context, found event.Subscription) {
+	quiet, limit := time.NewTimer(quietTime), time.NewTimer(settleLimit)
+	defer quiet.Stop()
+	defer limit.Stop()
+	for {
+		select {
+		case <-found.Out():
+			quiet.Reset(quietTime)
+		case <-quiet.C:
+			return
+		case <-limit.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // ready tells whether a connected peer gives blocks, or, once the static peers

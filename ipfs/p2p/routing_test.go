@@ -63,7 +63,7 @@ func (d *delegated) FindProviders(_ context.Context, c cid.Cid, _ int) (iter.Res
 	return iter.FromSlice(found), nil
 }
 
-func (d *delegated) ProvideBitswap(_ context.Context, r *server.BitswapWriteProvideRequest) (time.Duration, error) {
+func (d *delegated) ProvideBitswap(_ context.Context, r *server.BitswapWriteProvideRequest) (time.Duration, error) { //nolint:staticcheck // deprecated, but the only announcement that servers take
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.told++; d.told <= d.fails {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -27,7 +29,9 @@ const (
 	// it; the other side waits twice as long.
 	idleStream  = 30 * time.Second
 	headerTime  = 10 * time.Second
-	maxHeader   = 8 << 10
+	requestTime = 20 * time.Second // for all of a request, which is short
+	maxHeader   = 8 << 10          // bytes, of requests and answers
+	writePiece  = 64 << 10         // bytes that have to be taken within stalledWrite
 	readBuffer  = 32 << 10
 	idlePerPeer = 8
 	idleOverall = 64
@@ -40,8 +44,9 @@ func (n *Node) serveHTTP(handler http.Handler) error {
 		return fmt.Errorf("answering %s: %w", Protocol, err)
 	}
 	n.http = &http.Server{
-		Handler:           handler,
+		Handler:           n.answers.track(handler),
 		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       requestTime,
 		IdleTimeout:       2 * idleStream,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
@@ -54,6 +59,39 @@ func (n *Node) serveHTTP(handler http.Handler) error {
 		}
 	})
 	return nil
+}
+
+// answers are the requests of peers that are being answered.
+type answers struct {
+	mu      sync.Mutex // orders the beginning of one before the end of all
+	ended   bool
+	running sync.WaitGroup
+}
+
+func (a *answers) track(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.begin() {
+			defer a.running.Done()
+			h.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (a *answers) begin() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.ended {
+		a.running.Add(1)
+	}
+	return !a.ended
+}
+
+// end waits for all, and has no other begin.
+func (a *answers) end() {
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
+	a.running.Wait()
 }
 
 // answering gives connections that end when the peer stops taking what it is sent.
@@ -69,11 +107,17 @@ func (a answering) Accept() (net.Conn, error) {
 
 type answer struct{ net.Conn }
 
-func (a answer) Write(p []byte) (int, error) {
-	if err := a.SetWriteDeadline(time.Now().Add(stalledWrite)); err != nil {
-		return 0, err
+func (a answer) Write(p []byte) (n int, err error) {
+	for piece := range slices.Chunk(p, writePiece) {
+		if err := a.SetWriteDeadline(time.Now().Add(stalledWrite)); err != nil {
+			return n, err
+		}
+		written, err := a.Conn.Write(piece)
+		if n += written; err != nil {
+			return n, err
+		}
 	}
-	return a.Conn.Write(p)
+	return n, nil
 }
 
 // newTransport makes requests over streams. A request's host is a peer ID in
@@ -95,11 +139,12 @@ func (n *Node) newTransport() *http.Transport {
 			}
 			return asking{c}, nil
 		},
-		DisableCompression:  true,
-		MaxIdleConns:        idleOverall,
-		MaxIdleConnsPerHost: idlePerPeer,
-		IdleConnTimeout:     idleStream,
-		ReadBufferSize:      readBuffer,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConns:           idleOverall,
+		MaxIdleConnsPerHost:    idlePerPeer,
+		IdleConnTimeout:        idleStream,
+		ReadBufferSize:         readBuffer,
 	}
 }
 

@@ -77,6 +77,9 @@ func (d *DAG) fetch() *fetch {
 	}
 	if d.fetching == nil {
 		from := d.fetcher()
+		if from == nil { // it has lied meanwhile
+			return nil
+		}
 		g, release := from.ahead.Fetch(d.root)
 		d.fetching = &fetch{from, g, release}
 	}
