@@ -35,7 +35,8 @@ func (f *blobFile) Close() error {
 	if f.dag == nil {
 		return f.File.Close()
 	}
-	return errors.Join(f.dag.Close(), f.File.Close())
+	err := f.File.Close() // first: it has no single blocks asked for in place of what the DAG was to bring
+	return errors.Join(err, f.dag.Close())
 }
 
 // openFile opens the file of a blob where this server may read it.
@@ -47,7 +48,7 @@ func (s *Server) openFile(w *response, r *request, c cid.Cid) (f *blobFile, err 
 	} else {
 		g := s.local
 		if s.cfg.Open {
-			g = ipfs.First(s.local, s.foreign)
+			g = ipfs.First(s.local, spare{s, c})
 		}
 		f, err = s.open(r.Context(), g, c, s.cfg.LocalAhead)
 	}
@@ -86,6 +87,18 @@ func (s *Server) openRemote(r *request, c cid.Cid) (*blobFile, error) {
 	}
 	f.dag = dag
 	return f, nil
+}
+
+// spare gives blocks of a file that was taken to be in the own store. The next
+// who opens it takes it to be elsewhere.
+type spare struct {
+	s    *Server
+	file cid.Cid
+}
+
+func (p spare) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	p.s.whole.forget(p.file)
+	return p.s.foreign.Get(ctx, c)
 }
 
 // remoteDAG gives the blocks of a DAG from elsewhere to clients.

@@ -14,7 +14,6 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
 )
 
 // A server with peers answers questions about them on a socket in its store,
@@ -33,17 +32,18 @@ type identity struct {
 	Running bool     `json:"running"`
 }
 
-// control is the socket of a running server.
+// control is the lock and the socket of a running server.
 type control struct {
-	server *http.Server
+	dir    string
 	lock   *flock.Flock
+	server *http.Server // nil before serve
 	done   chan error
 }
 
-// serveControl answers questions about n for the store in dir. It fails when
-// another server with peers does so.
-func serveControl(dir string, n *p2p.Node) (*control, error) {
-	c := &control{lock: flock.New(filepath.Join(dir, controlLock), flock.SetPermissions(0o600)), done: make(chan error, 1)}
+// newControl takes the lock of the store in dir. It fails when another server
+// with peers has it.
+func newControl(dir string) (*control, error) {
+	c := &control{dir: dir, lock: flock.New(filepath.Join(dir, controlLock), flock.SetPermissions(0o600)), done: make(chan error, 1)}
 	ok, err := c.lock.TryLock()
 	if err == nil && !ok {
 		err = errors.New("another server with peers uses this store: end it, or give this one a store of its own (IMAGE2IPFS_PATH)")
@@ -51,18 +51,23 @@ func serveControl(dir string, n *p2p.Node) (*control, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", c.lock.Path(), err), c.lock.Close())
 	}
-	listener, err := listenControl(filepath.Join(dir, controlSocket))
+	return c, nil
+}
+
+// serve answers questions about n.
+func (c *control) serve(n *network) error {
+	listener, err := listenControl(filepath.Join(c.dir, controlSocket))
 	if err != nil {
-		return nil, errors.Join(err, c.lock.Close())
+		return err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /id", func(w http.ResponseWriter, _ *http.Request) {
-		answerJSON(w, identity{ID: n.ID(), Addrs: n.Addrs(), Running: true})
+		answerJSON(w, identity{ID: n.node.ID(), Addrs: n.node.Addrs(), Running: true})
 	})
-	mux.HandleFunc("GET /peers", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, n.Connected()) })
+	mux.HandleFunc("GET /peers", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, n.connected()) })
 	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: controlTimeout, WriteTimeout: controlTimeout}
 	go func() { c.done <- c.server.Serve(listener) }()
-	return c, nil
+	return nil
 }
 
 // listenControl makes the socket. The lock is held, so one that is there was
@@ -90,6 +95,9 @@ func answerJSON(w http.ResponseWriter, v any) {
 
 // close removes the socket and returns when nothing answers any more.
 func (c *control) close() error {
+	if c.server == nil {
+		return c.lock.Close()
+	}
 	err := c.server.Close()
 	if served := <-c.done; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)

@@ -3,12 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
-
-	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
 	"github.com/image2ipfs/image2ipfs/ipfs/node"
@@ -38,18 +34,6 @@ func (l link) Peers() []exchange.Peer {
 	return out
 }
 
-// Blocks gets blocks by bitswap, when there is a peer that speaks nothing else.
-func (l link) Blocks(ctx context.Context, cids []cid.Cid, yield func(c cid.Cid, data []byte) error) error {
-	if !slices.ContainsFunc(l.Connected(), onlyBitswap) {
-		return fmt.Errorf("%w: no peer speaks bitswap alone", errors.ErrUnsupported)
-	}
-	return l.Node.Blocks(ctx, cids, yield)
-}
-
-func onlyBitswap(p p2p.PeerInfo) bool {
-	return slices.Contains(p.Protocols, "bitswap") && !slices.Contains(p.Protocols, "image2ipfs")
-}
-
 // join starts the node that the flags ask for; nil when they ask for none. A
 // server listens, keeps its ID and tells of its images; other commands only
 // dial, so that they can run beside it.
@@ -77,7 +61,10 @@ func (o *peerOptions) join(ctx context.Context, store *node.Store, server bool, 
 		n.exchange = exchange.New(exchange.Config{Network: link{node}, Store: held, Logger: log})
 		return n.exchange.Handler()
 	}
-	if server {
+	if server { // before a second node with the same ID is on the network
+		if n.control, err = newControl(store.Path()); err != nil {
+			return n, err
+		}
 		if cfg.Identity, err = p2p.LoadIdentity(store.Path()); err != nil {
 			return n, err
 		}
@@ -86,8 +73,7 @@ func (o *peerOptions) join(ctx context.Context, store *node.Store, server bool, 
 	if n.node, err = o.start(ctx, cfg); err != nil || !server {
 		return n, err
 	}
-	n.control, err = serveControl(store.Path(), n.node)
-	return n, err
+	return n, n.control.serve(n)
 }
 
 func (n *network) close() error {

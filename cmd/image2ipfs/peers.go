@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
 )
 
 func newPeers() *cobra.Command {
@@ -19,17 +17,18 @@ func newPeers() *cobra.Command {
 		Use:   "peers",
 		Short: "List the peers that the running server is connected to",
 		Long: `List the peers that the server on this store is connected to, and how blocks are
-had from each: image2ipfs (HTTP, fast) or bitswap (Kubo and all other IPFS nodes).`,
+had from each: image2ipfs (HTTP, fast) or bitswap (Kubo and all other IPFS nodes).
+What was got and given is counted by HTTP alone.`,
 		Example: `  image2ipfs peers
   image2ipfs peers --json | jq -r '.[] | select(.protocols | index("image2ipfs")) | .id'`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			store, err := openStore()
+			store, err := existingStore()
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, store.Close()) }()
-			peers := []p2p.PeerInfo{}
+			peers := []peerLine{}
 			if err := askControl(cmd.Context(), store.Path(), "/peers", &peers); err != nil {
 				return fmt.Errorf("%w; start one with image2ipfs serve --peers or --mdns", err)
 			}
@@ -40,18 +39,18 @@ had from each: image2ipfs (HTTP, fast) or bitswap (Kubo and all other IPFS nodes
 	return cmd
 }
 
-func printPeers(cmd *cobra.Command, peers []p2p.PeerInfo, asJSON bool) error {
+func printPeers(cmd *cobra.Command, peers []peerLine, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(peers)
 	}
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "PEER\tADDRESS\tBLOCKS BY\tLATENCY\tPROGRAM")
+	fmt.Fprintln(w, "PEER\tADDRESS\tBLOCKS BY\tGOT\tGIVEN\tLATENCY\tPROGRAM")
 	for _, p := range peers {
 		latency := "-"
 		if p.Latency > 0 {
 			latency = p.Latency.Round(100 * time.Microsecond).String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, p.Addr, orDash(strings.Join(p.Protocols, ", ")), latency, orDash(p.Agent))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.Addr, orDash(strings.Join(p.Protocols, ", ")), bytesText(p.BytesIn), bytesText(p.BytesOut), latency, orDash(p.Agent))
 	}
 	return w.Flush()
 }

@@ -20,6 +20,7 @@ const (
 	stateTimeout = 3 * time.Second  // for an answer to GET
 	maxAwaiting  = 30 * time.Second // for which a peer may say that blocks are on their way
 	maxState     = 64               // bytes of an answer to GET
+	minProgress  = 64 << 10         // bytes that have to come in each Stall, unless a block is complete
 )
 
 // askState asks a peer what it has of the DAG under root. Errors match
@@ -79,11 +80,12 @@ func (x *Exchange) ask(ctx context.Context, rt http.RoundTripper, r *request) er
 	}
 	defer resp.Body.Close()
 	r.state = parseState(resp.Header.Get(headerState))
-	w := wanted{left: make(map[string]bool, len(r.cids)), last: time.Now(), yield: r.yield}
+	proceeds := func() { stall.Reset(x.limits.Stall) }
+	w := wanted{left: make(map[string]bool, len(r.cids)), relay: r.relay, last: time.Now(), proceeds: proceeds, yield: r.yield}
 	for _, c := range r.cids {
 		w.left[string(c.Hash())] = true
 	}
-	content := &watched{r: resp.Body, more: func() { stall.Reset(x.limits.Stall) }}
+	content := &watched{r: resp.Body, more: proceeds}
 	return stalled(ctx, car.Read(bufio.NewReaderSize(content, 64<<10), w.take))
 }
 
@@ -99,14 +101,17 @@ func stalled(ctx context.Context, err error) error {
 
 // wanted are the blocks that an answer may have.
 type wanted struct {
-	left  map[string]bool // by multihash
-	last  time.Time       // when a block came
-	yield func(c cid.Cid, data []byte) error
+	left     map[string]bool // by multihash
+	relay    bool            // blocks may be said to be on their way
+	last     time.Time       // when a block came
+	proceeds func()          // is told of each section
+	yield    func(c cid.Cid, data []byte) error
 }
 
 func (w *wanted) take(c cid.Cid, data []byte) error {
 	key := string(c.Hash())
-	if c.Equals(awaited) && !w.left[key] {
+	w.proceeds()
+	if w.relay && c.Equals(awaited) && !w.left[key] {
 		if time.Since(w.last) > maxAwaiting {
 			return errStalled
 		}
@@ -120,15 +125,18 @@ func (w *wanted) take(c cid.Cid, data []byte) error {
 	return w.yield(c, data)
 }
 
-// watched tells when something was read.
+// watched tells each time that minProgress bytes were read, so that a peer that
+// sends a little now and then is taken to stand still.
 type watched struct {
 	r    io.Reader
 	more func()
+	read int // since it last told
 }
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
-	if n > 0 {
+	if w.read += n; w.read >= minProgress {
+		w.read = 0
 		w.more()
 	}
 	return n, err

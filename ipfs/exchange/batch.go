@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -19,28 +20,27 @@ type batch struct {
 	rt     http.RoundTripper
 	lane   int
 	blocks []*block
-	bytes  int64 // as parents state them
+	bytes  int64           // as parents state them
+	came   map[*block]bool // sent by the peer
+	got    int64           // bytes of these
 	began  time.Time
 }
 
 const (
 	maxScan     = 4096      // missing blocks that are looked at in one pass
-	unknownSize = 256 << 10 // bytes that a block of unknown size is taken for
+	unknownSize = 128 << 10 // bytes that a block of unknown size is taken for
 )
 
 // assign asks for blocks of a job, those that are waited for first.
 func (x *Exchange) assign(j *job, now time.Time) {
 	s := x.pick(j, now)
-	urgent := j.urgent[:0]
-	for _, b := range j.urgent {
-		if b.urgent = !b.here && (len(b.waits) > 0 || b.passed) && len(b.jobs) > 0 && b.jobs[0] == j; b.urgent {
-			urgent = append(urgent, b)
-		}
-	}
-	clear(j.urgent[len(urgent):])
-	j.urgent = urgent
-	lost := s.scan(nil, urgent)
-	if now.After(x.pausedTo) {
+	paused := now.Before(x.pausedTo)
+	j.urgent = slices.DeleteFunc(j.urgent, func(b *block) bool {
+		b.urgent = !b.here && (len(b.waits) > 0 || b.passed && !paused) && b.belongs(j)
+		return !b.urgent
+	})
+	lost := s.scan(nil, j.urgent)
+	if !paused {
 		at := min(j.cursor, len(j.todo))
 		lost = s.scan(lost, j.todo[at:])
 		lost = s.scan(lost, j.todo[:at])
@@ -50,6 +50,9 @@ func (x *Exchange) assign(j *job, now time.Time) {
 	}
 	x.miss(s, lost)
 }
+
+// belongs tells whether j is the job that has the block among its urgent ones.
+func (b *block) belongs(j *job) bool { return len(b.jobs) > 0 && b.jobs[0] == j }
 
 // scan puts missing blocks into batches and adds those that nobody has to lost.
 func (s *pick) scan(lost []*block, blocks []*block) []*block {
@@ -74,12 +77,19 @@ func (s *pick) scan(lost []*block, blocks []*block) []*block {
 }
 
 // missing tells whether a block is to be asked for. One that a peer was asked
-// to get is asked for directly as well when it is needed so.
+// to get is asked for directly as well when it is needed so, and one that is
+// late of a second peer.
 func (b *block) missing(now time.Time) bool {
 	if b.here || now.Before(b.retry) {
 		return false
 	}
-	return b.running == 0 || b.running == 1 && b.relayed && (b.direct || b.passed)
+	switch b.running(plain) {
+	case 0:
+		return b.running(relay) == 0 || b.direct || b.passed
+	case 1:
+		return b.late
+	}
+	return false
 }
 
 // full tells that no more may be asked for at once.
@@ -109,15 +119,10 @@ func (s *pick) put(b *block, p *peer, lane int) {
 		t = &batch{j: s.j, p: p, rt: p.rt, lane: lane, began: s.now}
 		s.batches = append(s.batches, t)
 	}
-	size := b.size
-	if size == 0 {
-		size = unknownSize
-	}
-	b.running++
-	b.relayed = lane == relay
+	b.asked = append(b.asked, lack{p, lane})
 	t.blocks = append(t.blocks, b)
-	t.bytes += size
-	s.x.inFlight[lane] += size
+	t.bytes += b.size
+	s.x.inFlight[lane] += b.size
 	if t.bytes >= p.lanes[lane].batch() || len(t.blocks) >= maxBlocks {
 		s.x.launch(t)
 		for i, other := range s.batches {
@@ -135,7 +140,7 @@ func (x *Exchange) launch(t *batch) {
 	l.running++
 	l.bytes += t.bytes
 	if !x.task(func() { x.run(t) }) {
-		x.finish(t, 0, errClosed)
+		x.finish(t, errClosed)
 	}
 }
 
@@ -146,13 +151,13 @@ func (x *Exchange) run(t *batch) {
 	for i, b := range t.blocks {
 		byKey[string(b.cid.Hash())], cids[i] = b, b.cid
 	}
-	var got int64
+	t.came = make(map[*block]bool, len(t.blocks))
 	yield := func(c cid.Cid, data []byte) error {
 		b := byKey[string(c.Hash())]
 		if b == nil {
 			return fmt.Errorf("%w: block %s was not asked for", ipfs.ErrIntegrity, c)
 		}
-		got += int64(len(data))
+		t.came[b], t.got = true, t.got+int64(len(data))
 		x.arrived(b, data, t.p)
 		return nil
 	}
@@ -170,24 +175,26 @@ func (x *Exchange) run(t *batch) {
 	if told != "" {
 		t.j.view(t.p).saw(told)
 	}
-	x.finish(t, got, err)
+	x.finish(t, err)
 	x.rouse()
 }
 
 // finish takes the outcome of a batch; x.mu is held. Blocks that the peer left
 // out will be asked of others.
-func (x *Exchange) finish(t *batch, got int64, err error) {
+func (x *Exchange) finish(t *batch, err error) {
 	l := &t.p.lanes[t.lane]
 	l.running--
 	l.bytes -= t.bytes
 	x.inFlight[t.lane] -= t.bytes
-	l.measured(got, time.Since(t.began))
+	l.measured(t.got, time.Since(t.began))
 	if t.j.ctx.Err() == nil {
 		x.report(t.p, err)
 	}
 	for _, b := range t.blocks {
-		b.running--
-		if err == nil && !b.here && t.j.ctx.Err() == nil {
+		if i := slices.Index(b.asked, lack{t.p, t.lane}); i >= 0 {
+			b.asked = slices.Delete(b.asked, i, i+1)
+		}
+		if err == nil && !t.came[b] && t.j.ctx.Err() == nil {
 			b.lacking = append(b.lacking, lack{t.p, t.lane})
 		}
 	}

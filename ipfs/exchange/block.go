@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -14,17 +15,18 @@ import (
 // block is a block of one or more jobs; all of it is guarded by the exchange.
 type block struct {
 	cid  cid.Cid
-	size int64  // bytes as its parent states them; 0 for unknown
+	size int64  // bytes that it is taken for
 	jobs []*job // that it belongs to, never empty
 	pos  int    // in the order of need of the first of jobs
 
-	here    bool // it was put into the store
-	urgent  bool // it is in jobs[0].urgent
-	running int  // requests for it under way
-	relayed bool // a peer was asked to get it, in the last of these
+	here   bool   // it was put into the store
+	urgent bool   // it is in jobs[0].urgent
+	asked  []lack // requests for it under way
 	// direct has holders asked first: for what is needed before anything else,
 	// and what its home does not give in time.
 	direct bool
+	// late has it asked of a second peer beside the one that is to send it.
+	late bool
 	// passed keeps it from being got by way of others, because another waits
 	// for this node to get it: so there is no circle.
 	passed  bool
@@ -35,25 +37,32 @@ type block struct {
 	since time.Time // of the first of these
 }
 
-// lack notes that a peer did not give a block, or could not get it.
+// running counts the requests under way in one kind of lane.
+func (b *block) running(lane int) (n int) {
+	for _, a := range b.asked {
+		if a.lane == lane {
+			n++
+		}
+	}
+	return n
+}
+
+// lack notes that a peer did not give a block, or could not get it, or was asked.
 type lack struct {
 	p    *peer
 	lane int
 }
 
+// lacks tells whether a peer has not given the block when it was asked for it.
 func (b *block) lacks(p *peer, lane int) bool {
-	for _, l := range b.lacking {
-		if l.p == p && l.lane == lane {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(b.lacking, lack{p, lane})
 }
 
 // wait is a reader that waits for a block.
 type wait struct {
-	b  *block
-	ch chan result // takes one
+	b      *block
+	ch     chan result // takes one
+	passed bool        // on behalf of a peer
 }
 
 type result struct {
@@ -90,7 +99,7 @@ var (
 
 // want has a reader wait for b and moves the block to the front; x.mu is held.
 func (x *Exchange) want(b *block, passed bool) *wait {
-	w := &wait{b: b, ch: make(chan result, 1)}
+	w := &wait{b: b, ch: make(chan result, 1), passed: passed}
 	if len(b.waits) == 0 {
 		b.since = time.Now()
 	}
@@ -133,6 +142,21 @@ func (b *block) settle(r result) {
 	b.waits = nil
 }
 
+// refuse tells peers that wait for b that it cannot be got for them; x.mu is
+// held.
+func (b *block) refuse() {
+	left := b.waits[:0]
+	for _, w := range b.waits {
+		if w.passed {
+			w.ch <- result{err: errMissing}
+		} else {
+			left = append(left, w)
+		}
+	}
+	clear(b.waits[len(left):])
+	b.waits, b.passed = left, false
+}
+
 // fetched gets a block of a job; the error matches errNoJob when it belongs to
 // none.
 func (x *Exchange) fetched(ctx context.Context, c cid.Cid) ([]byte, error) {
@@ -163,8 +187,7 @@ func (x *Exchange) arrived(b *block, data []byte, from *peer) {
 	if !kept { // what nobody waits for would be fetched in vain
 		x.pausedTo = now.Add(pauseUnkept)
 	}
-	from.traffic.BlocksIn++
-	from.traffic.BytesIn += int64(len(data))
+	x.in(from, len(data))
 	if kept && !b.here {
 		b.here = true
 		for _, j := range b.jobs {
@@ -177,7 +200,7 @@ func (x *Exchange) arrived(b *block, data []byte, from *peer) {
 			j.served = now
 		}
 	}
-	b.lacking, b.direct, b.passed = nil, false, false
+	b.lacking, b.direct, b.late, b.passed = nil, false, false, false
 	b.settle(result{data: data})
 }
 

@@ -77,6 +77,7 @@ type Config struct {
 // fields have defaults.
 type Limits struct {
 	InFlight int64 // bytes of blocks that are asked for at once, half of them of homes; default 16 MiB
+	Sending  int64 // bytes of own blocks in memory that are being sent; default 48 MiB
 	Answers  int   // requests of peers answered at once; default 64
 	PerPeer  int   // of these, of one peer; default 12
 
@@ -88,8 +89,10 @@ type Limits struct {
 }
 
 func (l *Limits) setDefaults() {
-	if l.InFlight == 0 {
-		l.InFlight = 16 << 20
+	for field, value := range map[*int64]int64{&l.InFlight: 16 << 20, &l.Sending: 48 << 20} {
+		if *field == 0 {
+			*field = value
+		}
 	}
 	for field, value := range map[*int]int{&l.Answers: 64, &l.PerPeer: 12} {
 		if *field == 0 {
@@ -131,6 +134,7 @@ type Exchange struct {
 	inFlight [2]int64  // bytes asked for, in each kind of lane
 	asking   int       // requests for states under way
 	pausedTo time.Time // until then nothing is fetched but what is waited for
+	total    Traffic   // with peers
 	looked   time.Time // when connected peers were listed
 	last     string    // the peer that had the last single block
 }

@@ -110,7 +110,6 @@ func (x *Exchange) fromOthers(ctx context.Context, c cid.Cid) (data []byte, err 
 	x.keep(c, data)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.others.traffic.BlocksIn++
-	x.others.traffic.BytesIn += int64(len(data))
+	x.in(x.others, len(data))
 	return data, nil
 }

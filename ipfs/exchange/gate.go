@@ -1,13 +1,17 @@
 package exchange
 
 import (
+	"context"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // gate bounds what answers to peers cost.
 type gate struct {
 	limits Limits
+	memory *semaphore.Weighted // bytes of blocks being sent
 
 	mu      sync.Mutex
 	total   int            // requests for blocks being answered
@@ -30,7 +34,7 @@ const (
 
 func newGate(l Limits) *gate {
 	return &gate{
-		limits: l,
+		limits: l, memory: semaphore.NewWeighted(l.Sending),
 		byPeer: map[string]int{}, looking: map[string]int{}, states: map[string]remembered{},
 	}
 }
@@ -71,6 +75,15 @@ func less(counts map[string]int, peer string) {
 	if counts[peer]--; counts[peer] == 0 {
 		delete(counts, peer)
 	}
+}
+
+// hold waits until there is memory for a block of n bytes to send.
+func (g *gate) hold(ctx context.Context, n int64) (release func(), err error) {
+	n = min(n, g.limits.Sending)
+	if err := g.memory.Acquire(ctx, n); err != nil {
+		return nil, err
+	}
+	return func() { g.memory.Release(n) }, nil
 }
 
 // remember gives the state of a DAG, by find when that is not known of late.

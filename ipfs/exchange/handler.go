@@ -49,7 +49,8 @@ func (x *Exchange) answerState(w http.ResponseWriter, r *http.Request) {
 		x.note(r.RemoteAddr, root, fetching)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=us-ascii")
-	_, _ = io.WriteString(w, string(x.state(r.Context(), root))) // who asks has gone
+	// It fails when who asks has gone.
+	_, _ = io.WriteString(w, string(x.state(root))) //nolint:gosec // one of four words, as plain text
 }
 
 // refuse says that there is too much to do.
@@ -83,7 +84,7 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 	}
 	a := answer{x: x, r: r, w: w, control: http.NewResponseController(w), from: from}
 	w.Header().Set("Content-Type", car.MediaType+"; version=1; order=unk; dups=n")
-	w.Header().Set(headerState, string(x.state(r.Context(), root)))
+	w.Header().Set(headerState, string(x.state(root)))
 	if err := a.write(root, list); err != nil && r.Context().Err() == nil {
 		x.log.Debug("an answer to a peer was cut off", "peer", r.RemoteAddr, "error", err)
 		panic(http.ErrAbortHandler) // so that it is seen to be incomplete
@@ -103,7 +104,7 @@ type answer struct {
 }
 
 func (a *answer) write(root cid.Cid, list []cid.Cid) (err error) {
-	defer func() { a.x.sent(a.r.RemoteAddr, a.blocks, a.bytes) }()
+	defer func() { a.x.out(a.r.RemoteAddr, a.blocks, a.bytes) }()
 	if a.car, err = car.NewWriter(a.w, root); err != nil {
 		return err
 	}
@@ -141,6 +142,11 @@ func (a *answer) one(c cid.Cid) error {
 
 // local sends a block of the own store.
 func (a *answer) local(ctx context.Context, c cid.Cid) error {
+	done, err := a.x.gate.hold(ctx, a.x.sizeOf(ctx, c))
+	if err != nil {
+		return err
+	}
+	defer done()
 	shown := false
 	show := func(data []byte) error {
 		if err := ipfs.VerifyBlock(c, data); err != nil {
@@ -150,7 +156,6 @@ func (a *answer) local(ctx context.Context, c cid.Cid) error {
 		shown = true
 		return a.send(c, data)
 	}
-	var err error
 	if v, ok := a.x.store.(ipfs.Viewer); ok {
 		err = v.View(ctx, c, show)
 	} else {
@@ -172,6 +177,21 @@ func (a *answer) send(c cid.Cid, data []byte) error {
 	a.blocks++
 	a.bytes += len(data)
 	return nil
+}
+
+// sizer is a [Store] that tells how long a block is without reading it.
+type sizer interface {
+	Size(ctx context.Context, c cid.Cid) (int64, error)
+}
+
+// sizeOf gives the bytes of memory to send a block of the own store.
+func (x *Exchange) sizeOf(ctx context.Context, c cid.Cid) int64 {
+	if s, ok := x.store.(sizer); ok {
+		if n, err := s.Size(ctx, c); err == nil {
+			return n
+		}
+	}
+	return car.MaxSection
 }
 
 // awaitedEvery is how often a peer is told that blocks are on their way.
@@ -220,7 +240,7 @@ func (a *answer) fetched(ctx context.Context, c cid.Cid) ([]byte, error) {
 }
 
 // state tells what this node has of the DAG under root.
-func (x *Exchange) state(ctx context.Context, root cid.Cid) state {
+func (x *Exchange) state(root cid.Cid) state {
 	x.mu.Lock()
 	j := x.jobs[string(root.Hash())]
 	busy := j != nil && !j.complete()
@@ -228,14 +248,5 @@ func (x *Exchange) state(ctx context.Context, root cid.Cid) state {
 	if busy {
 		return fetching
 	}
-	return x.gate.remember(string(root.Hash()), func() state { return x.look(ctx, root) })
-}
-
-// sent counts what a peer was given.
-func (x *Exchange) sent(id string, blocks, bytes int) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	t := &x.peer(id).traffic
-	t.BlocksOut += int64(blocks)
-	t.BytesOut += int64(bytes)
+	return x.gate.remember(string(root.Hash()), func() state { return x.look(x.ctx, root) })
 }

@@ -2,14 +2,11 @@ package exchange
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
-	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -44,8 +41,8 @@ type view struct {
 	asking bool
 }
 
-// maxPlanned is how many blocks of one DAG are fetched ahead of readers; what
-// is behind is got one by one.
+// maxPlanned is how many blocks a DAG may have that is fetched ahead of its
+// readers; one with more is got block by block.
 const maxPlanned = 1 << 18
 
 // Fetch says that the DAG of a file is about to be read: what is missing of it
@@ -186,135 +183,4 @@ func (x *Exchange) relays(ctx context.Context, root cid.Cid, list []cid.Cid) *jo
 	}
 	x.rouse()
 	return j
-}
-
-// plan lists the blocks of a DAG that are missing, after it has got all nodes
-// above the leaves.
-func (x *Exchange) plan(j *job) {
-	err := x.list(j)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	j.planned = true
-	close(j.ready)
-	if err != nil && j.ctx.Err() == nil {
-		x.log.Info("a file is read block by block", "root", j.root.String(), "error", err)
-	}
-	x.rouse()
-}
-
-func (x *Exchange) list(j *job) error {
-	nodes := map[string][]*ipld.Link{} // what is known of the DAG, by multihash
-	level := []*ipld.Link{{Cid: j.root}}
-	for depth := 0; len(level) > 0; depth++ {
-		if depth > maxDepth {
-			return fmt.Errorf("%w: the DAG is more than %d levels deep", ipfs.ErrIntegrity, maxDepth)
-		}
-		next, err := x.nodes(j, level, nodes)
-		if err != nil {
-			return err
-		}
-		level = next
-	}
-	p := planner{x: x, j: j, nodes: nodes, seen: map[string]bool{}}
-	p.walk(j.root)
-	p.flush()
-	return nil
-}
-
-// nodes gets the nodes of one level and gives those of the next.
-func (x *Exchange) nodes(j *job, level []*ipld.Link, known map[string][]*ipld.Link) (next []*ipld.Link, err error) {
-	var wanted []*ipld.Link
-	for _, l := range level {
-		key := string(l.Cid.Hash())
-		if _, ok := known[key]; !ok && isNode(l.Cid) {
-			known[key] = nil
-			wanted = append(wanted, l)
-		}
-	}
-	if len(known) > maxPlanned {
-		return nil, fmt.Errorf("%w: the DAG has more than %d nodes", ipfs.ErrIntegrity, maxPlanned)
-	}
-	x.add(j, wanted, true)
-	for _, l := range wanted {
-		data, err := x.local(j.ctx, l.Cid)
-		if err != nil {
-			data, err = x.fetched(j.ctx, l.Cid)
-		}
-		if errors.Is(err, errNoJob) && j.ctx.Err() == nil { // it came meanwhile
-			data, err = x.local(j.ctx, l.Cid)
-		}
-		if err != nil {
-			return nil, err
-		}
-		links := linksOf(data)
-		known[string(l.Cid.Hash())] = links
-		for _, l := range links {
-			if isNode(l.Cid) {
-				next = append(next, l)
-			}
-		}
-	}
-	return next, nil
-}
-
-// planner puts the leaves of a DAG into its job, in the order of need.
-type planner struct {
-	x      *Exchange
-	j      *job
-	nodes  map[string][]*ipld.Link
-	seen   map[string]bool
-	leaves []*ipld.Link // not put into the job yet
-}
-
-func (p *planner) walk(c cid.Cid) {
-	for _, l := range p.nodes[string(c.Hash())] {
-		key := string(l.Cid.Hash())
-		if p.seen[key] || len(p.seen) > maxPlanned {
-			continue
-		}
-		p.seen[key] = true
-		if isNode(l.Cid) {
-			p.walk(l.Cid)
-			continue
-		}
-		if p.leaves = append(p.leaves, l); len(p.leaves) == 1024 {
-			p.flush()
-		}
-	}
-}
-
-func (p *planner) flush() {
-	p.x.add(p.j, p.leaves, false)
-	p.leaves = p.leaves[:0]
-}
-
-// add puts those of the linked blocks into a job that this machine lacks;
-// direct are to come from holders.
-func (x *Exchange) add(j *job, links []*ipld.Link, direct bool) {
-	links = slices.DeleteFunc(slices.Clone(links), func(l *ipld.Link) bool { return x.store.Has(j.ctx, l.Cid) })
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if j.ctx.Err() != nil {
-		return
-	}
-	for _, l := range links {
-		key := string(l.Cid.Hash())
-		b := x.blocks[key]
-		if b == nil {
-			b = &block{cid: l.Cid, size: int64(min(l.Size, maxBatch)), pos: len(j.todo), direct: direct}
-			x.blocks[key] = b
-		}
-		if slices.Contains(b.jobs, j) {
-			continue
-		}
-		if b.here && !x.store.Has(j.ctx, b.cid) {
-			b.forget()
-		}
-		b.jobs = append(b.jobs, j)
-		j.todo = append(j.todo, b)
-		if b.here {
-			j.got++
-		}
-	}
-	x.rouse()
 }

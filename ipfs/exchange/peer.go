@@ -19,7 +19,7 @@ type peer struct {
 	failures int       // in a row
 	rest     time.Time // not to be asked before
 	banned   time.Time // it has sent a false block, and is not to be asked before
-	traffic  PeerStats
+	traffic  Traffic
 }
 
 // lane is one kind of requests to a peer.
@@ -45,7 +45,7 @@ const (
 	busyRest  = time.Second // after it said that it has too much to do
 )
 
-func newPeer(id string) *peer { return &peer{id: id, traffic: PeerStats{ID: id}} }
+func newPeer(id string) *peer { return &peer{id: id} }
 
 // usable tells whether the peer may be asked now.
 func (p *peer) usable(now time.Time) bool {
@@ -111,7 +111,7 @@ func (x *Exchange) report(p *peer, err error) {
 	}
 }
 
-// maxPeers is how many peers are remembered that are not connected any more.
+// maxPeers is how many peers are remembered before those that have gone are forgotten.
 const maxPeers = 1024
 
 // lookAround takes the peers that are connected now.
@@ -136,22 +136,28 @@ func (x *Exchange) connect(now []Peer) {
 			x.peer(id).rt = p
 		}
 	}
-	for id, p := range x.peers {
-		if len(x.peers) <= maxPeers {
-			break
-		}
-		if p.rt == nil && p.lanes[plain].running+p.lanes[relay].running == 0 && time.Now().After(p.banned) {
-			delete(x.peers, id)
-		}
-	}
 }
 
 // peer gives what is known of a peer; x.mu is held.
 func (x *Exchange) peer(id string) *peer {
 	p := x.peers[id]
 	if p == nil {
+		x.forget()
 		p = newPeer(id)
 		x.peers[id] = p
 	}
 	return p
+}
+
+// forget makes room for one more peer, where there are very many; x.mu is held.
+func (x *Exchange) forget() {
+	if len(x.peers) < maxPeers {
+		return
+	}
+	now := time.Now()
+	for id, p := range x.peers {
+		if p.rt == nil && p.lanes[plain].running+p.lanes[relay].running == 0 && now.After(p.banned) {
+			delete(x.peers, id)
+		}
+	}
 }

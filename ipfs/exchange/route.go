@@ -3,6 +3,7 @@ package exchange
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -15,7 +16,7 @@ type pick struct {
 	now time.Time
 
 	holders  []*peer  // that can be asked
-	partial  []*peer  // that have a part, or are getting it
+	partial  []*peer  // that have a part
 	fetchers []*peer  // that are getting it, and can be asked to get a block
 	seeds    []uint64 // of fetchers, for the choice of a home
 	self     uint64
@@ -39,7 +40,6 @@ func (x *Exchange) pick(j *job, now time.Time) *pick {
 		case v.state == holds:
 			s.holders = append(s.holders, p)
 		case v.state == fetching:
-			s.partial = append(s.partial, p)
 			s.fetchers = append(s.fetchers, p)
 			s.seeds = append(s.seeds, seed(p.id))
 		case v.state == some:
@@ -104,23 +104,25 @@ func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 	if p, lane, v = s.best(b, plain, s.holders...); v != nobody {
 		return p, lane, v
 	}
+	if s.pending {
+		return nil, 0, askLater
+	}
 	if p, lane, v = s.best(b, plain, s.partial...); v != nobody {
 		return p, lane, v
 	}
-	if !b.passed {
-		if p, lane, v = s.best(b, relay, s.fetchers...); v != nobody {
-			return p, lane, v
-		}
+	lane = relay
+	if b.passed || len(b.asked) > 0 {
+		lane = plain
 	}
-	if s.pending {
-		return nil, 0, askLater
+	if p, lane, v = s.best(b, lane, s.fetchers...); v != nobody {
+		return p, lane, v
 	}
 	if !s.now.Before(s.x.others.rest) {
 		if p, lane, v = s.best(b, plain, s.x.others); v != nobody {
 			return p, lane, v
 		}
 	}
-	if s.soon {
+	if s.soon || len(b.asked) > 0 {
 		return nil, 0, askLater
 	}
 	return nil, 0, nobody
@@ -131,7 +133,7 @@ func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 func (s *pick) best(b *block, lane int, from ...*peer) (p *peer, _ int, v verdict) {
 	var least float64
 	for _, q := range from {
-		if b.lacks(q, lane) {
+		if b.lacks(q, lane) || slices.Contains(b.asked, lack{q, lane}) {
 			continue
 		}
 		if v == nobody {

@@ -138,8 +138,8 @@ func (x *Exchange) giveUp(j *job, now time.Time) {
 		if len(b.waits) == 0 {
 			continue
 		}
-		if now.Sub(latest(b.since, j.served)) > x.limits.Stall && !b.direct {
-			b.direct = true
+		if now.Sub(latest(b.since, j.served)) > x.limits.Stall && !b.late {
+			b.direct, b.late = true, true
 			x.rouse()
 		}
 		if now.Sub(latest(b.since, j.progress)) > x.limits.Give {
@@ -173,6 +173,7 @@ func (x *Exchange) miss(s *pick, lost []*block) {
 		if !hope {
 			b.settle(result{err: fmt.Errorf("%w: no peer has block %s", ipfs.ErrNotFound, b.cid)})
 		}
+		b.refuse()
 		b.lacking, b.retry = nil, s.now.Add(x.limits.Refresh)
 	}
 }

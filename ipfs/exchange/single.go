@@ -185,6 +185,9 @@ func (x *Exchange) searchPeers(ctx context.Context, c cid.Cid) ([]byte, error) {
 			failed++
 		}
 	}
+	if len(all)+resting == 0 {
+		return nil, fmt.Errorf("%w: block %s: no peer is connected", ipfs.ErrNotFound, c)
+	}
 	if failed += len(failures); failed > 0 {
 		return nil, fmt.Errorf("%w: block %s: %d of %d peers do not answer, and the others do not have it", ipfs.ErrUnavailable, c, failed, len(all)+resting)
 	}
@@ -195,62 +198,4 @@ func (x *Exchange) lastHolder() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.last
-}
-
-// has asks a peer whether it has a block.
-func (x *Exchange) has(ctx context.Context, p *peer, c cid.Cid, failures chan<- struct{}) bool {
-	x.mu.Lock()
-	rt := p.rt
-	x.mu.Unlock()
-	if rt == nil || ctx.Err() != nil {
-		return false
-	}
-	s, err := x.askState(ctx, rt, c, false)
-	if err != nil && ctx.Err() == nil {
-		x.mu.Lock()
-		x.report(p, err)
-		x.mu.Unlock()
-		failures <- struct{}{}
-	}
-	return err == nil && s != none
-}
-
-// take gets a block from a peer and keeps it. The error matches
-// [ipfs.ErrNotFound] when the peer does not have it.
-func (x *Exchange) take(ctx context.Context, p *peer, c cid.Cid) (data []byte, err error) {
-	x.mu.Lock()
-	rt := p.rt
-	x.mu.Unlock()
-	if rt == nil {
-		return nil, fmt.Errorf("%w: peer %s has gone", ipfs.ErrUnavailable, p.id)
-	}
-	select {
-	case x.taking <- struct{}{}:
-		defer func() { <-x.taking }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	r := request{root: c, cids: []cid.Cid{c}, yield: func(_ cid.Cid, block []byte) error {
-		data = block
-		return nil
-	}}
-	err = x.ask(ctx, rt, &r)
-	if data != nil {
-		x.keep(c, data)
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if ctx.Err() == nil {
-		x.report(p, err)
-	}
-	if data == nil {
-		if err == nil {
-			err = fmt.Errorf("%w: block %s", ipfs.ErrNotFound, c)
-		}
-		return nil, fmt.Errorf("peer %s: %w", p.id, err)
-	}
-	x.last = p.id
-	p.traffic.BlocksIn++
-	p.traffic.BytesIn += int64(len(data))
-	return data, nil
 }

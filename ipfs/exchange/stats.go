@@ -5,30 +5,59 @@ import (
 	"strings"
 )
 
-// PeerStats is what was exchanged with one peer since the start.
-type PeerStats struct {
-	ID        string `json:"id"`
-	BlocksIn  int64  `json:"blocksIn"`
-	BytesIn   int64  `json:"bytesIn"` // of blocks, without the protocol's own
-	BlocksOut int64  `json:"blocksOut"`
-	BytesOut  int64  `json:"bytesOut"`
+// Traffic is what blocks went to and fro since the start. Bytes are those of the
+// blocks, without what the protocol adds.
+type Traffic struct {
+	BlocksIn  int64 `json:"blocksIn"`
+	BytesIn   int64 `json:"bytesIn"`
+	BlocksOut int64 `json:"blocksOut"`
+	BytesOut  int64 `json:"bytesOut"`
+}
+
+// in counts a block that came from a peer; x.mu is held.
+func (x *Exchange) in(p *peer, bytes int) {
+	total := &x.total
+	if p == x.others {
+		total = &Traffic{} // counted with the peer alone
+	}
+	for _, t := range []*Traffic{&p.traffic, total} {
+		t.BlocksIn++
+		t.BytesIn += int64(bytes)
+	}
+}
+
+// out counts what a peer was given.
+func (x *Exchange) out(id string, blocks, bytes int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, t := range []*Traffic{&x.peer(id).traffic, &x.total} {
+		t.BlocksOut += int64(blocks)
+		t.BytesOut += int64(bytes)
+	}
+}
+
+// PeerTraffic is the traffic with one peer.
+type PeerTraffic struct {
+	ID string `json:"id"`
+	Traffic
 }
 
 // Stats is what an Exchange has done and is doing.
 type Stats struct {
-	Peers  []PeerStats `json:"peers"`  // by ID; only those that had or gave any block
-	Others PeerStats   `json:"others"` // what came by [Network.Blocks]
-	Files  int         `json:"files"`  // that are being fetched
+	Peers  []PeerTraffic // by ID; only those with any traffic, and not those long gone
+	Total  Traffic       // with all peers, also those long gone
+	Others Traffic       // what came by [Network.Blocks]
+	Files  int           // that are being fetched
 }
 
 // Stats tells what was done so far.
 func (x *Exchange) Stats() Stats {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	s := Stats{Others: x.others.traffic, Peers: []PeerStats{}}
+	s := Stats{Total: x.total, Others: x.others.traffic}
 	for _, p := range x.peers {
-		if t := p.traffic; t.BlocksIn > 0 || t.BlocksOut > 0 {
-			s.Peers = append(s.Peers, t)
+		if p.traffic != (Traffic{}) {
+			s.Peers = append(s.Peers, PeerTraffic{p.id, p.traffic})
 		}
 	}
 	for _, j := range x.queue {
@@ -36,6 +65,6 @@ func (x *Exchange) Stats() Stats {
 			s.Files++
 		}
 	}
-	slices.SortFunc(s.Peers, func(a, b PeerStats) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(s.Peers, func(a, b PeerTraffic) int { return strings.Compare(a.ID, b.ID) })
 	return s
 }

@@ -1,0 +1,54 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// engine is a containerd on a machine.
+type engine struct {
+	*process
+	node   *node
+	socket string
+}
+
+func (b *bench) containerd(n *node) (*engine, error) {
+	dir, err := b.fresh("containerd")
+	if err != nil {
+		return nil, err
+	}
+	socket, config := filepath.Join(dir, "sock"), filepath.Join(dir, "config.toml")
+	err = os.WriteFile(config, fmt.Appendf(nil, `version = 2
+root = %q
+state = %q
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+address = %q
+[ttrpc]
+address = %q
+`, filepath.Join(dir, "root"), filepath.Join(dir, "state"), socket, socket+".ttrpc"), 0o644)
+	if err != nil {
+		return nil, err
+	}
+	p, err := b.start(n.m, filepath.Join(dir, "log"), socket, nil,
+		"unshare", "--mount", "--propagation", "private", "containerd", "--config", config, "--log-level", "error")
+	return &engine{p, n, socket}, err
+}
+
+func (e *engine) ctr(args ...string) error {
+	argv := append([]string{"ctr", "--timeout", (5 * time.Minute).String(), "-a", e.socket}, args...)
+	_, err := output(e.node.m.Command(e.node.b.ctx, argv...))
+	return err
+}
+
+func (e *engine) pull(name string) error {
+	return e.ctr("images", "pull", "--plain-http", name)
+}
+
+func (e *engine) remove(name string) error {
+	return e.ctr("images", "rm", "--sync", name)
+}

@@ -1,0 +1,184 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+)
+
+// one lets the containerd of one machine pull from another, without a limit.
+func (b *bench) one(s *site) error {
+	v1, _, err := b.debian()
+	if err != nil {
+		return err
+	}
+	noise, err := b.noise("more", 84)
+	if err != nil {
+		return err
+	}
+	archive, err := b.archive("large", v1, noise)
+	if err != nil {
+		return err
+	}
+	img, err := s.publish(archive)
+	if err != nil {
+		return err
+	}
+	c, err := s.crowd(1)
+	if err != nil {
+		return err
+	}
+	engine, err := b.containerd(c[0])
+	if err != nil {
+		return err
+	}
+	t := b.out.table("One machine pulls from one, by containerd", fmt.Sprintf("image of %s, no limit", mb(img.size)))
+	var ratios []float64
+	for round := range b.rounds + 1 {
+		o, theirs, err := b.onePull(s, c, engine, img)
+		if err != nil {
+			return errors.Join(err, engine.stop())
+		}
+		if round > 0 { // the first warms the page cache
+			t.add("image2ipfs", o, img.size)
+			t.add("docker-registry", theirs, img.size)
+			ratios = append(ratios, o.wall.Seconds()/theirs.wall.Seconds())
+		}
+	}
+	b.out.verdict("one machine pulls from one: time against docker-registry", median(ratios), 1.3, "x", "")
+	return engine.stop()
+}
+
+// onePull lets containerd pull from each side.
+func (b *bench) onePull(s *site, c crowd, engine *engine, img image) (ours, theirs spread, err error) {
+	n := c[0]
+	if err := errors.Join(n.reset("machine0"), s.publishing(), c.serve(s.publisher)); err != nil {
+		return ours, theirs, err
+	}
+	measure := func(name string, servers ...*process) (sp spread, err error) {
+		before, _ := s.publisher.m.Sent()
+		for _, p := range servers {
+			sp.cpu -= p.cpu()
+		}
+		sp.wall, err = timed(func() error { return engine.pull(name) })
+		for _, p := range servers {
+			sp.cpu += p.cpu()
+		}
+		after, serr := s.publisher.m.Sent()
+		sp.left = after - before
+		return sp, errors.Join(err, serr, engine.remove(name))
+	}
+	ours, err = measure(our(img), s.publisher.server, n.server)
+	if err = errors.Join(err, c.stop(), s.publisher.stop()); err != nil {
+		return ours, theirs, err
+	}
+	theirs, err = measure(s.their(img), s.registry)
+	return ours, theirs, err
+}
+
+// update pulls an image whose earlier version is there, over a slow link.
+func (b *bench) update(s *site) error {
+	from, c, err := b.debianFor(s, 1)
+	if err != nil {
+		return err
+	}
+	archive, err := b.upgraded()
+	if err != nil {
+		return err
+	}
+	to, err := s.publish(archive)
+	if err != nil {
+		return err
+	}
+	n := c[0]
+	second := func(prepare func() error, first, second string, servers func() []*process) (spread, error) {
+		if err := errors.Join(n.reset("machine0"), prepare(), n.pull(first), s.publisher.m.Limit(b.ctx, 50)); err != nil {
+			return spread{}, err
+		}
+		sp, err := c.pull(s, servers(), second)
+		return sp, errors.Join(err, s.publisher.m.Limit(b.ctx, 0))
+	}
+	t := b.out.table("Update over a link of 50 Mbit/s", fmt.Sprintf("from %s to %s", mb(from.size), mb(to.size)))
+	var ratios []float64
+	for range b.rounds {
+		ours, err := second(func() error { return errors.Join(s.publishing(), c.serve(s.publisher)) }, our(from), our(to),
+			func() []*process { return []*process{s.publisher.server, n.server} })
+		if err = errors.Join(err, c.stop(), s.publisher.stop()); err != nil {
+			return err
+		}
+		theirs, err := second(func() error { return nil }, s.their(from), s.their(to), func() []*process { return []*process{s.registry} })
+		if err != nil {
+			return err
+		}
+		t.add("image2ipfs", ours, to.size)
+		t.add("docker-registry", theirs, to.size)
+		ratios = append(ratios, ours.wall.Seconds()/theirs.wall.Seconds())
+	}
+	b.out.verdict("update with upgraded packages, 50 Mbit/s: time against docker-registry", median(ratios), 0.35, "x", "")
+	return nil
+}
+
+// relay measures the memory of a machine by way of which another pulls 1 GiB
+// that it pulls itself.
+func (b *bench) relay(s *site) (err error) {
+	noise, err := b.noise("gibibyte", 1024)
+	if err != nil {
+		return err
+	}
+	archive, err := b.archive("gibibyte", noise)
+	if err != nil {
+		return err
+	}
+	img, err := s.publish(archive)
+	if err != nil {
+		return err
+	}
+	c, err := s.crowd(2)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	between, behind := c[0], c[1]
+	err = errors.Join(s.publishing(), between.serve([]*node{s.publisher}), behind.serve([]*node{between}),
+		between.connected(2), behind.connected(1))
+	if err != nil {
+		return err
+	}
+	before, err := behind.m.Sent()
+	if err != nil {
+		return err
+	}
+	wall, err := timed(func() error {
+		return c.each(func(_ int, n *node) error {
+			if n == behind { // it has no other source, which at first does not know the image
+				if err := n.answers(img); err != nil {
+					return err
+				}
+			}
+			return n.pull(our(img))
+		})
+	})
+	if err != nil {
+		return err
+	}
+	after, err := behind.m.Sent()
+	if err != nil {
+		return err
+	}
+	if after-before > img.size/2 {
+		return fmt.Errorf("the machine behind has sent %d bytes: it was no end", after-before)
+	}
+	for _, p := range []struct {
+		name   string
+		node   *node
+		atMost float64
+	}{{"that relays 1 GiB", between, 150}, {"that only pulls it", behind, 0}, {"that publishes it", s.publisher, 0}} {
+		peak, err := p.node.server.peak()
+		if err != nil {
+			return err
+		}
+		b.out.verdict("memory of a node "+p.name, float64(peak)/(1<<20), p.atMost, "MiB", fmt.Sprintf("both done in %.1f s", wall.Seconds()))
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package exchange
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/ipfs/boxo/ipld/merkledag"
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+
+	"github.com/image2ipfs/image2ipfs/ipfs/car"
+)
+
+// drip sends the first block a byte at a time, for ever.
+func drip(w http.ResponseWriter, r *http.Request, root cid.Cid, _ []cid.Cid) {
+	_, _ = car.NewWriter(w, root)
+	_, _ = w.Write([]byte{0x80, 0x80, 0x40}) // a section of 1 MiB
+	forever(w, r, func() error {
+		time.Sleep(20 * time.Millisecond)
+		_, err := w.Write([]byte{1})
+		return err
+	})
+}
+
+// A peer that sends a little now and then is left as one that stalls is, be it
+// asked for a file or for one block.
+func TestDrippingPeer(t *testing.T) {
+	good, bad, puller := newMachine(t, "good", Limits{}), newMachine(t, "bad", Limits{}), newMachine(t, "puller", Limits{Stall: 300 * time.Millisecond})
+	bad.replace = claims(drip)
+	data := random(12<<20, 40)
+	c := good.publish(data)
+	join(good, puller)
+	join(bad, puller)
+	began := time.Now()
+	puller.mustFetch(c, data)
+	for i := range uint64(5) {
+		if _, err := puller.Get(t.Context(), good.publish(random(1000, 41+i))); err != nil {
+			t.Error(err)
+		}
+	}
+	if time.Since(began) > puller.limits.Give {
+		t.Errorf("it took %s", time.Since(began))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), puller.limits.Give)
+	defer cancel()
+	request := &request{root: c, cids: []cid.Cid{c}, yield: func(cid.Cid, []byte) error { return nil }}
+	if err := puller.ask(ctx, &link{from: puller, to: bad}, request); !errors.Is(err, errStalled) {
+		t.Errorf("asked directly: %v", err)
+	}
+}
+
+// Only who was asked to get blocks may say that they are on their way.
+func TestPromiseWithoutRelay(t *testing.T) {
+	good, bad, puller := newMachine(t, "good", Limits{}), newMachine(t, "bad", Limits{}), newMachine(t, "puller", Limits{})
+	bad.replace = claims(func(w http.ResponseWriter, r *http.Request, root cid.Cid, _ []cid.Cid) {
+		out, _ := car.NewWriter(w, root)
+		forever(w, r, func() error {
+			time.Sleep(20 * time.Millisecond)
+			return out.Block(awaited, nil)
+		})
+	})
+	data := random(12<<20, 50)
+	c := good.publish(data)
+	join(good, puller)
+	join(bad, puller)
+	puller.mustFetch(c, data)
+	puller.Exchange.mu.Lock()
+	defer puller.Exchange.mu.Unlock()
+	if !time.Now().Before(puller.peer("bad").banned) {
+		t.Error("it is still asked")
+	}
+}
+
+// attentive is a store that heeds the context, as the real one does.
+type attentive struct{ *memory }
+
+func (a attentive) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return a.memory.Get(ctx, c)
+}
+
+// A peer that goes away while it asks does not change what others are told.
+func TestStateOutlivesAsker(t *testing.T) {
+	m := newMachine(t, "machine", Limits{})
+	root := m.publish(random(5<<20, 60))
+	m.Exchange.store = attentive{m.store}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, Path+root.String(), http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.RemoteAddr = "gone"
+	m.Handler().ServeHTTP(&discard{header: http.Header{}}, r)
+	body, err := io.ReadAll(m.call(t, http.MethodGet, Path+root.String(), "").Body)
+	if err != nil || parseState(string(body)) != holds {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
+type discard struct{ header http.Header }
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discard) WriteHeader(int)             {}
+
+// A DAG of endless links does not fill the memory: it is not planned.
+func TestEndlessDAG(t *testing.T) {
+	holder, puller := newMachine(t, "holder", Limits{}), newMachine(t, "puller", Limits{})
+	join(holder, puller)
+	const perNode, nodes = 20_000, maxPlanned/20_000 + 1
+	root := &merkledag.ProtoNode{}
+	for i := range nodes {
+		inner := &merkledag.ProtoNode{}
+		inner.SetData([]byte{byte(i)})
+		for _, c := range cids(t, perNode) {
+			if err := inner.AddRawLink("", &ipld.Link{Cid: c, Size: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(holder.store.Put(t.Context(), inner.Cid(), inner.RawData()), root.AddNodeLink("", inner)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := holder.store.Put(t.Context(), root.Cid(), root.RawData()); err != nil {
+		t.Fatal(err)
+	}
+	g, release := puller.Fetch(root.Cid())
+	defer release()
+	if data, err := g.Get(t.Context(), root.Cid()); err != nil || !bytes.Equal(data, root.RawData()) {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+	puller.Exchange.mu.Lock()
+	defer puller.Exchange.mu.Unlock()
+	if n := len(puller.Exchange.blocks); n > nodes+1 {
+		t.Errorf("%d blocks are planned", n)
+	}
+}

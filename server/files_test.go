@@ -1,0 +1,107 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// peers is a source that gets whole files ahead of their readers.
+type peers struct {
+	*testlayout.Blocks
+	mu       sync.Mutex
+	fetches  []cid.Cid
+	released int
+}
+
+func (p *peers) Fetch(c cid.Cid) (ipfs.Getter, func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fetches = append(p.fetches, c)
+	return p.Blocks, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.released++
+	}
+}
+
+// told gives how many fetches there were since the last call, and checks that
+// all have ended.
+func (p *peers) told(t *testing.T) int {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.fetches)
+	if p.released != n {
+		t.Errorf("%d fetches, %d released", n, p.released)
+	}
+	p.fetches, p.released = nil, 0
+	return n
+}
+
+// own is a store that tells what it has.
+type own struct{ *testlayout.Blocks }
+
+func (o own) Has(ctx context.Context, c cid.Cid) bool {
+	_, err := o.Get(ctx, c)
+	return err == nil
+}
+
+// Blobs of peers are fetched as a whole when they are read, be it that only a
+// part is missing; not for a HEAD or a few bytes, nor when they are here.
+func TestBlobsOfPeers(t *testing.T) {
+	from := &peers{Blocks: testlayout.NewBlocks()}
+	p := publish(t, from.Blocks, 6<<20)
+	store := own{testlayout.NewBlocks()}
+	s := start(t, Config{Local: store, Remote: []ipfs.Getter{from}, Open: true, Limits: quick})
+	read := func(want int) {
+		t.Helper()
+		if got := s.get(p.blob()).expect(t, http.StatusOK, ""); !bytes.Equal(got.body, p.data) {
+			t.Errorf("%d bytes", len(got.body))
+		}
+		if n := from.told(t); n != want {
+			t.Errorf("%d fetches for a blob, want %d", n, want)
+		}
+	}
+	s.do(http.MethodHead, p.blob()).expect(t, http.StatusOK, "")
+	if got := s.get(p.blob(), "Range: bytes=100-199").expect(t, http.StatusPartialContent, ""); !bytes.Equal(got.body, p.data[100:200]) {
+		t.Errorf("range: %d bytes", len(got.body))
+	}
+	if n := from.told(t); n != 0 {
+		t.Errorf("%d fetches for a HEAD and 100 bytes", n)
+	}
+	read(1)
+	if got := s.get(p.blob(), "Range: bytes=3000000-").expect(t, http.StatusPartialContent, ""); !bytes.Equal(got.body, p.data[3000000:]) {
+		t.Errorf("range: %d bytes", len(got.body))
+	}
+	if n := from.told(t); n != 1 {
+		t.Errorf("%d fetches for half a blob", n)
+	}
+	from.CopyTo(store.Blocks)
+	read(0)
+
+	// Parts that go missing later are got from peers again.
+	l, err := s.s.roots.open(t.Context(), p.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := locate(t.Context(), l, p.layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := b.CID
+	err = ipfs.Blocks(t.Context(), store, b.CID, 0, func(c cid.Cid, _ int64) bool { last = c; return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.Drop(last)
+	read(0) // the file was whole a moment ago: the single block is asked for
+	read(1)
+}
