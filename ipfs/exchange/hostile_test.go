@@ -66,7 +66,9 @@ func TestHostilePeers(t *testing.T) {
 		"gives nothing": {give: func(w http.ResponseWriter, _ *http.Request, root cid.Cid, _ []cid.Cid) {
 			_, _ = car.NewWriter(w, root)
 		}},
-		"fails":   {give: func(w http.ResponseWriter, _ *http.Request, _ cid.Cid, _ []cid.Cid) { http.Error(w, "no", http.StatusInternalServerError) }},
+		"fails": {give: func(w http.ResponseWriter, _ *http.Request, _ cid.Cid, _ []cid.Cid) {
+			http.Error(w, "no", http.StatusInternalServerError)
+		}},
 		"is busy": {give: func(w http.ResponseWriter, _ *http.Request, _ cid.Cid, _ []cid.Cid) { refuse(w) }},
 	} {
 		t.Run(name, func(t *testing.T) {
