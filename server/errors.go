@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -113,9 +115,32 @@ func retryAfter(err error) string {
 	return "5"
 }
 
+// clientText is message as one line that does not name dir, the store's, or
+// what lies in it by full paths. A block that several sources lack is named once.
+func clientText(message, dir string) string {
+	if dir != "" {
+		message = strings.ReplaceAll(message, dir+string(filepath.Separator), "")
+		message = strings.ReplaceAll(message, " "+dir, "")
+		message = strings.ReplaceAll(message, dir, "the store")
+	}
+	named := map[string]bool{}
+	message = blockName.ReplaceAllStringFunc(message, func(name string) string {
+		key := strings.TrimRight(name, ": ")
+		if named[key] {
+			return ""
+		}
+		named[key] = true
+		return name
+	})
+	return strings.ReplaceAll(message, "\n", "; ")
+}
+
+// blockName is how errors begin that tell of a block.
+var blockName = regexp.MustCompile(`\bblock [0-9A-Za-z]{40,}:? `)
+
 // writeError answers with the error: as the spec's JSON under /v2/ ("Error
-// Codes"), as a line of text elsewhere.
-func writeError(w http.ResponseWriter, r *http.Request, err error) {
+// Codes"), as a line of text elsewhere. The store's directory dir is not told.
+func writeError(w http.ResponseWriter, r *http.Request, err error, dir string) {
 	var e *apiError
 	if !errors.As(absent(codeUnknown, err), &e) {
 		return
@@ -132,11 +157,12 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	case codeUnsupported:
 		h.Set("Allow", "GET, HEAD")
 	}
-	body := []byte(e.message + "\n")
+	message := clientText(e.message, dir)
+	body := []byte(message + "\n")
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	if isRegistryPath(r.URL.Path) {
 		h.Set("Content-Type", "application/json")
-		body = errorBody(e)
+		body = errorBody(e.code, message)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(statuses[e.code])
@@ -145,12 +171,12 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-func errorBody(e *apiError) []byte {
+func errorBody(code errorCode, message string) []byte {
 	type entry struct {
 		Code    errorCode `json:"code"`
 		Message string    `json:"message"`
 	}
-	body, err := json.Marshal(map[string][]entry{"errors": {{e.code, strings.ToValidUTF8(e.message, "�")}}})
+	body, err := json.Marshal(map[string][]entry{"errors": {{code, strings.ToValidUTF8(message, "�")}}})
 	if err != nil { // strings always marshal
 		return []byte(`{"errors":[{"code":"UNKNOWN","message":""}]}`)
 	}

@@ -93,13 +93,15 @@ func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*re
 		_ = w.control.SetReadDeadline(start.Add(bodyTimeout))
 		w.Header().Set("Connection", "close")
 	}
+	s.running.Add(1)
 	s.metrics.running.Inc()
 	err := s.contained(w, r, serve)
 	s.metrics.running.Dec()
+	s.running.Add(-1)
 	cut := false
 	if err != nil {
 		if w.status == 0 {
-			writeError(w, r, err)
+			writeError(w, r, err, s.cfg.Dir)
 		} else {
 			cut = true
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,7 +32,10 @@ const (
 	maxChoices = 10_000 // roots that redirects remembers, about 2 MB
 	// staleFactor times Limits.Found is how long a gateway's yes is acted upon
 	// while it is being renewed.
-	staleFactor = 10
+	staleFactor = 2
+	// patientFraction of Limits.Probe is how long a request waits for a gateway
+	// although this server could answer it.
+	patientFraction = 4
 )
 
 func newRedirects(life *lifetime, f *foreign, limits Limits) *redirects {
@@ -53,14 +57,7 @@ func (p *redirects) gateway(ctx context.Context, root cid.Cid, hasOther func() b
 	age := time.Since(c.asked)
 	switch {
 	case ok && c.gateway != nil && c.gateway.Up():
-		if age < p.limits.Found {
-			return c.gateway
-		}
-		if run := p.ask(root, c.gateway); age < staleFactor*p.limits.Found {
-			return c.gateway
-		} else {
-			return waitFor(ctx, run)
-		}
+		return p.renewed(ctx, root, c, hasOther)
 	case ok && c.gateway == nil:
 		if age < p.limits.Retry {
 			return nil
@@ -74,6 +71,29 @@ func (p *redirects) gateway(ctx context.Context, root cid.Cid, hasOther func() b
 	return waitFor(ctx, p.ask(root, nil))
 }
 
+// renewed is the gateway of c, which has said yes to root before, as long as it
+// still does. It is asked again in the background as long as clients are sent
+// to it; after a pause it is waited for, for a moment only when hasOther.
+func (p *redirects) renewed(ctx context.Context, root cid.Cid, c choice, hasOther func() bool) *remoteGateway {
+	age, doubtful := time.Since(c.asked), c.gateway.doubtful.Load()
+	if age < p.limits.Found && !doubtful {
+		return c.gateway
+	}
+	run := p.ask(root, c.gateway)
+	switch {
+	case age < staleFactor*p.limits.Found && !doubtful:
+		return c.gateway
+	case !hasOther():
+	case doubtful:
+		return nil
+	default:
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, p.limits.Probe/patientFraction)
+		defer cancel()
+	}
+	return waitFor(ctx, run)
+}
+
 func waitFor(ctx context.Context, run *flight[choice]) *remoteGateway {
 	c, err := run.wait(ctx)
 	if err != nil { // the client went away, or the server is closing
@@ -82,14 +102,14 @@ func waitFor(ctx context.Context, run *flight[choice]) *remoteGateway {
 	return c.gateway
 }
 
-// prepare asks the gateways for root, if that was not done yet, so that the
-// answer is there when the blobs are asked for.
+// prepare asks the gateways for root, if that was not done yet, or not lately,
+// so that the answer is there when the blobs are asked for.
 func (p *redirects) prepare(root cid.Cid) {
 	if p == nil || len(p.gateways) == 0 {
 		return
 	}
-	if _, ok := p.known.get(root); !ok {
-		p.ask(root, nil)
+	if c, ok := p.known.get(root); !ok || c.gateway != nil && time.Since(c.asked) >= p.limits.Found {
+		p.ask(root, c.gateway)
 	}
 }
 
@@ -117,6 +137,9 @@ func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGa
 		err := p.life.start(func() {
 			_, err := contain(ctx, p.life, func(ctx context.Context) (struct{}, error) { return struct{}{}, from.gateway.Has(ctx, root) })
 			from.Report(ctx, err)
+			if ctx.Err() == nil {
+				from.doubtful.Store(errors.Is(err, ipfs.ErrUnavailable))
+			}
 			results <- result{from, err}
 		})
 		if err == nil {

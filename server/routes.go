@@ -2,6 +2,8 @@ package server
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -50,7 +52,7 @@ func (s *Server) route(w *response, r *http.Request) error {
 	case strings.HasPrefix(path, "/ipfs/"):
 		return s.ipfsPath(w, r)
 	case path == "/healthz":
-		return servePlain(w, r, "text/plain; charset=utf-8", "ok\n")
+		return s.health(w, r)
 	case path == "/metrics" && !s.cfg.MetricsElsewhere:
 		s.metrics.handler.ServeHTTP(w, r)
 		return nil
@@ -125,6 +127,16 @@ func clip(s string) string {
 		return s[:most] + "…"
 	}
 	return s
+}
+
+// health tells whether the server can do its work: its store must be there.
+func (s *Server) health(w *response, r *http.Request) error {
+	if s.cfg.Dir != "" {
+		if _, err := os.Stat(filepath.Join(s.cfg.Dir, "version")); err != nil {
+			return errorf(codeUnavailable, "the store is gone: %w", err)
+		}
+	}
+	return servePlain(w, r, "text/plain; charset=utf-8", "ok\n")
 }
 
 func servePlain(w *response, r *http.Request, mediaType, body string) error {

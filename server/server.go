@@ -13,9 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -38,6 +40,9 @@ type Config struct {
 	// Local is the own store; nil for none. It must answer at once from what
 	// it holds and never ask a network for blocks.
 	Local ipfs.Getter
+	// Dir is the directory of Local; "" for none. /healthz fails while it is
+	// gone, and what clients are told does not name it.
+	Dir string
 	// LocalAhead is how many blocks of Local are read ahead. Use 0 for a store
 	// in this process, a few for one behind a socket.
 	LocalAhead int
@@ -56,6 +61,8 @@ type Config struct {
 	TLS *tls.Config
 	// Stored tells /metrics what the own store keeps; nil when that is not known.
 	Stored func(ctx context.Context) (Stored, error)
+	// Collectors add to /metrics. They must differ in name from the server's own.
+	Collectors []prometheus.Collector
 	// MetricsElsewhere leaves /metrics to [Server.ServeMetrics].
 	MetricsElsewhere bool
 	// Logger takes the access log and what goes wrong; nil is slog's default.
@@ -79,7 +86,7 @@ type Limits struct {
 	Fetch time.Duration // to get one block from one remote source; default 8 s
 	Hedge time.Duration // after which the next source is asked as well; default 1 s
 	Probe time.Duration // to ask gateways for a root; default 3 s
-	Found time.Duration // for which a gateway's yes is remembered; default 1 min
+	Found time.Duration // for which a gateway's yes is remembered; default 5 s
 	Retry time.Duration // for which a no or a dead source is remembered; default 5 s
 	Stall time.Duration // in which a client must take 256 KiB; default 1 min
 	Grace time.Duration // for running transfers at shutdown; default 30 s
@@ -98,7 +105,7 @@ func (l *Limits) setDefaults() {
 	}
 	for field, value := range map[*time.Duration]time.Duration{
 		&l.Open: 20 * time.Second, &l.Fetch: 8 * time.Second, &l.Hedge: time.Second,
-		&l.Probe: 3 * time.Second, &l.Found: time.Minute, &l.Retry: 5 * time.Second,
+		&l.Probe: 3 * time.Second, &l.Found: 5 * time.Second, &l.Retry: 5 * time.Second,
 		&l.Stall: time.Minute, &l.Grace: 30 * time.Second,
 	} {
 		if *field == 0 {
@@ -124,6 +131,7 @@ type Server struct {
 	streams   *streams
 	whole     *lru[cid.Cid, struct{}] // blobs that are wholly in local, or were
 	metrics   *metrics
+	running   atomic.Int64 // requests being answered
 }
 
 // New makes a server. The error tells of a Config that makes no sense.

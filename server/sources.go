@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -25,6 +26,8 @@ type foreign struct {
 type remoteGateway struct {
 	*sources.Source
 	gateway Gateway
+	// doubtful is set while it has not answered since it failed to.
+	doubtful atomic.Bool
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -42,6 +43,16 @@ func openStore() (*node.Store, error) {
 	return node.Open(path)
 }
 
+// existingStore opens the embedded node's store if there is one; the error
+// matches [ipfs.ErrNotFound] if not.
+func existingStore() (*node.Store, error) {
+	path, err := node.DefaultPath()
+	if err != nil {
+		return nil, err
+	}
+	return node.OpenExisting(path)
+}
+
 // kubo connects to Kubo when it was asked for; nil otherwise.
 func (o *engineOptions) kubo(ctx context.Context) (ipfs.Engine, error) {
 	api, asked := kubo.FromEnvironment(o.api)
@@ -77,7 +88,28 @@ func (o *engineOptions) openAll(ctx context.Context) (engines, error) {
 	return engines{store, k}, nil
 }
 
-// store is the embedded node's, which is always there.
+// openExisting is openAll for commands that only read or remove: it makes no
+// store. One that $IMAGE2IPFS_PATH names must be there unless there is Kubo.
+func (o *engineOptions) openExisting(ctx context.Context) (engines, error) {
+	k, err := o.kubo(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all engines
+	store, err := existingStore()
+	switch {
+	case err == nil:
+		all = engines{store}
+	case !errors.Is(err, ipfs.ErrNotFound), k == nil && os.Getenv("IMAGE2IPFS_PATH") != "":
+		return nil, err
+	}
+	if k != nil {
+		all = append(all, k)
+	}
+	return all, nil
+}
+
+// store is the embedded node's, which is always there after openAll.
 func (e engines) store() *node.Store {
 	for _, engine := range e {
 		if store, ok := engine.(*node.Store); ok {
@@ -189,7 +221,7 @@ func (e engines) layout(ctx context.Context, name ref.Name) (*ipfs.Layout, error
 // completeNames completes the published names on the command line.
 func completeNames(o *engineOptions) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		all, err := o.openAll(cmd.Context())
+		all, err := o.openExisting(cmd.Context())
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

@@ -39,7 +39,7 @@ empties as well. Kubo's store is left to Kubo (ipfs repo gc).`,
 }
 
 func (o *gcOptions) run(cmd *cobra.Command) (err error) {
-	store, err := openStore()
+	store, err := existingStore()
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func newInspect() *cobra.Command {
 		Args:              usage(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeNames(opts),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			all, err := opts.openAll(cmd.Context())
+			all, err := opts.openExisting(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ func newLs() *cobra.Command {
   image2ipfs ls -q | xargs -n 1 image2ipfs verify`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			all, err := opts.openAll(cmd.Context())
+			all, err := opts.openExisting(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -23,7 +23,7 @@ comes back with image2ipfs gc (embedded node) or ipfs repo gc (Kubo).`,
 		Args:              usage(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: completeNames(opts),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			all, err := opts.openAll(cmd.Context())
+			all, err := opts.openExisting(cmd.Context())
 			if err != nil {
 				return err
 			}

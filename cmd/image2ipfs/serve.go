@@ -52,7 +52,10 @@ With --peers, --mdns, --public, --routing or --swarm-listen the server also give
 the blocks of its store to peers over libp2p, and gets from them what it lacks.
 The log says what is exposed to whom; without these it is on no such network.
 
-Prometheus metrics are at /metrics, or with --metrics on an address of their own.`,
+Prometheus metrics are at /metrics, or with --metrics on an address of their own.
+
+Ctrl-C or SIGTERM stops the server as soon as the running transfers have ended,
+after at most 30 s, with exit code 0. A second one ends it at once.`,
 		Example: `  image2ipfs serve --addr 127.0.0.1:5000
   image2ipfs serve --gateway http://gateway.local:8080 --gateway http://spare.local:8080
   image2ipfs serve --api http://127.0.0.1:5001
@@ -87,22 +90,23 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.close()) }()
+	open, err := o.listen(ctx)
+	if err != nil {
+		return err
+	}
+	defer open.close()
 	peers, err := o.peers.join(ctx, all.store(), true, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, peers.close()) }()
-	listener, err := listen(ctx, o.addr, "--addr")
+	cfg, err := o.config(ctx, all, peers, open.images.Addr(), log)
 	if err != nil {
 		return err
 	}
-	cfg, err := o.config(ctx, all, peers, listener.Addr(), log)
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
 	s, err := server.New(cfg)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
 	for _, e := range all {
 		log.Info("images from", "engine", e.String())
@@ -110,24 +114,45 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	for _, g := range cfg.Gateways {
 		log.Info("redirecting to", "gateway", g.String())
 	}
-	log.Info("serving", "addr", listener.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
-	return errors.Join(o.serve(ctx, s, listener, log), s.Close())
+	log.Info("serving", "addr", open.images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
+	return errors.Join(serveAll(ctx, s, open, log), s.Close())
 }
 
-// serve runs the server, and the metrics beside it if they have an address of
-// their own. When one ends, so does the other.
-func (o *serveOptions) serve(ctx context.Context, s *server.Server, listener net.Listener, log *slog.Logger) error {
-	if o.access.metrics == "" {
-		return s.Serve(ctx, listener)
+// listeners are what serve answers on.
+type listeners struct {
+	images  net.Listener
+	metrics net.Listener // nil when they are among the images
+}
+
+// listen opens all listeners, or none.
+func (o *serveOptions) listen(ctx context.Context) (l listeners, err error) {
+	if l.images, err = listen(ctx, o.addr, "--addr"); err != nil || o.access.metrics == "" {
+		return l, err
 	}
-	beside, err := listen(ctx, o.access.metrics, "--metrics")
-	if err != nil {
-		return errors.Join(err, listener.Close())
+	if l.metrics, err = listen(ctx, o.access.metrics, "--metrics"); err != nil {
+		l.close()
 	}
-	log.Info("metrics", "addr", beside.Addr().String())
+	return l, err
+}
+
+// close closes what a server that has ended, or none, has left open.
+func (l listeners) close() {
+	_ = l.images.Close() // twice does no harm
+	if l.metrics != nil {
+		_ = l.metrics.Close()
+	}
+}
+
+// serveAll runs the server, and the metrics beside it if they have an address
+// of their own. When one ends, so does the other.
+func serveAll(ctx context.Context, s *server.Server, l listeners, log *slog.Logger) error {
+	if l.metrics == nil {
+		return s.Serve(ctx, l.images)
+	}
+	log.Info("metrics", "addr", l.metrics.Addr().String())
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.ServeMetrics(ctx, beside) })
-	g.Go(func() error { return s.Serve(ctx, listener) })
+	g.Go(func() error { return s.ServeMetrics(ctx, l.metrics) })
+	g.Go(func() error { return s.Serve(ctx, l.images) })
 	return g.Wait()
 }
 
@@ -161,7 +186,7 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 
 // config decides where images come from and whom the server fetches for.
 func (o *serveOptions) config(ctx context.Context, all engines, peers *network, addr net.Addr, log *slog.Logger) (server.Config, error) {
-	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open || isLoopback(addr), Logger: log}
+	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open || isLoopback(addr), Logger: log, Dir: all.store().Path()}
 	if err := o.access.apply(&cfg, all); err != nil {
 		return cfg, err
 	}
@@ -188,6 +213,7 @@ func (o *serveOptions) config(ctx context.Context, all engines, peers *network, 
 		}
 	}
 	if peers != nil {
+		cfg.Collectors = append(cfg.Collectors, peerMetrics{peers})
 		local = append(local, peers.cache)
 		if cfg.Open {
 			cfg.Remote = append(cfg.Remote, peers.exchange)

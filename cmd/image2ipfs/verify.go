@@ -34,7 +34,11 @@ or a peer, if there is one that has it, and put right.`,
 		Args:              usage(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: completeNames(&opts.engineOptions),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			all, err := opts.openAll(cmd.Context())
+			open := opts.openAll // blocks of others are kept
+			if len(gatewayURLs(opts.gateways)) == 0 && !opts.peers.asked() {
+				open = opts.openExisting
+			}
+			all, err := open(cmd.Context())
 			if err != nil {
 				return err
 			}

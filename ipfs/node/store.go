@@ -57,6 +57,20 @@ func Open(path string) (*Store, error) {
 	return &Store{dir: d, index: index{dir: d}, packs: packFiles{dir: d}}, nil
 }
 
+// OpenExisting is Open for those that only read: it makes nothing. Without a
+// store in path the error matches [ipfs.ErrNotFound].
+func OpenExisting(path string) (*Store, error) {
+	d := dir(path)
+	err := d.checkVersion()
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: there is no store at %s; publish and serve make one, or set IMAGE2IPFS_PATH", ipfs.ErrNotFound, d)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Store{dir: d, index: index{dir: d}, packs: packFiles{dir: d}}, nil
+}
+
 // String says where the store is.
 func (s *Store) String() string { return "embedded store " + string(s.dir) }
 

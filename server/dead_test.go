@@ -1,0 +1,84 @@
+package server
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+)
+
+// A gateway that has said yes and then died is noticed while it is in use, and
+// what is local is streamed.
+func TestDeadGatewayIsNoticed(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	p := publish(t, blocks, 2<<20)
+	gw := newGateway("http://gateway:8080", blocks, well)
+	limits := quick
+	limits.Found = 20 * time.Millisecond
+	s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: limits})
+	s.get(p.blob()).expect(t, http.StatusTemporaryRedirect, "")
+	gw.mood.Store(dead)
+	waitUntil(t, func() bool { return s.get(p.blob()).StatusCode == http.StatusOK })
+	asked := gw.asked.Load()
+	for range 5 {
+		s.get(p.blob()).expect(t, http.StatusOK, "")
+	}
+	if n := gw.asked.Load(); n != asked {
+		t.Errorf("the dead gateway was asked %d times more", n-asked)
+	}
+}
+
+// A yes for one image is not acted upon when the gateway has since failed for
+// another, even after the time to try it again has come.
+func TestDoubtfulGateway(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	one, two := publish(t, blocks, 2<<20), publish(t, blocks, 1000)
+	gw := newGateway("http://gateway:8080", blocks, well)
+	limits := quick
+	limits.Retry = time.Nanosecond
+	s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: limits})
+	s.get(one.blob()).expect(t, http.StatusTemporaryRedirect, "")
+	gw.mood.Store(dead)
+	s.get(two.blob()).expect(t, http.StatusOK, "")
+	s.get(one.blob()).expect(t, http.StatusOK, "")
+	gw.mood.Store(well)
+	waitUntil(t, func() bool { return s.get(one.blob()).StatusCode == http.StatusTemporaryRedirect })
+}
+
+// A server whose disk is gone is not well; clients do not learn where it was.
+func TestHealth(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "version"), []byte("1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, Config{Local: testlayout.NewBlocks(), Dir: dir})
+	s.both("/healthz").expect(t, http.StatusOK, "")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	got := s.both("/healthz").expect(t, http.StatusServiceUnavailable, "")
+	if strings.Contains(string(got.body), dir) {
+		t.Errorf("the path is told: %s", got.body)
+	}
+}
+
+// Clients get one line that says what is missing, not where this server keeps
+// its files.
+func TestClientText(t *testing.T) {
+	const dir = "/var/lib/i"
+	const block = "block bafybeibr3zcabjbrvsmemxewadyt5kaip2ewxvzcpi7gmf2itkoasxbywe"
+	for message, want := range map[string]string{
+		"no image: " + block + " in embedded store " + dir + ": not found\nnot found: " + block + " in the cache\n" + block + ": no peer": "no image: " + block + " in embedded store: not found; not found: in the cache; no peer",
+		"open /var/lib/i/packs/00.car: no such file": "open packs/00.car: no such file",
+		"stat /var/lib/i: no such file":              "stat: no such file",
+		"plain":                                      "plain",
+	} {
+		if got := clientText(message, dir); got != want {
+			t.Errorf("%q\nbecame %q\nwant   %q", message, got, want)
+		}
+	}
+}
