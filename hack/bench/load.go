@@ -48,9 +48,7 @@ func loadFor(ctx context.Context, url string, n int, length time.Duration) (load
 	)
 	end := time.Now().Add(length)
 	for range n {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
+		wait.Go(func() {
 			var mine []time.Duration
 			var got int
 			var err error
@@ -65,7 +63,7 @@ func loadFor(ctx context.Context, url string, n int, length time.Duration) (load
 			if err != nil {
 				failed = err
 			}
-		}()
+		})
 	}
 	wait.Wait()
 	if failed != nil {
