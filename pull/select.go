@@ -99,7 +99,7 @@ func (i *Image) onPlatform(ctx context.Context, desc ocispec.Descriptor, want pl
 	var best *ocispec.Descriptor
 	var there []string
 	for _, m := range index.Manifests {
-		if m.Platform == nil {
+		if m.Platform == nil || m.Platform.OS == "unknown" { // an attestation
 			continue
 		}
 		there = append(there, platforms.Format(*m.Platform))

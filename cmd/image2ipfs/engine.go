@@ -182,6 +182,27 @@ func (e engines) findOne(ctx context.Context, arg string) (ref.Name, error) {
 	return ref.Name{}, usageError{fmt.Errorf("%q was published %d times; name one of%s", arg, len(found), &text)}
 }
 
+// knows refuses a name whose repository or tag no image under its root has.
+func (e engines) knows(ctx context.Context, name ref.Name) error {
+	roots, err := e.roots(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range roots {
+		if name.Repository == "" || len(r.Names) == 0 || ref.Ciq(r.CID) != ref.Ciq(name.Root) {
+			continue
+		}
+		fits := slices.ContainsFunc(r.Names, func(n string) bool {
+			repository, tag, _ := ref.CutTag(n)
+			return repository == name.Repository && (name.Tag == "" || name.Tag == tag)
+		})
+		if !fits {
+			return usageError{fmt.Errorf("%s holds %s, no %s", ref.Ciq(r.CID), strings.Join(r.Names, ", "), strings.TrimSuffix(name.Repository+":"+name.Tag, ":"))}
+		}
+	}
+	return nil
+}
+
 // named gives all that an argument can mean, the newest root last.
 func (e engines) named(ctx context.Context, arg string) ([]ref.Name, error) {
 	if name, err := ref.ParseName(arg); err == nil {

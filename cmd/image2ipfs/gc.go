@@ -74,6 +74,9 @@ func (o *gcOptions) report(cmd *cobra.Command, stats node.GCStats) {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "%s %d blocks, %s; kept %d blocks, %s\n", verb,
 		stats.RemovedBlocks, bytesText(stats.RemovedBytes), stats.KeptBlocks, bytesText(stats.KeptBytes))
+	if stats.AbandonedBytes > 0 {
+		fmt.Fprintf(out, "%s %s of publications that were cut off\n", verb, bytesText(stats.AbandonedBytes))
+	}
 	switch {
 	case o.cache:
 		fmt.Fprintf(out, "%s %s of the cache\n", verb, bytesText(stats.CacheBytes))

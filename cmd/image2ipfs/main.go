@@ -17,7 +17,11 @@ func main() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
-	err := newRoot().ExecuteContext(ctx)
+	out := &result{to: os.Stdout}
+	err := newRoot(out).ExecuteContext(ctx)
+	if err == nil && out.failed != nil {
+		err = out.failed
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = errInterrupted
 	}

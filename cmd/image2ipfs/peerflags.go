@@ -20,9 +20,8 @@ type peerOptions struct {
 	swarmKey  string
 	public    bool
 	routing   []string
+	bootstrap []string
 	cacheSize byteSize
-
-	bootstrap []string // of serve alone
 	listen    []string // of serve alone
 }
 
@@ -37,6 +36,7 @@ func (o *peerOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.swarmKey, "swarm-key", "", "exchange blocks only with holders of the key in this file (Kubo's swarm.key)")
 	f.BoolVar(&o.public, "public", false, "take part in the public IPFS network: find peers in its DHT and, as a server, announce images there")
 	f.StringSliceVar(&o.routing, "routing", nil, "find peers through this delegated routing server (/routing/v1); may be given several times")
+	f.StringSliceVar(&o.bootstrap, "bootstrap", nil, "enter a DHT by the node at this multiaddr: one of your own nodes', or with --public the public one; may be given several times")
 	f.Var(&o.cacheSize, "cache-size", "how much of what came from peers is kept for others; the same for all processes of a store")
 }
 
@@ -44,7 +44,6 @@ func (o *peerOptions) flags(f *pflag.FlagSet) {
 func (o *peerOptions) serveFlags(f *pflag.FlagSet) {
 	o.flags(f)
 	f.StringSliceVar(&o.listen, "swarm-listen", nil, "multiaddr on which peers can connect; may be given several times (default with any of these: "+strings.Join(defaultListen, ", ")+")")
-	f.StringSliceVar(&o.bootstrap, "bootstrap", nil, "enter a DHT by the node at this multiaddr: one of your own nodes', or with --public the public one; may be given several times")
 }
 
 // defaultListen is where a server with peers listens. A swarm key knows no QUIC.

@@ -96,7 +96,7 @@ func (o *pinOptions) run(cmd *cobra.Command, args []string) (err error) {
 		}
 		l, err := ipfs.OpenLayout(cmd.Context(), from, name.Root)
 		if err != nil {
-			return err
+			return o.unfound(all, name, err)
 		}
 		stats, err := keep(cmd, all, from, l, o.quiet || o.json)
 		if err != nil {

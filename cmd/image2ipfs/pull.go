@@ -155,7 +155,7 @@ func (o *pullOptions) pull(cmd *cobra.Command, all engines, name ref.Name, from 
 		err = fmt.Errorf("%w; if an image2ipfs before 0.2.0 published it, pull it from `image2ipfs serve`, or make a layout of it with `image2ipfs convert %s`", err, ref.Ciq(name.Root))
 	}
 	if err != nil {
-		return out, err
+		return out, o.unfound(all, name, err)
 	}
 	if o.pin {
 		if _, err := keep(cmd, all, from, l, o.quiet || o.json); err != nil {
@@ -201,6 +201,8 @@ func (o *pullOptions) platform(to pull.Target) (platforms.MatchComparer, []strin
 		return nil, o.platforms, nil
 	}
 	switch {
+	case o.allPlatforms && (o.to == "-" || strings.HasPrefix(o.to, "docker-archive:")):
+		return nil, nil, usageError{errors.New("a docker archive holds one platform: name it with --platform, or pull --to oci-archive:FILE")}
 	case len(wanted) > 1:
 		return nil, nil, usageError{errors.New("archives and layouts take one --platform, or all of them")}
 	case len(wanted) == 1:

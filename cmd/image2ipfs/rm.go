@@ -33,6 +33,9 @@ comes back with image2ipfs gc (embedded node) or ipfs repo gc (Kubo).`,
 				if err != nil {
 					return err
 				}
+				if err := all.knows(cmd.Context(), name); err != nil {
+					return err
+				}
 				if err := remove(cmd, all, name); err != nil {
 					return err
 				}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/spf13/cobra"
 )
@@ -11,7 +11,7 @@ import (
 var version = "0.2.0-dev"
 
 // newRoot is the whole command. Called without a subcommand it is the client.
-func newRoot() *cobra.Command {
+func newRoot(out io.Writer) *cobra.Command {
 	opts := &publishOptions{}
 	root := &cobra.Command{
 		Use:   "image2ipfs",
@@ -39,7 +39,7 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})
 	root.SetVersionTemplate("image2ipfs {{.Version}}\n")
-	root.SetOut(os.Stdout)
+	root.SetOut(out)
 	root.AddCommand(
 		newClient(), newPublish(), newServe(),
 		newPull(), newConvert(),

@@ -226,7 +226,7 @@ func (o *serveOptions) config(ctx context.Context, all engines, peers *network, 
 	for _, url := range given {
 		g, err := gateway.New(url, gateway.Options{})
 		if err != nil {
-			return cfg, usageError{fmt.Errorf("gateway %q: %w", url, err)}
+			return cfg, usageError{err}
 		}
 		cfg.Gateways = append(cfg.Gateways, g)
 	}

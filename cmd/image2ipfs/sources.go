@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,12 +9,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
+	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/resolver"
 )
 
@@ -26,6 +30,7 @@ type sourceOptions struct {
 	gateways []string
 	peers    peerOptions
 	network  *network // nil before join, and without peers
+	absent   error    // no peer answered; nil when one did
 }
 
 func (o *sourceOptions) sourceFlags(cmd *cobra.Command) {
@@ -43,6 +48,7 @@ func (o *sourceOptions) join(cmd *cobra.Command, all engines) (leave func() erro
 	}
 	if err := o.network.node.Ready(cmd.Context()); errors.Is(err, ipfs.ErrUnavailable) {
 		log.Warn("no peers", "error", err) // another source may do
+		o.absent = err
 	} else if err != nil {
 		return nil, errors.Join(err, o.network.close())
 	}
@@ -67,16 +73,25 @@ func (o *sourceOptions) parts(all engines) (near, far []ipfs.Getter, err error) 
 		}
 	}
 	if o.network != nil {
-		near, far = append(near, o.network.cache), append(far, o.network.exchange)
+		near, far = append(near, o.network.cache), append(far, unsure{o.network.exchange, o.absent})
 	}
 	for _, url := range gatewayURLs(o.gateways) {
 		g, err := sources.NewGateway(url, gateway.Options{})
 		if err != nil {
-			return nil, nil, usageError{fmt.Errorf("gateway %q: %w", url, err)}
+			return nil, nil, usageError{err}
 		}
 		far = append(far, g)
 	}
 	return near, far, nil
+}
+
+// unfound says what to do about an image that is not here, when nobody else was
+// asked for it; other errors stay.
+func (o *sourceOptions) unfound(all engines, name ref.Name, err error) error {
+	if !errors.Is(err, ipfs.ErrNotFound) || len(all) > 1 || len(gatewayURLs(o.gateways)) > 0 || o.network != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s is not here, and there is no other source: add --gateway, --peers or --api", ipfs.ErrNotFound, ref.Ciq(name.Root))
 }
 
 // blocks gets single blocks from all sources.
@@ -102,4 +117,19 @@ func (o *sourceOptions) resolver(all engines) (*resolver.Resolver, error) {
 		return nil, err
 	}
 	return resolver.New(resolver.WithStore(ipfs.First(near...)), resolver.WithBlocks(far...)), nil
+}
+
+// unsure is the exchange, of which it is not known whether a block is nowhere
+// as long as no peer has answered.
+type unsure struct {
+	*exchange.Exchange
+	absent error // nil when peers have answered
+}
+
+func (u unsure) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	data, err := u.Exchange.Get(ctx, c)
+	if errors.Is(err, ipfs.ErrNotFound) && u.absent != nil {
+		err = u.absent
+	}
+	return data, err
 }

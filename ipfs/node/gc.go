@@ -37,13 +37,14 @@ type GCProgress struct {
 
 // GCStats tells what GC did, or with DryRun would do.
 type GCStats struct {
-	KeptBlocks    int   `json:"keptBlocks"`
-	KeptBytes     int64 `json:"keptBytes"`
-	RemovedBlocks int   `json:"removedBlocks"`
-	RemovedBytes  int64 `json:"removedBytes"` // of blocks, as they lie in packs
-	FreedBytes    int64 `json:"freedBytes"`   // on disk, with index and abandoned temporary files; 0 with DryRun
-	NoRoom        bool  `json:"noRoom"`       // to rewrite all that should be: the disk is full, and a later GC frees more
-	CacheBytes    int64 `json:"cacheBytes"`   // of the cache on disk, before it was emptied if it was
+	KeptBlocks     int   `json:"keptBlocks"`
+	KeptBytes      int64 `json:"keptBytes"`
+	RemovedBlocks  int   `json:"removedBlocks"`
+	RemovedBytes   int64 `json:"removedBytes"`   // of blocks, as they lie in packs
+	AbandonedBytes int64 `json:"abandonedBytes"` // of files that publications cut off have left
+	FreedBytes     int64 `json:"freedBytes"`     // on disk, with index and abandoned temporary files; 0 with DryRun
+	NoRoom         bool  `json:"noRoom"`         // to rewrite all that should be: the disk is full, and a later GC frees more
+	CacheBytes     int64 `json:"cacheBytes"`     // of the cache on disk, before it was emptied if it was
 }
 
 // GC removes all blocks that no root needs, and what crashed publications have
@@ -102,8 +103,8 @@ func (g *collector) run(ctx context.Context, dry bool) (GCStats, error) {
 	if err == nil {
 		g.stats.CacheBytes, err = g.s.CacheSize()
 	}
-	if err == nil && !dry {
-		err = g.sweepTemp()
+	if err == nil {
+		err = g.sweepTemp(dry)
 	}
 	if err != nil {
 		return g.stats, err
@@ -148,12 +149,21 @@ func (d dir) usage() (bytes int64, err error) {
 }
 
 // sweepTemp removes what crashed publications were writing: nobody writes now.
-func (g *collector) sweepTemp() error {
+// With dry it only counts.
+func (g *collector) sweepTemp(dry bool) error {
 	files, err := os.ReadDir(g.s.dir.tmp())
 	if err != nil {
 		return err
 	}
 	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			return err
+		}
+		g.stats.AbandonedBytes += info.Size()
+		if dry {
+			continue
+		}
 		if err := os.RemoveAll(g.s.dir.join("tmp", f.Name())); err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func (c Config) parse() (*parsed, error) {
 // private reads the swarm key and refuses what would lead out of its network.
 func (p *parsed) private(c Config) (err error) {
 	if p.psk, err = pnet.DecodeV1PSK(bytes.NewReader(c.SwarmKey)); err != nil {
-		return fmt.Errorf("%w: swarm key: %w; want a file as Kubo writes it, beginning with /key/swarm/psk/1.0.0/", ErrConfig, err)
+		return fmt.Errorf("%w: swarm key: %w; want a file as Kubo writes it: /key/swarm/psk/1.0.0/, /base16/ and 64 hex digits, on three lines", ErrConfig, err)
 	}
 	if c.Public {
 		return fmt.Errorf("%w: the public network cannot be entered with a swarm key: nodes without the key are refused", ErrConfig)
