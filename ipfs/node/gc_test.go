@@ -257,7 +257,7 @@ func TestGCInterrupted(t *testing.T) {
 	}
 }
 
-// Two publishers, a server and gc on one store, as four processes would.
+// Two publishers, a server, verify and gc on one store, as five processes would.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
@@ -291,6 +291,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		})
 	}
 	work("server", func(s *node.Store, i int) error { return enginetest.Compare(ctx, s, kept, keep) })
+	work("verify", func(s *node.Store, i int) error { return enginetest.Compare(ctx, s, kept, keep) })
 	work("gc", func(s *node.Store, i int) error { _, err := s.GC(ctx, node.GCOptions{}); return err })
 	wg.Wait()
 	s := open(t, path)
