@@ -79,6 +79,7 @@ func run(ctx context.Context) error {
 	if err := b.prepare(); err != nil {
 		return err
 	}
+	defer os.RemoveAll(b.path("p2p")) // the stores of all machines
 	var failed error
 	for _, section := range sections {
 		if *only != "" && !strings.Contains(*only, section.name) {
