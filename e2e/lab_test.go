@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/image2ipfs/image2ipfs/internal/containerdconf"
 	"github.com/image2ipfs/image2ipfs/internal/netlab"
 )
 
@@ -164,16 +165,7 @@ func (m *machine) wantLogged(t *testing.T, line string) {
 func (m *machine) containerd(t *testing.T) containerd {
 	t.Helper()
 	dir := t.TempDir()
-	socket, config := filepath.Join(dir, "sock"), filepath.Join(dir, "config.toml")
-	err := os.WriteFile(config, fmt.Appendf(nil, `version = 2
-root = %q
-state = %q
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-address = %q
-[ttrpc]
-address = %q
-`, filepath.Join(dir, "root"), filepath.Join(dir, "state"), socket, socket+".ttrpc"), 0o644)
+	socket, config, err := containerdconf.Write(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
+
+	"github.com/image2ipfs/image2ipfs/internal/containerdconf"
 )
 
 // pulling lets containerds of its own pull the same image from us and from
@@ -57,17 +57,7 @@ func (b *bench) containerd(unpigz bool) (socket string, d *daemon, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	socket = filepath.Join(dir, "sock")
-	config := filepath.Join(dir, "config.toml")
-	err = os.WriteFile(config, fmt.Appendf(nil, `version = 2
-root = %q
-state = %q
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-address = %q
-[ttrpc]
-address = %q
-`, filepath.Join(dir, "root"), filepath.Join(dir, "state"), socket, socket+".ttrpc"), 0o644)
+	socket, config, err := containerdconf.Write(dir)
 	if err != nil {
 		return "", nil, err
 	}

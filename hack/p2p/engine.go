@@ -3,10 +3,10 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/containerdconf"
 )
 
 // engine is a containerd on a machine.
@@ -21,16 +21,7 @@ func (b *bench) containerd(n *node) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket, config := filepath.Join(dir, "sock"), filepath.Join(dir, "config.toml")
-	err = os.WriteFile(config, fmt.Appendf(nil, `version = 2
-root = %q
-state = %q
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-address = %q
-[ttrpc]
-address = %q
-`, filepath.Join(dir, "root"), filepath.Join(dir, "state"), socket, socket+".ttrpc"), 0o644)
+	socket, config, err := containerdconf.Write(dir)
 	if err != nil {
 		return nil, err
 	}
