@@ -220,7 +220,8 @@ func TestNothingListens(t *testing.T) {
 	}
 }
 
-// listening lists the sockets of a machine that others could reach.
+// listening lists the sockets of a machine that others could reach, sorted: ss
+// prints them in the order of the kernel's hash table.
 func listening(t *testing.T, m *machine) string {
 	t.Helper()
 	text, err := command(m.m.Prefix()).output(deadline(t), "ss", "-H", "-l", "-n", "-t", "-u")
@@ -234,5 +235,6 @@ func listening(t *testing.T, m *machine) string {
 			found = append(found, f[0]+" "+f[4])
 		}
 	}
+	slices.Sort(found)
 	return strings.Join(found, ", ")
 }
