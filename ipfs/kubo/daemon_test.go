@@ -38,29 +38,45 @@ func startKubo(t testing.TB) *daemon {
 		t.Skipf("no Kubo to test against: %v; set KUBO_BIN to an ipfs binary, `make test` builds one", err)
 	}
 	d := &daemon{bin: path, repo: t.TempDir()}
-	port := freePort(t)
-	d.gateway = fmt.Sprintf("http://127.0.0.1:%d", port)
 	d.ipfs(t, "init", "--empty-repo", "--profile=test")
 	for key, value := range map[string]any{
-		"Addresses.API":     "/ip4/127.0.0.1/tcp/0",
-		"Addresses.Gateway": fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port),
-		"Addresses.Swarm":   []string{},
-		"Routing.Type":      "none",
-		"AutoConf.Enabled":  false,
-		"Bootstrap":         []string{},
+		"Addresses.API":    "/ip4/127.0.0.1/tcp/0",
+		"Addresses.Swarm":  []string{},
+		"Routing.Type":     "none",
+		"AutoConf.Enabled": false,
+		"Bootstrap":        []string{},
 	} {
-		v, err := json.Marshal(value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.ipfs(t, "config", "--json", key, string(v))
+		d.configure(t, key, value)
 	}
-	d.start(t)
-	return d
+	const tries = 5
+	for range tries {
+		port := freePort(t)
+		d.gateway = fmt.Sprintf("http://127.0.0.1:%d", port)
+		d.configure(t, "Addresses.Gateway", fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port))
+		if said := d.start(t); said == "" {
+			return d
+		} else if !strings.Contains(said, "address already in use") { // by the daemon's own API, for one
+			t.Fatalf("Kubo does not start:\n%s", said)
+		}
+		d.kill()
+		d.stop = sync.Once{}
+	}
+	t.Fatalf("Kubo found its gateway's port taken %d times", tries)
+	return nil
 }
 
-// start runs the daemon and waits until it says that it is ready.
-func (d *daemon) start(t testing.TB) {
+func (d *daemon) configure(t testing.TB, key string, value any) {
+	t.Helper()
+	v, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.ipfs(t, "config", "--json", key, string(v))
+}
+
+// start runs the daemon and waits until it says that it is ready; otherwise it
+// gives what the daemon said instead.
+func (d *daemon) start(t testing.TB) (complaint string) {
 	t.Helper()
 	d.cmd = exec.Command(d.bin, "daemon")
 	d.cmd.Env = d.env()
@@ -87,10 +103,10 @@ func (d *daemon) start(t testing.TB) {
 				t.Fatal(err)
 			}
 			d.api = strings.TrimSpace(string(api))
-			return
+			return ""
 		}
 	}
-	t.Fatalf("Kubo does not start:\n%s", said.String())
+	return said.String()
 }
 
 // kill ends the daemon as a crash would.
@@ -106,7 +122,9 @@ func (d *daemon) restart(t testing.TB) {
 	t.Helper()
 	d.kill()
 	d.stop = sync.Once{}
-	d.start(t)
+	if said := d.start(t); said != "" {
+		t.Fatalf("Kubo does not start again:\n%s", said)
+	}
 }
 
 func (d *daemon) env() []string {
