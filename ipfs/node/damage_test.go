@@ -49,6 +49,18 @@ func TestDamagedIndex(t *testing.T) {
 	}
 }
 
+// What the index has lost is still in the packs, where gc must find it.
+func TestMissingIndex(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": enginetest.Random(3<<20, "index")}
+	c, _ := enginetest.Publish(t, s, content)
+	if err := os.Remove(wantFiles(t, s, "index", 1)[0]); err != nil {
+		t.Fatal(err)
+	}
+	gc(t, s)
+	enginetest.Check(t, s, c, content)
+}
+
 // A flipped bit in a block must be found by reading with hashes, and healed.
 func TestDamagedBlock(t *testing.T) {
 	s := open(t, newPath(t))

@@ -50,7 +50,7 @@ type GCStats struct {
 // GC removes all blocks that no root needs, and what crashed publications have
 // left. It waits until no publication is under way, and publications wait for
 // it; readers go on. Interrupted anywhere, it leaves a complete store. It also
-// builds the index anew, from the packs if it is damaged. When a block of a
+// builds the index anew, from the packs if it is damaged or lacks a block. When a block of a
 // kept root is missing GC refuses to go on with an error that matches
 // [ipfs.ErrNotFound] or [ipfs.ErrIntegrity], since what lies below is unknown.
 func (s *Store) GC(ctx context.Context, o GCOptions) (GCStats, error) {
@@ -115,7 +115,13 @@ func (g *collector) run(ctx context.Context, dry bool) (GCStats, error) {
 	if err := g.loadIndex(ctx); err != nil {
 		return g.stats, err
 	}
-	if err := g.mark(ctx); err != nil {
+	err = g.mark(ctx)
+	if errors.Is(err, ipfs.ErrNotFound) { // a pack may have what the index has lost
+		if err = g.rebuildIndex(ctx); err == nil {
+			err = g.mark(ctx)
+		}
+	}
+	if err != nil {
 		return g.stats, err
 	}
 	if err := g.weigh(); err != nil || dry {
@@ -197,6 +203,7 @@ func (g *collector) mark(ctx context.Context) error {
 		return err
 	}
 	g.live, g.walked = make(bitset, g.all.n/64+1), make(bitset, g.all.n/64+1)
+	g.stats.KeptBlocks = 0
 	for _, root := range roots {
 		if err := g.markBelow(ctx, root); err != nil {
 			return fmt.Errorf("root %s is damaged: %w; `image2ipfs verify --gateway URL` heals it from a gateway that has it, or remove it, collect garbage, publish it again", root, err)

@@ -95,6 +95,45 @@ func TestGCKeepsSharedBlocks(t *testing.T) {
 	enginetest.Check(t, s, ca, a)
 }
 
+// A collection that was killed before it removed the old index has left entries
+// of packs that are gone. They must not win over those of the packs that took
+// their place, however often segments are merged.
+func TestGCKilledBeforeIndex(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t))
+	a := map[string][]byte{"shared": enginetest.Random(1000, "shared"), "own": enginetest.Random(2000, "own")}
+	b := map[string][]byte{"shared": a["shared"]} // more than a, so that merging comes upon a's entries first
+	for n := range 30 {
+		b[fmt.Sprint(n)] = enginetest.Random(100, fmt.Sprint("b", n))
+	}
+	ca, _ := enginetest.Publish(t, s, a)
+	cb, _ := enginetest.Publish(t, s, b)
+	old := map[string][]byte{}
+	for _, path := range files(t, s, "index") {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old[path] = data
+	}
+	remove(t, s, ca)
+	gc(t, s) // moves the shared layer into another pack
+	for path, data := range old {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 40 {
+		enginetest.Publish(t, s, map[string][]byte{"f": enginetest.Random(1000, fmt.Sprint(n))})
+	}
+	if n := len(files(t, s, "index")); n > 10 {
+		t.Fatalf("%d segments: none was merged", n)
+	}
+	enginetest.Check(t, open(t, s.Path()), cb, b)
+	gc(t, s)
+	enginetest.Check(t, s, cb, b)
+}
+
 func TestGCOfEverything(t *testing.T) {
 	s := open(t, newPath(t))
 	c, _ := enginetest.Publish(t, s, map[string][]byte{"f": enginetest.Random(2<<20, "all")})

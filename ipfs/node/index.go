@@ -189,11 +189,28 @@ func (d dir) removeSegments(segs []string) error {
 	return errors.Join(append(errs, syncDir(d.index()))...)
 }
 
+// packsOf tells which packs of segments are there.
+func (d dir) packsOf(segs []*segment) (map[packID]bool, error) {
+	there := map[packID]bool{}
+	for _, s := range segs {
+		for _, id := range s.packs {
+			_, err := os.Stat(d.pack(id))
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, err
+			}
+			there[id] = err == nil
+		}
+	}
+	return there, nil
+}
+
 // maxSegments is how many a look-up may have to ask before some are merged.
 const maxSegments = 8
 
 // compact merges the smallest segments so that few are left and each entry is
-// written O(log n) times in all. The caller holds the commit lock.
+// written O(log n) times in all. Entries that an interrupted gc has left, of
+// packs that are gone, go: one of them may stand for a block that is elsewhere
+// as well. The caller holds the commit lock, and keeps gc away.
 func (x *index) compact() error {
 	v, err := x.refresh()
 	if err != nil || len(v.segs) <= maxSegments {
@@ -207,8 +224,12 @@ func (x *index) compact() error {
 		take++
 	}
 	segs = segs[:take]
+	there, err := x.dir.packsOf(segs)
+	if err != nil {
+		return err
+	}
 	_, err = x.dir.writeSegment(func(f *os.File) (uint64, error) {
-		return merge(f, segs, func(entry) bool { return true })
+		return merge(f, segs, func(e entry) bool { return there[e.pack] })
 	})
 	if err != nil {
 		return err
