@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -86,12 +87,12 @@ func (c *Containerd) Pull(ctx context.Context, j Job) (name string, err error) {
 	opts := []client.RemoteOpt{
 		client.WithResolver(j.Resolver),
 		client.WithImageHandler(images.HandlerFunc(func(_ context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-			j.Status.tell(fmt.Sprintf("%s %s, %d bytes", kindOf(desc), desc.Digest, desc.Size))
+			j.Progress.content(desc, false)
 			return nil, nil
 		})),
 	}
 	for _, p := range j.Platforms {
-		opts = append(opts, client.WithPlatform(p))
+		opts = append(opts, client.WithPlatform(platforms.Format(p)))
 	}
 	fetched, err := c.client.Fetch(ctx, j.Image.Name.String(), opts...)
 	if err != nil {
@@ -131,18 +132,4 @@ func (c *Containerd) rename(ctx context.Context, image images.Image, before stri
 		return err
 	}
 	return store.Delete(ctx, before)
-}
-
-func kindOf(desc ocispec.Descriptor) string {
-	switch {
-	case images.IsIndexType(desc.MediaType):
-		return "index"
-	case images.IsManifestType(desc.MediaType):
-		return "manifest"
-	case images.IsLayerType(desc.MediaType):
-		return "layer"
-	case images.IsConfigType(desc.MediaType):
-		return "config"
-	}
-	return "content"
 }

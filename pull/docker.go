@@ -9,7 +9,6 @@ import (
 	"net"
 	"strings"
 
-	"github.com/containerd/platforms"
 	"github.com/moby/moby/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -58,7 +57,7 @@ func (d *Docker) Pull(ctx context.Context, j Job) (name string, err error) {
 	if strings.HasPrefix(d.host, "unix://") || strings.HasPrefix(d.host, "npipe://") {
 		return j.Image.EngineName(), d.pullFromHere(ctx, j)
 	}
-	return j.Image.EngineName(), d.load(ctx, j.Image)
+	return j.Image.EngineName(), d.load(ctx, j.Image, j.Progress)
 }
 
 func (d *Docker) pullFromHere(ctx context.Context, j Job) (err error) {
@@ -77,17 +76,9 @@ func (d *Docker) pullFromHere(ctx context.Context, j Job) (err error) {
 		stop()
 		err = errors.Join(err, <-served, registry.Close())
 	}()
-	var wanted []ocispec.Platform
-	for _, text := range j.Platforms {
-		p, err := platforms.Parse(text)
-		if err != nil {
-			return err
-		}
-		wanted = append(wanted, p)
-	}
 	name := j.Image.EngineName()
 	here := listener.Addr().String() + "/" + name
-	if err := d.pull(ctx, here, wanted, j.Status); err != nil {
+	if err := d.pull(ctx, here, j.Platforms, j.Progress); err != nil {
 		return fmt.Errorf("%s: %w", d, err)
 	}
 	if _, err := d.client.ImageTag(ctx, client.ImageTagOptions{Source: here, Target: name}); err != nil {
@@ -97,13 +88,16 @@ func (d *Docker) pullFromHere(ctx context.Context, j Job) (err error) {
 	return err
 }
 
+const downloading = "Downloading" // what dockerd says of a layer that is arriving
+
 // pull has dockerd pull a name and waits for the end.
-func (d *Docker) pull(ctx context.Context, name string, wanted []ocispec.Platform, s Status) (err error) {
+func (d *Docker) pull(ctx context.Context, name string, wanted []ocispec.Platform, p Progress) (err error) {
 	messages, err := d.client.ImagePull(ctx, name, client.ImagePullOptions{Platforms: wanted})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, messages.Close()) }()
+	arrived := map[string]int64{} // bytes of each layer
 	for m, err := range messages.JSONMessages(ctx) {
 		if err != nil {
 			return err
@@ -112,16 +106,19 @@ func (d *Docker) pull(ctx context.Context, name string, wanted []ocispec.Platfor
 			return m.Error
 		}
 		if m.Progress == nil {
-			s.tell(strings.TrimPrefix(m.ID+": "+m.Status, ": "))
+			p.tell(strings.TrimPrefix(m.ID+": "+m.Status, ": "))
+		} else if m.Status == downloading {
+			p.add(m.Progress.Current - arrived[m.ID])
+			arrived[m.ID] = m.Progress.Current
 		}
 	}
 	return nil
 }
 
 // load sends the image as an archive.
-func (d *Docker) load(ctx context.Context, i *Image) error {
+func (d *Docker) load(ctx context.Context, i *Image, p Progress) error {
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(i.ToTar(ctx, w, nil)) }()
+	go func() { w.CloseWithError(i.ToTar(ctx, w, p)) }()
 	return d.Load(ctx, r)
 }
 

@@ -19,17 +19,6 @@ import (
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
-// Progress is told of each content: when it is there, with n its bytes, and
-// whether it was there before. It may be nil, and is called by several
-// goroutines at once.
-type Progress func(desc ocispec.Descriptor, n int64, before bool)
-
-func (p Progress) tell(desc ocispec.Descriptor, n int64, before bool) {
-	if p != nil {
-		p(desc, n, before)
-	}
-}
-
 const parallel = 4 // contents that are fetched at once
 
 // ToDirectory adds the image to the OCI layout in dir, which is made when it
@@ -94,7 +83,8 @@ func (i *Image) indexFile() ([]byte, error) {
 func (i *Image) toFile(ctx context.Context, dir string, desc ocispec.Descriptor, p Progress) (err error) {
 	path := filepath.Join(dir, filepath.FromSlash(oci.BlobPath(desc.Digest)))
 	if info, err := os.Stat(path); err == nil && info.Size() == desc.Size {
-		p.tell(desc, desc.Size, true)
+		p.add(desc.Size)
+		p.content(desc, true)
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -105,7 +95,7 @@ func (i *Image) toFile(ctx context.Context, dir string, desc ocispec.Descriptor,
 	if err != nil {
 		return err
 	}
-	err = i.resume(ctx, f, desc)
+	err = i.resume(ctx, f, desc, p)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if errors.Is(err, oci.ErrCorrupt) {
 		err = errors.Join(err, os.Remove(partial))
@@ -116,12 +106,12 @@ func (i *Image) toFile(ctx context.Context, dir string, desc ocispec.Descriptor,
 	if err := os.Rename(partial, path); err != nil {
 		return err
 	}
-	p.tell(desc, desc.Size, false)
+	p.content(desc, false)
 	return nil
 }
 
 // resume appends to f what it lacks of a content and checks the whole.
-func (i *Image) resume(ctx context.Context, f *os.File, desc ocispec.Descriptor) error {
+func (i *Image) resume(ctx context.Context, f *os.File, desc ocispec.Descriptor, p Progress) error {
 	verifier := desc.Digest.Verifier()
 	have, err := io.Copy(verifier, f)
 	if err == nil && have > desc.Size {
@@ -141,7 +131,8 @@ func (i *Image) resume(ctx context.Context, f *os.File, desc ocispec.Descriptor)
 	if _, err := blob.Seek(have, io.SeekStart); err != nil {
 		return err
 	}
-	n, err := blob.WriteTo(io.MultiWriter(f, verifier))
+	p.add(have)
+	n, err := blob.WriteTo(io.MultiWriter(f, verifier, p))
 	if err != nil {
 		return err
 	}
@@ -193,15 +184,15 @@ func (i *Image) ToTar(ctx context.Context, w io.Writer, p Progress) error {
 		}
 	}
 	for _, desc := range i.Blobs {
-		if err := i.toEntry(ctx, tw, desc); err != nil {
+		if err := i.toEntry(ctx, tw, desc, p); err != nil {
 			return fmt.Errorf("%s: %w", desc.Digest, err)
 		}
-		p.tell(desc, desc.Size, false)
+		p.content(desc, false)
 	}
 	return tw.Close()
 }
 
-func (i *Image) toEntry(ctx context.Context, tw *tar.Writer, desc ocispec.Descriptor) error {
+func (i *Image) toEntry(ctx context.Context, tw *tar.Writer, desc ocispec.Descriptor, p Progress) error {
 	if err := tw.WriteHeader(header(oci.BlobPath(desc.Digest), desc.Size)); err != nil {
 		return err
 	}
@@ -209,7 +200,7 @@ func (i *Image) toEntry(ctx context.Context, tw *tar.Writer, desc ocispec.Descri
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(tw, blob)
+	_, err = io.Copy(io.MultiWriter(tw, p), blob)
 	return errors.Join(err, blob.Close())
 }
 
@@ -255,15 +246,4 @@ func (i *Image) dockerManifest(ctx context.Context) ([]byte, error) {
 		}
 	}
 	return json.Marshal(entries)
-}
-
-// progress tells of contents in lines.
-func (s Status) progress() Progress {
-	return func(desc ocispec.Descriptor, n int64, before bool) {
-		if before {
-			s.tell(fmt.Sprintf("%s %s: was there", kindOf(desc), desc.Digest))
-		} else {
-			s.tell(fmt.Sprintf("%s %s: %d bytes", kindOf(desc), desc.Digest, n))
-		}
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -18,10 +19,11 @@ import (
 
 // Image is what of a published layout is to be pulled.
 type Image struct {
-	Name   ref.Name             // as it was asked for
-	Target ocispec.Descriptor   // manifest or index; empty when the whole layout is meant
-	Blobs  []ocispec.Descriptor // all contents, each once
-	Absent []string             // what a sparse index names and the layout lacks
+	Name      ref.Name             // as it was asked for
+	Target    ocispec.Descriptor   // manifest or index; empty when the whole layout is meant
+	Blobs     []ocispec.Descriptor // all contents, each once
+	Platforms []string             // of what is complete, as "linux/amd64"
+	Absent    []string             // what a sparse index names and the layout lacks
 
 	layout    *ipfs.Layout
 	index     ocispec.Index
@@ -55,8 +57,26 @@ func Select(ctx context.Context, l *ipfs.Layout, name ref.Name, platform platfor
 	if err != nil {
 		return nil, err
 	}
-	i.Blobs, i.Absent = needed.Blobs, needed.Absent
+	i.Blobs, i.Platforms, i.Absent = needed.Blobs, needed.Platforms, needed.Absent
 	return i, nil
+}
+
+// Require refuses an image that is for none of the platforms asked for, where
+// it says what it is for. The error matches [oci.ErrNotFound].
+func (i *Image) Require(wanted ...ocispec.Platform) error {
+	if len(i.Platforms) == 0 {
+		return nil
+	}
+	for _, w := range wanted {
+		fits := slices.ContainsFunc(i.Platforms, func(text string) bool {
+			p, err := platforms.Parse(text)
+			return err == nil && platforms.Only(w).Match(p)
+		})
+		if !fits {
+			return fmt.Errorf("%w: no image for %s under %s, which has %s", oci.ErrNotFound, platforms.Format(w), ref.Ciq(i.Name.Root), strings.Join(i.Platforms, ", "))
+		}
+	}
+	return nil
 }
 
 // wholeLayout tells whether the layout is pulled as it is: on request, or

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -17,19 +18,10 @@ import (
 // Job is one pull.
 type Job struct {
 	Image     *Image
-	Blocks    ipfs.Getter      // where blocks come from, checked
-	Resolver  remotes.Resolver // the same, for containerd
-	Platforms []string         // for engines; all, or the engine's choice, when empty
-	Status    Status
-}
-
-// Status is told what happens, one line at a time. It may be nil.
-type Status func(line string)
-
-func (s Status) tell(line string) {
-	if s != nil {
-		s(line)
-	}
+	Blocks    ipfs.Getter        // where blocks come from, checked
+	Resolver  remotes.Resolver   // the same, for containerd
+	Platforms []ocispec.Platform // for engines; all, or the engine's choice, when empty
+	Progress  Progress
 }
 
 // Target is where images are pulled to.
@@ -49,7 +41,7 @@ func (d Directory) String() string { return "OCI layout in " + string(d) }
 
 // Pull implements [Target] by [Image.ToDirectory].
 func (d Directory) Pull(ctx context.Context, j Job) (string, error) {
-	return "", j.Image.ToDirectory(ctx, string(d), j.Status.progress())
+	return "", j.Image.ToDirectory(ctx, string(d), j.Progress)
 }
 
 // Close implements [Target].
@@ -67,7 +59,7 @@ func (a Archive) String() string {
 
 // Pull implements [Target] by [Image.ToTar]. A file appears when it is complete.
 func (a Archive) Pull(ctx context.Context, j Job) (string, error) {
-	return "", a.Write(func(w io.Writer) error { return j.Image.ToTar(ctx, w, j.Status.progress()) })
+	return "", a.Write(func(w io.Writer) error { return j.Image.ToTar(ctx, w, j.Progress) })
 }
 
 // Write lets fn write the archive.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 )
@@ -114,6 +115,19 @@ func CleanRegistry(s string) string {
 		s = rest
 	}
 	return strings.TrimRight(s, "/")
+}
+
+// CheckRegistry tells whether pull names that begin with the value of a registry
+// flag are names at all. Errors match [ErrInvalidName].
+func CheckRegistry(s string) error {
+	host := CleanRegistry(s)
+	if host == "" { // names for a mirror have no host
+		return nil
+	}
+	if _, err := reference.WithName(host + "/image"); err != nil {
+		return fmt.Errorf("%w: %q is no registry, which is a host such as gateway.local:8080: %v", ErrInvalidName, s, err)
+	}
+	return nil
 }
 
 // String is the pull name with the root in its default spelling.

@@ -76,6 +76,7 @@ func (b *blob) take(p []byte) (int, error) {
 		}
 	}
 	b.pos += int64(len(p))
+	b.f.r.count(len(p))
 	return len(p), nil
 }
 

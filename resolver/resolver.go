@@ -53,6 +53,7 @@ type config struct {
 	blobs     []BlobSource
 	timeouts  Timeouts
 	ahead     int
+	count     func(n int)
 	log       *slog.Logger
 }
 
@@ -83,6 +84,10 @@ func WithTimeouts(t Timeouts) Option { return func(c *config) { c.timeouts = t }
 // being read, no more than 16 MiB are held.
 func WithReadAhead(blocks int) Option { return func(c *config) { c.ahead = blocks } }
 
+// WithProgress has fn told of every n bytes that are read from contents, by
+// several goroutines at once.
+func WithProgress(fn func(n int)) Option { return func(c *config) { c.count = fn } }
+
 // WithLogger sets who is told about sources that fail; nobody by default.
 func WithLogger(log *slog.Logger) Option { return func(c *config) { c.log = log } }
 
@@ -92,6 +97,7 @@ type Resolver struct {
 	blocks  *sources.Set
 	blobs   []*blobSource
 	idle    time.Duration
+	count   func(n int)
 	log     *slog.Logger
 	layouts layouts
 
@@ -116,6 +122,9 @@ func New(opts ...Option) *Resolver {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
+	if c.count == nil {
+		c.count = func(int) {}
+	}
 	if c.timeouts.Idle == 0 {
 		c.timeouts.Idle = 30 * time.Second
 	}
@@ -131,6 +140,7 @@ func New(opts ...Option) *Resolver {
 			Hedge: c.timeouts.Hedge, Fetch: c.timeouts.Block, Retry: c.timeouts.Retry, Insist: true, Patience: c.timeouts.Idle * 2 / 3, Logger: c.log,
 		}, all...),
 		idle:  c.timeouts.Idle,
+		count: c.count,
 		ahead: min(max(c.ahead, 0), maxAhead),
 		log:   c.log,
 	}

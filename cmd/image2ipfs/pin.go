@@ -79,16 +79,11 @@ func (o *pinOptions) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.close()) }()
-	leave, err := o.join(cmd, all)
+	from, leave, err := o.fetching(cmd, all)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	from, err := o.blocks(all)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, from.Close()) }()
 	for _, arg := range args {
 		name, err := all.findOne(cmd.Context(), arg)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -13,8 +14,10 @@ import (
 )
 
 // progress tells on standard error how far a long read is: as a bar on a
-// terminal, else as a plain line every few seconds.
+// terminal, else as a plain line every few seconds. It is safe for concurrent
+// use.
 type progress struct {
+	mu    sync.Mutex
 	w     io.Writer
 	bar   *progressbar.ProgressBar
 	name  string
@@ -47,6 +50,8 @@ func newProgress(w io.Writer, name string, total int64, quiet bool) *progress {
 
 // add is told of n more bytes.
 func (p *progress) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.read += int64(n)
 	switch {
 	case p.bar != nil:
@@ -61,7 +66,22 @@ func (p *progress) add(n int) {
 	}
 }
 
+// line prints a line of its own.
+func (p *progress) line(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.quiet {
+		return
+	}
+	if p.bar != nil {
+		_ = p.bar.Clear() // the next add draws it again
+	}
+	fmt.Fprintln(p.w, text)
+}
+
 func (p *progress) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}

@@ -126,6 +126,9 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 	if options.Compression == layer.Zstd {
 		o.say(cmd, "layers will be compressed with zstd, which dockerd before 23 (20.10 among them) does not read\n")
 	}
+	if err := ref.CheckRegistry(o.registry); err != nil {
+		return usageError{fmt.Errorf("-r: %w", err)}
+	}
 	if o.output != "" && !o.noAdd {
 		return usageError{errors.New("-o needs -n: published images go to IPFS, not to a directory")}
 	}
@@ -216,7 +219,9 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, engine ip
 	}
 	names := pullNames(r, host)
 	o.say(cmd, "CID             %s\n", r.Root)
-	o.say(cmd, "browse          http://%s/ipfs/%s/index.json\n", host, r.Root)
+	if host != "" {
+		o.say(cmd, "browse          http://%s/ipfs/%s/index.json\n", host, r.Root)
+	}
 	o.say(cmd, "dockerized hash %s\n", ref.Ciq(r.Root))
 	o.say(cmd, "stored          %s in %s%s\n", bytesText(r.Size), engine, newBytesText(r.Stats))
 	o.say(cmd, "pull with       docker pull %s    (image2ipfs serve answers there)\n", names[0])

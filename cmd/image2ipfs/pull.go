@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
@@ -104,16 +103,11 @@ func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	leave, err := o.join(cmd, all)
+	from, leave, err := o.fetching(cmd, all)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	from, err := o.blocks(all)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, from.Close()) }()
 	done, err := o.pull(cmd, all, name, from, to)
 	if err != nil {
 		return err
@@ -162,51 +156,68 @@ func (o *pullOptions) pull(cmd *cobra.Command, all engines, name ref.Name, from 
 			return out, err
 		}
 	}
-	matcher, wanted, err := o.platform(to)
+	asked, err := o.asked()
+	if err != nil {
+		return out, err
+	}
+	matcher, wanted, err := o.platform(to, asked)
 	if err != nil {
 		return out, err
 	}
 	image, err := pull.Select(ctx, l, name, matcher)
+	if err == nil {
+		err = image.Require(asked...)
+	}
 	if err != nil {
 		return out, err
 	}
-	r, err := o.resolver(all)
+	bar := newProgress(cmd.ErrOrStderr(), ref.Ciq(name.Root), image.Size(), o.quiet || o.json)
+	defer bar.done()
+	r, err := o.resolver(all, bar.add)
 	if err != nil {
 		return out, err
 	}
-	job := pull.Job{Image: image, Blocks: from, Resolver: r, Platforms: wanted, Status: o.status(cmd)}
+	job := pull.Job{
+		Image: image, Blocks: from, Resolver: r, Platforms: wanted,
+		Progress: pull.Progress{Event: bar.line, Bytes: bar.add},
+	}
 	out.Name, err = to.Pull(ctx, job)
 	out.Digest, out.Size, out.Absent = image.Target.Digest, image.Size(), image.Absent
 	return out, errors.Join(err, r.Close())
 }
 
-// platform tells which manifest of an index goes into the target, and which
-// platforms an engine is told to take.
-func (o *pullOptions) platform(to pull.Target) (platforms.MatchComparer, []string, error) {
-	var wanted []platforms.Platform
+// asked reads --platform.
+func (o *pullOptions) asked() ([]platforms.Platform, error) {
+	var asked []platforms.Platform
 	for _, text := range o.platforms {
 		p, err := platforms.Parse(text)
 		if err != nil {
-			return nil, nil, usageError{err}
+			return nil, usageError{fmt.Errorf("--platform: %w", err)}
 		}
-		wanted = append(wanted, p)
+		asked = append(asked, p)
 	}
+	return asked, nil
+}
+
+// platform tells which manifest of an index goes into the target, and which
+// platforms an engine is told to take.
+func (o *pullOptions) platform(to pull.Target, asked []platforms.Platform) (platforms.MatchComparer, []platforms.Platform, error) {
 	switch to.(type) {
 	case *pull.Docker:
-		return nil, o.platforms, nil
+		return nil, asked, nil
 	case *pull.Containerd:
-		if len(wanted) == 0 && !o.allPlatforms {
-			return nil, []string{platforms.DefaultString()}, nil
+		if len(asked) == 0 && !o.allPlatforms {
+			return nil, []platforms.Platform{platforms.DefaultSpec()}, nil
 		}
-		return nil, o.platforms, nil
+		return nil, asked, nil
 	}
 	switch {
 	case o.allPlatforms && (o.to == "-" || strings.HasPrefix(o.to, "docker-archive:")):
 		return nil, nil, usageError{errors.New("a docker archive holds one platform: name it with --platform, or pull --to oci-archive:FILE")}
-	case len(wanted) > 1:
+	case len(asked) > 1:
 		return nil, nil, usageError{errors.New("archives and layouts take one --platform, or all of them")}
-	case len(wanted) == 1:
-		return platforms.Only(wanted[0]), nil, nil
+	case len(asked) == 1:
+		return platforms.Only(asked[0]), nil, nil
 	case o.allPlatforms, strings.HasPrefix(o.to, "oci"):
 		return nil, nil, nil
 	}
@@ -230,19 +241,6 @@ func (o *pullOptions) pullFile(ctx context.Context, name ref.Name, from ipfs.Get
 		return errors.Join(err, f.Close())
 	}
 	return errors.Join(fmt.Errorf("%s is one file, not an image layout: pull it with --to docker or --to docker-archive:FILE, or publish that", ref.Ciq(name.Root)), f.Close())
-}
-
-// status prints what happens, unless it is to be quiet.
-func (o *pullOptions) status(cmd *cobra.Command) pull.Status {
-	if o.quiet || o.json {
-		return nil
-	}
-	var mu sync.Mutex
-	return func(line string) {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Fprintln(cmd.ErrOrStderr(), line)
-	}
 }
 
 func (o *pullOptions) report(cmd *cobra.Command, to pull.Target, p pulled) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -47,7 +48,21 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 		newID(), newPeers(),
 		newSetup(), newDoctor(),
 	)
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Args = usage(isCommand)
+		}
+	}
 	return root
+}
+
+// isCommand refuses the name of a command that there is not.
+func isCommand(cmd *cobra.Command, args []string) error {
+	if _, rest, err := cmd.Root().Find(args); err != nil || len(rest) > 0 {
+		return fmt.Errorf("there is no command %q", strings.Join(args, " "))
+	}
+	return nil
 }
 
 // usage makes errors about arguments usage errors.

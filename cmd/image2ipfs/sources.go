@@ -16,6 +16,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
+	"github.com/image2ipfs/image2ipfs/ipfs/node"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/resolver"
@@ -29,8 +30,9 @@ type sourceOptions struct {
 	engineOptions
 	gateways []string
 	peers    peerOptions
-	network  *network // nil before join, and without peers
-	absent   error    // no peer answered; nil when one did
+	network  *network    // nil before join, and without peers
+	cache    *node.Cache // what came from peers; nil before join
+	absent   error       // no peer answered; nil when one did
 }
 
 func (o *sourceOptions) sourceFlags(cmd *cobra.Command) {
@@ -46,6 +48,7 @@ func (o *sourceOptions) join(cmd *cobra.Command, all engines) (leave func() erro
 	if err != nil || o.network == nil {
 		return func() error { return nil }, err
 	}
+	o.cache = o.network.cache
 	if err := o.network.node.Ready(cmd.Context()); errors.Is(err, ipfs.ErrUnavailable) {
 		log.Warn("no peers", "error", err) // another source may do
 		o.absent = err
@@ -53,6 +56,27 @@ func (o *sourceOptions) join(cmd *cobra.Command, all engines) (leave func() erro
 		return nil, errors.Join(err, o.network.close())
 	}
 	return o.network.close, nil
+}
+
+// fetching opens all sources of a command that brings images here. leave must be
+// called when nothing reads from them any more.
+func (o *sourceOptions) fetching(cmd *cobra.Command, all engines) (from *sources.Set, leave func() error, err error) {
+	part, err := o.join(cmd, all)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.network == nil { // peers that were there before have left something
+		if o.cache, err = all.store().Cache(0); err == nil {
+			part = o.cache.Close
+		}
+	}
+	if err == nil {
+		from, err = o.blocks(all)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, part())
+	}
+	return from, func() error { return errors.Join(from.Close(), part()) }, nil
 }
 
 // gatewayURLs are those of a --gateway flag, else of the environment.
@@ -72,8 +96,11 @@ func (o *sourceOptions) parts(all engines) (near, far []ipfs.Getter, err error) 
 			near = append(near, e)
 		}
 	}
+	if o.cache != nil {
+		near = append(near, o.cache)
+	}
 	if o.network != nil {
-		near, far = append(near, o.network.cache), append(far, unsure{o.network.exchange, o.absent})
+		far = append(far, unsure{o.network.exchange, o.absent})
 	}
 	for _, url := range gatewayURLs(o.gateways) {
 		g, err := sources.NewGateway(url, gateway.Options{})
@@ -110,13 +137,13 @@ func (o *sourceOptions) blocks(all engines) (*sources.Set, error) {
 	return sources.New(sources.Options{Patience: 20 * time.Second}, list...), nil
 }
 
-// resolver gets whole contents from all sources.
-func (o *sourceOptions) resolver(all engines) (*resolver.Resolver, error) {
+// resolver gets whole contents from all sources, and tells count of their bytes.
+func (o *sourceOptions) resolver(all engines, count func(n int)) (*resolver.Resolver, error) {
 	near, far, err := o.parts(all)
 	if err != nil {
 		return nil, err
 	}
-	return resolver.New(resolver.WithStore(ipfs.First(near...)), resolver.WithBlocks(far...)), nil
+	return resolver.New(resolver.WithStore(ipfs.First(near...)), resolver.WithBlocks(far...), resolver.WithProgress(count)), nil
 }
 
 // unsure is the exchange, of which it is not known whether a block is nowhere
