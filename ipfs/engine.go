@@ -102,7 +102,7 @@ type Root struct {
 }
 
 // Stats tells what a Commit added to the store. An engine that cannot know it
-// at a reasonable price (Kubo) says -1 for both.
+// at a reasonable price (Kubo, unless it is asked to) says -1 for both.
 type Stats struct {
 	NewBlocks int   `json:"newBlocks"` // blocks that were not there before; -1 for unknown
 	NewBytes  int64 `json:"newBytes"`  // their bytes; -1 for unknown

@@ -15,6 +15,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
@@ -137,6 +138,9 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 	if !o.noAdd {
 		if engine, err = o.open(ctx); err != nil {
 			return err
+		}
+		if k, ok := engine.(*kubo.Engine); ok && o.json { // who does not ask for numbers need not wait for them
+			engine = k.Counting()
 		}
 		defer func() { err = errors.Join(err, engine.Close()) }()
 	}

@@ -59,6 +59,14 @@ type tx struct {
 // when ctx ends, the publication fails. Kubo's garbage collection waits for
 // it, and for as long as one waits no other import begins.
 func (e *Engine) Begin(ctx context.Context) (ipfs.Tx, error) {
+	t, err := e.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (e *Engine) begin(ctx context.Context) (*tx, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	body, pipe := io.Pipe()
 	t := &tx{e: e, ctx: ctx, cancel: cancel, pipe: pipe, seen: map[string]struct{}{}, done: make(chan struct{})}
@@ -177,7 +185,8 @@ func (b *branch) Drop() error {
 // Commit pins the root and gives the pin its name. Kubo checks that all blocks
 // below the root are there and syncs them to disk. A recursive pin that the
 // root already has, whoever made it, is taken over. Stats are -1, unknown,
-// unless the root was pinned before: then nothing is new.
+// unless the root was pinned before: then nothing is new. [Engine.Counting]
+// knows them.
 func (t *tx) Commit(ctx context.Context, root ipfs.Root) (ipfs.Stats, error) {
 	unknown := ipfs.Stats{NewBlocks: -1, NewBytes: -1}
 	if t.ended {

@@ -11,6 +11,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/enginetest"
 )
 
 // recorder passes blocks on and remembers them.
@@ -31,6 +32,20 @@ func numbered(n int) string {
 		binary.BigEndian.PutUint64(b[i<<20:], uint64(i)+1)
 	}
 	return string(b)
+}
+
+// What --json says of an update's size must be what it took.
+func TestCounting(t *testing.T) {
+	e := startKubo(t).engine(t).Counting()
+	first, _ := enginetest.Publish(t, e, map[string][]byte{"f": []byte(numbered(5))})
+	second, stats := enginetest.Publish(t, e, map[string][]byte{"f": []byte(numbered(7))})
+	if first.Equals(second) {
+		t.Fatal("both are one")
+	}
+	const nodes = 2 // of the file and of the directory
+	if added := stats.NewBytes - 2<<20; stats.NewBlocks != 2+nodes || added <= 0 || added > 1000 {
+		t.Errorf("two more blocks of 1 MiB and %d nodes are %+v", nodes, stats)
+	}
 }
 
 // An image published while Kubo collects garbage would lack blocks, which
