@@ -16,18 +16,25 @@ import (
 // healer reads from the embedded store and puts blocks right that are damaged
 // or missing there, when another source has them. It is an [ipfs.Getter].
 type healer struct {
-	store  *node.Store
-	stored ipfs.Getter // the store, its blocks hashed
-	others *sources.Set
-	tell   func(c cid.Cid) // once of each block that was healed, one at a time
+	healing *node.Healing
+	stored  ipfs.Getter // the store, its blocks hashed
+	others  *sources.Set
+	tell    func(c cid.Cid) // once of each block that was healed, one at a time
 
-	mu     sync.Mutex
+	mu     sync.Mutex // of what follows, and of healing
 	healed map[cid.Cid]bool
 }
 
-func newHealer(store *node.Store, others *sources.Set, tell func(cid.Cid)) *healer {
-	return &healer{store: store, stored: ipfs.Verified(store), others: others, tell: tell, healed: map[cid.Cid]bool{}}
+func newHealer(ctx context.Context, store *node.Store, others *sources.Set, tell func(cid.Cid)) (*healer, error) {
+	healing, err := store.Heal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &healer{healing: healing, stored: ipfs.Verified(store), others: others, tell: tell, healed: map[cid.Cid]bool{}}, nil
 }
+
+// Close makes durable what was healed.
+func (h *healer) Close() error { return errors.Join(h.healing.Close(), h.others.Close()) }
 
 // Get gives a block that is right. Errors are those of the store; they say as
 // well why a fault could not be healed.
@@ -37,14 +44,14 @@ func (h *healer) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return data, fault
 	}
 	data, err := h.others.Get(ctx, c)
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if err == nil {
-		err = h.store.Heal(ctx, c, data)
+		err = h.healing.Put(ctx, c, data)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w; it was not healed: %v", fault, err)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if !h.healed[c] { // else two readers have found it
 		h.healed[c] = true
 		h.tell(c)
@@ -53,7 +60,7 @@ func (h *healer) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 }
 
 // healer gives a healer of the store if that keeps root and there are other
-// sources of blocks; nil otherwise. Its sources are to be closed.
+// sources of blocks; nil otherwise. It is to be closed.
 func (o *sourceOptions) healer(ctx context.Context, all engines, root cid.Cid, tell func(cid.Cid)) (*healer, error) {
 	var store *node.Store
 	var rest engines
@@ -71,7 +78,11 @@ func (o *sourceOptions) healer(ctx context.Context, all engines, root cid.Cid, t
 	if err != nil || len(others.Sources()) == 0 {
 		return nil, err
 	}
-	return newHealer(store, others, tell), nil
+	h, err := newHealer(ctx, store, others, tell)
+	if err != nil {
+		return nil, errors.Join(err, others.Close())
+	}
+	return h, nil
 }
 
 // keeps tells whether root was published on the store.

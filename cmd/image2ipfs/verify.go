@@ -85,11 +85,13 @@ func (o *verifyOptions) verify(cmd *cobra.Command, all engines, arg string) (err
 	}
 	if h != nil {
 		from = h
-		defer func() { err = errors.Join(err, h.others.Close()) }()
 	}
 	p := newProgress(cmd.ErrOrStderr(), ref.Ciq(name.Root), -1, o.quiet || o.json)
 	result.Verification, err = ipfs.Verify(ctx, from, name.Root, p.add)
 	p.done()
+	if h != nil {
+		err = errors.Join(err, h.Close())
+	}
 	if result.OK = err == nil; !result.OK {
 		if h == nil && errors.Is(err, ipfs.ErrIntegrity) {
 			err = fmt.Errorf("%w; give a --gateway or --peers that have the image to heal it", err)

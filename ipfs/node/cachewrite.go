@@ -74,8 +74,7 @@ func overhead(n int64) int64 { return n*entrySize + 16 + footerSize }
 
 // append writes a block behind the others; the caller holds c.writing.
 func (c *Cache) append(ctx context.Context, k key, id cid.Cid, data []byte) error {
-	c.buf = binary.AppendUvarint(c.buf[:0], uint64(id.ByteLen()+len(data)))
-	c.buf = append(append(c.buf, id.KeyString()...), data...)
+	c.buf = append(appendHead(c.buf[:0], id, len(data)), data...)
 	for kept := false; !kept; { // not when the pack is removed at this moment
 		if err := c.prepare(ctx, int64(len(c.buf))); err != nil {
 			return err

@@ -1,12 +1,16 @@
 package node_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/enginetest"
@@ -27,6 +31,16 @@ func flip(t testing.TB, path string, off int) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// heal puts one block right.
+func heal(t testing.TB, s *node.Store, c cid.Cid, data []byte) error {
+	t.Helper()
+	h, err := s.Heal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return errors.Join(h.Put(t.Context(), c, data), h.Close())
 }
 
 // A damaged index must not read as absence, and gc must repair it.
@@ -76,10 +90,10 @@ func TestDamagedBlock(t *testing.T) {
 		if _, err := ipfs.Verified(s).Get(t.Context(), leaf); !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), leaf.String()) {
 			t.Errorf("bit flipped at %d: got error %v, want one that matches ErrIntegrity and names %s", off, err, leaf)
 		}
-		if err := s.Heal(t.Context(), leaf, []byte("wrong")); !errors.Is(err, ipfs.ErrIntegrity) {
+		if err := heal(t, s, leaf, []byte("wrong")); !errors.Is(err, ipfs.ErrIntegrity) {
 			t.Errorf("healing with wrong bytes: %v", err)
 		}
-		if err := s.Heal(t.Context(), leaf, data); err != nil {
+		if err := heal(t, s, leaf, data); err != nil {
 			t.Fatal(err)
 		}
 		enginetest.Check(t, s, c, map[string][]byte{"f": data})
@@ -108,6 +122,96 @@ func TestMissingPack(t *testing.T) {
 	enginetest.Check(t, s, c, content)
 	gc(t, s)
 	enginetest.Check(t, s, c, content)
+}
+
+// Blocks of a lost pack that another source has come back, in one pack.
+func TestHealMissingPack(t *testing.T) {
+	s, source := open(t, newPath(t)), open(t, newPath(t))
+	content := map[string][]byte{"f": enginetest.Random(5<<20, "heal"), "g": enginetest.Random(100, "g")}
+	c, _ := enginetest.Publish(t, s, content)
+	enginetest.Publish(t, source, content)
+	if err := os.Remove(wantFiles(t, s, "packs", 1)[0]); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, s.Path())
+	h, err := s.Heal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ipfs.Copy(t.Context(), source, h, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, s, "packs", 1)
+	enginetest.Check(t, s, c, content)
+	gc(t, s)
+	enginetest.Check(t, open(t, s.Path()), c, content)
+}
+
+// A pack that was cut short is damaged, not unreadable: it can be healed.
+func TestTruncatedPack(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": enginetest.Random(3<<20, "cut")}
+	c, _ := enginetest.Publish(t, s, content)
+	if err := os.Truncate(wantFiles(t, s, "packs", 1)[0], 1<<20+100); err != nil {
+		t.Fatal(err)
+	}
+	f, err := ipfs.Resolve(t.Context(), s, c, "f")
+	if !errors.Is(err, ipfs.ErrIntegrity) || errors.Is(err, io.EOF) {
+		t.Errorf("got %s and error %v, want one that matches ErrIntegrity", f, err)
+	}
+}
+
+// An index entry that a flipped bit sends elsewhere must not lead healing to
+// write over the block there.
+func TestHealWrongEntry(t *testing.T) {
+	s := open(t, newPath(t))
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Abort()
+	var cids []cid.Cid
+	for n := range 25000 { // an index of more than 1 MiB is not read as a whole when it is opened
+		cids = append(cids, putRaw(t, tx, binary.BigEndian.AppendUint64(nil, uint64(n))))
+	}
+	if _, err := tx.Commit(t.Context(), ipfs.Root{CID: fileOf(t, tx, cids, 8)}); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, wantFiles(t, s, "index", 1)[0], 33) // the first entry's offset
+	s = open(t, s.Path())
+	before, err := os.ReadFile(wantFiles(t, s, "packs", 1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := 0
+	for n, c := range cids {
+		if _, err := s.Get(t.Context(), c); err == nil {
+			continue
+		}
+		wrong++
+		if err := heal(t, s, c, binary.BigEndian.AppendUint64(nil, uint64(n))); !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), "image2ipfs gc") {
+			t.Errorf("healing by a damaged index: %v", err)
+		}
+	}
+	after, err := os.ReadFile(wantFiles(t, s, "packs", 1)[0])
+	if err != nil || !bytes.Equal(before, after) || wrong != 1 {
+		t.Errorf("%d blocks could not be read (want 1), the pack is as before: %v (%v)", wrong, bytes.Equal(before, after), err)
+	}
+}
+
+func putRaw(t testing.TB, p ipfs.Putter, data []byte) cid.Cid {
+	t.Helper()
+	c, err := cid.V1Builder{Codec: cid.Raw, MhType: multihash.SHA2_256}.Sum(data)
+	if err == nil {
+		err = p.Put(t.Context(), c, data)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func TestDamagedRecord(t *testing.T) {

@@ -117,7 +117,12 @@ func (d dir) create() error {
 	if err != nil {
 		return err
 	}
-	ours := map[string]bool{"packs": true, "index": true, "roots": true, "tmp": true, "version": true}
+	ours := map[string]bool{"packs": true, "index": true, "roots": true, "tmp": true}
+	for _, e := range entries {
+		if e.Name() == "version" { // another process has just been as far
+			return nil
+		}
+	}
 	for _, e := range entries {
 		if !ours[e.Name()] {
 			return fmt.Errorf("it is not empty (%s is there) and no image2ipfs store", e.Name())

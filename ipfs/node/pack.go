@@ -76,10 +76,15 @@ func (w *packWriter) open() (err error) {
 	return err
 }
 
+// appendHead appends to buf what precedes the data of block c in its section.
+func appendHead(buf []byte, c cid.Cid, size int) []byte {
+	buf = binary.AppendUvarint(buf, uint64(c.ByteLen()+size))
+	return append(buf, c.KeyString()...)
+}
+
 func (w *packWriter) append(c cid.Cid, data []byte) (location, error) {
 	start := len(w.buf)
-	w.buf = binary.AppendUvarint(w.buf, uint64(c.ByteLen()+len(data)))
-	w.buf = append(w.buf, c.KeyString()...)
+	w.buf = appendHead(w.buf, c, len(data))
 	loc := location{pack: w.id, off: w.size, size: uint32(len(w.buf) - start + len(data))}
 	w.size += int64(loc.size)
 	if len(w.buf)+len(data) < flushAt {
@@ -186,6 +191,15 @@ func dataStart(head []byte, size int, c cid.Cid) (int, error) {
 	return k + length, nil
 }
 
+// packError says where reading a section has failed. A pack that ends before the
+// section does is damaged.
+func packError(name string, loc location, err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = fmt.Errorf("%w: the file ends within the %d bytes there", ipfs.ErrIntegrity, loc.size)
+	}
+	return fmt.Errorf("reading pack %s at offset %d: %w", name, loc.off, err)
+}
+
 const maxSectionHeader = 256 // bytes of length and CID
 
 // openSection opens the pack in which block c lies, for one reader alone, where
@@ -196,16 +210,13 @@ func (d dir) openSection(c cid.Cid, loc location) (f *os.File, size int64, err e
 		return nil, 0, err
 	}
 	head := make([]byte, min(maxSectionHeader, int(loc.size)))
-	if _, err = f.ReadAt(head, loc.off); err != nil {
-		err = fmt.Errorf("reading pack %s at offset %d: %w", f.Name(), loc.off, err)
-	}
 	var start int
-	if err == nil {
-		if start, err = dataStart(head, int(loc.size), c); err != nil {
-			err = fmt.Errorf("pack %s at offset %d: %w", f.Name(), loc.off, err)
-		}
+	if _, err = f.ReadAt(head, loc.off); err == nil {
+		start, err = dataStart(head, int(loc.size), c)
 	}
-	if err == nil {
+	if err != nil {
+		err = packError(f.Name(), loc, err)
+	} else {
 		_, err = f.Seek(loc.off+int64(start), io.SeekStart)
 	}
 	if err != nil {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -35,48 +34,42 @@ type packFile struct {
 // section reads the block c at loc into memory from alloc. Errors match
 // os.ErrNotExist when the pack is gone, [ipfs.ErrIntegrity] when another or no
 // block is there.
-func (p *packFiles) section(c cid.Cid, loc location, alloc func(n int) []byte) ([]byte, error) {
-	buf := alloc(int(loc.size))
+func (p *packFiles) section(c cid.Cid, loc location, alloc func(n int) []byte) (data []byte, err error) {
+	err = p.read(loc, alloc(int(loc.size)), func(section []byte) (err error) {
+		data, err = sectionData(section, c)
+		return err
+	})
+	return data, err
+}
+
+// dataSize tells how long the block c at loc is, by its header.
+func (p *packFiles) dataSize(c cid.Cid, loc location) (size int64, err error) {
+	err = p.read(loc, make([]byte, min(maxSectionHeader, int(loc.size))), func(head []byte) error {
+		start, err := dataStart(head, int(loc.size), c)
+		size = int64(loc.size) - int64(start)
+		return err
+	})
+	return size, err
+}
+
+// read fills buf from loc on and has it checked.
+func (p *packFiles) read(loc location, buf []byte, check func([]byte) error) error {
 	for {
 		f, err := p.get(loc.pack)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		_, err = f.ReadAt(buf, loc.off)
 		if errors.Is(err, os.ErrClosed) { // by sweep, a moment ago
 			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("reading pack %s at offset %d: %w", f.Name(), loc.off, err)
-		}
-		data, err := sectionData(buf, c)
-		if err != nil {
-			return nil, fmt.Errorf("pack %s at offset %d: %w", f.Name(), loc.off, err)
-		}
-		return data, nil
-	}
-}
-
-// dataSize tells how long the block c at loc is, by its header.
-func (p *packFiles) dataSize(c cid.Cid, loc location) (int64, error) {
-	head := make([]byte, min(maxSectionHeader, int(loc.size)))
-	for {
-		f, err := p.get(loc.pack)
-		if err != nil {
-			return 0, err
-		}
-		_, err = f.ReadAt(head, loc.off)
-		if errors.Is(err, os.ErrClosed) { // by sweep, a moment ago
-			continue
-		}
-		var start int
 		if err == nil {
-			start, err = dataStart(head, int(loc.size), c)
+			err = check(buf)
 		}
 		if err != nil {
-			return 0, fmt.Errorf("pack %s at offset %d: %w", f.Name(), loc.off, err)
+			return packError(f.Name(), loc, err)
 		}
-		return int64(loc.size) - int64(start), nil
+		return nil
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
@@ -125,6 +126,9 @@ type segment struct {
 	n     int64 // entries
 	packs []packID
 	crc   uint32
+
+	checking sync.Once
+	checked  error // what check found
 }
 
 // openSegment opens a file of the index. Errors match [ipfs.ErrIntegrity] when
@@ -201,6 +205,20 @@ func newSegment(r io.ReaderAt, size int64, name string) (*segment, error) {
 
 func (s *segment) damaged(what string, args ...any) error {
 	return fmt.Errorf("%w: index segment %s is damaged (%s): run `image2ipfs gc`, which builds the index anew from the packs", ipfs.ErrIntegrity, s.name, fmt.Sprintf(what, args...))
+}
+
+// check compares the entries with their checksum, once.
+func (s *segment) check() error {
+	s.checking.Do(func() {
+		c, err := newCursor(s)
+		for err == nil {
+			err = c.next()
+		}
+		if err != io.EOF {
+			s.checked = err
+		}
+	})
+	return s.checked
 }
 
 // entries gives the raw entries from to to-1, in buf if they have to be read.
