@@ -2,10 +2,8 @@ package ipfs
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
-	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/go-cid"
 	"golang.org/x/sync/errgroup"
 )
@@ -13,8 +11,8 @@ import (
 const copyParallel = 32 // blocks that are fetched at once
 
 // Copy puts every block of the DAG under root from one place to another, each
-// once, but for what lies under done, which is there already. Errors match those of from and to, and [ErrIntegrity] for nodes that
-// cannot be read.
+// once, but for what lies under done, which is there already. Errors match those
+// of from and to, and [ErrIntegrity] for nodes that cannot be read.
 func Copy(ctx context.Context, from Getter, to Putter, root cid.Cid, done ...cid.Cid) error {
 	c := &copier{from: from, to: to, seen: map[cid.Cid]bool{root: true}}
 	for _, d := range done {
@@ -47,35 +45,21 @@ func (c *copier) level(ctx context.Context, blocks []cid.Cid) (next []cid.Cid, e
 			if err != nil {
 				return err
 			}
-			links, err := linksOf(b, data)
+			links, err := Links(b, data)
 			if err != nil {
 				return err
 			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			for _, l := range links {
-				if !c.seen[l] {
-					c.seen[l] = true
-					next = append(next, l)
+				if !c.seen[l.Cid] {
+					c.seen[l.Cid] = true
+					next = append(next, l.Cid)
 				}
 			}
 			return c.to.Put(ctx, b, data)
 		})
 	}
-	return next, g.Wait()
-}
-
-func linksOf(c cid.Cid, data []byte) ([]cid.Cid, error) {
-	if c.Prefix().Codec == cid.Raw {
-		return nil, nil
-	}
-	node, err := merkledag.DecodeProtobuf(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: block %s is no dag-pb node: %v", ErrIntegrity, c, err)
-	}
-	var links []cid.Cid
-	for _, l := range node.Links() {
-		links = append(links, l.Cid)
-	}
-	return links, nil
+	err = g.Wait()
+	return next, err
 }

@@ -72,11 +72,11 @@ func fileSize(c cid.Cid, data []byte) (int64, error) {
 	if c.Prefix().Codec == cid.Raw {
 		return int64(len(data)), nil
 	}
-	_, fs, err := decodeFileNode(c, data)
+	node, fs, err := decodeFileNode(c, data)
 	if err != nil {
 		return 0, err
 	}
-	if fs.FileSize() > math.MaxInt64 {
+	if fs.FileSize() > math.MaxInt64 || fs.FileSize() == 0 && len(node.Links()) > 0 {
 		return 0, fmt.Errorf("%w: node %s says that its file has %d bytes", ErrIntegrity, c, fs.FileSize())
 	}
 	return int64(fs.FileSize()), nil

@@ -44,7 +44,7 @@ func OpenLayout(ctx context.Context, g Getter, root cid.Cid) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := top.Lookup(ctx, ocispec.ImageLayoutFile); errors.Is(err, ErrNotFound) {
+	if _, err := top.Lookup(ctx, ocispec.ImageLayoutFile); errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnavailable) {
 		return nil, fmt.Errorf("%s is %w: it has no %s", root, ErrNoLayout, ocispec.ImageLayoutFile)
 	} else if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", root, err)

@@ -104,7 +104,8 @@ func (w *leafWalk) descend(c child) ([]child, error) {
 	below, start := make([]child, len(links)), c.start
 	for i, l := range links {
 		below[i] = child{cid: l.Cid, start: start, end: start + int64(fs.BlockSize(i))}
-		if below[i].end < start || below[i].end > c.end { // int64 overflowed, or children overlap
+		// Nobody reads an empty child, and so nobody misses it; or int64 overflowed; or children overlap.
+		if below[i].end <= start || below[i].end > c.end {
 			return nil, fmt.Errorf("%w: node %s says that its child %d has %d bytes", ErrIntegrity, c.cid, i, fs.BlockSize(i))
 		}
 		start = below[i].end

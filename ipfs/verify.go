@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/oci"
 )
@@ -47,11 +48,29 @@ func Verify(ctx context.Context, g Getter, root cid.Cid, count func(n int)) (Ver
 	if err != nil {
 		faults = append(faults, err)
 	}
-	if len(faults) == 0 {
+	faults = append(faults, verifyLayoutFile(ctx, g, root))
+	if errors.Join(faults...) == nil {
 		_, err = oci.Walk(ctx, l, l.Index)
 		faults = append(faults, err)
 	}
 	return v, errors.Join(faults...)
+}
+
+// verifyLayoutFile reads the oci-layout file, which no pull needs but every
+// reader of layouts.
+func verifyLayoutFile(ctx context.Context, g Getter, root cid.Cid) error {
+	c, err := Resolve(ctx, g, root, ocispec.ImageLayoutFile)
+	if err != nil {
+		return err
+	}
+	data, err := ReadFile(ctx, g, c, oci.MaxManifestSize)
+	if err != nil {
+		return fmt.Errorf("%s: %w", ocispec.ImageLayoutFile, err)
+	}
+	if err := oci.CheckLayoutFile(data); err != nil {
+		return fmt.Errorf("%w: %w", ErrIntegrity, err)
+	}
+	return nil
 }
 
 func verifyBlob(ctx context.Context, g Getter, d digest.Digest, c cid.Cid, count func(int)) (int64, error) {

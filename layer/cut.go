@@ -12,7 +12,6 @@ package layer
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"io"
 )
 
@@ -91,12 +90,12 @@ const (
 func (c *Cutter) measure() (int64, error) {
 	head, err := c.r.Peek(peekSize)
 	if len(head) == 0 {
-		if err == nil || errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrBufferFull) {
+		if err == nil {
 			err = io.EOF
 		}
 		return 0, err
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { // not one that only wraps it: that is a failure
 		return 0, err
 	}
 	if n := memberSize(head); n > 0 {

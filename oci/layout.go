@@ -19,6 +19,19 @@ const AnnotationImageName = "io.containerd.image.name"
 // LayoutFile is the content of a layout's oci-layout file.
 var LayoutFile = []byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`)
 
+// CheckLayoutFile refuses an oci-layout file that states another version than
+// the one there is (image-spec, "oci-layout file"). Errors match [ErrCorrupt].
+func CheckLayoutFile(data []byte) error {
+	var l ocispec.ImageLayout
+	if err := json.Unmarshal(data, &l); err != nil {
+		return fmt.Errorf("%w: %s: %v", ErrCorrupt, ocispec.ImageLayoutFile, err)
+	}
+	if l.Version != ocispec.ImageLayoutVersion {
+		return fmt.Errorf("%w: %s says version %q, expected %s", ErrCorrupt, ocispec.ImageLayoutFile, l.Version, ocispec.ImageLayoutVersion)
+	}
+	return nil
+}
+
 // BlobPath is the path of a blob inside a layout.
 func BlobPath(d digest.Digest) string {
 	return path.Join(ocispec.ImageBlobsDir, d.Algorithm().String(), d.Encoded())

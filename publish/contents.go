@@ -123,25 +123,14 @@ func (in *intake) index() (ocispec.Index, error) {
 	if err != nil {
 		return ocispec.Index{}, err
 	}
-	if err := in.checkVersion(); err != nil {
+	layout, err := in.JSON(ocispec.ImageLayoutFile)
+	if err != nil {
 		return ocispec.Index{}, err
 	}
+	if err := oci.CheckLayoutFile(layout); err != nil {
+		return ocispec.Index{}, fmt.Errorf("%w: %w", archive.ErrFormat, err)
+	}
 	return oci.ParseIndex(data)
-}
-
-func (in *intake) checkVersion() error {
-	data, err := in.JSON(ocispec.ImageLayoutFile)
-	if err != nil {
-		return err
-	}
-	var l ocispec.ImageLayout
-	if err := json.Unmarshal(data, &l); err != nil {
-		return fmt.Errorf("%w: %s: %v", archive.ErrFormat, ocispec.ImageLayoutFile, err)
-	}
-	if l.Version != ocispec.ImageLayoutVersion {
-		return fmt.Errorf("%w: %s says version %q, expected %s", archive.ErrFormat, ocispec.ImageLayoutFile, l.Version, ocispec.ImageLayoutVersion)
-	}
-	return nil
 }
 
 func (in *intake) fromDocker() (ocispec.Index, []image, contents, error) {

@@ -68,10 +68,13 @@ func rootOf(ctx context.Context, l *ipfs.Layout) (ipfs.Root, error) {
 		}
 	}
 	needed, err := oci.Walk(ctx, l, l.Index)
+	if err != nil {
+		return root, err
+	}
 	for _, b := range needed.Blobs {
 		root.Size += b.Size
 	}
-	return root, err
+	return root, nil
 }
 
 // keeper copies blocks into a publication.

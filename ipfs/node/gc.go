@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -243,11 +242,11 @@ func (g *collector) markBelow(ctx context.Context, root cid.Cid) error {
 		if err := ipfs.VerifyBlock(c, data); err != nil { // a wrong link would cost what is behind the right one
 			return err
 		}
-		node, err := merkledag.DecodeProtobuf(data)
+		links, err := ipfs.Links(c, data)
 		if err != nil {
-			return fmt.Errorf("%w: block %s is no dag-pb node: %v", ipfs.ErrIntegrity, c, err)
+			return err
 		}
-		for _, l := range node.Links() {
+		for _, l := range links {
 			todo = append(todo, l.Cid)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 	"github.com/opencontainers/go-digest"
@@ -234,11 +233,11 @@ func (t *tx) whole(ctx context.Context, root cid.Cid) (blocks int, ok bool) {
 		if err != nil || ipfs.VerifyBlock(c, data) != nil {
 			return blocks, false
 		}
-		node, err := merkledag.DecodeProtobuf(data)
+		links, err := ipfs.Links(c, data)
 		if err != nil {
 			return blocks, false
 		}
-		for _, l := range node.Links() {
+		for _, l := range links {
 			todo = append(todo, l.Cid)
 		}
 	}
