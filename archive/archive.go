@@ -177,18 +177,11 @@ func (a *Archive) Walk(ctx context.Context, count func(n int), fn func(Entry) er
 // that would consume them.
 func (a *Archive) Peek(ctx context.Context, limit int64, names ...string) (files map[string][]byte, ok bool, err error) {
 	files = map[string][]byte{}
-	read := func(e Entry) error {
-		for _, name := range names {
-			if e.Name != name || e.Content == nil {
-				continue
-			}
-			data, err := ReadSmall(e, limit)
-			if err != nil {
-				return err
-			}
-			files[name] = data
+	read := func(e Entry) (err error) {
+		if e.Content != nil && slices.Contains(names, e.Name) {
+			files[e.Name], err = ReadSmall(e, limit)
 		}
-		return nil
+		return err
 	}
 	switch {
 	case a.dir != nil:

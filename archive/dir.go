@@ -37,8 +37,6 @@ func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) e
 				return fmt.Errorf("%s: %w", a.name, err)
 			}
 			return fn(Entry{Name: name, Link: link})
-		case !d.Type().IsRegular():
-			return fmt.Errorf("%s: %w: %s is neither file, directory nor link", a.name, ErrFormat, name)
 		}
 		read := func(n int) {
 			if count != nil {
@@ -53,15 +51,18 @@ func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) e
 
 // openInDir calls fn with the file name of a directory archive.
 func (a *Archive) openInDir(name string, wrap func(io.Reader) io.Reader, fn func(Entry) error) (err error) {
+	info, err := a.dir.Stat(name)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() { // opening a named pipe would wait for its writer
+		return fmt.Errorf("%s: %w: %s is neither file, directory nor link", a.name, ErrFormat, name)
+	}
 	f, err := a.dir.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
 	var content io.Reader = f
 	if wrap != nil {
 		content = wrap(f)

@@ -59,6 +59,13 @@ func Named(desc ocispec.Descriptor, name string) ocispec.Descriptor {
 	return desc
 }
 
+// ValidImageName tells whether name, "repository:tag" with or without a registry
+// host, is one that engines take.
+func ValidImageName(name string) bool {
+	_, err := reference.ParseDockerRef(name)
+	return err == nil && len(ImageNames(Named(ocispec.Descriptor{}, name))) > 0
+}
+
 // NewIndex makes an index.json of top-level descriptors.
 func NewIndex(manifests []ocispec.Descriptor) ocispec.Index {
 	return ocispec.Index{

@@ -14,7 +14,7 @@ import (
 
 // Limits of what [Walk] follows.
 const (
-	maxDepth     = 8         // indices inside indices
+	MaxDepth     = 8         // indices inside indices
 	maxManifests = 10000     // manifests and indices in one layout, those named twice counted twice
 	maxRead      = 256 << 20 // bytes of these
 )
@@ -53,7 +53,10 @@ type manifest struct {
 // there, except layers that are distributed elsewhere (image-spec,
 // "Non-Distributable Layers"). Errors match [ErrNotFound] or [ErrCorrupt].
 func Walk(ctx context.Context, c Contents, index ocispec.Index) (*Reachable, error) {
-	w := &walker{ctx: ctx, c: c, seen: map[digest.Digest]bool{}, out: &Reachable{Inline: map[digest.Digest][]byte{}}}
+	w := &walker{
+		ctx: ctx, c: c, sizes: map[digest.Digest]int64{}, platforms: map[digest.Digest]string{},
+		out: &Reachable{Inline: map[digest.Digest][]byte{}},
+	}
 	if len(index.Manifests) == 0 {
 		return nil, fmt.Errorf("%w: index.json lists no image", ErrNotFound)
 	}
@@ -72,7 +75,8 @@ func Walk(ctx context.Context, c Contents, index ocispec.Index) (*Reachable, err
 type walker struct {
 	ctx       context.Context
 	c         Contents
-	seen      map[digest.Digest]bool
+	sizes     map[digest.Digest]int64  // of what is there, as far as it was seen
+	platforms map[digest.Digest]string // that configs state
 	manifests int
 	bytes     int
 	out       *Reachable
@@ -80,8 +84,8 @@ type walker struct {
 
 // manifest follows a manifest or index; whole tells whether it can be pulled.
 func (w *walker) manifest(desc ocispec.Descriptor, depth int) (whole bool, err error) {
-	if w.manifests++; depth > maxDepth || w.manifests > maxManifests {
-		return false, fmt.Errorf("%w: manifest %s: more than %d levels or %d manifests", ErrCorrupt, desc.Digest, maxDepth, maxManifests)
+	if w.manifests++; depth > MaxDepth || w.manifests > maxManifests {
+		return false, fmt.Errorf("%w: manifest %s: more than %d levels or %d manifests", ErrCorrupt, desc.Digest, MaxDepth, maxManifests)
 	}
 	if err := w.content(desc); err != nil {
 		return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
@@ -92,8 +96,8 @@ func (w *walker) manifest(desc ocispec.Descriptor, depth int) (whole bool, err e
 			return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 		}
 	}
-	if w.bytes += len(data); len(data) > MaxManifestSize || w.bytes > maxRead {
-		return false, fmt.Errorf("%w: manifest %s: more than %d bytes, or %d with those before", ErrCorrupt, desc.Digest, MaxManifestSize, maxRead)
+	if err := w.count(data); err != nil {
+		return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 	}
 	var m manifest
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -145,26 +149,46 @@ func (w *walker) image(desc ocispec.Descriptor, m manifest) error {
 			return fmt.Errorf("layer %d %s: %w", i, part.Digest, err)
 		}
 	}
-	if p := w.platform(desc, m); p != "" && p != "unknown/unknown" {
+	p, err := w.platform(desc, m)
+	if err == nil && p != "" && p != "unknown/unknown" {
 		w.out.Platforms = append(w.out.Platforms, p)
+	}
+	return err
+}
+
+// count bounds what is read.
+func (w *walker) count(data []byte) error {
+	if w.bytes += len(data); len(data) > MaxManifestSize || w.bytes > maxRead {
+		return fmt.Errorf("%w: more than %d bytes, or %d with those before", ErrCorrupt, MaxManifestSize, maxRead)
 	}
 	return nil
 }
 
 // platform is that of the descriptor, else the one that the config states.
-func (w *walker) platform(desc ocispec.Descriptor, m manifest) string {
+func (w *walker) platform(desc ocispec.Descriptor, m manifest) (string, error) {
 	if desc.Platform != nil || m.Config == nil {
-		return platform(desc)
+		return platform(desc), nil
 	}
 	if t := m.Config.MediaType; t != ocispec.MediaTypeImageConfig && t != MediaTypeDockerConfig {
-		return ""
+		return "", nil
+	}
+	if known, ok := w.platforms[m.Config.Digest]; ok {
+		return known, nil
 	}
 	data, err := w.c.Manifest(w.ctx, *m.Config)
-	var p ocispec.Platform
-	if err != nil || json.Unmarshal(data, &p) != nil || p.OS == "" {
-		return ""
+	if err != nil { // whoever needs the config is told
+		return "", nil
 	}
-	return platforms.Format(p)
+	if err := w.count(data); err != nil {
+		return "", fmt.Errorf("config %s: %w", m.Config.Digest, err)
+	}
+	var p ocispec.Platform
+	text := ""
+	if json.Unmarshal(data, &p) == nil && p.OS != "" {
+		text = platforms.Format(p)
+	}
+	w.platforms[m.Config.Digest] = text
+	return text, nil
 }
 
 // content notes that desc is needed and checks that it is there in its size.
@@ -172,8 +196,8 @@ func (w *walker) content(desc ocispec.Descriptor) error {
 	if err := desc.Digest.Validate(); err != nil {
 		return fmt.Errorf("%w: digest %q: %v", ErrCorrupt, desc.Digest, err)
 	}
-	if w.seen[desc.Digest] {
-		return nil
+	if size, seen := w.sizes[desc.Digest]; seen {
+		return checkSize(desc, size)
 	}
 	size, err := w.c.Size(w.ctx, desc.Digest)
 	if errors.Is(err, ErrNotFound) && len(desc.Data) > 0 {
@@ -185,11 +209,18 @@ func (w *walker) content(desc ocispec.Descriptor) error {
 	if err != nil {
 		return err
 	}
+	if err := checkSize(desc, size); err != nil {
+		return err
+	}
+	w.sizes[desc.Digest] = size
+	w.out.Blobs = append(w.out.Blobs, desc)
+	return nil
+}
+
+func checkSize(desc ocispec.Descriptor, size int64) error {
 	if size != desc.Size {
 		return fmt.Errorf("%w: the descriptor says %d bytes, the content has %d", ErrCorrupt, desc.Size, size)
 	}
-	w.seen[desc.Digest] = true
-	w.out.Blobs = append(w.out.Blobs, desc)
 	return nil
 }
 

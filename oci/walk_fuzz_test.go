@@ -72,8 +72,8 @@ func TestWalkLimits(t *testing.T) {
 		top  []ocispec.Descriptor
 		says string // empty: it passes
 	}{
-		"as deep as allowed": {[]ocispec.Descriptor{nested(maxDepth)}, ""},
-		"deeper":             {[]ocispec.Descriptor{nested(maxDepth + 1)}, "8 levels"},
+		"as deep as allowed": {[]ocispec.Descriptor{nested(MaxDepth)}, ""},
+		"deeper":             {[]ocispec.Descriptor{nested(MaxDepth + 1)}, "8 levels"},
 		"as wide as allowed": {[]ocispec.Descriptor{wide(maxManifests - 1)}, ""},
 		"wider":              {[]ocispec.Descriptor{wide(maxManifests)}, "10000 manifests"},
 		"wide beside wide":   {[]ocispec.Descriptor{wide(6000), wide(6001)}, "10000 manifests"},
@@ -94,6 +94,33 @@ func TestWalkLimits(t *testing.T) {
 		if test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)) {
 			t.Errorf("%s: %v; want an error that says %q", name, err, test.says)
 		}
+	}
+}
+
+// counted counts what is read of one content.
+type counted struct {
+	memory
+	what  digest.Digest
+	reads int
+}
+
+func (c *counted) Manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	if desc.Digest == c.what {
+		c.reads++
+	}
+	return c.memory.Manifest(ctx, desc)
+}
+
+// A large config that thousands of manifests share must not be read thousands
+// of times for its platform.
+func TestWalkReadsAConfigOnce(t *testing.T) {
+	m := memory{}
+	config := m.add(ocispec.MediaTypeImageConfig, []byte(`{"os":"linux","architecture":"amd64"}`))
+	image := m.json(ocispec.MediaTypeImageManifest, ocispec.Manifest{Config: config, Layers: []ocispec.Descriptor{}})
+	c := &counted{memory: m, what: config.Digest}
+	r, err := Walk(t.Context(), c, NewIndex([]ocispec.Descriptor{image, image, image}))
+	if err != nil || len(r.Platforms) != 3 || c.reads != 1 {
+		t.Errorf("%d reads, platforms %v (%v)", c.reads, r, err)
 	}
 }
 

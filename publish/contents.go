@@ -152,16 +152,29 @@ func (in *intake) fromDocker() (ocispec.Index, []image, contents, error) {
 	for _, c := range converted {
 		found.hold(c.Manifest)
 		found.hold(c.Config)
-		if len(c.Names) == 0 {
+		names := in.validNames(c.Names)
+		if len(names) == 0 {
 			images = append(images, image{"", c.Descriptor})
 			top = append(top, c.Descriptor)
 		}
-		for _, name := range c.Names {
+		for _, name := range names {
 			images = append(images, image{name, c.Descriptor})
 			top = append(top, oci.Named(c.Descriptor, name))
 		}
 	}
 	return oci.NewIndex(top), images, found, nil
+}
+
+// validNames gives those of the names by which an engine could pull.
+func (in *intake) validNames(names []string) (valid []string) {
+	for _, name := range names {
+		if oci.ValidImageName(name) {
+			valid = append(valid, name)
+		} else {
+			in.misnamed = append(in.misnamed, name)
+		}
+	}
+	return valid
 }
 
 // files stores what is in memory yet and gives the published tree by path.

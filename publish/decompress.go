@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 
 	"github.com/opencontainers/go-digest"
@@ -36,6 +37,9 @@ func decompressed(mediaType string, r io.Reader) (plain io.Reader, done func(), 
 	}
 	buffered := bufio.NewReader(r)
 	head, err := buffered.Peek(4)
+	if err == io.EOF {
+		err = fmt.Errorf("%w: a layer of %d bytes", archive.ErrFormat, len(head))
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -51,6 +51,7 @@ type intake struct {
 
 	recompress bool     // layers that arrive compressed as well
 	dropped    []string // what could not outlive that
+	misnamed   []string // names that are none
 
 	expected map[string]digest.Digest // diffIDs of layers by entry, where known beforehand
 

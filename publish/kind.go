@@ -69,8 +69,8 @@ func (in *intake) detect() (kind, error) {
 			return dockerArchive, nil
 		}
 	}
-	return unknown, fmt.Errorf("%w: no image in it: expected %s, %s or %s; found %s", archive.ErrFormat,
-		ocispec.ImageIndexFile, dockerarchive.ManifestFile, dockerarchive.RepositoriesFile, in.some())
+	return unknown, fmt.Errorf("%w: no image in it: expected %s with %s, or %s, or %s; found %s", archive.ErrFormat,
+		ocispec.ImageLayoutFile, ocispec.ImageIndexFile, dockerarchive.ManifestFile, dockerarchive.RepositoriesFile, in.some())
 }
 
 // some lists the first few entries for an error message.
@@ -121,6 +121,8 @@ func (in *intake) Layer(name string) (dockerarchive.Layer, error) {
 	}
 	l := dockerarchive.Layer{DiffID: it.diffID}
 	switch {
+	case it.diffID == "" && it.raw != nil && it.media != "": // compressed, in blobs/, which could be an image's own
+		return l, fmt.Errorf("%w: layer %s of this docker archive is compressed and lies where layouts keep an image's own layers, which a pipe cannot tell apart in time: publish the archive from a file", archive.ErrFormat, name)
 	case it.diffID == "":
 		return l, fmt.Errorf("%w: entry %s is used as a layer, but is neither a tar nor one compressed with gzip or zstd", archive.ErrFormat, name)
 	case it.packed != nil:

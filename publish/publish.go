@@ -34,6 +34,7 @@ type Result struct {
 	Size      int64    // bytes of the whole layout
 	Absent    []string // what a sparse index names and the archive lacks
 	Dropped   []string // attestations, signatures and artifacts that Recompress made worthless
+	Misnamed  []string // what the archive calls images by and no engine takes as a name
 	Stats     ipfs.Stats
 	Layers    []Blob // each once
 	Directory string // where the layout was written, when it was not published
@@ -114,7 +115,7 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Format: k.String(), Absent: needed.Absent, Dropped: in.dropped}
+	r := &Result{Format: k.String(), Absent: needed.Absent, Dropped: in.dropped, Misnamed: in.misnamed}
 	if r.Images, err = describe(ctx, found, named); err != nil {
 		return nil, err
 	}

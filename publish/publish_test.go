@@ -255,6 +255,7 @@ func TestRefused(t *testing.T) {
 		"manifest.json broken":          {docker20().replace("manifest.json", []byte("[{]")).tar(), "manifest.json"},
 		"no image listed":               {docker20().replace("manifest.json", []byte("[]")).tar(), "no image"},
 		"layer is no tar":               {docker20().replace("bb/layer.tar", bytes.Repeat([]byte("x"), 600)).tar(), "bb/layer.tar"},
+		"compressed layer of 3 bytes":   {docker20().replace("bb/layer.tar", []byte{0x1f, 0x8b, 8}).tar(), "bb/layer.tar"},
 		"path traversal":                {evil(entry{name: "../evil", data: one}).tar(), "../evil"},
 		"absolute path":                 {evil(entry{name: "/etc/passwd", data: one}).tar(), "/etc/passwd"},
 		"absolute link":                 {evil(entry{name: "l", link: "/etc/passwd"}).tar(), "/etc/passwd"},

@@ -41,13 +41,14 @@ func (in *intake) storeConverted(ctx context.Context, it *item, r io.Reader) err
 type converter struct {
 	ctx     context.Context
 	found   contents
-	layers  map[digest.Digest]*item // by the digest that they had
+	layers  map[digest.Digest]*item               // by the digest that they had
+	done    map[digest.Digest]*ocispec.Descriptor // by the digest that it had; nil for what cannot stay
 	dropped []string
 }
 
 // convert gives the layout's index with new manifests, which it adds to found.
 func (in *intake) convert(ctx context.Context, index ocispec.Index, found contents) (ocispec.Index, error) {
-	v := &converter{ctx: ctx, found: found, layers: map[digest.Digest]*item{}}
+	v := &converter{ctx: ctx, found: found, layers: map[digest.Digest]*item{}, done: map[digest.Digest]*ocispec.Descriptor{}}
 	for _, it := range in.items {
 		if it.packed != nil {
 			v.layers[it.digest] = it
@@ -55,7 +56,7 @@ func (in *intake) convert(ctx context.Context, index ocispec.Index, found conten
 		}
 	}
 	var err error
-	if index.Manifests, err = v.list(index.Manifests); err != nil {
+	if index.Manifests, err = v.list(index.Manifests, 0); err != nil {
 		return index, err
 	}
 	in.dropped = v.dropped
@@ -65,10 +66,10 @@ func (in *intake) convert(ctx context.Context, index ocispec.Index, found conten
 	return index, nil
 }
 
-func (v *converter) list(descs []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+func (v *converter) list(descs []ocispec.Descriptor, depth int) ([]ocispec.Descriptor, error) {
 	kept := []ocispec.Descriptor{}
 	for _, desc := range descs {
-		converted, err := v.descriptor(desc)
+		converted, err := v.descriptor(desc, depth)
 		if err != nil {
 			return nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 		}
@@ -79,18 +80,61 @@ func (v *converter) list(descs []ocispec.Descriptor) ([]ocispec.Descriptor, erro
 	return kept, nil
 }
 
-// descriptor converts what desc names; nil when that cannot stay.
-func (v *converter) descriptor(desc ocispec.Descriptor) (*ocispec.Descriptor, error) {
-	data := desc.Data
-	if data == nil {
-		there, ok := v.found[desc.Digest]
-		if !ok { // a sparse index
-			return &desc, nil
-		}
-		if data = there.data; data == nil {
-			return nil, fmt.Errorf("%w: not a JSON file", oci.ErrCorrupt)
-		}
+// descriptor converts what desc names, each content once; nil when that cannot
+// stay.
+func (v *converter) descriptor(desc ocispec.Descriptor, depth int) (*ocispec.Descriptor, error) {
+	if err := v.ctx.Err(); err != nil {
+		return nil, context.Cause(v.ctx)
 	}
+	if depth > oci.MaxDepth {
+		return nil, fmt.Errorf("%w: more than %d levels of indices", oci.ErrCorrupt, oci.MaxDepth)
+	}
+	if why := desc.Annotations["vnd.docker.reference.type"]; why != "" {
+		return nil, v.drop(desc, why)
+	}
+	data, ok, err := v.data(desc)
+	if !ok || err != nil { // not here: a sparse index
+		return &desc, err
+	}
+	converted, known := v.done[desc.Digest]
+	if !known {
+		if converted, err = v.manifest(desc, data, depth); err != nil {
+			return nil, err
+		}
+		v.done[desc.Digest] = converted
+	}
+	if converted == nil {
+		return nil, nil
+	}
+	desc.Data, desc.MediaType, desc.Digest, desc.Size = nil, converted.MediaType, converted.Digest, converted.Size
+	return &desc, nil
+}
+
+func (v *converter) drop(desc ocispec.Descriptor, why string) error {
+	v.dropped = append(v.dropped, fmt.Sprintf("%s (%s)", desc.Digest, why))
+	return nil
+}
+
+// data is the JSON file that desc names; ok is false when it is not there.
+func (v *converter) data(desc ocispec.Descriptor) (data []byte, ok bool, err error) {
+	if there, ok := v.found[desc.Digest]; ok {
+		if there.data == nil {
+			return nil, true, fmt.Errorf("%w: not a JSON file", oci.ErrCorrupt)
+		}
+		return there.data, true, nil
+	}
+	if desc.Data == nil {
+		return nil, false, nil
+	}
+	if desc.Digest.Validate() != nil || desc.Digest.Algorithm().FromBytes(desc.Data) != desc.Digest {
+		return nil, true, fmt.Errorf("%w: the descriptor's data has another digest", oci.ErrCorrupt)
+	}
+	return desc.Data, true, nil
+}
+
+// manifest writes a manifest or index anew and gives its media type, digest and
+// size.
+func (v *converter) manifest(desc ocispec.Descriptor, data []byte, depth int) (*ocispec.Descriptor, error) {
 	var fields map[string]json.RawMessage
 	var m ocispec.Manifest
 	var list ocispec.Index
@@ -100,37 +144,36 @@ func (v *converter) descriptor(desc ocispec.Descriptor) (*ocispec.Descriptor, er
 		}
 	}
 	if why := attached(desc, m, list); why != "" {
-		v.dropped = append(v.dropped, fmt.Sprintf("%s (%s)", desc.Digest, why))
-		return nil, nil
+		return nil, v.drop(desc, why)
 	}
 	delete(fields, "subject")
+	out := &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest}
+	changes := map[string]any{}
 	var err error
 	if list.Manifests != nil {
-		desc.MediaType = ocispec.MediaTypeImageIndex
-		var children []ocispec.Descriptor
-		if children, err = v.list(list.Manifests); err == nil {
-			data, err = rewritten(fields, map[string]any{"mediaType": desc.MediaType, "manifests": children})
-		}
+		out.MediaType = ocispec.MediaTypeImageIndex
+		changes["manifests"], err = v.list(list.Manifests, depth+1)
 	} else {
-		desc.MediaType = ocispec.MediaTypeImageManifest
-		if m.Layers, err = v.imageLayers(m); err == nil {
-			m.Config.MediaType = ocispec.MediaTypeImageConfig
-			data, err = rewritten(fields, map[string]any{"mediaType": desc.MediaType, "config": m.Config, "layers": m.Layers})
-		}
+		m.Config.MediaType = ocispec.MediaTypeImageConfig
+		changes["config"] = m.Config
+		changes["layers"], err = v.imageLayers(m)
 	}
 	if err != nil {
 		return nil, err
 	}
-	desc.Data, desc.Digest, desc.Size = nil, digest.FromBytes(data), int64(len(data))
-	v.found.hold(data)
-	return &desc, nil
+	changes["mediaType"] = out.MediaType
+	text, err := rewritten(fields, changes)
+	if err != nil {
+		return nil, err
+	}
+	out.Digest, out.Size = digest.FromBytes(text), int64(len(text))
+	v.found.hold(text)
+	return out, nil
 }
 
 // attached tells why something cannot outlive a change of digests.
 func attached(desc ocispec.Descriptor, m ocispec.Manifest, list ocispec.Index) string {
 	switch {
-	case desc.Annotations["vnd.docker.reference.type"] != "":
-		return desc.Annotations["vnd.docker.reference.type"]
 	case desc.ArtifactType != "" || m.ArtifactType != "" || list.ArtifactType != "":
 		return "artifact " + desc.ArtifactType + m.ArtifactType + list.ArtifactType
 	case list.Manifests != nil:
@@ -191,6 +234,7 @@ func withoutTOC(annotations map[string]string) map[string]string {
 	return kept
 }
 
+// rewritten is a JSON object with some fields changed.
 func rewritten(fields map[string]json.RawMessage, changes map[string]any) ([]byte, error) {
 	for name, value := range changes {
 		data, err := json.Marshal(value)

@@ -213,6 +213,9 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, engine ip
 	for _, dropped := range r.Dropped {
 		o.say(cmd, "not published, since it refers to a digest of before: %s\n", dropped)
 	}
+	for _, name := range r.Misnamed {
+		o.say(cmd, "no name that engines take, so left out: %q\n", name)
+	}
 	if o.json {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(newPublished(r, host, engine))
 	}
@@ -263,6 +266,7 @@ type published struct {
 	Layers    []publish.Blob   `json:"layers"`
 	Absent    []string         `json:"absent,omitempty"`
 	Dropped   []string         `json:"dropped,omitempty"`
+	Misnamed  []string         `json:"misnamed,omitempty"`
 }
 
 type publishedImage struct {
@@ -278,7 +282,7 @@ func newPublished(r *publish.Result, host string, engine ipfs.Engine) published 
 	p := published{
 		Root: ref.Spell(r.Root), Format: r.Format, Directory: r.Directory,
 		Size: r.Size, NewBytes: r.Stats.NewBytes, NewBlocks: r.Stats.NewBlocks,
-		Layers: r.Layers, Absent: r.Absent, Dropped: r.Dropped,
+		Layers: r.Layers, Absent: r.Absent, Dropped: r.Dropped, Misnamed: r.Misnamed,
 	}
 	if engine != nil {
 		p.Engine = engine.String()
