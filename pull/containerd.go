@@ -98,13 +98,17 @@ func (c *Containerd) Pull(ctx context.Context, j Job) (name string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", c, err)
 	}
-	image := client.NewImage(c.client, fetched)
-	if err := c.unpack(ctx, image); err != nil {
+	before := fetched.Name
+	defer func() { // the name that it was fetched by
+		if before != full.String() {
+			err = errors.Join(err, c.client.ImageService().Delete(context.WithoutCancel(ctx), before))
+		}
+	}()
+	if err := c.unpack(ctx, client.NewImage(c.client, fetched)); err != nil {
 		return "", fmt.Errorf("%s: unpacking: %w", c, err)
 	}
-	before := fetched.Name
 	fetched.Name = full.String()
-	return fetched.Name, c.rename(ctx, fetched, before)
+	return fetched.Name, c.keep(ctx, fetched)
 }
 
 // unpack makes snapshots of the layers, when the image has any for this
@@ -120,16 +124,12 @@ func (c *Containerd) unpack(ctx context.Context, image client.Image) error {
 	return image.Unpack(ctx, c.opts.Snapshotter)
 }
 
-// rename keeps the image under its full name instead of the one that it was
-// fetched by.
-func (c *Containerd) rename(ctx context.Context, image images.Image, before string) error {
+// keep gives an image a name.
+func (c *Containerd) keep(ctx context.Context, image images.Image) error {
 	store := c.client.ImageService()
 	_, err := store.Create(ctx, image)
 	if errdefs.IsAlreadyExists(err) {
 		_, err = store.Update(ctx, image)
 	}
-	if err != nil || image.Name == before {
-		return err
-	}
-	return store.Delete(ctx, before)
+	return err
 }

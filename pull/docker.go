@@ -2,17 +2,22 @@ package pull
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/server"
 )
 
@@ -20,6 +25,7 @@ import (
 type Docker struct {
 	client *client.Client
 	host   string
+	far    bool
 }
 
 // DialDocker connects to the dockerd at host, such as
@@ -35,11 +41,19 @@ func DialDocker(ctx context.Context, host string) (*Docker, error) {
 		return nil, err
 	}
 	d := &Docker{client: c, host: c.DaemonHost()}
-	if _, err := c.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+	info, err := c.Info(ctx, client.InfoOptions{})
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: no dockerd answers at %s: %w", errNoEngine, d.host, err), c.Close())
 	}
+	d.far = !strings.HasPrefix(d.host, "unix://") && !strings.HasPrefix(d.host, "npipe://") ||
+		slices.Contains(info.Info.SecurityOptions, "name=rootless") || info.Info.OperatingSystem == "Docker Desktop"
 	return d, nil
 }
+
+// Far tells whether this machine's loopback is not the one of dockerd, because
+// that runs elsewhere, in a virtual machine or without root: it then gets a
+// whole image of one platform sent.
+func (d *Docker) Far() bool { return d.far }
 
 var errNoEngine = fmt.Errorf("%w: container engine", ipfs.ErrUnavailable)
 
@@ -49,15 +63,17 @@ func (d *Docker) String() string { return "dockerd at " + d.host }
 // Close ends the connection.
 func (d *Docker) Close() error { return d.client.Close() }
 
-// Pull brings the image into dockerd under its [Image.EngineName]. A dockerd on
-// this machine pulls from a registry that serves the job's blocks on loopback
-// meanwhile, and so fetches only layers that it lacks; another one gets the
-// whole image sent.
+// Pull brings the image into dockerd under its [Image.EngineName]. Unless it is
+// [Docker.Far] it pulls from a registry that serves the job's blocks on loopback
+// meanwhile, and so fetches only layers that it lacks.
 func (d *Docker) Pull(ctx context.Context, j Job) (name string, err error) {
-	if strings.HasPrefix(d.host, "unix://") || strings.HasPrefix(d.host, "npipe://") {
-		return j.Image.EngineName(), d.pullFromHere(ctx, j)
+	if d.far {
+		archive := j.Image.forEngine()
+		err = d.Load(ctx, func(w io.Writer) error { return archive.ToTar(ctx, w, j.Progress) })
+	} else {
+		err = d.pullFromHere(ctx, j)
 	}
-	return j.Image.EngineName(), d.load(ctx, j.Image, j.Progress)
+	return j.Image.EngineName(), err
 }
 
 func (d *Docker) pullFromHere(ctx context.Context, j Job) (err error) {
@@ -78,14 +94,23 @@ func (d *Docker) pullFromHere(ctx context.Context, j Job) (err error) {
 	}()
 	name := j.Image.EngineName()
 	here := listener.Addr().String() + "/" + name
+	if j.Image.Name.Digest != "" { // that image alone, whatever has the tag
+		repository, _, _ := ref.CutTag(here)
+		here = repository + "@" + j.Image.Name.Digest.String()
+	}
+	defer func() {
+		_, gone := d.client.ImageRemove(context.WithoutCancel(ctx), here, client.ImageRemoveOptions{})
+		if !errdefs.IsNotFound(gone) { // which it is when the pull failed
+			err = errors.Join(err, gone)
+		}
+	}()
 	if err := d.pull(ctx, here, j.Platforms, j.Progress); err != nil {
 		return fmt.Errorf("%s: %w", d, err)
 	}
 	if _, err := d.client.ImageTag(ctx, client.ImageTagOptions{Source: here, Target: name}); err != nil {
 		return fmt.Errorf("%s: naming the image %s: %w", d, name, err)
 	}
-	_, err = d.client.ImageRemove(ctx, here, client.ImageRemoveOptions{})
-	return err
+	return nil
 }
 
 const downloading = "Downloading" // what dockerd says of a layer that is arriving
@@ -115,19 +140,46 @@ func (d *Docker) pull(ctx context.Context, name string, wanted []ocispec.Platfor
 	return nil
 }
 
-// load sends the image as an archive.
-func (d *Docker) load(ctx context.Context, i *Image, p Progress) error {
+// Load sends the archive that write writes to dockerd, as docker load does.
+func (d *Docker) Load(ctx context.Context, write func(io.Writer) error) error {
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(i.ToTar(ctx, w, p)) }()
-	return d.Load(ctx, r)
+	written := make(chan error, 1)
+	go func() {
+		err := write(w)
+		w.CloseWithError(err)
+		written <- err
+	}()
+	err := d.load(ctx, r)
+	r.CloseWithError(errUnread)
+	if failed := <-written; failed != nil && !errors.Is(failed, errUnread) {
+		err = failed // the cause
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", d, err)
+	}
+	return nil
 }
 
-// Load sends an archive to dockerd, as docker load does.
-func (d *Docker) Load(ctx context.Context, archive io.ReadCloser) error {
+var errUnread = errors.New("dockerd reads no further")
+
+func (d *Docker) load(ctx context.Context, archive io.Reader) (err error) {
 	res, err := d.client.ImageLoad(ctx, archive)
 	if err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", d, err), archive.Close())
+		return err
 	}
-	_, err = io.Copy(io.Discard, res)
-	return errors.Join(err, res.Close(), archive.Close())
+	defer func() { err = errors.Join(err, res.Close()) }()
+	for messages := json.NewDecoder(res); ; {
+		var m jsonstream.Message
+		if err := messages.Decode(&m); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("reading what it says of the load: %w", err)
+		}
+		if m.Error != nil { // in spite of status 200
+			return m.Error
+		}
+		if strings.HasPrefix(m.Stream, "Error unpacking") { // all that a dockerd with the containerd store says of it
+			return errors.New(strings.TrimSpace(m.Stream))
+		}
+	}
 }

@@ -9,9 +9,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -23,8 +25,17 @@ const parallel = 4 // contents that are fetched at once
 
 // ToDirectory adds the image to the OCI layout in dir, which is made when it
 // is not there. Contents that it has are not fetched again; an interrupted pull
-// goes on where it stopped, also inside a content.
-func (i *Image) ToDirectory(ctx context.Context, dir string, p Progress) error {
+// goes on where it stopped, also inside a content. Two pulls into one layout
+// wait for each other.
+func (i *Image) ToDirectory(ctx context.Context, dir string, p Progress) (err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	unlock, err := lockDirectory(ctx, dir, p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	index, err := i.mergedIndex(dir)
 	if err != nil {
 		return err
@@ -37,10 +48,28 @@ func (i *Image) ToDirectory(ctx context.Context, dir string, p Progress) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(dir, ocispec.ImageLayoutFile), oci.LayoutFile); err != nil {
+	if err := writeBytes(filepath.Join(dir, ocispec.ImageLayoutFile), oci.LayoutFile); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, ocispec.ImageIndexFile), index)
+	return writeBytes(filepath.Join(dir, ocispec.ImageIndexFile), index)
+}
+
+// lockDirectory keeps other pulls out of a layout, without a file in it. On
+// Windows, where directories cannot be locked, it does nothing.
+func lockDirectory(ctx context.Context, dir string, p Progress) (unlock func() error, err error) {
+	if runtime.GOOS == "windows" {
+		return func() error { return nil }, nil
+	}
+	lock := flock.New(dir, flock.SetFlag(os.O_RDONLY))
+	ok, err := lock.TryLock()
+	if err == nil && !ok {
+		p.tell("waiting for another pull into " + dir)
+		_, err = lock.TryLockContext(ctx, 100*time.Millisecond)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", dir, err), lock.Close())
+	}
+	return lock.Close, nil
 }
 
 // mergedIndex is the index.json of dir with the image in it. An image that is
@@ -82,7 +111,7 @@ func (i *Image) indexFile() ([]byte, error) {
 // toFile fetches one content into its place in dir.
 func (i *Image) toFile(ctx context.Context, dir string, desc ocispec.Descriptor, p Progress) (err error) {
 	path := filepath.Join(dir, filepath.FromSlash(oci.BlobPath(desc.Digest)))
-	if info, err := os.Stat(path); err == nil && info.Size() == desc.Size {
+	if isThere(path, desc) {
 		p.add(desc.Size)
 		p.content(desc, true)
 		return nil
@@ -108,6 +137,18 @@ func (i *Image) toFile(ctx context.Context, dir string, desc ocispec.Descriptor,
 	}
 	p.content(desc, false)
 	return nil
+}
+
+// isThere tells whether a file has the content already, and undamaged.
+func isThere(path string, desc ocispec.Descriptor) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	verifier := desc.Digest.Verifier()
+	n, err := io.Copy(verifier, f)
+	return err == nil && n == desc.Size && verifier.Verified()
 }
 
 // resume appends to f what it lacks of a content and checks the whole.
@@ -144,13 +185,13 @@ func (i *Image) resume(ctx context.Context, f *os.File, desc ocispec.Descriptor,
 
 const ahead = 32 // blocks of a content that are fetched at once
 
-func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+// writeFile makes a file of what fn writes, which appears when it is complete.
+func writeFile(path string, fn func(w io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".image2ipfs-")
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	err = errors.Join(fn(f), f.Chmod(0o644), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -158,6 +199,13 @@ func writeFile(path string, data []byte) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
+}
+
+func writeBytes(path string, data []byte) error {
+	return writeFile(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
 }
 
 // ToTar writes the image as a tar that is an OCI layout and, when it is for one

@@ -5,6 +5,7 @@ package pull
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,10 +38,7 @@ type Image struct {
 func Select(ctx context.Context, l *ipfs.Layout, name ref.Name, platform platforms.MatchComparer) (*Image, error) {
 	i := &Image{Name: name, layout: l, index: l.Index, indexJSON: l.IndexJSON}
 	if !i.wholeLayout(platform) {
-		target, err := oci.Select(l.Index, name.Repository, name.Tag)
-		if err == nil && name.Digest != "" {
-			target, err = i.byDigest(ctx)
-		}
+		target, err := i.find(ctx)
 		top := target
 		if err == nil && platform != nil {
 			target, err = i.onPlatform(ctx, target, platform)
@@ -89,6 +87,24 @@ func (i *Image) wholeLayout(platform platforms.MatchComparer) bool {
 	return i.Name.Repository == "" && i.Name.Tag == "" || len(images) == 1
 }
 
+// find finds what the name means. A digest must be that of an image in the
+// layout and, next to a tag, of that tag's image.
+func (i *Image) find(ctx context.Context) (ocispec.Descriptor, error) {
+	n := i.Name
+	target, err := oci.Select(i.layout.Index, n.Repository, n.Tag)
+	if n.Digest == "" || err == nil && target.Digest == n.Digest {
+		return target, err
+	}
+	if n.Tag == "" {
+		return i.byDigest(ctx)
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: the name says that %s is %s, under %s it is %s",
+			oci.ErrNotFound, oci.ImageName{Repository: n.Repository, Tag: n.Tag}, n.Digest, ref.Ciq(n.Root), target.Digest)
+	}
+	return target, err
+}
+
 // byDigest finds the manifest or index that the name pins.
 func (i *Image) byDigest(ctx context.Context) (ocispec.Descriptor, error) {
 	all, err := oci.Walk(ctx, i.layout, i.layout.Index)
@@ -108,20 +124,13 @@ func (i *Image) onPlatform(ctx context.Context, desc ocispec.Descriptor, want pl
 	if !oci.IsIndex(desc.MediaType) {
 		return desc, nil
 	}
-	data, err := i.layout.Manifest(ctx, desc)
+	all, err := i.candidates(ctx, desc, 0)
 	if err != nil {
 		return desc, err
 	}
-	var index ocispec.Index
-	if err := json.Unmarshal(data, &index); err != nil {
-		return desc, fmt.Errorf("%w: index %s: %v", oci.ErrCorrupt, desc.Digest, err)
-	}
 	var best *ocispec.Descriptor
 	var there []string
-	for _, m := range index.Manifests {
-		if m.Platform == nil || m.Platform.OS == "unknown" { // an attestation
-			continue
-		}
+	for _, m := range all {
 		there = append(there, platforms.Format(*m.Platform))
 		if want.Match(*m.Platform) && (best == nil || want.Less(*m.Platform, *best.Platform)) {
 			best = &m
@@ -130,7 +139,57 @@ func (i *Image) onPlatform(ctx context.Context, desc ocispec.Descriptor, want pl
 	if best == nil {
 		return desc, fmt.Errorf("%w: no image for the platform asked for in %s, which has %s", oci.ErrNotFound, desc.Digest, strings.Join(there, ", "))
 	}
-	return i.onPlatform(ctx, *best, want)
+	return *best, nil
+}
+
+// candidates lists the images below an index that are for a platform: the one
+// that an index states, else the one of their config.
+func (i *Image) candidates(ctx context.Context, desc ocispec.Descriptor, depth int) ([]ocispec.Descriptor, error) {
+	if depth > oci.MaxDepth {
+		return nil, fmt.Errorf("%w: index %s: more than %d levels", oci.ErrCorrupt, desc.Digest, oci.MaxDepth)
+	}
+	data, err := i.layout.Manifest(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(data, &index); err != nil {
+		return nil, fmt.Errorf("%w: index %s: %v", oci.ErrCorrupt, desc.Digest, err)
+	}
+	var all []ocispec.Descriptor
+	for _, m := range index.Manifests {
+		if oci.IsIndex(m.MediaType) {
+			below, err := i.candidates(ctx, m, depth+1)
+			if err != nil && !errors.Is(err, ipfs.ErrNotFound) { // indices may be sparse
+				return nil, err
+			}
+			all = append(all, below...)
+			continue
+		}
+		if m.Platform == nil {
+			if m.Platform, err = i.configPlatform(ctx, m); err != nil {
+				return nil, err
+			}
+		}
+		if m.Platform != nil && m.Platform.OS != "unknown" { // as attestations have it
+			all = append(all, m)
+		}
+	}
+	return all, nil
+}
+
+// configPlatform is the platform that the config of an image states; nil when
+// it states none or is not there.
+func (i *Image) configPlatform(ctx context.Context, desc ocispec.Descriptor) (*ocispec.Platform, error) {
+	found, err := oci.Walk(ctx, i.layout, oci.NewIndex([]ocispec.Descriptor{desc}))
+	if errors.Is(err, oci.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil || len(found.Platforms) == 0 {
+		return nil, err
+	}
+	p, err := platforms.Parse(found.Platforms[0])
+	return &p, err
 }
 
 // named gives the top-level descriptor of a pulled image its name: the one that
@@ -162,11 +221,23 @@ func (i *Image) Size() int64 {
 }
 
 // EngineName is the name under which engines get the image, such as
-// "ciq…/app:1".
+// "ciq…/app:1". What was asked for by its digest alone has the first digits of
+// that as its tag.
 func (i *Image) EngineName() string {
 	n := ref.Name{Root: i.Name.Root, Repository: i.Name.Repository, Tag: i.Name.Tag}
 	if n.Tag == "" {
 		n.Tag = oci.DefaultTag
+		if i.Name.Digest != "" {
+			n.Tag = i.Name.Digest.Encoded()[:12]
+		}
 	}
 	return n.String()
+}
+
+// forEngine is the image under its EngineName.
+func (i *Image) forEngine() *Image {
+	renamed := *i
+	renamed.indexJSON = nil
+	renamed.index = oci.NewIndex([]ocispec.Descriptor{oci.Named(i.Target, i.EngineName())})
+	return &renamed
 }

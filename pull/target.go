@@ -62,23 +62,24 @@ func (a Archive) Pull(ctx context.Context, j Job) (string, error) {
 	return "", a.Write(func(w io.Writer) error { return j.Image.ToTar(ctx, w, j.Progress) })
 }
 
-// Write lets fn write the archive.
+// Write lets fn write the archive. What is there and no regular file, such as a
+// named pipe or a device, is written to as it is.
 func (a Archive) Write(fn func(w io.Writer) error) error {
 	if a == "-" {
 		return fn(os.Stdout)
 	}
-	f, err := os.CreateTemp(filepath.Dir(string(a)), ".image2ipfs-")
-	if err != nil {
-		return err
+	path := string(a)
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(fn(f), f.Close())
 	}
-	err = errors.Join(fn(f), f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), string(a))
+	if real, err := filepath.EvalSymlinks(path); err == nil { // the link stays one
+		path = real
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return writeFile(path, fn)
 }
 
 // Close implements [Target].

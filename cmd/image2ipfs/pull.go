@@ -39,7 +39,7 @@ func newPull() *cobra.Command {
 		Long: `Fetch a published image from the own store, Kubo, peers or IPFS gateways, none of
 which is trusted, and bring it to a target:
 
-  docker                dockerd, of either image store
+  docker                dockerd, of either image store; named ciq…/app:tag
   containerd            containerd, unpacked; named docker.io/ciq…/app:tag
   oci:DIR               an OCI layout
   oci-archive:FILE      an OCI layout in a tar
@@ -88,6 +88,9 @@ func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
 	ctx := cmd.Context()
 	if o.allPlatforms && len(o.platforms) > 0 {
 		return usageError{errors.New("--platform and --all-platforms exclude each other")}
+	}
+	if o.json && o.to == "-" {
+		return usageError{errors.New("standard output takes the archive or the JSON: name a file with --to docker-archive:FILE")}
 	}
 	all, err := o.openAll(ctx)
 	if err != nil {
@@ -202,9 +205,12 @@ func (o *pullOptions) asked() ([]platforms.Platform, error) {
 // platform tells which manifest of an index goes into the target, and which
 // platforms an engine is told to take.
 func (o *pullOptions) platform(to pull.Target, asked []platforms.Platform) (platforms.MatchComparer, []platforms.Platform, error) {
-	switch to.(type) {
+	single := o.to == "-" || strings.HasPrefix(o.to, "docker-archive:")
+	switch to := to.(type) {
 	case *pull.Docker:
-		return nil, asked, nil
+		if single = true; !to.Far() && len(asked) < 2 && !o.allPlatforms {
+			return nil, asked, nil
+		}
 	case *pull.Containerd:
 		if len(asked) == 0 && !o.allPlatforms {
 			return nil, []platforms.Platform{platforms.DefaultSpec()}, nil
@@ -212,35 +218,41 @@ func (o *pullOptions) platform(to pull.Target, asked []platforms.Platform) (plat
 		return nil, asked, nil
 	}
 	switch {
-	case o.allPlatforms && (o.to == "-" || strings.HasPrefix(o.to, "docker-archive:")):
-		return nil, nil, usageError{errors.New("a docker archive holds one platform: name it with --platform, or pull --to oci-archive:FILE")}
+	case o.allPlatforms && single:
+		return nil, nil, usageError{fmt.Errorf("the %s takes one platform: name it with --platform, or pull --to oci-archive:FILE", to)}
 	case len(asked) > 1:
-		return nil, nil, usageError{errors.New("archives and layouts take one --platform, or all of them")}
+		return nil, nil, usageError{fmt.Errorf("the %s takes one --platform", to)}
 	case len(asked) == 1:
 		return platforms.Only(asked[0]), nil, nil
-	case o.allPlatforms, strings.HasPrefix(o.to, "oci"):
+	case o.allPlatforms, !single:
 		return nil, nil, nil
 	}
 	return platforms.Default(), nil, nil
 }
 
 // pullFile brings a docker archive that is one file on IPFS to its target.
-func (o *pullOptions) pullFile(ctx context.Context, name ref.Name, from ipfs.Getter, to pull.Target) error {
+func (o *pullOptions) pullFile(ctx context.Context, name ref.Name, from ipfs.Getter, to pull.Target) (err error) {
+	if o.pin || len(o.platforms) > 0 || o.allPlatforms {
+		return usageError{fmt.Errorf("%s is one file, not an image layout: --pin, --platform and --all-platforms are for layouts", ref.Ciq(name.Root))}
+	}
 	f, err := ipfs.OpenFile(ctx, from, name.Root, 32)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	write := func(w io.Writer) error {
+		_, err := f.WriteTo(w)
+		return err
+	}
 	switch to := to.(type) {
 	case *pull.Docker:
-		return to.Load(ctx, f)
+		return to.Load(ctx, write)
 	case pull.Archive:
-		err := to.Write(func(w io.Writer) error {
-			_, err := f.WriteTo(w)
-			return err
-		})
-		return errors.Join(err, f.Close())
+		if !strings.HasPrefix(o.to, "oci-archive:") {
+			return to.Write(write)
+		}
 	}
-	return errors.Join(fmt.Errorf("%s is one file, not an image layout: pull it with --to docker or --to docker-archive:FILE, or publish that", ref.Ciq(name.Root)), f.Close())
+	return usageError{fmt.Errorf("%s is one file, not an image layout: pull it with --to docker or --to docker-archive:FILE, or publish that", ref.Ciq(name.Root))}
 }
 
 func (o *pullOptions) report(cmd *cobra.Command, to pull.Target, p pulled) error {

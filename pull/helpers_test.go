@@ -1,0 +1,40 @@
+package pull_test
+
+import (
+	"testing"
+
+	"github.com/containerd/platforms"
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/pull"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// selected is what a name behind the root means, on a platform when one is
+// given.
+func selected(t *testing.T, b *testlayout.Blocks, root cid.Cid, rest, platform string) (*pull.Image, error) {
+	t.Helper()
+	l, err := ipfs.OpenLayout(t.Context(), b, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := ref.ParseName(ref.Ciq(root) + rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if platform == "" {
+		return pull.Select(t.Context(), l, name, nil)
+	}
+	return pull.Select(t.Context(), l, name, platforms.Only(platforms.MustParse(platform)))
+}
+
+func mustSelect(t *testing.T, b *testlayout.Blocks, root cid.Cid, rest string) *pull.Image {
+	t.Helper()
+	i, err := selected(t, b, root, rest, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
