@@ -35,7 +35,7 @@ func newProgress(w io.Writer, name string, total int64, quiet bool) *progress {
 	if !quiet && ok && term.IsTerminal(int(f.Fd())) {
 		p.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(w),
-			progressbar.OptionSetDescription(name),
+			progressbar.OptionSetDescription(short(name)),
 			progressbar.OptionShowBytes(true),
 			progressbar.OptionShowTotalBytes(true),
 			progressbar.OptionShowCount(),
@@ -46,6 +46,16 @@ func newProgress(w io.Writer, name string, total int64, quiet bool) *progress {
 		)
 	}
 	return p
+}
+
+// short leaves room for the bar beside a long name.
+func short(name string) string {
+	const most = 24
+	letters := []rune(name)
+	if len(letters) <= most {
+		return name
+	}
+	return string(letters[:most/2]) + "…" + string(letters[len(letters)-most/2:])
 }
 
 // add is told of n more bytes.
