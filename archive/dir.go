@@ -26,8 +26,7 @@ func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) e
 		if err := seen.add(Entry{Name: name}); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
-		switch {
-		case d.Type() == fs.ModeSymlink:
+		if d.Type() == fs.ModeSymlink {
 			target, err := a.dir.Readlink(name)
 			if err != nil {
 				return err

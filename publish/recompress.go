@@ -90,7 +90,8 @@ func (v *converter) descriptor(desc ocispec.Descriptor, depth int) (*ocispec.Des
 		return nil, fmt.Errorf("%w: more than %d levels of indices", oci.ErrCorrupt, oci.MaxDepth)
 	}
 	if why := desc.Annotations["vnd.docker.reference.type"]; why != "" {
-		return nil, v.drop(desc, why)
+		v.drop(desc, why)
+		return nil, nil
 	}
 	data, ok, err := v.data(desc)
 	if !ok || err != nil { // not here: a sparse index
@@ -110,9 +111,8 @@ func (v *converter) descriptor(desc ocispec.Descriptor, depth int) (*ocispec.Des
 	return &desc, nil
 }
 
-func (v *converter) drop(desc ocispec.Descriptor, why string) error {
+func (v *converter) drop(desc ocispec.Descriptor, why string) {
 	v.dropped = append(v.dropped, fmt.Sprintf("%s (%s)", desc.Digest, why))
-	return nil
 }
 
 // data is the JSON file that desc names; ok is false when it is not there.
@@ -144,7 +144,8 @@ func (v *converter) manifest(desc ocispec.Descriptor, data []byte, depth int) (*
 		}
 	}
 	if why := attached(desc, m, list); why != "" {
-		return nil, v.drop(desc, why)
+		v.drop(desc, why)
+		return nil, nil
 	}
 	delete(fields, "subject")
 	out := &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest}
