@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -160,14 +159,8 @@ func (s *Server) inflatedBlob(w *response, r *request, d digest.Digest, b legacy
 	return nil
 }
 
-// serveInflated serves content after its first wanted byte has come. Several
-// ranges would each take inflating it from the start: then all is sent, as RFC
-// 9110, 14.2 allows.
+// serveInflated serves content after its first wanted byte has come.
 func (s *Server) serveInflated(w *response, r *http.Request, content *legacy.Inflated) error {
-	if strings.Contains(r.Header.Get("Range"), ",") {
-		r = r.Clone(r.Context())
-		r.Header.Del("Range")
-	}
 	if start := firstByte(r.Header.Get("Range")); start < content.Size() && r.Header.Get("If-None-Match") == "" {
 		if _, err := content.Seek(start, io.SeekStart); err != nil {
 			return err
