@@ -32,8 +32,9 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 			return err
 		}
 	}
-	own := &recorder{Getter: withIdentity{s.local}}
-	target, err := ipfs.Resolve(r.Context(), own, root, rest)
+	own := withIdentity{s.local}
+	path := &recorder{Getter: own}
+	target, err := ipfs.Resolve(r.Context(), path, root, rest)
 	if err != nil {
 		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
 	}
@@ -46,7 +47,7 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	case "raw":
 		return s.rawBlock(w, r, own, target)
 	case "car":
-		return s.exportCAR(w, r, own, target)
+		return s.exportCAR(w, r, own, path.read, target)
 	}
 	return s.unixFS(w, r, own, target)
 }
@@ -98,13 +99,7 @@ func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid
 	if err == nil {
 		return listDir(w, r, dir, c)
 	}
-	ahead := s.cfg.LocalAhead
-	if ahead > 0 {
-		if ahead, err = s.streams.begin(r.Context(), ahead); err != nil {
-			return err
-		}
-	}
-	f, err := ipfs.OpenFile(r.Context(), own, c, ahead)
+	f, err := s.open(r, own, c, s.cfg.LocalAhead)
 	if err != nil {
 		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
 	}
@@ -176,7 +171,8 @@ func (g withIdentity) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return g.Getter.Get(ctx, c)
 }
 
-// recorder keeps the CIDs of the blocks that were read through it.
+// recorder keeps the CIDs of the blocks that were read through it. It is for one
+// goroutine, so not for what reads ahead.
 type recorder struct {
 	ipfs.Getter
 	read []cid.Cid

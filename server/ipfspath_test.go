@@ -53,6 +53,17 @@ func TestIPFSPath(t *testing.T) {
 	}
 }
 
+// Blocks of a store behind a socket are read ahead, several at once: the CIDs
+// that a CAR begins with are none of theirs.
+func TestIPFSPathReadsAhead(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	p := publish(t, blocks, 20<<20)
+	s := start(t, Config{Local: blocks, LocalAhead: 16})
+	if got := s.get("/ipfs/" + p.root.String() + "/blobs/sha256/" + p.layer.Encoded()); !bytes.Equal(got.body, p.data) {
+		t.Errorf("%d bytes of %d", len(got.body), len(p.data))
+	}
+}
+
 // Another image2ipfs, or any trustless client, reads blocks that it can check.
 func TestTrustlessBlocks(t *testing.T) {
 	blocks := testlayout.NewBlocks()
