@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"path"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -152,6 +154,86 @@ func TestWhatIsNoTree(t *testing.T) {
 				t.Errorf("%d blocks read", blocks.Gets())
 			}
 		})
+	}
+}
+
+// Who asks for a directory that leads to millions of shards and to no name must
+// not get the server to load them: that was gigabytes for one request.
+func TestShardsWithoutEnd(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	bomb := testlayout.ShardBomb(t, blocks, 5)
+	empty := testlayout.Dir(t, blocks, nil)
+	dir := func(name string, c cid.Cid) cid.Cid { return testlayout.Dir(t, blocks, map[string]cid.Cid{name: c}) }
+	for name, root := range map[string]cid.Cid{
+		"root": bomb, "name": dir("app", bomb),
+		"manifests": dir("app", testlayout.Dir(t, blocks, map[string]cid.Cid{"manifests": bomb, "blobs": empty})),
+	} {
+		before := blocks.Gets()
+		if _, err := Open(t.Context(), blocks, root, Size(blocks)); !errors.Is(err, ipfs.ErrNotFound) {
+			t.Errorf("%s: %v, want ErrNotFound", name, err)
+		}
+		if n := blocks.Gets() - before; n > 600 {
+			t.Errorf("%s: %d blocks read", name, n)
+		}
+	}
+}
+
+// The directories of blobs are held in memory as long as the tree is, so they
+// count, and too much of them is no tree.
+func TestCostOfDirectories(t *testing.T) {
+	files := oldtree.Files(t, "0.0.4", "app", oldtree.NewImage(t, "old"))
+	small, _ := open(t, files)
+	for i := range 1000 {
+		files[fmt.Sprintf("app/blobs/sha256:%064x", i)] = nil
+	}
+	large, _ := open(t, files)
+	if more := large.Cost() - small.Cost(); more < 1000*200 {
+		t.Errorf("1000 blobs cost %d bytes", more)
+	}
+	for i := range 20_000 {
+		files[fmt.Sprintf("app/blobs/sha256:%064x", i)] = nil
+	}
+	blocks := testlayout.NewBlocks()
+	root := oldtree.Add(t, blocks, files)
+	if _, err := Open(t.Context(), blocks, root, Size(blocks)); !errors.Is(err, ipfs.ErrNotFound) {
+		t.Errorf("21,000 blobs: %v", err)
+	}
+}
+
+// failing lacks one block, for a reason.
+type failing struct {
+	ipfs.Getter
+	without cid.Cid
+	err     error
+}
+
+func (f failing) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if c.Equals(f.without) {
+		return nil, f.err
+	}
+	return f.Getter.Get(ctx, c)
+}
+
+// One source lacks a block and another does not answer: the tree may be there,
+// and who asked is to come back. A block that nobody has now is no smaller tree.
+func TestBlocksOutOfReach(t *testing.T) {
+	files := oldtree.Files(t, "0.1.0", "app", oldtree.NewImage(t, "old"))
+	files["zoo/manifests/latest"] = files["app/manifests/latest-v2"]
+	files["zoo/blobs/x"] = nil
+	_, blocks := open(t, files)
+	root := oldtree.Add(t, blocks, files)
+	for _, at := range []string{"app", "app/manifests", "app/blobs", "zoo"} {
+		c, err := ipfs.Resolve(t.Context(), blocks, root, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, reason := range []error{errors.Join(ipfs.ErrNotFound, ipfs.ErrUnavailable), ipfs.ErrNotFound} {
+			g := failing{blocks, c, reason}
+			tree, err := Open(t.Context(), g, root, Size(g))
+			if !errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, ipfs.ErrUnavailable) != errors.Is(reason, ipfs.ErrUnavailable) {
+				t.Errorf("without %s: %+v, %v", at, tree, err)
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -95,7 +96,7 @@ func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid
 	if codec := c.Prefix().Codec; codec != cid.DagProtobuf && codec != cid.Raw {
 		return errorf(codeNameUnknown, "%s is neither a file nor a directory; ask for it with ?format=raw", c)
 	}
-	dir, err := ipfs.OpenDir(r.Context(), own, c)
+	dir, err := ipfs.OpenDir(r.Context(), ipfs.Budget(own, maxListedBytes), c)
 	if err == nil {
 		return listDir(w, r, dir, c)
 	}
@@ -113,7 +114,13 @@ func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid
 	return serveFile(w, r, f)
 }
 
-const maxListed = 10_000 // entries of a directory
+// Limits of the listing of a directory; what is beyond is not listed.
+const (
+	maxListed      = 10_000  // entries
+	maxListedBytes = 3 << 20 // of its blocks, of which one may have 2 MiB
+)
+
+var errListed = errors.New("enough is listed")
 
 var listing = template.Must(template.New("").Parse(`<!DOCTYPE html>
 <meta charset="utf-8"><title>{{.Path}}</title>
@@ -135,13 +142,15 @@ func listDir(w *response, r *http.Request, dir *ipfs.Dir, c cid.Cid) error {
 		More    bool
 	}{Path: base}
 	err := dir.ForEach(r.Context(), func(name string, _ cid.Cid) error {
-		if page.More = len(page.Entries) == maxListed; !page.More {
-			u := url.URL{Path: base + "/" + name}
-			page.Entries = append(page.Entries, listedEntry{name, u.EscapedPath()})
+		if len(page.Entries) == maxListed {
+			return errListed
 		}
+		u := url.URL{Path: base + "/" + name}
+		page.Entries = append(page.Entries, listedEntry{name, u.EscapedPath()})
 		return nil
 	})
-	if err != nil {
+	page.More = errors.Is(err, errListed) || errors.Is(err, ipfs.ErrBudget)
+	if err != nil && !page.More {
 		return absent(codeNameUnknown, err)
 	}
 	slices.SortFunc(page.Entries, func(a, b listedEntry) int { return strings.Compare(a.Name, b.Name) })

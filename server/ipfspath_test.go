@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -139,4 +140,36 @@ func TestCAR(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(data), err)
 	}
 	s.get("/ipfs/"+p.root.String()+"?format=car&dag-scope=x").expect(t, http.StatusBadRequest, "")
+}
+
+// The listing of a directory of this store takes as much as a page holds, not
+// as much as there is.
+func TestListingIsBounded(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	s := start(t, Config{Local: blocks})
+	list := func(c cid.Cid) (string, int) {
+		before := blocks.Gets()
+		got := s.get("/ipfs/"+c.String()).expect(t, http.StatusOK, "")
+		return string(got.body), blocks.Gets() - before
+	}
+	if page, n := list(testlayout.ShardBomb(t, blocks, 5)); n > 4000 || !strings.Contains(page, "and more") {
+		t.Errorf("%d blocks read for %q", n, page)
+	}
+	leaf, err := cid.V1Builder{Codec: cid.Raw, MhType: 0x12}.Sum(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := map[string]cid.Cid{}
+	for i := range maxListed {
+		entries[fmt.Sprintf("sha256-%057x", i)] = leaf
+	}
+	page, _ := list(testlayout.Dir(t, blocks, entries))
+	if n := strings.Count(page, "<li>"); n != maxListed || strings.Contains(page, "and more") {
+		t.Errorf("%d of %d entries listed", n, maxListed)
+	}
+	entries["one more"] = leaf
+	page, _ = list(testlayout.Dir(t, blocks, entries))
+	if n := strings.Count(page, "<li>"); n != maxListed || !strings.Contains(page, "and more") {
+		t.Errorf("%d of %d entries listed", n, maxListed+1)
+	}
 }
