@@ -164,6 +164,20 @@ func multiRange(t *testing.T, s *site, path string, data []byte) {
 	}
 }
 
+// cosign and others ask for signatures by a tag: the image in place of one that
+// is not there would be taken for it.
+func TestImageIsNotItsSignature(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	p := publish(t, blocks, 1000)
+	s := start(t, Config{Local: blocks})
+	for _, kind := range []string{".sig", ".att", ".sbom", ""} {
+		tag := strings.Replace(p.image.String(), ":", "-", 1) + kind
+		for _, repository := range []string{"", "/app", "/other"} {
+			s.both(name(p.root)+repository+"/manifests/"+tag).expect(t, http.StatusNotFound, codeManifestUnknown)
+		}
+	}
+}
+
 // What is not there is 404 with a code that says what is missing; what breaks
 // the grammar is 400; and HEAD says the same as GET.
 func TestErrorCodes(t *testing.T) {
