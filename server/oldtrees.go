@@ -55,14 +55,14 @@ func newOldTrees(life *lifetime, cfg Config, local, metadata ipfs.Getter, f *for
 
 // read opens the tree under root as a layout. The error matches
 // [ipfs.ErrNotFound] when there is none.
-func (o *oldTrees) read(ctx context.Context, root cid.Cid) (*layout, error) {
+func (o *oldTrees) read(ctx context.Context, root cid.Cid, keptIn *lru[cid.Cid, *layout]) (*layout, error) {
 	t, err := legacy.Open(ctx, o.metadata, root, o.size)
 	if err != nil {
 		return nil, err
 	}
 	l := &layout{
 		Layout: &ipfs.Layout{Root: root, Index: t.Index},
-		old:    t, images: oci.NewImages(t.Index), types: map[digest.Digest]string{}, cost: t.Cost(),
+		old:    t, images: oci.NewImages(t.Index), types: map[digest.Digest]string{}, cost: t.Cost(), keptIn: keptIn,
 	}
 	for _, desc := range t.Index.Manifests {
 		l.note(desc)
