@@ -118,13 +118,21 @@ type finder interface {
 	Has(ctx context.Context, c cid.Cid) bool
 }
 
+// hasBlock tells whether a block is in the own store.
+func (s *Server) hasBlock(ctx context.Context, c cid.Cid) bool {
+	if store, ok := s.local.(finder); ok {
+		return store.Has(ctx, c)
+	}
+	_, err := s.local.Get(ctx, c)
+	return err == nil
+}
+
 // isLocal tells whether a file is in the own store: wholly, where the store can
 // tell that at little cost, else its first block.
 func (s *Server) isLocal(ctx context.Context, c cid.Cid) bool {
 	store, ok := s.local.(finder)
 	if !ok {
-		_, err := s.local.Get(ctx, c)
-		return err == nil
+		return s.hasBlock(ctx, c)
 	}
 	if _, known := s.whole.get(c); known {
 		return store.Has(ctx, c)
