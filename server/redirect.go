@@ -14,8 +14,9 @@ import (
 )
 
 // redirects decides to which gateway clients are sent for the blobs of a root:
-// to one that has answered for that root, and for the blob if it is here. What gateways said is remembered, so
-// a decision costs one look-up; old knowledge is renewed in the background.
+// to one that has answered for that root, and for the blob if it is here. What
+// gateways said is remembered, so a decision costs a look-up or two; old
+// knowledge is renewed in the background.
 type redirects struct {
 	life     *lifetime
 	gateways []*remoteGateway
@@ -80,6 +81,7 @@ func (p *redirects) choose(ctx context.Context, root cid.Cid, preferred *remoteG
 	age := time.Since(c.asked)
 	switch {
 	case ok && preferred != nil && c.gateway != nil && c.gateway != preferred && age >= p.limits.Found:
+		// The other was quicker once: the preferred one is waited for again.
 	case ok && c.gateway != nil && c.gateway.Up():
 		return p.renewed(ctx, root, c, hasOther)
 	case ok && c.gateway == nil:
