@@ -21,16 +21,26 @@ import (
 type Dir struct {
 	g       Getter
 	cid     cid.Cid
-	node    *merkledag.ProtoNode
-	entries map[string]Link // nil for sharded directories
+	node    *merkledag.ProtoNode // of sharded directories
+	entries map[string]Link      // nil for sharded directories
+	cost    int64
 }
 
+// What is certain is told apart from blocks that a source lacks at the moment;
+// errors about those match [ErrNotFound], as these do, and neither of these.
+var (
+	// ErrNoEntry is matched by errors about entries that a directory does not have.
+	ErrNoEntry = fmt.Errorf("%w", ErrNotFound)
+	// ErrNoDir is matched by errors about what is no directory.
+	ErrNoDir = fmt.Errorf("%w", ErrNotFound)
+)
+
 // OpenDir reads the directory c. A plain one is one block, and its look-ups
-// then read nothing more. Errors match those of g, and [ErrNotFound] when c is
+// then read nothing more. Errors match those of g, and [ErrNoDir] when c is
 // something else than a directory.
 func OpenDir(ctx context.Context, g Getter, c cid.Cid) (*Dir, error) {
 	if c.Prefix().Codec != cid.DagProtobuf {
-		return nil, fmt.Errorf("%w: %s is a file, not a directory", ErrNotFound, c)
+		return nil, fmt.Errorf("%w: %s is a file, not a directory", ErrNoDir, c)
 	}
 	data, err := g.Get(ctx, c)
 	if err != nil {
@@ -44,7 +54,7 @@ func OpenDir(ctx context.Context, g Getter, c cid.Cid) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: block %s is no UnixFS node: %v", ErrIntegrity, c, err)
 	}
-	d := &Dir{g: g, cid: c, node: node}
+	d := &Dir{g: g, cid: c, cost: int64(2*len(data) + linkCost*len(node.Links()))}
 	switch fs.Type() {
 	case unixfs.TDirectory:
 		d.entries = make(map[string]Link, len(node.Links()))
@@ -52,13 +62,20 @@ func OpenDir(ctx context.Context, g Getter, c cid.Cid) (*Dir, error) {
 			d.entries[l.Name] = Link{CID: l.Cid, DAG: l.Size}
 		}
 	case unixfs.THAMTShard:
+		d.node = node
 	default:
-		return nil, fmt.Errorf("%w: %s is a UnixFS %s, not a directory", ErrNotFound, c, fs.Type())
+		return nil, fmt.Errorf("%w: %s is a UnixFS %s, not a directory", ErrNoDir, c, fs.Type())
 	}
 	return d, nil
 }
 
-// Lookup finds an entry; the error matches [ErrNotFound] when there is none.
+// linkCost is what a link takes in memory beside its name and CID.
+const linkCost = 128
+
+// Cost is roughly how many bytes of memory d takes.
+func (d *Dir) Cost() int64 { return d.cost }
+
+// Lookup finds an entry; the error matches [ErrNoEntry] when there is none.
 func (d *Dir) Lookup(ctx context.Context, name string) (cid.Cid, error) {
 	link, err := d.entry(ctx, name)
 	return link.CID, err
@@ -70,7 +87,7 @@ func (d *Dir) entry(ctx context.Context, name string) (Link, error) {
 		if link, ok := d.entries[name]; ok {
 			return link, nil
 		}
-		return Link{}, fmt.Errorf("%w: no %q in directory %s", ErrNotFound, name, d.cid)
+		return Link{}, fmt.Errorf("%w: no %q in directory %s", ErrNoEntry, name, d.cid)
 	}
 	shard, err := hamt.NewHamtFromDag(dagReader{g: d.g}, d.node)
 	if err != nil {
@@ -78,7 +95,7 @@ func (d *Dir) entry(ctx context.Context, name string) (Link, error) {
 	}
 	link, err := shard.Find(ctx, name)
 	if errors.Is(err, os.ErrNotExist) {
-		return Link{}, fmt.Errorf("%w: no %q in directory %s", ErrNotFound, name, d.cid)
+		return Link{}, fmt.Errorf("%w: no %q in directory %s", ErrNoEntry, name, d.cid)
 	}
 	if err != nil {
 		return Link{}, err

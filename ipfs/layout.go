@@ -2,7 +2,6 @@ package ipfs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -57,7 +56,7 @@ func OpenLayout(ctx context.Context, g Getter, root cid.Cid) (*Layout, error) {
 	if l.IndexJSON, err = ReadFile(ctx, g, c, oci.MaxManifestSize); err != nil {
 		return nil, fmt.Errorf("reading index.json: %w", err)
 	}
-	if err := json.Unmarshal(l.IndexJSON, &l.Index); err != nil {
+	if l.Index, err = oci.DecodeIndex(l.IndexJSON); err != nil {
 		return nil, fmt.Errorf("%w: index.json of %s: %v", ErrIntegrity, root, err)
 	}
 	c, err = top.Lookup(ctx, ocispec.ImageBlobsDir)
@@ -68,6 +67,21 @@ func OpenLayout(ctx context.Context, g Getter, root cid.Cid) (*Layout, error) {
 		return nil, fmt.Errorf("opening blobs/: %w", err)
 	}
 	return l, nil
+}
+
+// Cost is roughly how many bytes of memory the directories and blobs take that l
+// remembers. Look-ups make it more.
+func (l *Layout) Cost() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cost := int64(256 * len(l.known))
+	if l.blobs != nil {
+		cost += l.blobs.Cost()
+	}
+	for _, dir := range l.algorithms {
+		cost += dir.Cost()
+	}
+	return cost
 }
 
 // Blob finds the file that holds a blob. The error matches [ErrNotFound] when

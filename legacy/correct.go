@@ -78,7 +78,7 @@ func (t *Tree) diffIDs(ctx context.Context, p place, config digest.Digest) ([]di
 		return nil, nil
 	}
 	c, err := p.blob(ctx, config)
-	if errors.Is(err, ipfs.ErrNotFound) {
+	if errors.Is(err, ipfs.ErrNoEntry) {
 		return nil, nil
 	}
 	var data []byte
@@ -103,7 +103,7 @@ func (t *Tree) diffIDs(ctx context.Context, p place, config digest.Digest) ([]di
 // not, or not there.
 func (t *Tree) inflatedSize(ctx context.Context, p place, d digest.Digest, size Sizer) (int64, error) {
 	c, err := p.blob(ctx, d)
-	if errors.Is(err, ipfs.ErrNotFound) || d.Validate() != nil {
+	if errors.Is(err, ipfs.ErrNoEntry) || d.Validate() != nil {
 		return 0, nil
 	}
 	if err != nil {

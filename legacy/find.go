@@ -23,20 +23,29 @@ const (
 	maxDepth   = 16 // components of a name
 	maxEntries = 16 // of a directory on the way to a name
 	maxTags    = 64 // of a name
+
+	maxListed = 512 << 10 // bytes of the directories that are listed
+	maxKept   = 4 << 20   // bytes of memory for the directories of blobs
 )
 
 // place is one name in a tree.
 type place struct {
 	name      string
-	manifests *ipfs.Dir
-	blobs     *ipfs.Dir
+	manifests *ipfs.Dir // for listing
+	blobs     *ipfs.Dir // for look-ups
 }
 
 // finder looks for the directories that have manifests/ and blobs/.
 type finder struct {
-	g     ipfs.Getter
-	read  int
-	found []place
+	g      ipfs.Getter
+	listed ipfs.Getter // g, as far as maxListed goes
+	read   int
+	kept   int64 // bytes of memory of the directories of blobs
+	found  []place
+}
+
+func newFinder(g ipfs.Getter) *finder {
+	return &finder{g: g, listed: ipfs.Budget(g, maxListed)}
 }
 
 type entry struct {
@@ -45,7 +54,7 @@ type entry struct {
 }
 
 // entries lists a directory in the order of names; nil when it has more than
-// most.
+// most, or takes too much reading.
 func entries(ctx context.Context, d *ipfs.Dir, most int) ([]entry, error) {
 	var all []entry
 	err := d.ForEach(ctx, func(name string, c cid.Cid) error {
@@ -54,7 +63,7 @@ func entries(ctx context.Context, d *ipfs.Dir, most int) ([]entry, error) {
 		}
 		return nil
 	})
-	if errors.Is(err, errTooMany) {
+	if errors.Is(err, errTooMany) || errors.Is(err, ipfs.ErrBudget) {
 		return nil, nil
 	}
 	slices.SortFunc(all, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
@@ -67,7 +76,7 @@ func (f *finder) find(ctx context.Context, c cid.Cid, name string, depth int) er
 	if f.read++; f.read > maxDirs || depth > maxDepth {
 		return nil
 	}
-	dir, err := ipfs.OpenDir(ctx, f.g, c)
+	dir, err := ipfs.OpenDir(ctx, f.listed, c)
 	if err != nil {
 		return err
 	}
@@ -76,6 +85,12 @@ func (f *finder) find(ctx context.Context, c cid.Cid, name string, depth int) er
 		return err
 	}
 	byName := map[string]cid.Cid{}
+	for _, e := range below {
+		byName[e.name] = e.cid
+	}
+	if m, b := byName["manifests"], byName["blobs"]; name != "" && m.Defined() && b.Defined() {
+		return f.add(ctx, name, m, b)
+	}
 	for _, e := range below {
 		byName[e.name] = e.cid
 	}
@@ -92,12 +107,33 @@ func (f *finder) find(ctx context.Context, c cid.Cid, name string, depth int) er
 	}
 	for _, e := range below {
 		err := f.find(ctx, e.cid, path.Join(name, e.name), depth+1)
-		// What is no directory leads nowhere.
-		if err != nil && !errors.Is(err, ipfs.ErrNotFound) && !errors.Is(err, ipfs.ErrIntegrity) {
+		if err != nil && !leadsNowhere(err) {
 			return err
 		}
 	}
 	return nil
+}
+
+// add opens the directories of a name.
+func (f *finder) add(ctx context.Context, name string, manifests, blobs cid.Cid) (err error) {
+	p := place{name: name}
+	if p.manifests, err = ipfs.OpenDir(ctx, f.listed, manifests); err != nil {
+		return err
+	}
+	if p.blobs, err = ipfs.OpenDir(ctx, f.g, blobs); err != nil {
+		return err
+	}
+	if f.kept += p.blobs.Cost(); f.kept > maxKept {
+		return fmt.Errorf("directory %s: %w", blobs, ipfs.ErrBudget)
+	}
+	f.found = append(f.found, p)
+	return nil
+}
+
+// leadsNowhere tells whether err is about what is no directory, or is more than
+// an old tree has. What cannot be had at the moment may lead to a name.
+func leadsNowhere(err error) bool {
+	return errors.Is(err, ipfs.ErrNoDir) || errors.Is(err, ipfs.ErrIntegrity) || errors.Is(err, ipfs.ErrBudget)
 }
 
 // tag is a file in manifests/.

@@ -36,6 +36,7 @@ type Tree struct {
 
 	g         ipfs.Getter
 	places    []place
+	kept      int64 // bytes of memory for their directories
 	manifests map[digest.Digest][]byte
 	inflated  map[digest.Digest]int64 // sizes of the blobs that are to be inflated
 	bytes     int64                   // of manifests
@@ -74,14 +75,14 @@ type Sizer func(ctx context.Context, c cid.Cid) (int64, error)
 // size and [ipfs.ErrNotFound] when root is no such tree.
 func Open(ctx context.Context, g ipfs.Getter, root cid.Cid, size Sizer) (*Tree, error) {
 	t := &Tree{Root: root, g: g, manifests: map[digest.Digest][]byte{}, inflated: map[digest.Digest]int64{}}
-	f := finder{g: g}
-	if err := f.find(ctx, root, "", 0); err != nil {
+	f := newFinder(g)
+	if err := f.find(ctx, root, "", 0); err != nil && !errors.Is(err, ipfs.ErrBudget) {
 		return nil, err
 	}
 	if len(f.found) == 0 {
 		return nil, fmt.Errorf("%w: %s has no <name>/manifests and <name>/blobs", ipfs.ErrNotFound, root)
 	}
-	t.places = f.found
+	t.places, t.kept = f.found, f.kept
 	var top []ocispec.Descriptor
 	for _, p := range t.places {
 		images, err := t.read(ctx, p, size)
@@ -149,7 +150,7 @@ func (t *Tree) Manifest(d digest.Digest) ([]byte, error) {
 func (t *Tree) Blob(ctx context.Context, d digest.Digest) (Blob, error) {
 	for _, p := range t.places {
 		c, err := p.blob(ctx, d)
-		if errors.Is(err, ipfs.ErrNotFound) {
+		if errors.Is(err, ipfs.ErrNoEntry) {
 			continue
 		}
 		if err != nil {
@@ -163,5 +164,5 @@ func (t *Tree) Blob(ctx context.Context, d digest.Digest) (Blob, error) {
 
 // Cost is roughly how many bytes of memory the tree takes.
 func (t *Tree) Cost() int64 {
-	return 4096 + 2*t.bytes + int64(1024*len(t.Images)+256*len(t.inflated))
+	return 4096 + t.kept + 2*t.bytes + int64(1024*len(t.Images)+256*len(t.inflated))
 }

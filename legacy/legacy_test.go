@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"path"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -153,6 +155,147 @@ func TestWhatIsNoTree(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who asks for a directory that leads to millions of shards and to no name must
+// not get the server to load them: that was gigabytes for one request.
+func TestShardsWithoutEnd(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	bomb := testlayout.ShardBomb(t, blocks, 5)
+	empty := testlayout.Dir(t, blocks, nil)
+	dir := func(name string, c cid.Cid) cid.Cid { return testlayout.Dir(t, blocks, map[string]cid.Cid{name: c}) }
+	for name, root := range map[string]cid.Cid{
+		"root": bomb, "name": dir("app", bomb),
+		"manifests": dir("app", testlayout.Dir(t, blocks, map[string]cid.Cid{"manifests": bomb, "blobs": empty})),
+	} {
+		before := blocks.Gets()
+		if _, err := Open(t.Context(), blocks, root, Size(blocks)); !errors.Is(err, ipfs.ErrNotFound) {
+			t.Errorf("%s: %v, want ErrNotFound", name, err)
+		}
+		if n := blocks.Gets() - before; n > 600 {
+			t.Errorf("%s: %d blocks read", name, n)
+		}
+	}
+}
+
+// The directories of blobs are held in memory as long as the tree is, so they
+// count, and too much of them is no tree.
+func TestCostOfDirectories(t *testing.T) {
+	files := oldtree.Files(t, "0.0.4", "app", oldtree.NewImage(t, "old"))
+	small, _ := open(t, files)
+	for i := range 1000 {
+		files[fmt.Sprintf("app/blobs/sha256:%064x", i)] = nil
+	}
+	large, _ := open(t, files)
+	if more := large.Cost() - small.Cost(); more < 1000*200 {
+		t.Errorf("1000 blobs cost %d bytes", more)
+	}
+	for i := range 20_000 {
+		files[fmt.Sprintf("app/blobs/sha256:%064x", i)] = nil
+	}
+	blocks := testlayout.NewBlocks()
+	root := oldtree.Add(t, blocks, files)
+	if _, err := Open(t.Context(), blocks, root, Size(blocks)); !errors.Is(err, ipfs.ErrNotFound) {
+		t.Errorf("21,000 blobs: %v", err)
+	}
+}
+
+// failing lacks one block, for a reason.
+type failing struct {
+	ipfs.Getter
+	without cid.Cid
+	err     error
+}
+
+func (f failing) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if c.Equals(f.without) {
+		return nil, f.err
+	}
+	return f.Getter.Get(ctx, c)
+}
+
+// One source lacks a block and another does not answer: the tree may be there,
+// and who asked is to come back. A block that nobody has now is no smaller tree.
+func TestBlocksOutOfReach(t *testing.T) {
+	files := oldtree.Files(t, "0.1.0", "app", oldtree.NewImage(t, "old"))
+	files["zoo/manifests/latest"] = files["app/manifests/latest-v2"]
+	files["zoo/blobs/x"] = nil
+	_, blocks := open(t, files)
+	root := oldtree.Add(t, blocks, files)
+	for _, at := range []string{"app", "app/manifests", "app/blobs", "zoo"} {
+		c := resolve(t, blocks, root, at)
+		for _, reason := range []error{errors.Join(ipfs.ErrNotFound, ipfs.ErrUnavailable), ipfs.ErrNotFound} {
+			g := failing{blocks, c, reason}
+			tree, err := Open(t.Context(), g, root, Size(g))
+			if !errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, ipfs.ErrUnavailable) != errors.Is(reason, ipfs.ErrUnavailable) {
+				t.Errorf("without %s: opened %v, %v", at, tree != nil, err)
+			}
+		}
+	}
+}
+
+// trail keeps the CID that was read last.
+type trail struct {
+	ipfs.Getter
+	last cid.Cid
+}
+
+func (g *trail) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	g.last = c
+	return g.Getter.Get(ctx, c)
+}
+
+// Without a part of the directory of blobs it is not known which blobs there are:
+// an uncorrected manifest, or a 404 for a layer, would be wrong.
+func TestShardOutOfReach(t *testing.T) {
+	image := oldtree.NewImage(t, "old")
+	files := oldtree.Files(t, "0.1.0", "app", image)
+	config, layer := digest.FromBytes(image.Config), digest.FromBytes(image.Layers[0])
+	_, blocks := open(t, files)
+	root := oldtree.Add(t, blocks, files)
+	entries := map[string]cid.Cid{}
+	for d := range files {
+		if name := path.Base(d); path.Dir(d) == "app/blobs" {
+			entries[name] = resolve(t, blocks, root, d)
+		}
+	}
+	for i := range 6000 { // so many that the directory is sharded
+		entries[fmt.Sprintf("sha256:%064x", i)] = entries[layer.String()]
+	}
+	blobs := testlayout.Dir(t, blocks, entries)
+	app := testlayout.Dir(t, blocks, map[string]cid.Cid{"manifests": resolve(t, blocks, root, "app/manifests"), "blobs": blobs})
+	root = testlayout.Dir(t, blocks, map[string]cid.Cid{"app": app})
+	if tree, err := Open(t.Context(), blocks, root, Size(blocks)); err != nil || !tree.Images[0].Corrected {
+		t.Fatalf("not corrected: %v", err)
+	}
+	for _, d := range []digest.Digest{config, layer} {
+		g := &trail{Getter: blocks}
+		resolve(t, g, blobs, d.String())
+		away := failing{blocks, g.last, errors.Join(ipfs.ErrNotFound, ipfs.ErrUnavailable)}
+		if g.last.Equals(blobs) {
+			t.Fatal("the directory has one shard")
+		}
+		if tree, err := Open(t.Context(), away, root, Size(away)); !errors.Is(err, ipfs.ErrUnavailable) {
+			t.Errorf("%s out of reach: opened %v, %v", d, tree != nil, err)
+		}
+		dir, err := ipfs.OpenDir(t.Context(), away, blobs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree := &Tree{Root: root, g: away, places: []place{{name: "app", blobs: dir}}}
+		if b, err := tree.Blob(t.Context(), d); !errors.Is(err, ipfs.ErrUnavailable) {
+			t.Errorf("%s out of reach: %+v, %v", d, b, err)
+		}
+	}
+}
+
+func resolve(t *testing.T, g ipfs.Getter, root cid.Cid, at string) cid.Cid {
+	t.Helper()
+	c, err := ipfs.Resolve(t.Context(), g, root, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // What is broken must be an error or missing, never served as something else.

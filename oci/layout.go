@@ -75,10 +75,41 @@ func NewIndex(manifests []ocispec.Descriptor) ocispec.Index {
 	}
 }
 
+// maxIndexed is how many descriptors an index may have: no layout has more
+// manifests. 4 MiB of JSON can have a million, each of which takes a hundred
+// times its bytes in memory.
+const maxIndexed = maxManifests
+
+// DecodeIndex decodes an index, whatever its version, if it is none of too many
+// descriptors.
+func DecodeIndex(data []byte) (index ocispec.Index, err error) {
+	var counted struct {
+		Manifests counter `json:"manifests"`
+	}
+	if err = json.Unmarshal(data, &counted); err == nil {
+		err = json.Unmarshal(data, &index)
+	}
+	return index, err
+}
+
+// counter counts the elements of an array before anything is made of them.
+type counter struct{}
+
+func (counter) UnmarshalJSON(array []byte) error {
+	var all []struct{} // which take no memory
+	if err := json.Unmarshal(array, &all); err != nil {
+		return err
+	}
+	if len(all) > maxIndexed {
+		return fmt.Errorf("it has %d descriptors, at most %d are allowed", len(all), maxIndexed)
+	}
+	return nil
+}
+
 // ParseIndex reads an index.json.
 func ParseIndex(data []byte) (ocispec.Index, error) {
-	var index ocispec.Index
-	if err := json.Unmarshal(data, &index); err != nil {
+	index, err := DecodeIndex(data)
+	if err != nil {
 		return index, fmt.Errorf("%w: index.json: %v", ErrCorrupt, err)
 	}
 	if index.SchemaVersion != 2 {

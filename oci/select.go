@@ -179,8 +179,9 @@ func (im *Images) List() []Image {
 }
 
 // Select finds the image that repository and tag mean; both may be empty. A
-// layout with one image gives it under any name. Otherwise the name must be
-// there, and "latest" also means the only tag of a repository. Errors match
+// layout with one image gives it under any name, but by no tag that asks for
+// what refers to an image: it is not its own signature. Otherwise the name must
+// be there, and "latest" also means the only tag of a repository. Errors match
 // [ErrNameUnknown] or [ErrTagUnknown] and list what there is.
 func (im *Images) Select(repository, tag string) (ocispec.Descriptor, error) {
 	repository = plain(repository)
@@ -201,7 +202,7 @@ func (im *Images) Select(repository, tag string) (ocispec.Descriptor, error) {
 	case len(found) > 1:
 		return ocispec.Descriptor{}, fmt.Errorf("%w: %s means several images of this layout, %s: ask by digest",
 			ErrTagUnknown, ImageName{repository, tag}, describe(found))
-	case len(im.list) == 1:
+	case len(im.list) == 1 && !fallbackTag.MatchString(tag):
 		return im.list[0].Descriptor, nil
 	}
 	tags := im.tags[repository]
@@ -210,7 +211,7 @@ func (im *Images) Select(repository, tag string) (ocispec.Descriptor, error) {
 			return only[0].Descriptor, nil
 		}
 	}
-	if len(tags) > 0 || repository == "" {
+	if len(tags) > 0 || repository == "" || len(im.list) == 1 {
 		return ocispec.Descriptor{}, fmt.Errorf("%w: no %s in this layout, which has %s", ErrTagUnknown, ImageName{repository, tag}, describe(im.list))
 	}
 	return ocispec.Descriptor{}, fmt.Errorf("%w: no %s in this layout, which has %s", ErrNameUnknown, repository, describe(im.list))

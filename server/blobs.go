@@ -40,11 +40,9 @@ func (s *Server) blob(w *response, r *request) error {
 	if b.Inflate {
 		return s.inflatedBlob(w, r, d, b)
 	}
-	hasLocal := func() bool {
-		_, err := s.local.Get(r.Context(), c)
-		return err == nil
-	}
-	if gw := s.redirects.gateway(r.Context(), r.root, hasLocal); gw != nil {
+	hasLocal := func() bool { return s.hasBlock(r.Context(), c) }
+	gw := s.redirects.gateway(r.Context(), r.root, hasLocal)
+	if gw != nil && (!hasLocal() || s.redirects.holds(r.Context(), gw, c)) {
 		return redirectTo(w, gw.gateway.FileURL(r.root, b.Path))
 	}
 	f, err := s.openFile(w, r, c)

@@ -17,9 +17,9 @@ import (
 )
 
 // exportCAR streams the DAG under c as a CARv1, depth first, each block once,
-// after the blocks by which the path leads there (trustless gateway spec,
+// after the blocks of path, which leads there (trustless gateway spec,
 // "application/vnd.ipld.car").
-func (s *Server) exportCAR(w *response, r *http.Request, own *recorder, c cid.Cid) error {
+func (s *Server) exportCAR(w *response, r *http.Request, own ipfs.Getter, path []cid.Cid, c cid.Cid) error {
 	query := r.URL.Query()
 	scope := query.Get("dag-scope")
 	if scope == "" {
@@ -31,7 +31,7 @@ func (s *Server) exportCAR(w *response, r *http.Request, own *recorder, c cid.Ci
 	if v := query.Get("car-version"); v != "" && v != "1" {
 		return errorf(codeNameInvalid, "car-version is %q, only 1 is served", clip(v))
 	}
-	e := &carExport{ctx: r.Context(), g: own.Getter, scope: scope, sent: map[string]bool{}}
+	e := &carExport{ctx: r.Context(), g: own, scope: scope, sent: map[string]bool{}}
 	first, err := e.g.Get(e.ctx, c)
 	if err != nil {
 		return absent(codeNameUnknown, fmt.Errorf("not in this server's store: %w", err))
@@ -59,7 +59,7 @@ func (s *Server) exportCAR(w *response, r *http.Request, own *recorder, c cid.Ci
 	if e.car, err = car.NewWriter(w, c); err != nil {
 		return err
 	}
-	for _, on := range own.read {
+	for _, on := range path {
 		if err := e.send(on); err != nil {
 			return err
 		}

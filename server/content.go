@@ -8,19 +8,23 @@ import (
 	"time"
 )
 
-// maxRanges is how many ranges of one request are honoured; with more the
-// whole content is sent, as RFC 9110, 14.2 allows. Each range costs a block.
-const maxRanges = 16
+// oneRange gives r without its Range if that names several: then all is sent,
+// as RFC 9110, 14.2 allows. For several, http.ServeContent reads content in a
+// goroutine that it leaves behind when the client goes away, and content would
+// be closed under it; and each range costs a block, or inflating a layer anew.
+func oneRange(r *http.Request) *http.Request {
+	if !strings.Contains(r.Header.Get("Range"), ",") {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.Header.Del("Range")
+	return r
+}
 
 // serveContent sends content, whose Content-Type and ETag are set, as the
 // request's method, ranges and conditions ask (RFC 9110; distribution-spec,
 // "Pulling blobs"). Blocks are written as they are, without copying.
 func serveContent(w *response, r *http.Request, content io.ReadSeeker) error {
-	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
-		r = r.WithContext(r.Context())
-		r.Header = r.Header.Clone()
-		r.Header.Del("Range")
-	}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	cw := &contentWriter{response: w}
 	http.ServeContent(cw, r, "", time.Time{}, content)

@@ -20,6 +20,8 @@ const (
 	// minAhead is how many bytes a request must ask for to have more of the
 	// blob fetched than it reads.
 	minAhead = 2 << 20
+	// leafSize is the most that a block of a blob holds, as blobs are cut here.
+	leafSize = 1 << 20
 	// maxWhole is how many blobs are remembered as wholly in the own store.
 	maxWhole = 10_000
 )
@@ -50,7 +52,7 @@ func (s *Server) openFile(w *response, r *request, c cid.Cid) (f *blobFile, err 
 		if s.cfg.Open {
 			g = ipfs.First(s.local, spare{s, c})
 		}
-		f, err = s.open(r.Context(), g, c, s.cfg.LocalAhead)
+		f, err = s.open(r.Request, g, c, s.cfg.LocalAhead)
 	}
 	if isAbsent(err) && !s.cfg.Open {
 		return nil, s.refusal(r.root)
@@ -58,15 +60,19 @@ func (s *Server) openFile(w *response, r *request, c cid.Cid) (f *blobFile, err 
 	return f, absent(codeBlobUnknown, err)
 }
 
-// open opens a file of which ahead blocks are read ahead.
-func (s *Server) open(ctx context.Context, g ipfs.Getter, c cid.Cid, ahead int) (*blobFile, error) {
-	if ahead > 0 {
+// open opens a file for a request, of which up to most blocks are read ahead: no
+// more than it asks for, and none for HEAD, for which the first block tells that
+// there is a file.
+func (s *Server) open(r *http.Request, g ipfs.Getter, c cid.Cid, most int) (*blobFile, error) {
+	ahead := 0
+	if most > 0 && r.Method != http.MethodHead {
+		ahead = int(min(int64(most), rangeLength(r.Header.Get("Range"))/leafSize))
 		var err error
-		if ahead, err = s.streams.begin(ctx, ahead); err != nil {
+		if ahead, err = s.streams.begin(r.Context(), ahead); err != nil {
 			return nil, err
 		}
 	}
-	f, err := ipfs.OpenFile(ctx, g, c, ahead)
+	f, err := ipfs.OpenFile(r.Context(), g, c, ahead)
 	if err != nil {
 		return nil, err
 	}
@@ -75,13 +81,11 @@ func (s *Server) open(ctx context.Context, g ipfs.Getter, c cid.Cid, ahead int) 
 
 // openRemote opens a file of which some blocks, or all, are elsewhere.
 func (s *Server) openRemote(r *request, c cid.Cid) (*blobFile, error) {
-	dag, ahead := s.foreign.DAG(c), remoteAhead
-	if r.Method == http.MethodHead {
-		ahead = 0 // the first block tells that there is a blob
-	} else if rangeLength(r.Header.Get("Range")) >= minAhead {
+	dag := s.foreign.DAG(c)
+	if r.Method != http.MethodHead && rangeLength(r.Header.Get("Range")) >= minAhead {
 		dag.Ahead()
 	}
-	f, err := s.open(r.Context(), ipfs.First(s.local, remoteDAG{dag}), c, ahead)
+	f, err := s.open(r.Request, ipfs.First(s.local, remoteDAG{dag}), c, remoteAhead)
 	if err != nil {
 		return nil, errors.Join(err, dag.Close())
 	}
@@ -114,13 +118,21 @@ type finder interface {
 	Has(ctx context.Context, c cid.Cid) bool
 }
 
+// hasBlock tells whether a block is in the own store.
+func (s *Server) hasBlock(ctx context.Context, c cid.Cid) bool {
+	if store, ok := s.local.(finder); ok {
+		return store.Has(ctx, c)
+	}
+	_, err := s.local.Get(ctx, c)
+	return err == nil
+}
+
 // isLocal tells whether a file is in the own store: wholly, where the store can
 // tell that at little cost, else its first block.
 func (s *Server) isLocal(ctx context.Context, c cid.Cid) bool {
 	store, ok := s.local.(finder)
 	if !ok {
-		_, err := s.local.Get(ctx, c)
-		return err == nil
+		return s.hasBlock(ctx, c)
 	}
 	if _, known := s.whole.get(c); known {
 		return store.Has(ctx, c)
@@ -136,20 +148,22 @@ func (s *Server) isLocal(ctx context.Context, c cid.Cid) bool {
 	return whole
 }
 
-// rangeLength is how many bytes a Range of the form bytes=N-M asks for, at most;
-// others, and none, may ask for all.
+// rangeLength is how many bytes a Range of the form bytes=N-M or bytes=-N asks
+// for, at most; others, and none, may ask for all.
 func rangeLength(rangeHeader string) int64 {
-	first, last, ok := strings.Cut(strings.TrimPrefix(rangeHeader, "bytes="), "-")
-	if !ok {
-		return 1 << 62
-	}
-	from, err := strconv.ParseInt(strings.TrimSpace(first), 10, 64)
-	if err != nil {
-		return 1 << 62
-	}
+	const all = 1 << 62
+	first, last, _ := strings.Cut(strings.TrimPrefix(rangeHeader, "bytes="), "-")
+	first = strings.TrimSpace(first)
 	to, err := strconv.ParseInt(strings.TrimSpace(last), 10, 64)
-	if err != nil || to < from {
-		return 1 << 62
+	if err != nil || to < 0 {
+		return all
 	}
-	return to - from + 1
+	if first == "" {
+		return min(to, all)
+	}
+	from, err := strconv.ParseInt(first, 10, 64)
+	if err != nil || to < from || from < 0 {
+		return all
+	}
+	return min(to-from, all-1) + 1
 }

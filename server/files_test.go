@@ -105,3 +105,45 @@ func TestBlobsOfPeers(t *testing.T) {
 	read(0) // the file was whole a moment ago: the single block is asked for
 	read(1)
 }
+
+// A look at a blob, or a part of it, costs the blocks it needs and not all that
+// would be read ahead for the whole: 16 MiB from Kubo for one HEAD.
+func TestReadsNoMoreThanAskedFor(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	p := publish(t, blocks, 40<<20)
+	near := start(t, Config{Local: blocks, LocalAhead: 16})
+	far := start(t, Config{Remote: []ipfs.Getter{blocks}, Open: true, NoRedirect: true})
+	gateway := "/ipfs/" + p.root.String() + "/blobs/sha256/" + p.layer.Encoded()
+	for _, test := range []struct {
+		method, rng string
+		most        int // blocks: of directories, the file's first, leaves
+	}{
+		{http.MethodHead, "bytes=0-", 8}, {http.MethodGet, "bytes=0-0", 8}, {http.MethodGet, "bytes=-5", 10}, {http.MethodGet, "bytes=5000000-9000000", 14},
+	} {
+		for _, path := range []string{p.blob(), gateway} {
+			for _, s := range []*site{near, far} {
+				if path == gateway && s == far { // gives what is in its store alone
+					continue
+				}
+				s.do(test.method, path, "Range: "+test.rng) // opens the layout
+				before := blocks.Gets()
+				s.do(test.method, path, "Range: "+test.rng).expect(t, http.StatusPartialContent, "")
+				if n := blocks.Gets() - before; n > test.most {
+					t.Errorf("%s %s, %s: %d blocks read", test.method, path, test.rng, n)
+				}
+			}
+		}
+	}
+}
+
+func TestRangeLength(t *testing.T) {
+	const all = 1 << 62
+	for header, want := range map[string]int64{
+		"": all, "bytes=0-0": 1, "bytes=5-9": 5, "bytes=5-": all, "bytes=-7": 7, "bytes=9-5": all, "bytes=x-y": all, "bytes=--5": all,
+		"bytes=0-9223372036854775807": all, "bytes=-9223372036854775807": all, "items=0-1": all,
+	} {
+		if got := rangeLength(header); got != want {
+			t.Errorf("%q: %d, want %d", header, got, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -32,8 +33,9 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 			return err
 		}
 	}
-	own := &recorder{Getter: withIdentity{s.local}}
-	target, err := ipfs.Resolve(r.Context(), own, root, rest)
+	own := withIdentity{s.local}
+	path := &recorder{Getter: own}
+	target, err := ipfs.Resolve(r.Context(), path, root, rest)
 	if err != nil {
 		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
 	}
@@ -46,7 +48,7 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	case "raw":
 		return s.rawBlock(w, r, own, target)
 	case "car":
-		return s.exportCAR(w, r, own, target)
+		return s.exportCAR(w, r, own, path.read, target)
 	}
 	return s.unixFS(w, r, own, target)
 }
@@ -94,17 +96,11 @@ func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid
 	if codec := c.Prefix().Codec; codec != cid.DagProtobuf && codec != cid.Raw {
 		return errorf(codeNameUnknown, "%s is neither a file nor a directory; ask for it with ?format=raw", c)
 	}
-	dir, err := ipfs.OpenDir(r.Context(), own, c)
+	dir, err := ipfs.OpenDir(r.Context(), ipfs.Budget(own, maxListedBytes), c)
 	if err == nil {
 		return listDir(w, r, dir, c)
 	}
-	ahead := s.cfg.LocalAhead
-	if ahead > 0 {
-		if ahead, err = s.streams.begin(r.Context(), ahead); err != nil {
-			return err
-		}
-	}
-	f, err := ipfs.OpenFile(r.Context(), own, c, ahead)
+	f, err := s.open(r, own, c, s.cfg.LocalAhead)
 	if err != nil {
 		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
 	}
@@ -118,7 +114,13 @@ func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid
 	return serveFile(w, r, f)
 }
 
-const maxListed = 10_000 // entries of a directory
+// Limits of the listing of a directory; what is beyond is not listed.
+const (
+	maxListed      = 10_000  // entries
+	maxListedBytes = 3 << 20 // of its blocks, of which one may have 2 MiB
+)
+
+var errListed = errors.New("enough is listed")
 
 var listing = template.Must(template.New("").Parse(`<!DOCTYPE html>
 <meta charset="utf-8"><title>{{.Path}}</title>
@@ -140,13 +142,15 @@ func listDir(w *response, r *http.Request, dir *ipfs.Dir, c cid.Cid) error {
 		More    bool
 	}{Path: base}
 	err := dir.ForEach(r.Context(), func(name string, _ cid.Cid) error {
-		if page.More = len(page.Entries) == maxListed; !page.More {
-			u := url.URL{Path: base + "/" + name}
-			page.Entries = append(page.Entries, listedEntry{name, u.EscapedPath()})
+		if len(page.Entries) == maxListed {
+			return errListed
 		}
+		u := url.URL{Path: base + "/" + name}
+		page.Entries = append(page.Entries, listedEntry{name, u.EscapedPath()})
 		return nil
 	})
-	if err != nil {
+	page.More = errors.Is(err, errListed) || errors.Is(err, ipfs.ErrBudget)
+	if err != nil && !page.More {
 		return absent(codeNameUnknown, err)
 	}
 	slices.SortFunc(page.Entries, func(a, b listedEntry) int { return strings.Compare(a.Name, b.Name) })
@@ -176,7 +180,8 @@ func (g withIdentity) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return g.Getter.Get(ctx, c)
 }
 
-// recorder keeps the CIDs of the blocks that were read through it.
+// recorder keeps the CIDs of the blocks that were read through it. It is for one
+// goroutine, so not for what reads ahead.
 type recorder struct {
 	ipfs.Getter
 	read []cid.Cid

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -50,6 +51,17 @@ func TestIPFSPath(t *testing.T) {
 		if got := s.both(path); got.StatusCode != status || len(got.body) == 0 {
 			t.Errorf("%s: %d %q, want %d", path, got.StatusCode, got.body, status)
 		}
+	}
+}
+
+// Blocks of a store behind a socket are read ahead, several at once: the CIDs
+// that a CAR begins with are none of theirs.
+func TestIPFSPathReadsAhead(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	p := publish(t, blocks, 20<<20)
+	s := start(t, Config{Local: blocks, LocalAhead: 16})
+	if got := s.get("/ipfs/" + p.root.String() + "/blobs/sha256/" + p.layer.Encoded()); !bytes.Equal(got.body, p.data) {
+		t.Errorf("%d bytes of %d", len(got.body), len(p.data))
 	}
 }
 
@@ -128,4 +140,36 @@ func TestCAR(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(data), err)
 	}
 	s.get("/ipfs/"+p.root.String()+"?format=car&dag-scope=x").expect(t, http.StatusBadRequest, "")
+}
+
+// The listing of a directory of this store takes as much as a page holds, not
+// as much as there is.
+func TestListingIsBounded(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	s := start(t, Config{Local: blocks})
+	list := func(c cid.Cid) (string, int) {
+		before := blocks.Gets()
+		got := s.get("/ipfs/"+c.String()).expect(t, http.StatusOK, "")
+		return string(got.body), blocks.Gets() - before
+	}
+	if page, n := list(testlayout.ShardBomb(t, blocks, 5)); n > 4000 || !strings.Contains(page, "and more") {
+		t.Errorf("%d blocks read for %q", n, page)
+	}
+	leaf, err := cid.V1Builder{Codec: cid.Raw, MhType: 0x12}.Sum(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := map[string]cid.Cid{}
+	for i := range maxListed {
+		entries[fmt.Sprintf("sha256-%057x", i)] = leaf
+	}
+	page, _ := list(testlayout.Dir(t, blocks, entries))
+	if n := strings.Count(page, "<li>"); n != maxListed || strings.Contains(page, "and more") {
+		t.Errorf("%d of %d entries listed", n, maxListed)
+	}
+	entries["one more"] = leaf
+	page, _ = list(testlayout.Dir(t, blocks, entries))
+	if n := strings.Count(page, "<li>"); n != maxListed || !strings.Contains(page, "and more") {
+		t.Errorf("%d of %d entries listed", n, maxListed+1)
+	}
 }

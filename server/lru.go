@@ -56,6 +56,26 @@ func (c *lru[K, V]) put(key K, value V, cost int64) {
 	}
 }
 
+// weigh corrects the cost of what is remembered.
+func (c *lru[K, V]) weigh(key K, cost int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[key]
+	if e == nil {
+		return
+	}
+	entry := e.Value.(lruEntry[K, V])
+	c.cost += cost - entry.cost
+	entry.cost = cost
+	e.Value = entry
+	if cost > c.limit/4 {
+		c.remove(e)
+	}
+	for c.cost > c.limit {
+		c.remove(c.order.Back())
+	}
+}
+
 func (c *lru[K, V]) forget(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -143,7 +143,7 @@ func (m *manifests) load(ctx context.Context, l *layout, d digest.Digest) ([]byt
 	_, listed := l.types[d]
 	link, err := l.Blob(ctx, d)
 	switch {
-	case isAbsent(err) && listed:
+	case errors.Is(err, ipfs.ErrNoEntry) && listed:
 		return nil, fmt.Errorf("an index lists %s, but this layout was published without it: %w", d, err)
 	case err != nil:
 		return nil, err

@@ -54,9 +54,6 @@ func (w *response) Write(p []byte) (written int, err error) {
 	return written, nil
 }
 
-// sendChunk is chunk for what the system sends on its own.
-const sendChunk = 1 << 20
-
 // ReadFrom is Write for what lies in a file.
 func (w *response) ReadFrom(src io.Reader) (written int64, err error) {
 	limited, isLimited := src.(*io.LimitedReader)
@@ -69,7 +66,7 @@ func (w *response) ReadFrom(src io.Reader) (written int64, err error) {
 	}
 	for limited.N > 0 {
 		w.extend()
-		part := &io.LimitedReader{R: limited.R, N: min(limited.N, sendChunk)}
+		part := &io.LimitedReader{R: limited.R, N: min(limited.N, chunk)}
 		n, err := to.ReadFrom(part)
 		limited.N -= n
 		written, w.bytes = written+n, w.bytes+n

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -56,14 +55,14 @@ func newOldTrees(life *lifetime, cfg Config, local, metadata ipfs.Getter, f *for
 
 // read opens the tree under root as a layout. The error matches
 // [ipfs.ErrNotFound] when there is none.
-func (o *oldTrees) read(ctx context.Context, root cid.Cid) (*layout, error) {
+func (o *oldTrees) read(ctx context.Context, root cid.Cid, keptIn *lru[cid.Cid, *layout]) (*layout, error) {
 	t, err := legacy.Open(ctx, o.metadata, root, o.size)
 	if err != nil {
 		return nil, err
 	}
 	l := &layout{
 		Layout: &ipfs.Layout{Root: root, Index: t.Index},
-		old:    t, images: oci.NewImages(t.Index), types: map[digest.Digest]string{}, cost: t.Cost(),
+		old:    t, images: oci.NewImages(t.Index), types: map[digest.Digest]string{}, cost: t.Cost(), keptIn: keptIn,
 	}
 	for _, desc := range t.Index.Manifests {
 		l.note(desc)
@@ -160,14 +159,8 @@ func (s *Server) inflatedBlob(w *response, r *request, d digest.Digest, b legacy
 	return nil
 }
 
-// serveInflated serves content after its first wanted byte has come. Several
-// ranges would each take inflating it from the start: then all is sent, as RFC
-// 9110, 14.2 allows.
+// serveInflated serves content after its first wanted byte has come.
 func (s *Server) serveInflated(w *response, r *http.Request, content *legacy.Inflated) error {
-	if strings.Contains(r.Header.Get("Range"), ",") {
-		r = r.Clone(r.Context())
-		r.Header.Del("Range")
-	}
 	if start := firstByte(r.Header.Get("Range")); start < content.Size() && r.Header.Get("If-None-Match") == "" {
 		if _, err := content.Seek(start, io.SeekStart); err != nil {
 			return err

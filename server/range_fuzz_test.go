@@ -52,7 +52,7 @@ func FuzzRange(f *testing.F) {
 		want.Header().Set("Content-Type", typeBlob)
 		want.Header().Set("Etag", etag)
 		http.ServeContent(want, r, "", time.Time{}, bytes.NewReader(content))
-		if got.Code != want.Code && !(got.Code == http.StatusOK && strings.Count(rng, ",") >= maxRanges) {
+		if got.Code != want.Code && !(got.Code == http.StatusOK && strings.Contains(rng, ",")) {
 			t.Fatalf("Range %q: status %d, want %d", rng, got.Code, want.Code)
 		}
 		if got.Code == http.StatusOK || got.Code == http.StatusPartialContent && got.Header().Get("Content-Range") != "" {

@@ -4,16 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
 // redirects decides to which gateway clients are sent for the blobs of a root:
-// to one that has answered for that root. What gateways said is remembered, so
-// a decision costs one look-up; old knowledge is renewed in the background.
+// to one that has answered for that root, and for the blob if it is here. What
+// gateways said is remembered, so a decision costs a look-up or two; old
+// knowledge is renewed in the background.
 type redirects struct {
 	life     *lifetime
 	gateways []*remoteGateway
@@ -38,12 +41,28 @@ const (
 	patientFraction = 4
 )
 
-func newRedirects(life *lifetime, f *foreign, limits Limits) *redirects {
-	return &redirects{
-		life: life, gateways: f.gateways, limits: limits,
+func newRedirects(life *lifetime, f *foreign, cfg Config) *redirects {
+	p := &redirects{
+		life: life, limits: cfg.Limits,
 		known:  newLRU[cid.Cid, choice](maxChoices),
-		probes: newFlights[cid.Cid, choice](life, limits.Probe),
+		probes: newFlights[cid.Cid, choice](life, cfg.Limits.Probe),
 	}
+	for _, g := range f.gateways {
+		if hasLogin(g.gateway) {
+			cfg.Logger.Warn("clients are not redirected to a gateway whose URL has a user or password", "gateway", g.String())
+			continue
+		}
+		p.gateways = append(p.gateways, g)
+	}
+	return p
+}
+
+// hasLogin tells whether a gateway's URLs carry a user or password, which are this
+// server's and not to be told to clients, nor to the access log.
+func hasLogin(g Gateway) bool {
+	empty := cid.NewCidV1(cid.Raw, []byte{multihash.IDENTITY, 0})
+	u, err := url.Parse(g.FileURL(empty, ""))
+	return err != nil || u.User != nil
 }
 
 // gateway is where to send clients for the blobs of root; nil when they must
@@ -53,22 +72,29 @@ func (p *redirects) gateway(ctx context.Context, root cid.Cid, hasOther func() b
 	if p == nil || len(p.gateways) == 0 {
 		return nil
 	}
+	return p.choose(ctx, root, nil, hasOther)
+}
+
+// choose is gateway for any CID. A preferred one is asked first.
+func (p *redirects) choose(ctx context.Context, root cid.Cid, preferred *remoteGateway, hasOther func() bool) *remoteGateway {
 	c, ok := p.known.get(root)
 	age := time.Since(c.asked)
 	switch {
+	case ok && preferred != nil && c.gateway != nil && c.gateway != preferred && age >= p.limits.Found:
+		// The other was quicker once: the preferred one is waited for again.
 	case ok && c.gateway != nil && c.gateway.Up():
 		return p.renewed(ctx, root, c, hasOther)
 	case ok && c.gateway == nil:
 		if age < p.limits.Retry {
 			return nil
 		}
-		if run := p.ask(root, nil); hasOther() {
+		if run := p.ask(root, preferred); hasOther() {
 			return nil
 		} else {
 			return waitFor(ctx, run)
 		}
 	}
-	return waitFor(ctx, p.ask(root, nil))
+	return waitFor(ctx, p.ask(root, preferred))
 }
 
 // renewed is the gateway of c, which has said yes to root before, as long as it
@@ -174,6 +200,15 @@ func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGa
 		}
 	}
 	return nil
+}
+
+// holds tells whether a gateway that has a root has a blob of it too: asked before
+// a client is sent away from a server that has it itself, which waits a moment
+// for the answer. Many gateways keep the root of what somebody once looked at.
+func (p *redirects) holds(ctx context.Context, g *remoteGateway, blob cid.Cid) bool {
+	ctx, cancel := context.WithTimeout(ctx, p.limits.Probe/patientFraction)
+	defer cancel()
+	return p.choose(ctx, blob, g, func() bool { return true }) == g
 }
 
 // nobody is the error for a blob that is not in the own store and for which no

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	trustless "github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -43,12 +45,15 @@ func publish(t *testing.T, blocks *testlayout.Blocks, size int) published {
 func (p published) blob() string     { return name(p.root) + "/app/blobs/" + p.layer.String() }
 func (p published) manifest() string { return name(p.root) + "/app/manifests/1" }
 
-// A gateway that answers takes the load off this server; it is asked once.
+// A gateway that answers takes the load off this server; it is asked once for
+// the root and once for the blob.
 func TestRedirect(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	p := publish(t, blocks, 2<<20)
 	gw := newGateway("http://gateway:8080", blocks, well)
-	s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: quick})
+	limits := quick
+	limits.Probe = 10 * time.Second // it is waited for, be this machine as busy as it may
+	s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: limits})
 	for range 3 {
 		got := s.both(p.blob()).expect(t, http.StatusTemporaryRedirect, "")
 		want := "http://gateway:8080/ipfs/" + p.root.String() + "/blobs/sha256/" + p.layer.Encoded()
@@ -56,8 +61,8 @@ func TestRedirect(t *testing.T) {
 			t.Errorf("header %v, want Location %s", got.Header, want)
 		}
 	}
-	if n := gw.asked.Load(); n != 1 {
-		t.Errorf("the gateway was asked %d times, want 1", n)
+	if n := gw.asked.Load(); n != 2 {
+		t.Errorf("the gateway was asked %d times, want 2", n)
 	}
 	// Manifests are never redirected, blobs that are not there neither.
 	s.both(p.manifest()).expect(t, http.StatusOK, "")
@@ -95,6 +100,74 @@ func TestBadGatewayIsPassedBy(t *testing.T) {
 	}
 }
 
+// A gateway that has the root of an image and no more must not get the blobs'
+// readers: they are here.
+func TestGatewayWithNothingButTheRoot(t *testing.T) {
+	blocks, top := testlayout.NewBlocks(), testlayout.NewBlocks()
+	p := publish(t, blocks, 2<<20)
+	data, err := blocks.Get(t.Context(), p.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := top.Put(t.Context(), p.root, data); err != nil {
+		t.Fatal(err)
+	}
+	shallow, whole := newGateway("http://shallow", top, well), newGateway("http://whole", blocks, hangs)
+	limits := quick
+	limits.Found, limits.Retry = time.Nanosecond, time.Nanosecond // always asked again
+	for _, local := range []ipfs.Getter{blocks, own{blocks}} {
+		whole.mood.Store(hangs)
+		s := start(t, Config{Local: local, Gateways: []Gateway{shallow, whole}, Limits: limits})
+		for range 3 {
+			if got := s.both(p.blob()).expect(t, http.StatusOK, ""); !bytes.Equal(got.body, p.data) {
+				t.Error("other bytes")
+			}
+		}
+		shallow.mood.Store(dead)
+		whole.mood.Store(well)
+		waitUntil(t, func() bool { return s.get(p.blob()).StatusCode == http.StatusTemporaryRedirect })
+		shallow.mood.Store(well)
+	}
+}
+
+// The password of a gateway is this server's: clients get blocks by way of it,
+// and never its URL. Nor does the log.
+func TestGatewayWithPassword(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	p := publish(t, blocks, 2<<20)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != "secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		c, err := cid.Decode(strings.TrimPrefix(r.URL.Path, "/ipfs/"))
+		if err != nil {
+			t.Error(err)
+		}
+		data, err := blocks.Get(r.Context(), c)
+		if err != nil {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		_, _ = w.Write(data)
+	}))
+	defer web.Close()
+	g, err := trustless.New(strings.Replace(web.URL, "//", "//me:secret@", 1), trustless.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log logs
+	open := start(t, Config{Gateways: []Gateway{g}, Open: true, Logger: log.logger()})
+	if got := open.both(p.blob()).expect(t, http.StatusOK, ""); !bytes.Equal(got.body, p.data) {
+		t.Error("other bytes")
+	}
+	closed := start(t, Config{Gateways: []Gateway{g}, Logger: log.logger()})
+	closed.both(p.manifest()).expect(t, http.StatusOK, "")
+	closed.both(p.blob()).expect(t, http.StatusForbidden, codeDenied, "--open")
+	if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), "not redirected") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
 // Of several gateways the one that answers is taken; when it dies, the next.
 func TestFailOver(t *testing.T) {
 	blocks := testlayout.NewBlocks()
@@ -103,6 +176,7 @@ func TestFailOver(t *testing.T) {
 	limits := quick
 	limits.Found = time.Nanosecond // always asked again
 	limits.Retry = time.Nanosecond
+	limits.Probe = 10 * time.Second // who answers is waited for, be this machine as busy as it may
 	s := start(t, Config{Local: blocks, Gateways: []Gateway{first, second}, Limits: limits})
 	host := func() string {
 		location, err := s.get(p.blob()).expect(t, http.StatusTemporaryRedirect, "").Location()

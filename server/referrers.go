@@ -109,13 +109,19 @@ func (s *referrers) of(ctx context.Context, l *layout) (referrerTable, error) {
 }
 
 func (s *referrers) read(ctx context.Context, l *layout) (table referrerTable, cost int64, err error) {
+	if l.missing != nil {
+		return nil, 0, l.missing
+	}
 	table, cost = referrerTable{}, 512
 	bytes := 0
 	for _, desc := range l.manifests {
 		data, err := s.manifests.load(ctx, l, desc.Digest)
 		var known *apiError
-		if isAbsent(err) || errors.As(err, &known) && known.code == codeManifestUnknown {
+		if errors.Is(err, ipfs.ErrNoEntry) || errors.As(err, &known) && known.code == codeManifestUnknown {
 			continue // of a sparse index
+		}
+		if isAbsent(err) { // the layout has it, and nobody else at the moment
+			err = fmt.Errorf("%w: %w", ipfs.ErrUnavailable, err)
 		}
 		if err != nil {
 			return nil, 0, err

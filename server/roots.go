@@ -32,8 +32,31 @@ type layout struct {
 	// manifests are all that index.json leads to, in breadth-first order.
 	manifests []ocispec.Descriptor
 	types     map[digest.Digest]string // media types of the same
-	cost      int64                    // bytes of memory, roughly
+	cost      int64                    // bytes of memory, roughly, beside Layout's
+	keptIn    *lru[cid.Cid, *layout]
+	// missing is why the table is not whole: an index that the layout has could
+	// not be had. Then the layout is forgotten soon.
+	missing error
+	until   time.Time
 }
+
+// Locate is that of the Layout, which keeps the directories that it opens.
+func (l *layout) Locate(ctx context.Context, d digest.Digest) (cid.Cid, error) {
+	defer l.recount()
+	return l.Layout.Locate(ctx, d)
+}
+
+// Blob is that of the Layout, which keeps what it finds.
+func (l *layout) Blob(ctx context.Context, d digest.Digest) (ipfs.Link, error) {
+	defer l.recount()
+	return l.Layout.Blob(ctx, d)
+}
+
+func (l *layout) recount() { l.keptIn.weigh(l.Root, l.total()) }
+
+func (l *layout) total() int64 { return l.cost + l.Layout.Cost() }
+
+func (l *layout) expired() bool { return l.missing != nil && time.Now().After(l.until) }
 
 // roots opens layouts and keeps them: a root is a CID, so what is known of it
 // never goes stale.
@@ -69,7 +92,7 @@ func newRoots(life *lifetime, local, metadata ipfs.Getter, old *oldTrees, limits
 // open gives the layout under root. Errors have the code NAME_UNKNOWN when
 // there is none.
 func (s *roots) open(ctx context.Context, root cid.Cid) (*layout, error) {
-	if l, ok := s.opened.get(root); ok {
+	if l, ok := s.opened.get(root); ok && !l.expired() {
 		return l, nil
 	}
 	_, notHere := s.local.Get(ctx, root)
@@ -83,7 +106,8 @@ func (s *roots) open(ctx context.Context, root cid.Cid) (*layout, error) {
 			s.failed.put(root, failure{err, time.Now().Add(failureMemory)}, 1)
 			return nil, err
 		}
-		s.opened.put(root, l, l.cost)
+		l.until = time.Now().Add(failureMemory)
+		s.opened.put(root, l, l.total())
 		return l, nil
 	}).wait(ctx)
 	return l, absent(codeNameUnknown, err)
@@ -100,14 +124,14 @@ func (s *roots) read(ctx context.Context, root cid.Cid, foreign bool) (*layout, 
 	}
 	opened, err := ipfs.OpenLayout(ctx, s.metadata, root)
 	if errors.Is(err, ipfs.ErrNoLayout) {
-		if old, oldErr := s.old.read(ctx, root); !isAbsent(oldErr) {
+		if old, oldErr := s.old.read(ctx, root, s.opened); !isAbsent(oldErr) {
 			return old, oldErr
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	l := &layout{Layout: opened, images: oci.NewImages(opened.Index), types: map[digest.Digest]string{}}
+	l := &layout{Layout: opened, images: oci.NewImages(opened.Index), types: map[digest.Digest]string{}, keptIn: s.opened}
 	if err := l.walk(ctx); err != nil {
 		return nil, err
 	}
@@ -141,7 +165,7 @@ func (l *layout) walk(ctx context.Context) error {
 		}
 		level = next
 	}
-	l.cost = 3*bytes + 512*int64(len(l.manifests)) + 4096
+	l.cost = 3*bytes + 1024*int64(len(l.manifests)) + 4096
 	return nil
 }
 
@@ -156,10 +180,15 @@ func (l *layout) note(desc ocispec.Descriptor) bool {
 	return true
 }
 
-// children reads a nested index; the layout may lack it.
+// children reads a nested index; the layout may lack it, which its directories
+// tell. One that is only out of reach is remembered as missing.
 func (l *layout) children(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, int64, error) {
 	data, err := oci.ReadAll(ctx, l.Layout, desc)
-	if isAbsent(err) {
+	switch {
+	case errors.Is(err, ipfs.ErrNoEntry):
+		return nil, 0, nil
+	case isAbsent(err):
+		l.missing = fmt.Errorf("%w: index %s of this layout: %w", ipfs.ErrUnavailable, desc.Digest, err)
 		return nil, 0, nil
 	}
 	if err != nil {

@@ -157,7 +157,7 @@ func New(cfg Config) (*Server, error) {
 	s.manifests = newManifests(s.life, s.metadata, cfg.Limits)
 	s.referrers = newReferrers(s.life, s.manifests, cfg.Limits)
 	if !cfg.NoRedirect {
-		s.redirects = newRedirects(s.life, s.foreign, cfg.Limits)
+		s.redirects = newRedirects(s.life, s.foreign, cfg)
 	}
 	s.exports = make(chan struct{}, cfg.Limits.Exports)
 	s.streams = newStreams(cfg.Limits.Streams)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -69,7 +70,10 @@ func (f *foreign) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	data, err := f.Set.Get(ctx, c)
 	err = hidden(err)
 	if err == nil && len(data) <= maxCached {
-		f.blocks.put(c, data, int64(len(data))+128)
+		if cap(data) > len(data)+len(data)/8+64 { // of a source that did not know the length
+			data = bytes.Clone(data)
+		}
+		f.blocks.put(c, data, int64(cap(data))+128)
 	}
 	return data, err
 }

@@ -28,7 +28,8 @@ func newStreams(limit int) *streams {
 }
 
 // begin takes a place until ctx, that of the request, ends. It gives how many
-// blocks to read ahead: want, or fewer where many share the budget, but not 0.
+// blocks to read ahead: want, or fewer where many share the budget, but not 0
+// for want of more.
 // The error has the code TOOMANYREQUESTS.
 func (s *streams) begin(ctx context.Context, want int) (ahead int, err error) {
 	wait := time.NewTimer(slotPatience)
