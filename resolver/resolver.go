@@ -36,7 +36,8 @@ type Timeouts struct {
 	// Hedge is how long a source of blocks may take before the next one is
 	// asked as well; 1 s when 0.
 	Hedge time.Duration
-	// Block is how long one source may take for one block; 40 s when 0.
+	// Block is how long one source may take for one block, or stand still while
+	// it comes; 40 s when 0.
 	Block time.Duration
 	// Retry is how long a source that failed is left alone; 5 s when 0.
 	Retry time.Duration

@@ -54,7 +54,7 @@ func (g *Gateway) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 		io.Copy(io.Discard, io.LimitReader(resp.Body, 4096)) // keeps the connection
 		return nil, err
 	}
-	body := &watched{r: resp.Body, idle: g.opts.Idle, cancel: cancel}
+	body := &watched{r: Progress(ctx, resp.Body), idle: g.opts.Idle, cancel: cancel}
 	data, err := readBlock(body, resp.ContentLength, c)
 	if errors.Is(err, ipfs.ErrIntegrity) {
 		return nil, g.blame(err, resp, redacted(where))

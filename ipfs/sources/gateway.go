@@ -95,7 +95,7 @@ func (g *Gateway) Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, d
 	case resp.StatusCode != http.StatusOK || kind != car.MediaType:
 		return fmt.Errorf("%w: gateway %s gives no CARs: it answers %s, %q", errors.ErrUnsupported, g, resp.Status, kind)
 	}
-	if err := car.Read(bufio.NewReaderSize(resp.Body, 64<<10), yield); err != nil {
+	if err := car.Read(bufio.NewReaderSize(gateway.Progress(ctx, resp.Body), 64<<10), yield); err != nil {
 		return fmt.Errorf("gateway %s: CAR of %s: %w", g, c, err)
 	}
 	return nil

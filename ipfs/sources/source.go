@@ -35,6 +35,8 @@ type Source struct {
 	down     time.Time // not to be asked before
 	busy     time.Time // its own word that it is not to be asked before
 	later    time.Time // asked after the others until then
+	compare  time.Time // when another may next be asked for a block that comes slowly
+	vain     int       // times in a row that the other was no faster
 	lied     time.Time // when it last sent a false block; zero for never
 	why      error     // it is down or has lied
 }
@@ -110,13 +112,37 @@ func (s *Source) demoted() bool {
 func (s *Source) demote() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.later = time.Now().Add(s.opts.Retry)
+	s.later, s.vain = time.Now().Add(s.opts.Retry), 0
+}
+
+// compared tells whether another source is to be asked for a block that comes,
+// but slowly. The other may be faster, or share the same slow link: one block
+// now and then, and ever more seldom, is enough to find out; all of them are
+// asked for when it was faster.
+func (s *Source) compared() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Before(s.later) {
+		return true
+	}
+	if now.Before(s.compare) {
+		return false
+	}
+	s.compare = now.Add(s.opts.backoff(s.vain))
+	s.vain++
+	return true
 }
 
 const (
 	maxBackoff = 12 // times the first pause
 	maxMisses  = 2  // in a row, after which others are asked first
 )
+
+// backoff is a pause that doubles each time.
+func (o *Options) backoff(times int) time.Duration {
+	return min(o.Retry<<min(times, 8), o.Retry*maxBackoff)
+}
 
 // Report takes the outcome of a question to the source. One that does not
 // answer is left alone for a while that doubles each time, and varies, so that
@@ -143,10 +169,10 @@ func (s *Source) Report(ctx context.Context, err error) {
 		if ctx.Err() != nil || time.Now().Before(s.down) { // many questions that fail at once are one failure
 			return
 		}
-		pause := min(s.opts.Retry<<s.failures, s.opts.Retry*maxBackoff)
+		pause := s.opts.backoff(s.failures)
 		pause -= rand.N(pause/4 + 1) //nolint:gosec // chance that nobody gains from guessing
 		s.down, s.why = time.Now().Add(pause), err
-		s.failures = min(s.failures+1, 8)
+		s.failures++
 		s.opts.Logger.Log(ctx, slog.LevelDebug, "a source failed", "source", s.name, "pause", pause, "error", err)
 	case errors.Is(err, ipfs.ErrNotFound):
 		s.failures, s.down = 0, time.Time{}
@@ -167,14 +193,17 @@ func BusyUntil(err error) (time.Time, bool) {
 
 // get asks the source for one block.
 func (s *Source) get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Fetch)
-	defer cancel()
+	ctx, stop := paced(ctx, s.opts.Fetch)
+	defer stop()
 	data, err := s.getter.Get(ctx, c)
 	s.Report(ctx, err)
 	if err == nil {
 		return data, nil
 	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if why := context.Cause(ctx); errors.Is(why, context.DeadlineExceeded) {
+		if errors.Is(err, context.Canceled) { // nobody has canceled it
+			err = why
+		}
 		err = fmt.Errorf("%w: block %s did not come in time: %w", ipfs.ErrUnavailable, c, err)
 	}
 	if strings.Contains(err.Error(), s.name) {
