@@ -68,6 +68,51 @@ func TestBusySourceIsLeftAlone(t *testing.T) {
 	})
 }
 
+// A source that found nobody who has one block still has the others.
+func TestFailureOfOneBlock(t *testing.T) {
+	var n int
+	other := func(context.Context, cid.Cid) ([]byte, error) {
+		n++
+		return nil, fmt.Errorf("%w: 504: %w", ipfs.ErrUnavailable, gateway.ErrOneBlock)
+	}
+	s, f := newSet(t, Options{}, other)
+	for range 3 {
+		if _, err := s.Get(t.Context(), block(t)); !errors.Is(err, ipfs.ErrUnavailable) || !s.far[0].Up() || s.far[0].Resting() {
+			t.Errorf("%v, up: %t", err, s.far[0].Up())
+		}
+	}
+	f[0].get = good
+	if _, err := s.Get(t.Context(), block(t)); err != nil || n != 3 {
+		t.Errorf("%v after %d questions", err, n)
+	}
+}
+
+// Who has no other choice may ask a source that failed some time ago, but neither
+// one that wants to be left alone nor a liar.
+func TestResting(t *testing.T) {
+	for name, test := range map[string]struct {
+		get  getFunc
+		want bool
+	}{"well": {good, false}, "fails": {failing, true}, "lies": {lying, false}, "busy": {busyFor(time.Hour), false}} {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := newSet(t, Options{Retry: time.Second}, test.get)
+			for range 5 { // the pauses grow
+				_, _ = s.Get(t.Context(), block(t)) // only what is thought of the source is of interest
+				if s.far[0].Resting() {
+					t.Errorf("%s: is to be asked at once again", name)
+				}
+				if !s.far[0].Up() {
+					time.Sleep(time.Second)
+					if s.far[0].Resting() != (test.want && !s.far[0].Up()) {
+						t.Errorf("%s: resting is %t after a second", name, s.far[0].Resting())
+					}
+				}
+				time.Sleep(15 * time.Second)
+			}
+		})
+	}
+}
+
 // Whoever waits for a busy source can give up, and Close does not wait.
 func TestWaitingForBusyEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

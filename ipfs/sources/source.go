@@ -33,6 +33,7 @@ type Source struct {
 	failures int       // in a row
 	misses   int       // blocks in a row that it lacked
 	down     time.Time // not to be asked before
+	failed   time.Time // last
 	busy     time.Time // its own word that it is not to be asked before
 	later    time.Time // asked after the others until then
 	compare  time.Time // when another may next be asked for a block that comes slowly
@@ -69,6 +70,18 @@ func (s *Source) String() string { return s.name }
 // Up tells whether the source is asked: it is not while it recovers from a
 // failure, nor after it has sent a false block.
 func (s *Source) Up() bool { return s.trusted() == nil && s.answering() == nil }
+
+// Resting tells whether the source is left alone after failures, but not by its
+// own wish, and has not failed within Options.Retry: it may be well again, which
+// is worth a question when there is no other.
+func (s *Source) Resting() bool {
+	if _, busy := s.isBusy(); busy || s.Up() || s.trusted() != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.failed) >= s.opts.Retry
+}
 
 // trusted is nil unless the source has sent a false block.
 func (s *Source) trusted() error {
@@ -149,7 +162,8 @@ func (o *Options) backoff(times int) time.Duration {
 // not all who were turned away come back at once; one that says for how long,
 // for as long as that ([gateway.BusyError]). An answer that took
 // longer than ctx is none of its faults: IPFS takes its time over what it
-// cannot find. One that sends a false block is not asked any more.
+// cannot find; nor is a failure that is about one block alone
+// ([gateway.ErrOneBlock]). One that sends a false block is not asked any more.
 func (s *Source) Report(ctx context.Context, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,20 +175,24 @@ func (s *Source) Report(ctx context.Context, err error) {
 		if !s.near {
 			s.lied, s.why = time.Now(), err
 		}
-	case errors.Is(err, ipfs.ErrUnavailable):
+	case errors.Is(err, ipfs.ErrUnavailable) && !errors.Is(err, gateway.ErrOneBlock):
 		if until, busy := BusyUntil(err); busy {
 			s.busy, s.why = until, err
 			return
 		}
-		if ctx.Err() != nil || time.Now().Before(s.down) { // many questions that fail at once are one failure
+		if ctx.Err() != nil {
+			return
+		}
+		s.failed = time.Now()
+		if s.failed.Before(s.down) { // many questions that fail at once are one failure
 			return
 		}
 		pause := s.opts.backoff(s.failures)
 		pause -= rand.N(pause/4 + 1) //nolint:gosec // chance that nobody gains from guessing
-		s.down, s.why = time.Now().Add(pause), err
+		s.down, s.why = s.failed.Add(pause), err
 		s.failures++
 		s.opts.Logger.Log(ctx, slog.LevelDebug, "a source failed", "source", s.name, "pause", pause, "error", err)
-	case errors.Is(err, ipfs.ErrNotFound):
+	case errors.Is(err, ipfs.ErrNotFound), errors.Is(err, gateway.ErrOneBlock):
 		s.failures, s.down = 0, time.Time{}
 		if s.misses++; s.misses >= maxMisses {
 			s.later = time.Now().Add(s.opts.Retry)
