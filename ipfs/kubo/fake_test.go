@@ -106,6 +106,47 @@ func TestGetVerifies(t *testing.T) {
 	}
 }
 
+// A Kubo that hangs, before its answer or in the midst of it, is left for another
+// source; one that is slow is not.
+func TestOfflineGetEnds(t *testing.T) {
+	data := []byte("a block")
+	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	stall := func(w http.ResponseWriter, r *http.Request) {
+		w.Write(data[:3])
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
+	for name, h := range map[string]http.HandlerFunc{"no answer": hang, "stands still": stall} {
+		e := dialFake(t, h)
+		e.silence = 50 * time.Millisecond
+		for _, g := range []ipfs.Getter{e, e.Offline()} {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			_, err := g.Get(ctx, rawCID(t, data))
+			if !errors.Is(err, ipfs.ErrUnavailable) || ctx.Err() != nil || !strings.Contains(err.Error(), "in time") {
+				t.Errorf("%s: %v, want ErrUnavailable", name, err)
+			}
+			cancel()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		began := time.Now()
+		if _, err := e.Online().Get(ctx, rawCID(t, data)); err == nil || time.Since(began) < 200*time.Millisecond {
+			t.Errorf("%s, online: %v after %s, want that Kubo may search as long as the caller waits", name, err, time.Since(began))
+		}
+		cancel()
+	}
+	e := dialFake(t, func(w http.ResponseWriter, _ *http.Request) {
+		for i := range data {
+			w.Write(data[i : i+1])
+			w.(http.Flusher).Flush()
+			time.Sleep(100 * time.Millisecond) // in sum more than silence
+		}
+	})
+	e.silence = 500 * time.Millisecond
+	if got, err := e.Get(t.Context(), rawCID(t, data)); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("slowly: %q, %v", got, err)
+	}
+}
+
 func FuzzParseAnswer(f *testing.F) {
 	f.Add([]byte(`{"Root":{"Cid":{"/":"` + emptyDir + `"},"PinErrorMsg":""}}` + "\n" + `{"Stats":{"BlockCount":3,"BlockBytesCount":9}}`))
 	f.Add([]byte(`{"Root":null,"Stats":null}`))

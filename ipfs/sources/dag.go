@@ -146,7 +146,10 @@ func isLong(links []*ipld.Link) bool {
 func (s *Set) hasNear(ctx context.Context, links []*ipld.Link) bool {
 	for i := 0; i < len(links); i += max(1, len(links)/nearProbes) {
 		for _, from := range s.near {
-			if _, err := from.getter.Get(ctx, links[i].Cid); err == nil {
+			if from.answering() != nil {
+				continue
+			}
+			if _, err := from.get(ctx, links[i].Cid); err == nil {
 				return true
 			}
 		}

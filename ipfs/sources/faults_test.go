@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -195,6 +196,41 @@ func TestDeadAndFlappingSources(t *testing.T) {
 		}
 		if waits > 150 {
 			t.Errorf("%d waits of a second in 10 minutes, want no more than one each 4 s", waits)
+		}
+	})
+}
+
+// A store on this machine that hangs costs its time-out once, not for each block,
+// nor for the blocks that are looked for in it before a stream.
+func TestHungNearSource(t *testing.T) {
+	data, c, blocks := file(t, 8)
+	synctest.Test(t, func(t *testing.T) {
+		hung := &fake{name: "store", get: stalling}
+		s := New(Options{Fetch: 2 * time.Second, Retry: time.Hour}, Near(hung), Far(blocks))
+		defer s.Close()
+		began := time.Now()
+		if got, err := readAll(t, s, c); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d of %d bytes, %v", len(got), len(data), err)
+		}
+		if took := time.Since(began); took > 2*time.Second || hung.n.Load() != 1 {
+			t.Errorf("it took %s and %d questions, want one of 2 s", took, hung.n.Load())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		hung := &fake{name: "store", get: lacking}
+		s := New(Options{Fetch: 2 * time.Second, Retry: time.Hour}, Near(hung), Far(blocks))
+		defer s.Close()
+		d := s.DAG(c)
+		defer d.Close()
+		hung.get = func(ctx context.Context, b cid.Cid) ([]byte, error) {
+			if b.Equals(c) {
+				return lacking(ctx, b)
+			}
+			return stalling(ctx, b)
+		}
+		began := time.Now()
+		if _, err := d.Get(t.Context(), c); err != nil || time.Since(began) > 2*time.Second {
+			t.Errorf("%v after %s, want the first block after one time-out", err, time.Since(began))
 		}
 	})
 }

@@ -211,11 +211,12 @@ func BusyUntil(err error) (time.Time, bool) {
 
 // get asks the source for one block.
 func (s *Source) get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	ctx, stop := paced(ctx, s.opts.Fetch)
+	outer := ctx
+	ctx, stop := paced(outer, s.opts.Fetch)
 	defer stop()
 	data, err := s.getter.Get(ctx, c)
-	s.Report(ctx, err)
 	if err == nil {
+		s.Report(ctx, nil)
 		return data, nil
 	}
 	if why := context.Cause(ctx); errors.Is(why, context.DeadlineExceeded) {
@@ -224,6 +225,10 @@ func (s *Source) get(ctx context.Context, c cid.Cid) ([]byte, error) {
 		}
 		err = fmt.Errorf("%w: block %s did not come in time: %w", ipfs.ErrUnavailable, c, err)
 	}
+	if s.near { // has no reason to take long
+		ctx = outer
+	}
+	s.Report(ctx, err)
 	if strings.Contains(err.Error(), s.name) {
 		return nil, err
 	}
