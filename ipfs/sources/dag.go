@@ -21,8 +21,9 @@ type Streamer interface {
 	// Stream calls yield for the blocks of the DAG under c, checked, each
 	// before its children and those in the order of links. A block may occur
 	// once though it is linked several times. It ends with yield's error, or
-	// one that matches [ipfs.ErrNotFound], [ipfs.ErrUnavailable] or
-	// [ipfs.ErrIntegrity].
+	// one that matches [ipfs.ErrNotFound], [ipfs.ErrUnavailable],
+	// [ipfs.ErrIntegrity], or [errors.ErrUnsupported] when there are no streams
+	// of any DAG.
 	Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, data []byte) error) error
 }
 
@@ -205,12 +206,9 @@ func (d *DAG) end(ctx context.Context, err error) {
 	switch {
 	case errors.Is(err, ipfs.ErrIntegrity):
 		d.from.Report(ctx, err)
-	case err != nil && ctx.Err() == nil:
-		if _, busy := BusyUntil(err); busy {
-			d.from.Report(ctx, err)
-		}
+	case err != nil && ctx.Err() == nil: // that there is no stream now says nothing of single blocks
 		d.set.opts.Logger.Debug("going on with single blocks", "source", d.from.name, "error", err)
-		if errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, errors.ErrUnsupported) {
+		if errors.Is(err, errors.ErrUnsupported) {
 			d.from.noStream.Store(true)
 		}
 	}

@@ -86,17 +86,32 @@ func (g *Gateway) Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, d
 		return fmt.Errorf("%w: gateway %s: CAR of %s: %w", ipfs.ErrUnavailable, g, c, err)
 	}
 	defer resp.Body.Close()
-	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-	switch {
-	case gateway.CheckBusy(resp) != nil:
-		return fmt.Errorf("%w: gateway %s answers %s for a CAR; %w", ipfs.ErrUnavailable, g, resp.Status, gateway.CheckBusy(resp))
-	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500:
-		return fmt.Errorf("%w: gateway %s answers %s for a CAR", ipfs.ErrUnavailable, g, resp.Status)
-	case resp.StatusCode != http.StatusOK || kind != car.MediaType:
-		return fmt.Errorf("%w: gateway %s gives no CARs: it answers %s, %q", errors.ErrUnsupported, g, resp.Status, kind)
+	if err := g.checkCAR(resp); err != nil {
+		return err
 	}
 	if err := car.Read(bufio.NewReaderSize(gateway.Progress(ctx, resp.Body), 64<<10), yield); err != nil {
 		return fmt.Errorf("gateway %s: CAR of %s: %w", g, c, err)
 	}
 	return nil
+}
+
+// checkCAR gives an answer that is no CAR its meaning. Only one that is about the
+// format says that there are no CARs of other DAGs.
+func (g *Gateway) checkCAR(resp *http.Response) error {
+	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	if busy := gateway.CheckBusy(resp); busy != nil {
+		return fmt.Errorf("%w: gateway %s answers %s for a CAR; %w", ipfs.ErrUnavailable, g, resp.Status, busy)
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		if kind == car.MediaType {
+			return nil
+		}
+	case http.StatusNotFound, http.StatusGone:
+		return fmt.Errorf("%w: gateway %s answers %s for a CAR", ipfs.ErrNotFound, g, resp.Status)
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusNotImplemented:
+	default:
+		return fmt.Errorf("%w: gateway %s answers %s for a CAR", ipfs.ErrUnavailable, g, resp.Status)
+	}
+	return fmt.Errorf("%w: gateway %s gives no CARs: it answers %s, %q", errors.ErrUnsupported, g, resp.Status, kind)
 }
