@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,6 +104,33 @@ func TestGetVerifies(t *testing.T) {
 		e := dialFake(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(body) })
 		if _, err := e.Get(t.Context(), rawCID(t, good)); !errors.Is(err, ipfs.ErrIntegrity) {
 			t.Errorf("%s: %v, want ErrIntegrity", name, err)
+		}
+	}
+}
+
+// Whoever answers in place of a gateway must not decide whom this machine asks.
+func TestGatewayRedirectsElsewhere(t *testing.T) {
+	var reached atomic.Bool
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
+	t.Cleanup(elsewhere.Close)
+	gateway := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
+	t.Cleanup(gateway.Close)
+	host, port, _ := net.SplitHostPort(gateway.Listener.Addr().String())
+	e := dialFake(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"Key":"Addresses.Gateway","Value":"/ip4/`+host+`/tcp/`+port+`"}`)
+	})
+	if url, err := e.Gateway(t.Context()); !errors.Is(err, ipfs.ErrUnavailable) || reached.Load() || !strings.Contains(err.Error(), elsewhere.URL) {
+		t.Errorf("%q, %v, asked elsewhere: %t", url, err, reached.Load())
+	}
+	for to, want := range map[string]bool{
+		"http://gw.example:80/x": true, "http://bafkqaaa.ipfs.gw.example:80/": true,
+		"http://ipfs.gw.example:80/": false, "http://evil.example/?.ipfs.gw.example:80": false, "http://bafkqaaa.ipfs.gw.example:5001/": false,
+	} {
+		from, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://gw.example:80/ipfs/bafkqaaa", nil)
+		next, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, to, nil)
+		if err := stayAtGateway(next, []*http.Request{from}); (err == nil) != want {
+			t.Errorf("%s: %v, may be followed: %t", to, err, want)
 		}
 	}
 }
