@@ -272,7 +272,7 @@ func TestNew(t *testing.T) {
 		"https://u:secret@gw.example": "https://u:xxxxx@gw.example",
 	} {
 		g, err := New(in, Options{})
-		if err != nil || g.String() != want {
+		if err != nil || g.String() != want || g.Base().Redacted() != want {
 			t.Errorf("%q: %v, %v; want %s", in, g, err, want)
 			continue
 		}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
-	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/car"
@@ -24,7 +23,6 @@ import (
 // [ipfs.Getter] and [Streamer].
 type Gateway struct {
 	*gateway.Gateway
-	base   string
 	client *http.Client
 }
 
@@ -40,19 +38,9 @@ func NewGateway(rawURL string, opts gateway.Options) (*Gateway, error) {
 	if opts.Client != nil {
 		client = *opts.Client
 	}
-	// The URL as gateway has made it out.
-	blob := g.BlobURL(emptyDir, digest.FromString(""))
-	base := blob[:strings.LastIndex(blob, "/ipfs/")]
-	u, err := url.Parse(base)
-	if err != nil {
-		return nil, fmt.Errorf("gateway %q: %w", rawURL, err)
-	}
-	client.CheckRedirect = gateway.FollowWithin(u)
-	return &Gateway{Gateway: g, base: base, client: &client}, nil
+	client.CheckRedirect = gateway.FollowWithin(g.Base())
+	return &Gateway{Gateway: g, client: &client}, nil
 }
-
-// emptyDir is the empty UnixFS directory.
-var emptyDir = cid.MustParse("bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354")
 
 // carClient makes the requests for CARs of all gateways.
 var carClient = &http.Client{
@@ -72,7 +60,7 @@ var carClient = &http.Client{
 // Stream reads the DAG of a file in one request (trustless gateway
 // specification, "application/vnd.ipld.car") and checks every block.
 func (g *Gateway) Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, data []byte) error) error {
-	where := g.base + "/ipfs/" + c.String() + "?format=car&dag-scope=entity"
+	where := g.Base().String() + "/ipfs/" + c.String() + "?format=car&dag-scope=entity"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
 	if err != nil {
 		return fmt.Errorf("gateway %s: %w", g, err)
