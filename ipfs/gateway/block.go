@@ -105,7 +105,7 @@ func checkStatus(resp *http.Response, text string, c cid.Cid, where string) erro
 	}
 	err := fmt.Errorf("%w: GET %s: the gateway answers %s%s", kind, where, resp.Status, hint)
 	if isAbout(resp.StatusCode, text, c) {
-		return oneBlock{err}
+		return oneBlockError{err}
 	}
 	return err
 }
@@ -123,11 +123,11 @@ func isAbout(status int, text string, c cid.Cid) bool {
 	return false
 }
 
-// oneBlock is an error that matches [ErrOneBlock] besides.
-type oneBlock struct{ error }
+// oneBlockError is an error that matches [ErrOneBlock] besides.
+type oneBlockError struct{ error }
 
-func (o oneBlock) Unwrap() error        { return o.error }
-func (o oneBlock) Is(target error) bool { return target == ErrOneBlock }
+func (o oneBlockError) Unwrap() error        { return o.error }
+func (o oneBlockError) Is(target error) bool { return target == ErrOneBlock }
 
 // blame names the gateway that sent other bytes than the block.
 func (g *Gateway) blame(err error, resp *http.Response, where string) error {

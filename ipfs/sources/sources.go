@@ -268,7 +268,7 @@ func (r *race) run(ctx context.Context) ([]byte, *Source, error) {
 			}
 			r.failed = append(r.failed, a.err)
 		case <-hedge.C:
-			if next = r.hedges(); !next {
+			if next = r.asked == len(r.queue) || r.hedges(); !next {
 				hedge.Reset(r.set.opts.Hedge)
 				continue
 			}
