@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"ipfs/car":      {"ipfs", "layer", "oci", "ref"},
 	"ipfs/exchange": {"ipfs", "ipfs/car", "layer", "oci", "ref"},
 	"ipfs/gateway":  {"ipfs", "layer", "oci", "ref"},
-	"ipfs/kubo":     {"ipfs", "layer", "oci", "ref"},
+	"ipfs/kubo":     {"ipfs", "ipfs/car", "layer", "oci", "ref"},
 	"ipfs/node":     {"ipfs", "layer", "oci", "ref"},
 	"ipfs/p2p":      {"ipfs", "layer", "oci", "ref"},
 	"ipfs/sources":  {"ipfs", "ipfs/car", "ipfs/gateway", "layer", "oci", "ref"},

@@ -131,5 +131,6 @@ func (f *dagFile) Read(p []byte) (int, error) {
 	return f.File.Read(p)
 }
 
-// Close ends the stream before the reads that wait for it.
-func (f *dagFile) Close() error { return errors.Join(f.dag.Close(), f.File.Close()) }
+// Close ends the reads before the stream that they wait for: they would ask for
+// single blocks in its place.
+func (f *dagFile) Close() error { return errors.Join(f.File.Close(), f.dag.Close()) }

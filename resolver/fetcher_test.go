@@ -5,17 +5,20 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/transfer"
 	"github.com/containerd/errdefs"
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -76,6 +79,68 @@ func TestFetchStreamsCARs(t *testing.T) {
 	}
 	if n.car.Load() != 1 || n.raw.Load() != 1 {
 		t.Errorf("%d CARs and %d single blocks for a layer, want 1 and its first block", n.car.Load(), n.raw.Load())
+	}
+}
+
+// stuck is a source of which a stream stands still after its first blocks.
+type stuck struct {
+	*testlayout.Blocks
+	asked atomic.Int64
+}
+
+func (s *stuck) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	s.asked.Add(1)
+	return s.Blocks.Get(ctx, c)
+}
+
+func (s *stuck) Stream(ctx context.Context, root cid.Cid, yield func(cid.Cid, []byte) error) error {
+	var errs []error
+	n := 0
+	errs = append(errs, ipfs.Blocks(ctx, s.Blocks, root, 0, func(c cid.Cid, _ int64) bool {
+		if n++; n <= 3 {
+			data, err := s.Blocks.Get(ctx, c)
+			if err == nil {
+				err = yield(c, data)
+			}
+			errs = append(errs, err)
+		}
+		return true
+	}))
+	<-ctx.Done()
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// A layer of which no more is wanted costs no question for what the stream was to
+// bring.
+func TestCloseAsksForNothing(t *testing.T) {
+	im := publish(t, 1)
+	from := &stuck{Blocks: im.blocks}
+	r := newResolver(t, WithTimeouts(Timeouts{Hedge: time.Hour}), WithBlocks(from))
+	for range 200 { // the reads race with Close
+		rc, err := fetcher(t, r, im).Fetch(t.Context(), im.large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rc.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		asked := from.asked.Load()
+		if err := rc.Close(); err != nil || from.asked.Load() != asked {
+			t.Errorf("Close: %v, %d blocks were asked for", err, from.asked.Load()-asked)
+		}
+	}
+}
+
+// io.Reader allows to ask for nothing, and some do.
+func TestReadOfNothing(t *testing.T) {
+	im := publish(t, 1)
+	rc, err := fetcher(t, newResolver(t, WithStore(im.blocks)), im).Fetch(t.Context(), im.large)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	if n, err := rc.Read(nil); n != 0 || err != nil { // or it never ends
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }
 

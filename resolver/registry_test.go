@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -95,6 +96,36 @@ func TestBadRegistry(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A body without a length that breaks off, as some proxies send it, is no lie: the
+// registry is asked again.
+func TestRegistryBreaksOff(t *testing.T) {
+	im := publish(t, 1)
+	broken := false
+	cut := func(good http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if broken {
+				good.ServeHTTP(w, r)
+				return
+			}
+			broken = true
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n%s", im.content[:len(im.content)/2])
+		})
+	}
+	f := fetcher(t, newResolver(t, WithStore(im.without(t)), WithBlobs(registryAt(t, i2i(t, im.blocks, cut)))), im)
+	if data, err := fetch(t.Context(), f, im.large); !errdefs.IsUnavailable(err) || len(data) > 0 {
+		t.Errorf("half of it: %d bytes, %v, want unavailable", len(data), err)
+	}
+	if data, err := fetch(t.Context(), f, im.large); err != nil || !bytes.Equal(data, im.content) {
+		t.Errorf("all of it: %d bytes, %v", len(data), err)
 	}
 }
 

@@ -36,7 +36,8 @@ type Timeouts struct {
 	// Hedge is how long a source of blocks may take before the next one is
 	// asked as well; 1 s when 0.
 	Hedge time.Duration
-	// Block is how long one source may take for one block; 40 s when 0.
+	// Block is how long one source may take for one block, or stand still while
+	// it comes; 40 s when 0.
 	Block time.Duration
 	// Retry is how long a source that failed is left alone; 5 s when 0.
 	Retry time.Duration
@@ -49,6 +50,7 @@ type Timeouts struct {
 type Option func(*config)
 
 type config struct {
+	set       *sources.Set
 	near, far []ipfs.Getter
 	blobs     []BlobSource
 	timeouts  Timeouts
@@ -69,6 +71,12 @@ func WithStore(g ipfs.Getter) Option {
 func WithBlocks(g ...ipfs.Getter) Option {
 	return func(c *config) { c.far = append(c.far, g...) }
 }
+
+// WithSources has blocks got from a set, which stays the caller's to close, in
+// place of those of [WithStore] and [WithBlocks] and with its own time-outs. Who
+// reads from it as well shares what is known of the sources: one that has sent a
+// false block to either is not asked again by the other.
+func WithSources(set *sources.Set) Option { return func(c *config) { c.set = set } }
 
 // WithBlobs adds sources of whole blobs, such as a [Registry], which are asked
 // for what no source of blocks gives.
@@ -95,6 +103,7 @@ func WithLogger(log *slog.Logger) Option { return func(c *config) { c.log = log 
 // must be closed.
 type Resolver struct {
 	blocks  *sources.Set
+	own     *sources.Set // to close; nil when blocks are the caller's
 	blobs   []*blobSource
 	idle    time.Duration
 	count   func(n int)
@@ -128,21 +137,16 @@ func New(opts ...Option) *Resolver {
 	if c.timeouts.Idle == 0 {
 		c.timeouts.Idle = 30 * time.Second
 	}
-	var all []*sources.Source
-	for _, g := range c.near {
-		all = append(all, sources.Near(g))
-	}
-	for _, g := range c.far {
-		all = append(all, sources.Far(g))
-	}
 	r := &Resolver{
-		blocks: sources.New(sources.Options{
-			Hedge: c.timeouts.Hedge, Fetch: c.timeouts.Block, Retry: c.timeouts.Retry, Insist: true, Patience: c.timeouts.Idle * 2 / 3, Logger: c.log,
-		}, all...),
-		idle:  c.timeouts.Idle,
-		count: c.count,
-		ahead: min(max(c.ahead, 0), maxAhead),
-		log:   c.log,
+		blocks: c.set,
+		idle:   c.timeouts.Idle,
+		count:  c.count,
+		ahead:  min(max(c.ahead, 0), maxAhead),
+		log:    c.log,
+	}
+	if r.blocks == nil {
+		r.own = c.sources()
+		r.blocks = r.own
 	}
 	for _, b := range c.blobs {
 		r.blobs = append(r.blobs, &blobSource{BlobSource: b})
@@ -150,8 +154,28 @@ func New(opts ...Option) *Resolver {
 	return r
 }
 
-// Close ends what is under way and waits for it. Sources stay open.
-func (r *Resolver) Close() error { return r.blocks.Close() }
+// sources makes a set of the stores and sources that were given.
+func (c *config) sources() *sources.Set {
+	var all []*sources.Source
+	for _, g := range c.near {
+		all = append(all, sources.Near(g))
+	}
+	for _, g := range c.far {
+		all = append(all, sources.Far(g))
+	}
+	return sources.New(sources.Options{
+		Hedge: c.timeouts.Hedge, Fetch: c.timeouts.Block, Retry: c.timeouts.Retry, Insist: true, Patience: c.timeouts.Idle * 2 / 3, Logger: c.log,
+	}, all...)
+}
+
+// Close ends what is under way and waits for it. Sources stay open, and so does
+// the set of [WithSources], with what is read from it.
+func (r *Resolver) Close() error {
+	if r.own == nil {
+		return nil
+	}
+	return r.own.Close()
+}
 
 // SetOptions takes containerd's settings for a pull: how many blobs are open at
 // once (DownloadLimiter), and how many blocks of each are asked for at once

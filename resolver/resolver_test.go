@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -137,5 +139,32 @@ func TestLayoutsAreBounded(t *testing.T) {
 	}
 	if n := len(r.layouts.opened); n != maxLayouts {
 		t.Errorf("%d layouts are held, want %d", n, maxLayouts)
+	}
+}
+
+// A pull looks at an image before it resolves it: a source that lied then is not
+// asked again, and what was there before the resolver stays when it is closed.
+func TestWithSources(t *testing.T) {
+	im := publish(t, 1)
+	var n counted
+	wrap := badGateways[0].wrap // flips one bit
+	bad := i2i(t, im.blocks, func(h http.Handler) http.Handler { return n.wrap(wrap(h)) })
+	set := sources.New(sources.Options{Insist: true}, sources.Far(gatewayAt(t, bad, true)), sources.Far(im.blocks))
+	defer set.Close()
+	if _, err := set.Get(t.Context(), im.root); err != nil {
+		t.Fatal(err)
+	}
+	r := newResolver(t, WithSources(set))
+	if err := im.pull(t, r); err != nil {
+		t.Error(err)
+	}
+	if asked := n.raw.Load() + n.car.Load(); asked != 1 {
+		t.Errorf("the liar was asked %d times, want 1", asked)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := set.Get(t.Context(), im.root); err != nil {
+		t.Errorf("after the resolver was closed: %v", err)
 	}
 }

@@ -42,7 +42,8 @@ func (r *Resolver) spool(ctx context.Context, from *blobSource, root cid.Cid, de
 	if err != nil {
 		return nil, why(ctx, err)
 	}
-	checked := oci.VerifyReader(&ticking{ReadCloser: body, timer: idle, idle: r.idle}, desc)
+	counted := &ticking{ReadCloser: body, timer: idle, idle: r.idle}
+	checked := oci.VerifyReader(counted, desc)
 	content, err := keep(checked, desc.Size)
 	err = errors.Join(err, checked.Close())
 	if err == nil {
@@ -52,6 +53,9 @@ func (r *Resolver) spool(ctx context.Context, from *blobSource, root cid.Cid, de
 		err = errors.Join(err, content.Close())
 	}
 	err = fmt.Errorf("%s: %w", from, err)
+	if errors.Is(err, oci.ErrCorrupt) && counted.n < desc.Size { // how a body without a length breaks off
+		return nil, fmt.Errorf("%w: %w", ipfs.ErrUnavailable, err)
+	}
 	if errors.Is(err, oci.ErrCorrupt) {
 		r.log.Warn("a source gave false content", "source", from, "digest", desc.Digest, "error", err)
 		from.lie.Store(&err)
@@ -96,15 +100,17 @@ func (t temporary) Close() error {
 	return errors.Join(t.File.Close(), os.Remove(t.Name()))
 }
 
-// ticking puts a timer off with every read.
+// ticking puts a timer off with every read, and counts the bytes.
 type ticking struct {
 	io.ReadCloser
 	timer *time.Timer
 	idle  time.Duration
+	n     int64
 }
 
 func (t *ticking) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
 	t.timer.Reset(t.idle)
+	t.n += int64(n)
 	return n, err
 }

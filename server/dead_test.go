@@ -1,14 +1,20 @@
 package server
 
 import (
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+	trustless "github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // A gateway that has said yes and then died is noticed while it is in use, and
@@ -47,6 +53,66 @@ func TestDoubtfulGateway(t *testing.T) {
 	s.get(one.blob()).expect(t, http.StatusOK, "")
 	gw.mood.Store(well)
 	waitUntil(t, func() bool { return s.get(one.blob()).StatusCode == http.StatusTemporaryRedirect })
+}
+
+// A gateway that is started again gets clients as soon as Limits.Retry says,
+// however often it failed before.
+func TestRestartedGateway(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	p := publish(t, blocks, 1000)
+	synctest.Test(t, func(t *testing.T) {
+		gw := newGateway("http://gateway:8080", blocks, dead)
+		life := newLifetime(slog.New(slog.DiscardHandler))
+		defer life.end()
+		limits := Limits{}
+		limits.setDefaults()
+		f := newForeign(Config{Gateways: []Gateway{gw}, Limits: limits})
+		defer f.Close()
+		r := newRedirects(life, f, limits)
+		for range 5 {
+			if r.probe(t.Context(), p.root, nil) != nil {
+				t.Error("a dead gateway is taken")
+			}
+			time.Sleep(time.Minute)
+		}
+		r.probe(t.Context(), p.root, nil)
+		gw.mood.Store(well)
+		time.Sleep(limits.Retry)
+		if f.gateways[0].Up() || r.probe(t.Context(), p.root, nil) == nil || !f.gateways[0].Up() {
+			t.Error("a gateway that is well again is not asked")
+		}
+	})
+}
+
+// A gateway that cannot find one image has the others.
+func TestGatewayLacksOneImage(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	p := publish(t, blocks, 2<<20)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := cid.Decode(strings.TrimPrefix(r.URL.Path, "/ipfs/"))
+		if err != nil {
+			t.Error(err)
+		}
+		data, err := blocks.Get(r.Context(), c)
+		if err != nil {
+			http.Error(w, "no providers found", http.StatusGatewayTimeout)
+			return
+		}
+		w.Header().Set("Content-Type", "application/vnd.ipld.raw")
+		w.Write(data)
+	}))
+	defer web.Close()
+	g, err := trustless.New(web.URL, trustless.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := quick
+	limits.Retry, limits.Found = time.Hour, time.Hour
+	s := start(t, Config{Gateways: []Gateway{g}, Limits: limits})
+	s.get(p.blob()).expect(t, http.StatusTemporaryRedirect, "")
+	unknown := publish(t, testlayout.NewBlocks(), 1000)
+	s.get(unknown.manifest()).expect(t, http.StatusServiceUnavailable, codeUnavailable)
+	s.get(p.blob()).expect(t, http.StatusTemporaryRedirect, "")
 }
 
 // A server whose disk is gone is not well; clients do not learn where it was.

@@ -11,6 +11,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	trustless "github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // redirects decides to which gateway clients are sent for the blobs of a root:
@@ -149,7 +150,8 @@ func (p *redirects) ask(root cid.Cid, preferred *remoteGateway) *flight[choice] 
 }
 
 // probe asks all gateways at once and takes the first that says yes. The
-// preferred one, to which clients were sent before, has a head start.
+// preferred one, to which clients were sent before, has a head start. When none
+// is up, those that failed lately have a moment to show that they are well again.
 func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGateway) *remoteGateway {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -164,7 +166,7 @@ func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGa
 			_, err := contain(ctx, p.life, func(ctx context.Context) (struct{}, error) { return struct{}{}, from.gateway.Has(ctx, root) })
 			from.Report(ctx, err)
 			if ctx.Err() == nil {
-				from.doubtful.Store(errors.Is(err, ipfs.ErrUnavailable))
+				from.doubtful.Store(errors.Is(err, ipfs.ErrUnavailable) && !errors.Is(err, trustless.ErrOneBlock))
 			}
 			results <- result{from, err}
 		})
@@ -187,6 +189,16 @@ func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGa
 	for _, from := range p.gateways {
 		if from != preferred && from.Up() {
 			start(from)
+		}
+	}
+	if pending == 0 { // none is up, but one may be well again
+		var enough context.CancelFunc
+		ctx, enough = context.WithTimeout(ctx, p.limits.Probe/patientFraction)
+		defer enough()
+		for _, from := range p.gateways {
+			if from != preferred && from.Resting() {
+				start(from)
+			}
 		}
 	}
 	for ; pending > 0; pending-- {

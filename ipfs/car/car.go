@@ -24,20 +24,29 @@ const MaxSection = 2<<20 + 64<<10
 // Writer writes a CAR. It does not buffer.
 type Writer struct{ w io.Writer }
 
-// maxRoot is the length of the longest CID of a root, in bytes: that of a hash
-// has less than 80.
-const maxRoot = 254
+const (
+	// maxRoot is the length of the longest CID of a root, in bytes: that of a hash
+	// has less than 80.
+	maxRoot = 254
+	// maxRoots is how many have a count of one byte together with its type.
+	maxRoots = 23
+)
 
-// NewWriter writes the header of a CAR whose root is c, of up to 254 bytes, to
-// w, and makes a Writer for its blocks.
-func NewWriter(w io.Writer, c cid.Cid) (*Writer, error) {
-	if c.ByteLen() > maxRoot {
-		return nil, fmt.Errorf("CAR: the CID of its root has %d bytes, at most %d are allowed", c.ByteLen(), maxRoot)
+// NewWriter writes the header of a CAR with up to 23 roots, of up to 254 bytes
+// each, to w, and makes a Writer for its blocks.
+func NewWriter(w io.Writer, roots ...cid.Cid) (*Writer, error) {
+	if len(roots) > maxRoots {
+		return nil, fmt.Errorf("CAR: %d roots, at most %d are allowed", len(roots), maxRoots)
 	}
-	// The DAG-CBOR of {roots: [c], version: 1}.
-	b := []byte("\xa2\x65roots\x81\xd8\x2a\x58") // map(2), "roots", array(1), tag 42, bytes of 1-byte length
-	b = append(b, byte(c.ByteLen()+1), 0)        // a CID in DAG-CBOR begins with a zero
-	b = append(b, c.Bytes()...)
+	// The DAG-CBOR of {roots: [c…], version: 1}.
+	b := append([]byte("\xa2\x65roots"), 0x80|byte(len(roots))) // map(2), "roots", array of that length
+	for _, c := range roots {
+		if c.ByteLen() > maxRoot {
+			return nil, fmt.Errorf("CAR: the CID of its root has %d bytes, at most %d are allowed", c.ByteLen(), maxRoot)
+		}
+		b = append(b, 0xd8, 0x2a, 0x58, byte(c.ByteLen()+1), 0) // tag 42, bytes of 1-byte length; a CID in DAG-CBOR begins with a zero
+		b = append(b, c.Bytes()...)
+	}
 	b = append(b, "\x67version\x01"...)
 	car := &Writer{w}
 	return car, car.section(b)

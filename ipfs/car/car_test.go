@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -63,6 +64,31 @@ func TestWriteAndRead(t *testing.T) {
 	for i, want := range contents {
 		if b, err := other.Next(); err != nil || !bytes.Equal(b.RawData(), want) {
 			t.Errorf("go-car reads block %d: %v", i, err)
+		}
+	}
+}
+
+// Kubo is sent CARs of several roots, and of none, that it reads with other code.
+func TestRoots(t *testing.T) {
+	for _, n := range []int{0, 1, 2, maxRoots, maxRoots + 1} {
+		var roots []cid.Cid
+		for i := range n {
+			c, err := cid.V1Builder{Codec: cid.DagProtobuf, MhType: multihash.SHA2_256}.Sum([]byte{byte(i)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			roots = append(roots, c)
+		}
+		var b bytes.Buffer
+		if _, err := NewWriter(&b, roots...); err != nil {
+			if n <= maxRoots {
+				t.Errorf("%d roots: %v", n, err)
+			}
+			continue
+		}
+		r, err := carv2.NewBlockReader(&b)
+		if err != nil || !slices.Equal(r.Roots, roots) {
+			t.Errorf("%d roots are not read back: %v", n, err)
 		}
 	}
 }

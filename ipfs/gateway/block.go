@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -29,7 +30,8 @@ func (t timeout) Is(err error) bool {
 // Get reads a block and checks it against its CID. Errors name the URL and
 // match [ipfs.ErrNotFound] when the gateway says that there is no such block,
 // [ipfs.ErrIntegrity] when it sends other bytes, [ipfs.ErrUnavailable] when it
-// fails, is overloaded (perhaps with a [BusyError]) or too slow; or they are ctx's own.
+// fails (for this block alone with an [ErrOneBlock]), is overloaded (perhaps with
+// a [BusyError]) or too slow; or they are ctx's own.
 func (g *Gateway) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -50,11 +52,11 @@ func (g *Gateway) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	timer.Stop()
-	if err := checkStatus(resp, redacted(where)); err != nil {
-		io.Copy(io.Discard, io.LimitReader(resp.Body, 4096)) // keeps the connection
-		return nil, err
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // all of it keeps the connection
+		return nil, checkStatus(resp, string(text), c, redacted(where))
 	}
-	body := &watched{r: resp.Body, idle: g.opts.Idle, cancel: cancel}
+	body := &watched{r: Progress(ctx, resp.Body), idle: g.opts.Idle, cancel: cancel}
 	data, err := readBlock(body, resp.ContentLength, c)
 	if errors.Is(err, ipfs.ErrIntegrity) {
 		return nil, g.blame(err, resp, redacted(where))
@@ -81,13 +83,16 @@ func unavailable(outer, ctx context.Context, where string, err error) error {
 	return fmt.Errorf("%w: GET %s: %w", ipfs.ErrUnavailable, where, err)
 }
 
-// checkStatus gives an answer other than 200 its meaning.
-func checkStatus(resp *http.Response, where string) error {
+// ErrOneBlock is matched by errors that match [ipfs.ErrUnavailable] and are about
+// one block alone: the gateway works, and may give others.
+var ErrOneBlock = errors.New("no answer for this block")
+
+// checkStatus gives an answer other than 200, with the text that it begins
+// with, its meaning.
+func checkStatus(resp *http.Response, text string, c cid.Cid, where string) error {
 	kind := ipfs.ErrUnavailable
 	hint := ""
 	switch resp.StatusCode {
-	case http.StatusOK:
-		return nil
 	case http.StatusNotFound, http.StatusGone:
 		kind = ipfs.ErrNotFound
 	case http.StatusGatewayTimeout:
@@ -98,8 +103,31 @@ func checkStatus(resp *http.Response, where string) error {
 	if busy := CheckBusy(resp); busy != nil {
 		return fmt.Errorf("%w: GET %s: the gateway answers %s; %w", kind, where, resp.Status, busy)
 	}
-	return fmt.Errorf("%w: GET %s: the gateway answers %s%s", kind, where, resp.Status, hint)
+	err := fmt.Errorf("%w: GET %s: the gateway answers %s%s", kind, where, resp.Status, hint)
+	if isAbout(resp.StatusCode, text, c) {
+		return oneBlockError{err}
+	}
+	return err
 }
+
+// isAbout tells whether a failure is about c alone: the search for it took too
+// long, it is denied, or Kubo, which answers 500 or 502 where it finds nobody who
+// has it, names it.
+func isAbout(status int, text string, c cid.Cid) bool {
+	switch status {
+	case http.StatusGatewayTimeout, http.StatusForbidden, http.StatusUnavailableForLegalReasons:
+		return true
+	case http.StatusInternalServerError, http.StatusBadGateway:
+		return strings.Contains(text, c.String())
+	}
+	return false
+}
+
+// oneBlockError is an error that matches [ErrOneBlock] besides.
+type oneBlockError struct{ error }
+
+func (o oneBlockError) Unwrap() error        { return o.error }
+func (o oneBlockError) Is(target error) bool { return target == ErrOneBlock }
 
 // blame names the gateway that sent other bytes than the block.
 func (g *Gateway) blame(err error, resp *http.Response, where string) error {

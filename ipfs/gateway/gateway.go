@@ -40,7 +40,8 @@ type Options struct {
 // Gateway is an HTTP gateway; it implements [ipfs.Getter] and is safe for
 // concurrent use.
 type Gateway struct {
-	url    string
+	base   *url.URL
+	url    string // the same
 	opts   Options
 	client *http.Client
 }
@@ -90,7 +91,7 @@ func New(rawURL string, opts Options) (*Gateway, error) {
 		client = *opts.Client
 	}
 	client.CheckRedirect = FollowWithin(u)
-	return &Gateway{url: u.String(), opts: opts, client: &client}, nil
+	return &Gateway{base: u, url: u.String(), opts: opts, client: &client}, nil
 }
 
 // String is the base URL, without a password.
@@ -102,6 +103,13 @@ func redacted(raw string) string {
 		return raw
 	}
 	return u.Redacted()
+}
+
+// Base is the URL below which the gateway has its contents, as /ipfs/<cid>;
+// perhaps with a password.
+func (g *Gateway) Base() *url.URL {
+	u := *g.base
+	return &u
 }
 
 // BlobURL is where a client finds a blob of the layout at root. It asks nobody.

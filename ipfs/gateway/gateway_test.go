@@ -119,6 +119,31 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// What a gateway says of one block must not take it away for all images; what
+// says that the gateway is ill must.
+func TestOneBlock(t *testing.T) {
+	c := rawCID(t, nil)
+	for _, test := range []struct {
+		status int
+		text   string
+		want   bool
+	}{
+		{504, "no providers found", true}, {403, "", true}, {451, "on a denylist", true},
+		{500, "failed to resolve /ipfs/" + c.String() + ": could not find it", true}, {502, "block " + c.String() + " was not found", true},
+		{500, "disk full", false}, {502, "<html>nginx</html>", false}, {503, c.String(), false}, {429, c.String(), false}, {401, "", false},
+		{404, "", false}, {410, "", false},
+	} {
+		g := serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, test.text, test.status) })
+		_, err := g.Get(t.Context(), c)
+		if errors.Is(err, ErrOneBlock) != test.want || !strings.Contains(err.Error(), http.StatusText(test.status)) {
+			t.Errorf("%d %q: %v; is about one block: %t, want %t", test.status, test.text, err, !test.want, test.want)
+		}
+		if test.want && !errors.Is(err, ipfs.ErrUnavailable) {
+			t.Errorf("%d: %v, want ErrUnavailable too: another may have it", test.status, err)
+		}
+	}
+}
+
 // A pull must not hang on a gateway that does.
 func TestTimeouts(t *testing.T) {
 	c := rawCID(t, []byte("block"))
@@ -247,7 +272,7 @@ func TestNew(t *testing.T) {
 		"https://u:secret@gw.example": "https://u:xxxxx@gw.example",
 	} {
 		g, err := New(in, Options{})
-		if err != nil || g.String() != want {
+		if err != nil || g.String() != want || g.Base().Redacted() != want {
 			t.Errorf("%q: %v, %v; want %s", in, g, err, want)
 			continue
 		}

@@ -44,7 +44,7 @@ func newClient(a address) *http.Client {
 // stayOnHost lets nobody but the user decide whom this machine talks to.
 func stayOnHost(req *http.Request, via []*http.Request) error {
 	if to, from := req.URL, via[0].URL; to.Host != from.Host || len(via) > 5 {
-		return fmt.Errorf("it redirects to %s://%s; if Kubo's RPC API is there, give that address", to.Scheme, to.Host)
+		return fmt.Errorf("it redirects to %s://%s; if Kubo is there, give that address", to.Scheme, to.Host)
 	}
 	return nil
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,6 +105,74 @@ func TestGetVerifies(t *testing.T) {
 		if _, err := e.Get(t.Context(), rawCID(t, good)); !errors.Is(err, ipfs.ErrIntegrity) {
 			t.Errorf("%s: %v, want ErrIntegrity", name, err)
 		}
+	}
+}
+
+// Whoever answers in place of a gateway must not decide whom this machine asks.
+func TestGatewayRedirectsElsewhere(t *testing.T) {
+	var reached atomic.Bool
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
+	t.Cleanup(elsewhere.Close)
+	gateway := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
+	t.Cleanup(gateway.Close)
+	host, port, _ := net.SplitHostPort(gateway.Listener.Addr().String())
+	e := dialFake(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"Key":"Addresses.Gateway","Value":"/ip4/`+host+`/tcp/`+port+`"}`)
+	})
+	if url, err := e.Gateway(t.Context()); !errors.Is(err, ipfs.ErrUnavailable) || reached.Load() || !strings.Contains(err.Error(), elsewhere.URL) {
+		t.Errorf("%q, %v, asked elsewhere: %t", url, err, reached.Load())
+	}
+	for to, want := range map[string]bool{
+		"http://gw.example:80/x": true, "http://bafkqaaa.ipfs.gw.example:80/": true,
+		"http://ipfs.gw.example:80/": false, "http://evil.example/?.ipfs.gw.example:80": false, "http://bafkqaaa.ipfs.gw.example:5001/": false,
+	} {
+		from, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://gw.example:80/ipfs/bafkqaaa", nil)
+		next, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, to, nil)
+		if err := stayAtGateway(next, []*http.Request{from}); (err == nil) != want {
+			t.Errorf("%s: %v, may be followed: %t", to, err, want)
+		}
+	}
+}
+
+// A Kubo that hangs, before its answer or in the midst of it, is left for another
+// source; one that is slow is not.
+func TestOfflineGetEnds(t *testing.T) {
+	data := []byte("a block")
+	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	stall := func(w http.ResponseWriter, r *http.Request) {
+		w.Write(data[:3])
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
+	for name, h := range map[string]http.HandlerFunc{"no answer": hang, "stands still": stall} {
+		e := dialFake(t, h)
+		e.silence = 50 * time.Millisecond
+		for _, g := range []ipfs.Getter{e, e.Offline()} {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			_, err := g.Get(ctx, rawCID(t, data))
+			if !errors.Is(err, ipfs.ErrUnavailable) || ctx.Err() != nil || !strings.Contains(err.Error(), "in time") {
+				t.Errorf("%s: %v, want ErrUnavailable", name, err)
+			}
+			cancel()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		began := time.Now()
+		if _, err := e.Online().Get(ctx, rawCID(t, data)); err == nil || time.Since(began) < 200*time.Millisecond {
+			t.Errorf("%s, online: %v after %s, want that Kubo may search as long as the caller waits", name, err, time.Since(began))
+		}
+		cancel()
+	}
+	e := dialFake(t, func(w http.ResponseWriter, _ *http.Request) {
+		for i := range data {
+			w.Write(data[i : i+1])
+			w.(http.Flusher).Flush()
+			time.Sleep(100 * time.Millisecond) // in sum more than silence
+		}
+	})
+	e.silence = 500 * time.Millisecond
+	if got, err := e.Get(t.Context(), rawCID(t, data)); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("slowly: %q, %v", got, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -85,7 +86,8 @@ func (e *Engine) probe(ctx context.Context, gateway string) error {
 		return err
 	}
 	req.Close = true
-	resp, err := http.DefaultClient.Do(req) // e.client may be bound to a unix socket
+	client := http.Client{CheckRedirect: stayAtGateway} // e.client may be bound to a unix socket
+	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("%w: the gateway of %s does not answer: %w", ipfs.ErrUnavailable, e, err)
 	}
@@ -95,4 +97,13 @@ func (e *Engine) probe(ctx context.Context, gateway string) error {
 		return fmt.Errorf("%w: the gateway of %s at %s answers %s", ipfs.ErrUnavailable, e, gateway, resp.Status)
 	}
 	return nil
+}
+
+// stayAtGateway is stayOnHost for a gateway, which may have a subdomain for each
+// content.
+func stayAtGateway(req *http.Request, via []*http.Request) error {
+	if len(via) == 1 && strings.HasSuffix(req.URL.Host, ".ipfs."+via[0].URL.Host) {
+		return nil
+	}
+	return stayOnHost(req, via)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/car"
 )
 
 var (
@@ -44,7 +45,7 @@ type tx struct {
 	pipe   *io.PipeWriter
 	buf    *bufio.Writer
 	form   *multipart.Writer
-	car    io.Writer
+	car    *car.Writer
 	seen   map[string]struct{}
 	sent   uint64 // blocks
 	bytes  int64  // their bytes
@@ -105,7 +106,7 @@ func (t *tx) send(body *io.PipeReader) {
 func (t *tx) part(name string, roots ...cid.Cid) error {
 	w, err := t.form.CreateFormFile("file", name)
 	if err == nil {
-		t.car, err = w, writeHeader(w, roots...)
+		t.car, err = car.NewWriter(w, roots...)
 	}
 	if err != nil {
 		return t.fail(err)
@@ -147,7 +148,7 @@ func (t *tx) Put(ctx context.Context, c cid.Cid, data []byte) error {
 		t.seen[key] = struct{}{}
 	}
 	defer t.within(ctx)()
-	if err := writeSection(t.car, c, data); err != nil {
+	if err := t.car.Block(c, data); err != nil {
 		return t.fail(err)
 	}
 	t.sent++

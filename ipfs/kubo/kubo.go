@@ -25,6 +25,9 @@ import (
 
 const (
 	dialTimeout = 5 * time.Second
+	// silence is how long a Kubo may say nothing that is asked for what it has. One
+	// that hangs must not stop those who would find it elsewhere.
+	silence = 5 * time.Second
 	// maxBlock is what Kubo accepts as a block (its SoftBlockLimit, the bitswap
 	// specification's limit) and a little.
 	maxBlock = 2<<20 + 64<<10
@@ -37,6 +40,7 @@ type Engine struct {
 	version string
 	client  *http.Client
 	shell   *shell.Shell
+	silence time.Duration
 	pinTime func(sent int64) time.Duration // see the function pinTime
 }
 
@@ -51,7 +55,7 @@ func Dial(ctx context.Context, api string) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{api: addr, client: newClient(addr), pinTime: pinTime}
+	e := &Engine{api: addr, client: newClient(addr), silence: silence, pinTime: pinTime}
 	e.shell = shell.NewShellWithClient(addr.url, e.client)
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -91,8 +95,8 @@ func (e *Engine) Close() error {
 }
 
 // Get reads a block that Kubo has, never one from the network, and checks it
-// against its CID. Errors match [ipfs.ErrNotFound], [ipfs.ErrUnavailable] and
-// [ipfs.ErrIntegrity].
+// against its CID. Errors match [ipfs.ErrNotFound], [ipfs.ErrUnavailable], also
+// when Kubo says nothing for 5 seconds, and [ipfs.ErrIntegrity].
 func (e *Engine) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return e.get(ctx, c, true)
 }
@@ -115,12 +119,18 @@ func (g getter) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 }
 
 func (e *Engine) get(ctx context.Context, c cid.Cid, offline bool) ([]byte, error) {
+	moved := func() {}
+	if offline {
+		var stop func()
+		ctx, moved, stop = withSilence(ctx, e.silence)
+		defer stop()
+	}
 	resp, err := e.send(ctx, e.shell.Request("block/get", c.String()).Option("offline", offline))
 	if err != nil {
 		return nil, fmt.Errorf("block %s: %w", c, err)
 	}
 	defer resp.Output.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Output, maxBlock+1))
+	data, err := io.ReadAll(io.LimitReader(ticking{resp.Output, moved}, maxBlock+1))
 	if err != nil {
 		return nil, fmt.Errorf("block %s: %w", c, e.mapError(ctx, err))
 	}
@@ -131,4 +141,27 @@ func (e *Engine) get(ctx context.Context, c cid.Cid, offline bool) ([]byte, erro
 		return nil, fmt.Errorf("from %s: %w", e, err)
 	}
 	return data, nil
+}
+
+// withSilence gives a context that ends when moved is not called for a while.
+// stop must be called.
+func withSilence(ctx context.Context, silence time.Duration) (_ context.Context, moved, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(silence, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() { timer.Reset(silence) }, func() {
+		timer.Stop()
+		cancel(nil)
+	}
+}
+
+// ticking calls moved after each read.
+type ticking struct {
+	io.Reader
+	moved func()
+}
+
+func (t ticking) Read(p []byte) (int, error) {
+	n, err := t.Reader.Read(p)
+	t.moved()
+	return n, err
 }

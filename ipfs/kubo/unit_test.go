@@ -1,7 +1,6 @@
 package kubo
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -14,9 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/ipfs/go-cid"
-	car "github.com/ipld/go-car/v2"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -179,28 +175,5 @@ func TestGatewayURL(t *testing.T) {
 		if got, err := (&Engine{api: api}).gatewayURL(tc[1]); err != nil || got != tc[2] {
 			t.Errorf("API %s, gateway %s: %s, %v; want %s", tc[0], tc[1], got, err, tc[2])
 		}
-	}
-}
-
-// The CARs have to be ones for every reader, not only for Kubo.
-func TestCAR(t *testing.T) {
-	root := cid.MustParse(emptyDir)
-	var b bytes.Buffer
-	data := []byte("a block")
-	if err := errors.Join(writeHeader(&b, root, rawCID(t, data)), writeSection(&b, rawCID(t, data), data)); err != nil {
-		t.Fatal(err)
-	}
-	r, err := car.NewBlockReader(&b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := []cid.Cid{root, rawCID(t, data)}; !reflect.DeepEqual(r.Roots, want) {
-		t.Errorf("roots %v, want %v", r.Roots, want)
-	}
-	if block, err := r.Next(); err != nil || !bytes.Equal(block.RawData(), data) {
-		t.Errorf("block %v, %v", block, err)
-	}
-	if _, err := r.Next(); err != io.EOF {
-		t.Errorf("at the end: %v", err)
 	}
 }

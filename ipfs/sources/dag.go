@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/boxo/ipld/merkledag"
@@ -12,6 +13,7 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // Streamer is a source that sends whole DAGs in one answer.
@@ -19,8 +21,9 @@ type Streamer interface {
 	// Stream calls yield for the blocks of the DAG under c, checked, each
 	// before its children and those in the order of links. A block may occur
 	// once though it is linked several times. It ends with yield's error, or
-	// one that matches [ipfs.ErrNotFound], [ipfs.ErrUnavailable] or
-	// [ipfs.ErrIntegrity].
+	// one that matches [ipfs.ErrNotFound], [ipfs.ErrUnavailable],
+	// [ipfs.ErrIntegrity], or [errors.ErrUnsupported] when there are no streams
+	// of any DAG.
 	Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, data []byte) error) error
 }
 
@@ -35,8 +38,10 @@ const (
 // first block, or got ahead by a [Fetcher]; single blocks are asked for where
 // that fails or stalls. It is safe for concurrent use and must be closed.
 type DAG struct {
-	set  *Set
-	root cid.Cid
+	set    *Set
+	root   cid.Cid
+	places *places      // for single blocks
+	came   atomic.Int64 // bytes of the stream
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed at each change
@@ -56,7 +61,7 @@ type DAG struct {
 
 // DAG makes a reader of the DAG under root.
 func (s *Set) DAG(root cid.Cid) *DAG {
-	return &DAG{set: s, root: root, changed: make(chan struct{})}
+	return &DAG{set: s, root: root, places: newPlaces(), changed: make(chan struct{})}
 }
 
 // Close ends the stream and waits for it.
@@ -86,7 +91,7 @@ func (d *DAG) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if data := d.fetched(ctx, c); data != nil {
 		return data, nil
 	}
-	return d.set.Get(ctx, c)
+	return d.single(ctx, c)
 }
 
 // top gives the root's block.
@@ -142,7 +147,10 @@ func isLong(links []*ipld.Link) bool {
 func (s *Set) hasNear(ctx context.Context, links []*ipld.Link) bool {
 	for i := 0; i < len(links); i += max(1, len(links)/nearProbes) {
 		for _, from := range s.near {
-			if _, err := from.getter.Get(ctx, links[i].Cid); err == nil {
+			if from.answering() != nil {
+				continue
+			}
+			if _, err := from.get(ctx, links[i].Cid); err == nil {
 				return true
 			}
 		}
@@ -171,6 +179,7 @@ func (d *DAG) Stream() {
 	}
 	var ctx context.Context
 	ctx, d.cancel = context.WithCancel(d.set.ctx)
+	ctx = gateway.WithProgress(ctx, func(n int) { d.came.Add(int64(n)) })
 	d.ended, d.running = make(chan struct{}), true
 	err := d.set.start(func() {
 		err := d.from.dags.Stream(ctx, d.root, func(c cid.Cid, data []byte) error { return d.put(ctx, c, data) })
@@ -197,12 +206,9 @@ func (d *DAG) end(ctx context.Context, err error) {
 	switch {
 	case errors.Is(err, ipfs.ErrIntegrity):
 		d.from.Report(ctx, err)
-	case err != nil && ctx.Err() == nil:
-		if _, busy := BusyUntil(err); busy {
-			d.from.Report(ctx, err)
-		}
+	case err != nil && ctx.Err() == nil: // that there is no stream now says nothing of single blocks
 		d.set.opts.Logger.Debug("going on with single blocks", "source", d.from.name, "error", err)
-		if errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, errors.ErrUnsupported) {
+		if errors.Is(err, errors.ErrUnsupported) {
 			d.from.noStream.Store(true)
 		}
 	}
@@ -262,37 +268,48 @@ func (d *DAG) put(ctx context.Context, c cid.Cid, data []byte) error {
 // own, because it was given out before, or the stream has ended, stands still,
 // or is far away from it.
 func (d *DAG) await(ctx context.Context, c cid.Cid) []byte {
-	key := string(c.Hash())
-	stall := time.NewTimer(d.set.opts.Hedge)
+	came, hedge := d.came.Load(), d.set.opts.Hedge
+	stall := time.NewTimer(hedge)
 	defer stall.Stop()
 	for {
-		d.mu.Lock()
-		if d.cancel == nil { // no stream
-			d.mu.Unlock()
-			return nil
-		}
-		data, here := d.blocks[key]
-		wanted, known := d.expected[key]
-		single := known && !wanted || !d.running || d.buffered >= window
-		if here || single {
-			delete(d.blocks, key)
-			d.buffered -= len(data)
-			d.expected[key] = false
-			d.change()
-			d.mu.Unlock()
+		data, changed := d.take(c)
+		if changed == nil {
 			return data
 		}
-		changed := d.changed
-		d.mu.Unlock()
 		select {
 		case <-changed:
-			stall.Reset(d.set.opts.Hedge)
+			stall.Reset(hedge)
 		case <-ctx.Done():
 			return nil
 		case <-stall.C:
-			d.from.demote()
-			d.cancel()
-			return nil
+			before := came
+			if came = d.came.Load(); float64(came-before) < minRate*hedge.Seconds() {
+				d.from.demote()
+				d.cancel()
+				return nil
+			}
+			stall.Reset(hedge)
 		}
 	}
+}
+
+// take takes a block out of the stream; changed is nil unless it is yet to come.
+func (d *DAG) take(c cid.Cid) (data []byte, changed <-chan struct{}) {
+	key := string(c.Hash())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cancel == nil { // no stream
+		return nil, nil
+	}
+	data, here := d.blocks[key]
+	wanted, known := d.expected[key]
+	single := known && !wanted || !d.running || d.buffered >= window
+	if !here && !single {
+		return nil, d.changed
+	}
+	delete(d.blocks, key)
+	d.buffered -= len(data)
+	d.expected[key] = false
+	d.change()
+	return data, nil
 }

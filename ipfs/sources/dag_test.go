@@ -191,14 +191,12 @@ func TestDAGLeavesNearBlocks(t *testing.T) {
 	}
 }
 
-// A gateway that has no CARs is asked for one once.
-func TestGatewayWithoutCARs(t *testing.T) {
-	data, c, s := file(t, 8)
-	asked := 0
+// blocksOnly is a gateway that gives s's blocks, and car in place of CARs.
+func blocksOnly(t *testing.T, s *streamer, car http.HandlerFunc) *Gateway {
+	t.Helper()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("format") == "car" {
-			asked++
-			http.Error(w, "no CARs here", http.StatusNotAcceptable)
+			car(w, r)
 			return
 		}
 		c, err := cid.Decode(strings.TrimPrefix(r.URL.Path, "/ipfs/"))
@@ -213,22 +211,45 @@ func TestGatewayWithoutCARs(t *testing.T) {
 		w.Header().Set("Content-Type", "application/vnd.ipld.raw")
 		w.Write(block)
 	}))
-	defer web.Close()
 	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
+	t.Cleanup(web.Close)
+	t.Cleanup(client.CloseIdleConnections)
 	g, err := NewGateway(web.URL+"/", gateway.Options{Client: client})
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := New(Options{}, Far(g))
-	defer set.Close()
-	for range 3 {
-		if got, err := readAll(t, set, c); err != nil || !bytes.Equal(got, data) {
-			t.Errorf("%d bytes, %v", len(got), err)
+	return g
+}
+
+// A gateway that has no CARs is asked for one once; one that has none of this DAG,
+// or not now, is asked for the next. Its blocks are read at once in any case.
+func TestGatewayWithoutCARs(t *testing.T) {
+	data, c, s := file(t, 5)
+	const files = 2
+	for _, test := range []struct {
+		status, want int
+		kind         string
+	}{
+		{406, 1, "text/plain"}, {400, 1, "text/plain"}, {501, 1, "text/plain"}, {200, 1, "text/html"},
+		{404, files, "text/plain"}, {410, files, "text/plain"}, {403, files, "text/plain"}, {429, files, "text/plain"}, {503, files, "text/plain"}, {504, files, "text/plain"},
+	} {
+		asked := 0
+		g := blocksOnly(t, s, func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			w.Header().Set("Content-Type", test.kind)
+			w.Header().Set("Retry-After", "60")
+			w.WriteHeader(test.status)
+		})
+		set := New(Options{}, Far(g))
+		for range files {
+			if got, err := readAll(t, set, c); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%d: %d bytes, %v", test.status, len(got), err)
+			}
 		}
-	}
-	if asked != 1 {
-		t.Errorf("asked for a CAR %d times", asked)
+		if asked != test.want || !set.far[0].Up() {
+			t.Errorf("%d: asked for a CAR %d times, want %d; up: %t", test.status, asked, test.want, set.far[0].Up())
+		}
+		set.Close()
 	}
 	if _, err := NewGateway("localhost:8080", gateway.Options{}); err == nil {
 		t.Error("no URL is taken")

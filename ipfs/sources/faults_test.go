@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,51 @@ func TestBusySourceIsLeftAlone(t *testing.T) {
 			t.Errorf("%v after %s, want the other's block at once", err, time.Since(began))
 		}
 	})
+}
+
+// A source that found nobody who has one block still has the others.
+func TestFailureOfOneBlock(t *testing.T) {
+	var n int
+	other := func(context.Context, cid.Cid) ([]byte, error) {
+		n++
+		return nil, fmt.Errorf("%w: 504: %w", ipfs.ErrUnavailable, gateway.ErrOneBlock)
+	}
+	s, f := newSet(t, Options{}, other)
+	for range 3 {
+		if _, err := s.Get(t.Context(), block(t)); !errors.Is(err, ipfs.ErrUnavailable) || !s.far[0].Up() || s.far[0].Resting() {
+			t.Errorf("%v, up: %t", err, s.far[0].Up())
+		}
+	}
+	f[0].get = good
+	if _, err := s.Get(t.Context(), block(t)); err != nil || n != 3 {
+		t.Errorf("%v after %d questions", err, n)
+	}
+}
+
+// Who has no other choice may ask a source that failed some time ago, but neither
+// one that wants to be left alone nor a liar.
+func TestResting(t *testing.T) {
+	for name, test := range map[string]struct {
+		get  getFunc
+		want bool
+	}{"well": {good, false}, "fails": {failing, true}, "lies": {lying, false}, "busy": {busyFor(time.Hour), false}} {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := newSet(t, Options{Retry: time.Second}, test.get)
+			for range 5 { // the pauses grow
+				_, _ = s.Get(t.Context(), block(t)) // only what is thought of the source is of interest
+				if s.far[0].Resting() {
+					t.Errorf("%s: is to be asked at once again", name)
+				}
+				if !s.far[0].Up() {
+					time.Sleep(time.Second)
+					if s.far[0].Resting() != (test.want && !s.far[0].Up()) {
+						t.Errorf("%s: resting is %t after a second", name, s.far[0].Resting())
+					}
+				}
+				time.Sleep(15 * time.Second)
+			}
+		})
+	}
 }
 
 // Whoever waits for a busy source can give up, and Close does not wait.
@@ -150,6 +196,41 @@ func TestDeadAndFlappingSources(t *testing.T) {
 		}
 		if waits > 150 {
 			t.Errorf("%d waits of a second in 10 minutes, want no more than one each 4 s", waits)
+		}
+	})
+}
+
+// A store on this machine that hangs costs its time-out once, not for each block,
+// nor for the blocks that are looked for in it before a stream.
+func TestHungNearSource(t *testing.T) {
+	data, c, blocks := file(t, 8)
+	synctest.Test(t, func(t *testing.T) {
+		hung := &fake{name: "store", get: stalling}
+		s := New(Options{Fetch: 2 * time.Second, Retry: time.Hour}, Near(hung), Far(blocks))
+		defer s.Close()
+		began := time.Now()
+		if got, err := readAll(t, s, c); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d of %d bytes, %v", len(got), len(data), err)
+		}
+		if took := time.Since(began); took > 2*time.Second || hung.n.Load() != 1 {
+			t.Errorf("it took %s and %d questions, want one of 2 s", took, hung.n.Load())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		hung := &fake{name: "store", get: lacking}
+		s := New(Options{Fetch: 2 * time.Second, Retry: time.Hour}, Near(hung), Far(blocks))
+		defer s.Close()
+		d := s.DAG(c)
+		defer d.Close()
+		hung.get = func(ctx context.Context, b cid.Cid) ([]byte, error) {
+			if b.Equals(c) {
+				return lacking(ctx, b)
+			}
+			return stalling(ctx, b)
+		}
+		began := time.Now()
+		if _, err := d.Get(t.Context(), c); err != nil || time.Since(began) > 2*time.Second {
+			t.Errorf("%v after %s, want the first block after one time-out", err, time.Since(began))
 		}
 	})
 }

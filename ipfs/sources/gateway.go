@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
-	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/car"
@@ -24,7 +23,6 @@ import (
 // [ipfs.Getter] and [Streamer].
 type Gateway struct {
 	*gateway.Gateway
-	base   string
 	client *http.Client
 }
 
@@ -40,19 +38,9 @@ func NewGateway(rawURL string, opts gateway.Options) (*Gateway, error) {
 	if opts.Client != nil {
 		client = *opts.Client
 	}
-	// The URL as gateway has made it out.
-	blob := g.BlobURL(emptyDir, digest.FromString(""))
-	base := blob[:strings.LastIndex(blob, "/ipfs/")]
-	u, err := url.Parse(base)
-	if err != nil {
-		return nil, fmt.Errorf("gateway %q: %w", rawURL, err)
-	}
-	client.CheckRedirect = gateway.FollowWithin(u)
-	return &Gateway{Gateway: g, base: base, client: &client}, nil
+	client.CheckRedirect = gateway.FollowWithin(g.Base())
+	return &Gateway{Gateway: g, client: &client}, nil
 }
-
-// emptyDir is the empty UnixFS directory.
-var emptyDir = cid.MustParse("bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354")
 
 // carClient makes the requests for CARs of all gateways.
 var carClient = &http.Client{
@@ -72,7 +60,7 @@ var carClient = &http.Client{
 // Stream reads the DAG of a file in one request (trustless gateway
 // specification, "application/vnd.ipld.car") and checks every block.
 func (g *Gateway) Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, data []byte) error) error {
-	where := g.base + "/ipfs/" + c.String() + "?format=car&dag-scope=entity"
+	where := g.Base().String() + "/ipfs/" + c.String() + "?format=car&dag-scope=entity"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
 	if err != nil {
 		return fmt.Errorf("gateway %s: %w", g, err)
@@ -86,17 +74,32 @@ func (g *Gateway) Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, d
 		return fmt.Errorf("%w: gateway %s: CAR of %s: %w", ipfs.ErrUnavailable, g, c, err)
 	}
 	defer resp.Body.Close()
-	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-	switch {
-	case gateway.CheckBusy(resp) != nil:
-		return fmt.Errorf("%w: gateway %s answers %s for a CAR; %w", ipfs.ErrUnavailable, g, resp.Status, gateway.CheckBusy(resp))
-	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500:
-		return fmt.Errorf("%w: gateway %s answers %s for a CAR", ipfs.ErrUnavailable, g, resp.Status)
-	case resp.StatusCode != http.StatusOK || kind != car.MediaType:
-		return fmt.Errorf("%w: gateway %s gives no CARs: it answers %s, %q", errors.ErrUnsupported, g, resp.Status, kind)
+	if err := g.checkCAR(resp); err != nil {
+		return err
 	}
-	if err := car.Read(bufio.NewReaderSize(resp.Body, 64<<10), yield); err != nil {
+	if err := car.Read(bufio.NewReaderSize(gateway.Progress(ctx, resp.Body), 64<<10), yield); err != nil {
 		return fmt.Errorf("gateway %s: CAR of %s: %w", g, c, err)
 	}
 	return nil
+}
+
+// checkCAR gives an answer that is no CAR its meaning. Only one that is about the
+// format says that there are no CARs of other DAGs.
+func (g *Gateway) checkCAR(resp *http.Response) error {
+	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	if busy := gateway.CheckBusy(resp); busy != nil {
+		return fmt.Errorf("%w: gateway %s answers %s for a CAR; %w", ipfs.ErrUnavailable, g, resp.Status, busy)
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		if kind == car.MediaType {
+			return nil
+		}
+	case http.StatusNotFound, http.StatusGone:
+		return fmt.Errorf("%w: gateway %s answers %s for a CAR", ipfs.ErrNotFound, g, resp.Status)
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusNotImplemented:
+	default:
+		return fmt.Errorf("%w: gateway %s answers %s for a CAR", ipfs.ErrUnavailable, g, resp.Status)
+	}
+	return fmt.Errorf("%w: gateway %s gives no CARs: it answers %s, %q", errors.ErrUnsupported, g, resp.Status, kind)
 }

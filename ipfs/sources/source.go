@@ -33,8 +33,11 @@ type Source struct {
 	failures int       // in a row
 	misses   int       // blocks in a row that it lacked
 	down     time.Time // not to be asked before
+	failed   time.Time // last
 	busy     time.Time // its own word that it is not to be asked before
 	later    time.Time // asked after the others until then
+	compare  time.Time // when another may next be asked for a block that comes slowly
+	vain     int       // times in a row that the other was no faster
 	lied     time.Time // when it last sent a false block; zero for never
 	why      error     // it is down or has lied
 }
@@ -67,6 +70,18 @@ func (s *Source) String() string { return s.name }
 // Up tells whether the source is asked: it is not while it recovers from a
 // failure, nor after it has sent a false block.
 func (s *Source) Up() bool { return s.trusted() == nil && s.answering() == nil }
+
+// Resting tells whether the source is left alone after failures, but not by its
+// own wish, and has not failed within Options.Retry: it may be well again, which
+// is worth a question when there is no other.
+func (s *Source) Resting() bool {
+	if _, busy := s.isBusy(); busy || s.Up() || s.trusted() != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.failed) >= s.opts.Retry
+}
 
 // trusted is nil unless the source has sent a false block.
 func (s *Source) trusted() error {
@@ -110,7 +125,26 @@ func (s *Source) demoted() bool {
 func (s *Source) demote() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.later = time.Now().Add(s.opts.Retry)
+	s.later, s.vain = time.Now().Add(s.opts.Retry), 0
+}
+
+// compared tells whether another source is to be asked for a block that comes,
+// but slowly. The other may be faster, or share the same slow link: one block
+// now and then, and ever more seldom, is enough to find out; all of them are
+// asked for when it was faster.
+func (s *Source) compared() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Before(s.later) {
+		return true
+	}
+	if now.Before(s.compare) {
+		return false
+	}
+	s.compare = now.Add(s.opts.backoff(s.vain))
+	s.vain++
+	return true
 }
 
 const (
@@ -118,12 +152,18 @@ const (
 	maxMisses  = 2  // in a row, after which others are asked first
 )
 
+// backoff is a pause that doubles each time.
+func (o *Options) backoff(times int) time.Duration {
+	return min(o.Retry<<min(times, 8), o.Retry*maxBackoff)
+}
+
 // Report takes the outcome of a question to the source. One that does not
 // answer is left alone for a while that doubles each time, and varies, so that
 // not all who were turned away come back at once; one that says for how long,
 // for as long as that ([gateway.BusyError]). An answer that took
 // longer than ctx is none of its faults: IPFS takes its time over what it
-// cannot find. One that sends a false block is not asked any more.
+// cannot find; nor is a failure that is about one block alone
+// ([gateway.ErrOneBlock]). One that sends a false block is not asked any more.
 func (s *Source) Report(ctx context.Context, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,20 +175,24 @@ func (s *Source) Report(ctx context.Context, err error) {
 		if !s.near {
 			s.lied, s.why = time.Now(), err
 		}
-	case errors.Is(err, ipfs.ErrUnavailable):
+	case errors.Is(err, ipfs.ErrUnavailable) && !errors.Is(err, gateway.ErrOneBlock):
 		if until, busy := BusyUntil(err); busy {
 			s.busy, s.why = until, err
 			return
 		}
-		if ctx.Err() != nil || time.Now().Before(s.down) { // many questions that fail at once are one failure
+		if ctx.Err() != nil {
 			return
 		}
-		pause := min(s.opts.Retry<<s.failures, s.opts.Retry*maxBackoff)
+		s.failed = time.Now()
+		if s.failed.Before(s.down) { // many questions that fail at once are one failure
+			return
+		}
+		pause := s.opts.backoff(s.failures)
 		pause -= rand.N(pause/4 + 1) //nolint:gosec // chance that nobody gains from guessing
-		s.down, s.why = time.Now().Add(pause), err
-		s.failures = min(s.failures+1, 8)
+		s.down, s.why = s.failed.Add(pause), err
+		s.failures++
 		s.opts.Logger.Log(ctx, slog.LevelDebug, "a source failed", "source", s.name, "pause", pause, "error", err)
-	case errors.Is(err, ipfs.ErrNotFound):
+	case errors.Is(err, ipfs.ErrNotFound), errors.Is(err, gateway.ErrOneBlock):
 		s.failures, s.down = 0, time.Time{}
 		if s.misses++; s.misses >= maxMisses {
 			s.later = time.Now().Add(s.opts.Retry)
@@ -167,16 +211,24 @@ func BusyUntil(err error) (time.Time, bool) {
 
 // get asks the source for one block.
 func (s *Source) get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Fetch)
-	defer cancel()
+	outer := ctx
+	ctx, stop := paced(outer, s.opts.Fetch)
+	defer stop()
 	data, err := s.getter.Get(ctx, c)
-	s.Report(ctx, err)
 	if err == nil {
+		s.Report(ctx, nil)
 		return data, nil
 	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if why := context.Cause(ctx); errors.Is(why, context.DeadlineExceeded) {
+		if errors.Is(err, context.Canceled) { // nobody has canceled it
+			err = why
+		}
 		err = fmt.Errorf("%w: block %s did not come in time: %w", ipfs.ErrUnavailable, c, err)
 	}
+	if s.near { // has no reason to take long
+		ctx = outer
+	}
+	s.Report(ctx, err)
 	if strings.Contains(err.Error(), s.name) {
 		return nil, err
 	}

@@ -15,11 +15,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // ErrPanic is matched by errors about sources that panicked: a mistake in a
@@ -29,10 +31,12 @@ var ErrPanic = errors.New("panic")
 // Options are the limits of a [Set]; the zero value is good.
 type Options struct {
 	// Hedge is how long the next source waits for the answer of the one
-	// before; 1 s when 0.
+	// before, and how long that may stand still; 1 s when 0.
 	Hedge time.Duration
 	// Fetch is how long one source may take for one block; 40 s when 0, since
-	// Kubo's gateway searches for 30 s before it says that it found nothing.
+	// Kubo's gateway searches for 30 s before it says that it found nothing. A
+	// source that tells of its progress ([gateway.WithProgress]) may take longer
+	// while bytes come, at 4 KiB/s or more: a slow link is shared by many blocks.
 	Fetch time.Duration
 	// Retry is how long a source is left alone after its first failure, and
 	// how long a slow one is asked last; 5 s when 0.
@@ -152,7 +156,7 @@ func (s *Set) get(ctx context.Context, c cid.Cid) ([]byte, *Source, error) {
 		failed = append(failed, err)
 	}
 	for end := time.Now().Add(s.opts.Patience); ; {
-		r := race{set: s, c: c, failed: slices.Clone(failed)}
+		r := &race{set: s, c: c, failed: slices.Clone(failed)}
 		r.queue, r.failed = s.queue(r.failed)
 		data, from, err := r.run(ctx)
 		if err == nil || ctx.Err() != nil || !s.wait(ctx, end) {
@@ -217,6 +221,7 @@ type race struct {
 	asked   int
 	waiting map[*Source]bool
 	failed  failures
+	moved   atomic.Bool // bytes came since the hedge was set
 }
 
 type answer struct {
@@ -236,8 +241,8 @@ func (r *race) run(ctx context.Context) ([]byte, *Source, error) {
 	hedge := time.NewTimer(r.set.opts.Hedge)
 	defer hedge.Stop()
 	var late []*Source // did not answer before the next was asked
-	for {
-		if r.asked < len(r.queue) {
+	for next := true; ; {
+		if next && r.asked < len(r.queue) {
 			if err := r.ask(ctx, answers); err != nil {
 				return nil, nil, err
 			}
@@ -247,6 +252,7 @@ func (r *race) run(ctx context.Context) ([]byte, *Source, error) {
 		}
 		select {
 		case a := <-answers:
+			next = true
 			delete(r.waiting, a.from)
 			if a.err == nil {
 				for _, from := range late {
@@ -262,6 +268,10 @@ func (r *race) run(ctx context.Context) ([]byte, *Source, error) {
 			}
 			r.failed = append(r.failed, a.err)
 		case <-hedge.C:
+			if next = r.asked == len(r.queue) || r.hedges(); !next {
+				hedge.Reset(r.set.opts.Hedge)
+				continue
+			}
 			for from := range r.waiting {
 				late = append(late, from)
 			}
@@ -271,11 +281,19 @@ func (r *race) run(ctx context.Context) ([]byte, *Source, error) {
 	}
 }
 
+// hedges tells whether it is time to ask the next source as well: the one that
+// was asked last stands still, or is to be compared with it.
+func (r *race) hedges() bool {
+	return !r.moved.Swap(false) || r.queue[r.asked-1].compared()
+}
+
 // ask asks the next source.
 func (r *race) ask(ctx context.Context, answers chan<- answer) error {
 	from := r.queue[r.asked]
 	r.asked++
 	r.waiting[from] = true
+	r.moved.Store(false)
+	ctx = gateway.WithProgress(ctx, func(int) { r.moved.Store(true) })
 	return r.set.start(func() {
 		a := answer{from: from}
 		defer func() {
