@@ -64,11 +64,11 @@ func TestRestartedGateway(t *testing.T) {
 		gw := newGateway("http://gateway:8080", blocks, dead)
 		life := newLifetime(slog.New(slog.DiscardHandler))
 		defer life.end()
-		limits := Limits{}
-		limits.setDefaults()
-		f := newForeign(Config{Gateways: []Gateway{gw}, Limits: limits})
+		cfg := Config{Gateways: []Gateway{gw}, Logger: slog.New(slog.DiscardHandler)}
+		cfg.Limits.setDefaults()
+		f := newForeign(cfg)
 		defer f.Close()
-		r := newRedirects(life, f, limits)
+		r := newRedirects(life, f, cfg)
 		for range 5 {
 			if r.probe(t.Context(), p.root, nil) != nil {
 				t.Error("a dead gateway is taken")
@@ -77,7 +77,7 @@ func TestRestartedGateway(t *testing.T) {
 		}
 		r.probe(t.Context(), p.root, nil)
 		gw.mood.Store(well)
-		time.Sleep(limits.Retry)
+		time.Sleep(cfg.Limits.Retry)
 		if f.gateways[0].Up() || r.probe(t.Context(), p.root, nil) == nil || !f.gateways[0].Up() {
 			t.Error("a gateway that is well again is not asked")
 		}

@@ -53,6 +53,7 @@ func newRedirects(life *lifetime, f *foreign, cfg Config) *redirects {
 			cfg.Logger.Warn("clients are not redirected to a gateway whose URL has a user or password", "gateway", g.String())
 			continue
 		}
+		cfg.Logger.Info("redirecting to", "gateway", g.String())
 		p.gateways = append(p.gateways, g)
 	}
 	return p

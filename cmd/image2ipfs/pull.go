@@ -16,6 +16,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/resolver"
 )
 
 // pullOptions are the flags of pull.
@@ -176,10 +177,7 @@ func (o *pullOptions) pull(cmd *cobra.Command, all engines, name ref.Name, from 
 	}
 	bar := newProgress(cmd.ErrOrStderr(), ref.Ciq(name.Root), image.Size(), o.quiet || o.json)
 	defer bar.done()
-	r, err := o.resolver(all, bar.add)
-	if err != nil {
-		return out, err
-	}
+	r := resolver.New(resolver.WithSources(from), resolver.WithProgress(bar.add))
 	job := pull.Job{
 		Image: image, Blocks: from, Resolver: r, Platforms: wanted,
 		Progress: pull.Progress{Event: bar.line, Bytes: bar.add},

@@ -111,9 +111,6 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	for _, e := range all {
 		log.Info("images from", "engine", e.String())
 	}
-	for _, g := range cfg.Gateways {
-		log.Info("redirecting to", "gateway", g.String())
-	}
 	log.Info("serving", "addr", open.images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
 	return errors.Join(serveAll(ctx, s, open, log), s.Close())
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/node"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/ref"
-	"github.com/image2ipfs/image2ipfs/resolver"
 )
 
 // gatewayEnv is the environment variable in place of --gateway.
@@ -87,31 +86,6 @@ func gatewayURLs(flag []string) []string {
 	return strings.FieldsFunc(os.Getenv(gatewayEnv), func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// parts are the places to get blocks from: those at hand, and those far away.
-func (o *sourceOptions) parts(all engines) (near, far []ipfs.Getter, err error) {
-	for _, e := range all {
-		if k, ok := e.(*kubo.Engine); ok {
-			near, far = append(near, k.Offline()), append(far, k.Online())
-		} else {
-			near = append(near, e)
-		}
-	}
-	if o.cache != nil {
-		near = append(near, o.cache)
-	}
-	if o.network != nil {
-		far = append(far, unsure{o.network.exchange, o.absent})
-	}
-	for _, url := range gatewayURLs(o.gateways) {
-		g, err := sources.NewGateway(url, gateway.Options{})
-		if err != nil {
-			return nil, nil, usageError{err}
-		}
-		far = append(far, g)
-	}
-	return near, far, nil
-}
-
 // unfound says what to do about an image that is not here, when nobody else was
 // asked for it; other errors stay.
 func (o *sourceOptions) unfound(all engines, name ref.Name, err error) error {
@@ -121,29 +95,30 @@ func (o *sourceOptions) unfound(all engines, name ref.Name, err error) error {
 	return fmt.Errorf("%w: %s is not here, and there is no other source: add --gateway, --peers or --api", ipfs.ErrNotFound, ref.Ciq(name.Root))
 }
 
-// blocks gets single blocks from all sources.
+// blocks gets blocks from all sources: those at hand first, then those far away.
 func (o *sourceOptions) blocks(all engines) (*sources.Set, error) {
-	near, far, err := o.parts(all)
-	if err != nil {
-		return nil, err
-	}
 	var list []*sources.Source
-	for _, g := range near {
-		list = append(list, sources.Near(g))
+	for _, e := range all {
+		if k, ok := e.(*kubo.Engine); ok {
+			list = append(list, sources.Near(k.Offline()), sources.Far(k.Online()))
+		} else {
+			list = append(list, sources.Near(e))
+		}
 	}
-	for _, g := range far {
+	if o.cache != nil {
+		list = append(list, sources.Near(o.cache))
+	}
+	if o.network != nil {
+		list = append(list, sources.Far(unsure{o.network.exchange, o.absent}))
+	}
+	for _, url := range gatewayURLs(o.gateways) {
+		g, err := sources.NewGateway(url, gateway.Options{})
+		if err != nil {
+			return nil, usageError{err}
+		}
 		list = append(list, sources.Far(g))
 	}
-	return sources.New(sources.Options{Patience: 20 * time.Second}, list...), nil
-}
-
-// resolver gets whole contents from all sources, and tells count of their bytes.
-func (o *sourceOptions) resolver(all engines, count func(n int)) (*resolver.Resolver, error) {
-	near, far, err := o.parts(all)
-	if err != nil {
-		return nil, err
-	}
-	return resolver.New(resolver.WithStore(ipfs.First(near...)), resolver.WithBlocks(far...), resolver.WithProgress(count)), nil
+	return sources.New(sources.Options{Patience: 20 * time.Second, Insist: true}, list...), nil
 }
 
 // unsure is the exchange, of which it is not known whether a block is nowhere

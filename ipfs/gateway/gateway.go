@@ -94,15 +94,17 @@ func New(rawURL string, opts Options) (*Gateway, error) {
 	return &Gateway{base: u, url: u.String(), opts: opts, client: &client}, nil
 }
 
-// String is the base URL, without a password.
+// String is the base URL, without user and password.
 func (g *Gateway) String() string { return redacted(g.url) }
 
+// redacted leaves out who asks: a user's name alone may be a token.
 func redacted(raw string) string {
 	u, err := url.Parse(raw)
-	if err != nil {
+	if err != nil || u.User == nil {
 		return raw
 	}
-	return u.Redacted()
+	u.User = url.User("xxxxx")
+	return u.String()
 }
 
 // Base is the URL below which the gateway has its contents, as /ipfs/<cid>;
