@@ -157,9 +157,7 @@ func (n *Node) start(cfg Config, parsed *parsed) (err error) {
 		return err
 	}
 	if cfg.MDNS {
-		if err := n.startMDNS(len(parsed.listen) > 0); err != nil {
-			return fmt.Errorf("looking for peers on the local network by mDNS: %w", err)
-		}
+		n.startMDNS(len(parsed.listen) > 0)
 	}
 	if cfg.Announce != nil {
 		for _, r := range n.routers {
