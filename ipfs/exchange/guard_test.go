@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +52,55 @@ func TestDrippingPeer(t *testing.T) {
 	request := &request{root: c, cids: []cid.Cid{c}, yield: func(cid.Cid, []byte) error { return nil }}
 	if err := puller.ask(ctx, &link{from: puller, to: bad}, request); !errors.Is(err, errStalled) {
 		t.Errorf("asked directly: %v", err)
+	}
+}
+
+// A peer that sends just enough not to stand still, for longer than anybody
+// waits, keeps no block from coming from another, however many are wanted.
+func TestSlowOnPurpose(t *testing.T) {
+	bad, good, puller := newMachine(t, "bad", Limits{}), newMachine(t, "good", Limits{}), newMachine(t, "puller", Limits{Stall: 300 * time.Millisecond})
+	var once sync.Once
+	asked := make(chan struct{})
+	bad.replace = claims(func(w http.ResponseWriter, r *http.Request, root cid.Cid, _ []cid.Cid) {
+		once.Do(func() { close(asked) })
+		_, _ = car.NewWriter(w, root)
+		_, _ = w.Write([]byte{0x80, 0x80, 0x80, 0x01}) // a section of 2 MiB
+		next := time.NewTicker(200 * time.Millisecond)
+		defer next.Stop()
+		forever(w, r, func() error {
+			select {
+			case <-next.C:
+			case <-r.Context().Done():
+			}
+			_, err := w.Write(make([]byte, minProgress+1))
+			return err
+		})
+	})
+	answers := good.Handler()
+	good.replace = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-asked // the bad one says that it has the block before this does
+		answers.ServeHTTP(w, r)
+	})
+	join(good, puller)
+	join(bad, puller)
+	var wg sync.WaitGroup
+	for i := range uint64(2 * maxTaking) {
+		c := good.publish(random(1000, 70+i))
+		wg.Go(func() {
+			if _, err := puller.Get(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	puller.Exchange.mu.Lock()
+	defer puller.Exchange.mu.Unlock()
+	p := puller.peer("bad")
+	if !p.banned.IsZero() {
+		t.Error("a peer was waited for until its false block was complete")
+	}
+	if p.failures == 0 {
+		t.Error("a peer that gave nothing is asked again at once")
 	}
 }
 
