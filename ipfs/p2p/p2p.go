@@ -34,11 +34,8 @@ import (
 type Blocks interface {
 	ipfs.Getter
 	Has(ctx context.Context, c cid.Cid) bool
-}
-
-// Sizer is implemented by [Blocks] that know how long a block is without
-// reading it. Errors match [ipfs.ErrNotFound].
-type Sizer interface {
+	// Size tells how many bytes a block has, without reading them. Errors match
+	// [ipfs.ErrNotFound].
 	Size(ctx context.Context, c cid.Cid) (int64, error)
 }
 
