@@ -23,6 +23,7 @@ const (
 	controlLock   = "api.lock"
 
 	controlTimeout = 5 * time.Second
+	maxSocketPath  = 103 // bytes that a socket's path may have on all systems
 )
 
 // identity is the JSON form of who a node is.
@@ -72,18 +73,44 @@ func (c *control) serve(n *network) error {
 
 // listenControl makes the socket. The lock is held, so one that is there was
 // left behind.
-func listenControl(path string) (net.Listener, error) {
+func listenControl(path string) (l *net.UnixListener, err error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	err = atShortPath(path, func(short string) (err error) {
+		l, err = net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("socket for image2ipfs id and peers: %w", err)
+		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
+	l.SetUnlinkOnClose(false) // the short path is gone by then
 	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, errors.Join(err, l.Close(), os.Remove(path))
 	}
 	return l, nil
+}
+
+// atShortPath calls use with a path of the socket at path that the system can
+// take: a store may lie deeper than that.
+func atShortPath(path string, use func(short string) error) (err error) {
+	if len(path) <= maxSocketPath {
+		return use(path)
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp("", "image2ipfs-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	link := filepath.Join(tmp, "store")
+	if err := os.Symlink(dir, link); err != nil {
+		return err
+	}
+	return use(filepath.Join(link, filepath.Base(path)))
 }
 
 func answerJSON(w http.ResponseWriter, v any) {
@@ -102,6 +129,9 @@ func (c *control) close() error {
 	if served := <-c.done; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
+	if gone := os.Remove(filepath.Join(c.dir, controlSocket)); !errors.Is(gone, os.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
 	return errors.Join(err, c.lock.Close())
 }
 
@@ -112,9 +142,12 @@ func askControl(ctx context.Context, dir, path string, v any) error {
 	defer cancel()
 	socket := filepath.Join(dir, controlSocket)
 	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
+		DialContext: func(ctx context.Context, _, _ string) (c net.Conn, err error) {
+			err = atShortPath(socket, func(short string) (err error) {
+				c, err = new(net.Dialer).DialContext(ctx, "unix", short)
+				return err
+			})
+			return c, err
 		},
 		DisableKeepAlives: true,
 	}

@@ -73,7 +73,10 @@ func (o *peerOptions) join(ctx context.Context, store *node.Store, server bool, 
 	if n.node, err = o.start(ctx, cfg); err != nil || !server {
 		return n, err
 	}
-	return n, n.control.serve(n)
+	if err := n.control.serve(n); err != nil { // blocks are exchanged without as well
+		log.Warn("image2ipfs id and peers get no answer from this server", "error", err)
+	}
+	return n, nil
 }
 
 func (n *network) close() error {

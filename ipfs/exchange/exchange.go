@@ -61,6 +61,8 @@ type Store interface {
 	ipfs.Getter
 	// Has tells whether a block can probably be read.
 	Has(ctx context.Context, c cid.Cid) bool
+	// Size tells how many bytes a block has, without reading them.
+	Size(ctx context.Context, c cid.Cid) (int64, error)
 	// Put keeps a block that was checked, perhaps not for long.
 	Put(ctx context.Context, c cid.Cid, data []byte) error
 }
@@ -74,7 +76,8 @@ type Config struct {
 }
 
 // Limits bound what peers can cost, and how long they are waited for; zero
-// fields have defaults.
+// fields have defaults. No peer gets more of Sending and Answers than it leaves
+// for the others.
 type Limits struct {
 	InFlight int64 // bytes of blocks that are asked for at once, half of them of homes; default 16 MiB
 	Sending  int64 // bytes of own blocks in memory that are being sent; default 48 MiB

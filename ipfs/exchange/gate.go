@@ -4,19 +4,21 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
-// gate bounds what answers to peers cost.
+// gate bounds what answers to peers cost. Of places and memory no peer gets
+// more than is left for the others then: n peers that want all of it leave one
+// part in n+1, so that who comes next is answered.
 type gate struct {
 	limits Limits
-	memory *semaphore.Weighted // bytes of blocks being sent
 
 	mu      sync.Mutex
-	total   int            // requests for blocks being answered
-	byPeer  map[string]int // the same, of each peer
-	looking map[string]int // requests for states being answered, of each peer
+	total   int              // requests for blocks being answered
+	byPeer  map[string]int   // the same, of each peer
+	sending int64            // bytes of blocks being sent
+	held    map[string]int64 // the same, of each peer
+	freed   chan struct{}    // closed when some of these have been sent
+	looking map[string]int   // requests for states being answered, of each peer
 	states  map[string]remembered
 }
 
@@ -34,8 +36,8 @@ const (
 
 func newGate(l Limits) *gate {
 	return &gate{
-		limits: l, memory: semaphore.NewWeighted(l.Sending),
-		byPeer: map[string]int{}, looking: map[string]int{}, states: map[string]remembered{},
+		limits: l, byPeer: map[string]int{}, held: map[string]int64{}, freed: make(chan struct{}),
+		looking: map[string]int{}, states: map[string]remembered{},
 	}
 }
 
@@ -43,7 +45,7 @@ func newGate(l Limits) *gate {
 func (g *gate) enter(peer string) (release func(), ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.total >= g.limits.Answers || g.byPeer[peer] >= g.limits.PerPeer {
+	if g.byPeer[peer] >= min(g.limits.PerPeer, g.limits.Answers-g.total) {
 		return nil, false
 	}
 	g.total++
@@ -52,7 +54,7 @@ func (g *gate) enter(peer string) (release func(), ok bool) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.total--
-		less(g.byPeer, peer)
+		less(g.byPeer, peer, 1)
 	}, true
 }
 
@@ -67,23 +69,55 @@ func (g *gate) look(peer string) (release func(), ok bool) {
 	return func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		less(g.looking, peer)
+		less(g.looking, peer, 1)
 	}, true
 }
 
-func less(counts map[string]int, peer string) {
-	if counts[peer]--; counts[peer] == 0 {
+func less[N int | int64](counts map[string]N, peer string, n N) {
+	if counts[peer] -= n; counts[peer] == 0 {
 		delete(counts, peer)
 	}
 }
 
+// tryHold gives memory for a block of n bytes to send; false when there is none.
+func (g *gate) tryHold(peer string, n int64) (release func(), ok bool) {
+	release, freed := g.take(peer, n)
+	return release, freed == nil
+}
+
 // hold waits until there is memory for a block of n bytes to send.
-func (g *gate) hold(ctx context.Context, n int64) (release func(), err error) {
-	n = min(n, g.limits.Sending)
-	if err := g.memory.Acquire(ctx, n); err != nil {
-		return nil, err
+func (g *gate) hold(ctx context.Context, peer string, n int64) (release func(), err error) {
+	for {
+		release, freed := g.take(peer, n)
+		if freed == nil {
+			return release, nil
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return func() { g.memory.Release(n) }, nil
+}
+
+// take gives memory, or when there is not enough what is closed when there is more.
+func (g *gate) take(peer string, n int64) (release func(), freed <-chan struct{}) {
+	n = min(n, g.limits.Sending)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held[peer]+n > g.limits.Sending-g.sending {
+		return nil, g.freed
+	}
+	g.sending += n
+	g.held[peer] += n
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.sending -= n
+		less(g.held, peer, n)
+		close(g.freed)
+		g.freed = make(chan struct{})
+	}, nil
 }
 
 // remember gives the state of a DAG, by find when that is not known of late.

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,6 +55,146 @@ func TestDrippingPeer(t *testing.T) {
 	if err := puller.ask(ctx, &link{from: puller, to: bad}, request); !errors.Is(err, errStalled) {
 		t.Errorf("asked directly: %v", err)
 	}
+}
+
+// A peer that sends just enough not to stand still, for longer than anybody
+// waits, keeps no block from coming from another, however many are wanted.
+func TestSlowOnPurpose(t *testing.T) {
+	bad, good, puller := newMachine(t, "bad", Limits{}), newMachine(t, "good", Limits{}), newMachine(t, "puller", Limits{Stall: 300 * time.Millisecond})
+	var once sync.Once
+	asked := make(chan struct{})
+	bad.replace = claims(func(w http.ResponseWriter, r *http.Request, root cid.Cid, _ []cid.Cid) {
+		once.Do(func() { close(asked) })
+		_, _ = car.NewWriter(w, root)
+		_, _ = w.Write([]byte{0x80, 0x80, 0x80, 0x01}) // a section of 2 MiB
+		next := time.NewTicker(200 * time.Millisecond)
+		defer next.Stop()
+		forever(w, r, func() error {
+			select {
+			case <-next.C:
+			case <-r.Context().Done():
+			}
+			_, err := w.Write(make([]byte, minProgress+1))
+			return err
+		})
+	})
+	answers := good.Handler()
+	good.replace = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-asked // the bad one says that it has the block before this does
+		answers.ServeHTTP(w, r)
+	})
+	join(good, puller)
+	join(bad, puller)
+	var wg sync.WaitGroup
+	for i := range uint64(2 * maxTaking) {
+		c := good.publish(random(1000, 70+i))
+		wg.Go(func() {
+			if _, err := puller.Get(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	puller.Exchange.mu.Lock()
+	defer puller.Exchange.mu.Unlock()
+	p := puller.peer("bad")
+	if !p.banned.IsZero() {
+		t.Error("a peer was waited for until its false block was complete")
+	}
+	if p.failures == 0 {
+		t.Error("a peer that gave nothing is asked again at once")
+	}
+}
+
+// stuck is an answer that nobody takes: it stands still at the first block, and
+// tells so.
+type stuck struct {
+	discard
+	settled func()
+	end     <-chan struct{}
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	if len(p) < 1000 {
+		return len(p), nil
+	}
+	s.settled()
+	<-s.end
+	return 0, io.ErrClosedPipe
+}
+
+// Peers that ask for all that they may and take nothing of it leave room for
+// others: neither the memory nor the places for answers are theirs alone.
+func TestSlowReaders(t *testing.T) {
+	const peers = 5
+	for name, limits := range map[string]Limits{"memory": {}, "places": {Sending: 1 << 30, PerPeer: 64}} {
+		t.Run(name, func(t *testing.T) {
+			holder, puller := newMachine(t, "holder", limits), newMachine(t, "puller", limits)
+			join(holder, puller)
+			big, c := holder.publish(random(1<<20, 80)), holder.publish(random(1<<20, 81))
+			end := make(chan struct{})
+			var settled, running sync.WaitGroup
+			for i := range peers {
+				for range holder.limits.Answers {
+					r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, Path+big.String(), strings.NewReader(formatList([]cid.Cid{big})))
+					if err != nil {
+						t.Fatal(err)
+					}
+					r.RemoteAddr = fmt.Sprint("slow ", i)
+					settled.Add(1)
+					once := sync.OnceFunc(settled.Done)
+					running.Go(func() {
+						defer once()
+						defer func() { _ = recover() }() // an answer that is cut off ends in a panic
+						holder.Handler().ServeHTTP(&stuck{discard: discard{header: http.Header{}}, settled: once, end: end}, r)
+					})
+				}
+			}
+			settled.Wait()
+			if _, err := puller.Get(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+			close(end)
+			running.Wait()
+			if g := holder.gate; g.total != 0 || g.sending != 0 || len(g.byPeer)+len(g.held) > 0 {
+				t.Errorf("afterwards %d answers with %d bytes are counted, of peers %v and %v", g.total, g.sending, g.byPeer, g.held)
+			}
+		})
+	}
+}
+
+// What there is no memory for now is sent when there is.
+func TestMemoryIsGivenBack(t *testing.T) {
+	g := newGate(Limits{Sending: 10})
+	first, ok := g.tryHold("one", 6)
+	if !ok {
+		t.Fatal("there is no memory at first")
+	}
+	if _, ok := g.tryHold("another", 5); ok {
+		t.Fatal("more is held than there is")
+	}
+	if _, ok := g.tryHold("one", 1); ok {
+		t.Fatal("a peer has more than it leaves for others")
+	}
+	held := make(chan error)
+	go func() {
+		release, err := g.hold(t.Context(), "another", 20) // more than there is at all
+		if err == nil {
+			release()
+		}
+		held <- err
+	}()
+	first()
+	if err := <-held; err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	all, _ := g.tryHold("one", 10)
+	if _, err := g.hold(ctx, "another", 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("who has gone waits for memory: %v", err)
+	}
+	all()
 }
 
 // Only who was asked to get blocks may say that they are on their way.

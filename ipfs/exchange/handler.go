@@ -75,14 +75,18 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	a := &answer{x: x, r: r, w: w, control: http.NewResponseController(w)}
+	if !a.reserve(list[0]) {
+		refuse(w)
+		return
+	}
+	defer a.release()
 	if r.Header.Get(headerFetching) == "1" {
 		x.note(r.RemoteAddr, root, fetching)
 	}
-	var from *job
 	if r.URL.Query().Get(paramRelay) == "1" {
-		from = x.relays(r.Context(), root, list)
+		a.from = x.relays(r.Context(), root, list)
 	}
-	a := answer{x: x, r: r, w: w, control: http.NewResponseController(w), from: from}
 	w.Header().Set("Content-Type", car.MediaType+"; version=1; order=unk; dups=n")
 	w.Header().Set(headerState, string(x.state(root)))
 	if err := a.write(root, list); err != nil && r.Context().Err() == nil {
@@ -98,9 +102,40 @@ type answer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	car     *car.Writer
-	from    *job // that gets what is missing; nil when nobody does
+	from    *job   // that gets what is missing; nil when nobody does
+	first   func() // gives back the memory for the first block; nil when that is not held
 	blocks  int
 	bytes   int
+}
+
+// reserve takes memory for the first block, when that is here; false when there
+// is none. Later it would be too late to say so.
+func (a *answer) reserve(c cid.Cid) (ok bool) {
+	n, err := a.x.store.Size(a.r.Context(), c)
+	if err != nil {
+		return true
+	}
+	a.first, ok = a.x.gate.tryHold(a.r.RemoteAddr, n)
+	return ok
+}
+
+// release gives back what was reserved and not used.
+func (a *answer) release() {
+	if a.first != nil {
+		a.first()
+	}
+}
+
+// hold waits until there is memory for a block of the own store.
+func (a *answer) hold(ctx context.Context, c cid.Cid) (done func(), err error) {
+	if done, a.first = a.first, nil; done != nil {
+		return done, nil
+	}
+	n, err := a.x.store.Size(ctx, c)
+	if err != nil {
+		return nil, errMissing
+	}
+	return a.x.gate.hold(ctx, a.r.RemoteAddr, n)
 }
 
 func (a *answer) write(root cid.Cid, list []cid.Cid) (err error) {
@@ -142,7 +177,7 @@ func (a *answer) one(c cid.Cid) error {
 
 // local sends a block of the own store.
 func (a *answer) local(ctx context.Context, c cid.Cid) error {
-	done, err := a.x.gate.hold(ctx, a.x.sizeOf(ctx, c))
+	done, err := a.hold(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -177,21 +212,6 @@ func (a *answer) send(c cid.Cid, data []byte) error {
 	a.blocks++
 	a.bytes += len(data)
 	return nil
-}
-
-// sizer is a [Store] that tells how long a block is without reading it.
-type sizer interface {
-	Size(ctx context.Context, c cid.Cid) (int64, error)
-}
-
-// sizeOf gives the bytes of memory to send a block of the own store.
-func (x *Exchange) sizeOf(ctx context.Context, c cid.Cid) int64 {
-	if s, ok := x.store.(sizer); ok {
-		if n, err := s.Size(ctx, c); err == nil {
-			return n
-		}
-	}
-	return car.MaxSection
 }
 
 // awaitedEvery is how often a peer is told that blocks are on their way.

@@ -30,16 +30,28 @@ type memory struct {
 	*testlayout.Blocks
 	mu       sync.Mutex
 	has      map[string]bool
+	sizes    map[string]int64
 	forgets  bool
 	received atomic.Int64 // bytes put
 }
 
-func newMemory() *memory { return &memory{Blocks: testlayout.NewBlocks(), has: map[string]bool{}} }
+func newMemory() *memory {
+	return &memory{Blocks: testlayout.NewBlocks(), has: map[string]bool{}, sizes: map[string]int64{}}
+}
 
 func (m *memory) Has(_ context.Context, c cid.Cid) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.has[string(c.Hash())]
+}
+
+func (m *memory) Size(_ context.Context, c cid.Cid) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.has[string(c.Hash())] {
+		return 0, fmt.Errorf("%w: block %s", ipfs.ErrNotFound, c)
+	}
+	return m.sizes[string(c.Hash())], nil
 }
 
 func (m *memory) Put(ctx context.Context, c cid.Cid, data []byte) error {
@@ -49,7 +61,7 @@ func (m *memory) Put(ctx context.Context, c cid.Cid, data []byte) error {
 	if m.forgets {
 		return errors.New("the disk is full")
 	}
-	m.has[string(c.Hash())] = true
+	m.has[string(c.Hash())], m.sizes[string(c.Hash())] = true, int64(len(data))
 	return m.Blocks.Put(ctx, c, data)
 }
 

@@ -67,7 +67,7 @@ func (x *Exchange) join(c cid.Cid) (*search, error) {
 	}
 	s := &search{c: c, wanted: 1, done: make(chan struct{})}
 	var ctx context.Context
-	ctx, s.cancel = context.WithTimeout(x.ctx, searchTime)
+	ctx, s.cancel = context.WithTimeoutCause(x.ctx, searchTime, errSlow)
 	ok := x.task(func() {
 		s.data, s.err = x.search(ctx, c)
 		x.mu.Lock()
@@ -141,22 +141,37 @@ func (x *Exchange) candidates() (all []*peer, resting int) {
 func (x *Exchange) searchPeers(ctx context.Context, c cid.Cid) ([]byte, error) {
 	all, resting := x.candidates()
 	failed := resting
-	var asked *peer
 	if len(all) > 0 && all[0].id == x.lastHolder() {
-		asked = all[0]
 		short, cancel := context.WithTimeout(ctx, firstHead)
-		data, err := x.take(short, asked, c)
+		data, err := x.take(short, all[0], c)
 		cancel()
 		if err == nil {
 			return data, nil
 		}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	failures := make(chan struct{}, len(all))
+	data, unable := x.takeFirst(ctx, cancel, c, x.holding(ctx, all, c, failures))
+	if data != nil {
+		return data, nil
+	}
+	failed += unable
+	if len(all)+resting == 0 {
+		return nil, fmt.Errorf("%w: block %s: no peer is connected", ipfs.ErrNotFound, c)
+	}
+	if failed += len(failures); failed > 0 {
+		return nil, fmt.Errorf("%w: block %s: %d of %d peers do not answer, and the others do not have it", ipfs.ErrUnavailable, c, failed, len(all)+resting)
+	}
+	return nil, fmt.Errorf("%w: block %s: none of %d peers has it", ipfs.ErrNotFound, c, len(all))
+}
+
+// holding gives those of some peers that have a block, as they say so, and ends
+// when all have been asked.
+func (x *Exchange) holding(ctx context.Context, all []*peer, c cid.Cid, failures chan<- struct{}) <-chan *peer {
 	have := make(chan *peer)
 	var g errgroup.Group
 	g.SetLimit(searchAsking)
-	failures := make(chan struct{}, len(all))
 	go func() {
 		defer close(have)
 		for _, p := range all {
@@ -173,25 +188,48 @@ func (x *Exchange) searchPeers(ctx context.Context, c cid.Cid) ([]byte, error) {
 		}
 		_ = g.Wait() // questions do not fail
 	}()
-	for p := range have {
-		data, err := x.take(ctx, p, c)
-		if err == nil {
-			cancel()
-			for range have { // until nobody is asked any more
+	return have
+}
+
+// errSlow is why a request ends whose block another peer has sent meanwhile, or
+// has no time left.
+var errSlow = fmt.Errorf("%w: a block takes too long", ipfs.ErrUnavailable)
+
+// takeFirst gets a block from one of those that have it, and ends ctx by cancel
+// then. Each is given Stall before the next is asked beside it: one that sends
+// slowly on purpose must not keep a block from coming. It returns when nobody is
+// asked any more; failed counts who had the block and did not give it.
+func (x *Exchange) takeFirst(ctx context.Context, cancel context.CancelCauseFunc, c cid.Cid, have <-chan *peer) (data []byte, failed int) {
+	results := make(chan result)
+	late := time.NewTimer(x.limits.Stall)
+	defer late.Stop()
+	running, next := 0, have // next is nil while nobody else is asked
+	for have != nil || running > 0 {
+		select {
+		case p, ok := <-next:
+			if !ok {
+				have, next = nil, nil
+			} else if data == nil {
+				running, next = running+1, nil
+				late.Reset(x.limits.Stall)
+				go func() {
+					data, err := x.take(ctx, p, c)
+					results <- result{data, err}
+				}()
 			}
-			return data, nil
+		case r := <-results:
+			running, next = running-1, have
+			if r.err == nil {
+				data = r.data
+				cancel(errSlow)
+			} else if !errors.Is(r.err, ipfs.ErrNotFound) {
+				failed++
+			}
+		case <-late.C:
+			next = have
 		}
-		if !errors.Is(err, ipfs.ErrNotFound) {
-			failed++
-		}
 	}
-	if len(all)+resting == 0 {
-		return nil, fmt.Errorf("%w: block %s: no peer is connected", ipfs.ErrNotFound, c)
-	}
-	if failed += len(failures); failed > 0 {
-		return nil, fmt.Errorf("%w: block %s: %d of %d peers do not answer, and the others do not have it", ipfs.ErrUnavailable, c, failed, len(all)+resting)
-	}
-	return nil, fmt.Errorf("%w: block %s: none of %d peers has it", ipfs.ErrNotFound, c, len(all))
+	return data, failed
 }
 
 func (x *Exchange) lastHolder() string {

@@ -2,7 +2,10 @@ package exchange
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -38,10 +41,15 @@ func (x *Exchange) take(ctx context.Context, p *peer, c cid.Cid) (data []byte, e
 	}
 	select {
 	case x.taking <- struct{}{}:
-		defer func() { <-x.taking }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	// What comes slowly leaves its place to others.
+	leave := sync.OnceFunc(func() { <-x.taking })
+	defer leave()
+	late := time.AfterFunc(x.limits.Stall, leave)
+	defer late.Stop()
+	began := time.Now()
 	r := request{root: c, cids: []cid.Cid{c}, yield: func(_ cid.Cid, block []byte) error {
 		data = block
 		return nil
@@ -52,7 +60,9 @@ func (x *Exchange) take(ctx context.Context, p *peer, c cid.Cid) (data []byte, e
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if ctx.Err() == nil {
+	// Who asks may end it at any time, but a peer that had its time has failed.
+	hadTime := time.Since(began) >= x.limits.Stall && errors.Is(context.Cause(ctx), errSlow)
+	if ctx.Err() == nil || hadTime {
 		x.report(p, err)
 	}
 	if data == nil {

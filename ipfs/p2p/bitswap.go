@@ -129,19 +129,11 @@ func (v view) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 }
 
 func (v view) GetSize(ctx context.Context, c cid.Cid) (int, error) {
-	switch b := v.blocks.(type) {
-	case nil:
+	if v.blocks == nil {
 		return 0, format.ErrNotFound{Cid: c}
-	case Sizer:
-		size, err := b.Size(ctx, c)
-		return int(size), notFound(c, err)
-	case ipfs.Viewer:
-		size := 0
-		err := b.View(ctx, c, func(data []byte) error { size = len(data); return nil })
-		return size, notFound(c, err)
 	}
-	data, err := v.blocks.Get(ctx, c)
-	return len(data), notFound(c, err)
+	size, err := v.blocks.Size(ctx, c)
+	return int(size), notFound(c, err)
 }
 
 // notFound tells bitswap in its own words that a block is not there.

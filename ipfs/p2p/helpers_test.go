@@ -58,6 +58,15 @@ func (m *memory) Get(_ context.Context, c cid.Cid) ([]byte, error) {
 	return nil, fmt.Errorf("block %s: %w", c, ipfs.ErrNotFound)
 }
 
+func (m *memory) Size(_ context.Context, c cid.Cid) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if data := m.blocks[c]; data != nil {
+		return int64(len(data)), nil
+	}
+	return 0, fmt.Errorf("block %s: %w", c, ipfs.ErrNotFound)
+}
+
 func rawCID(data []byte) cid.Cid {
 	c, err := cid.NewPrefixV1(cid.Raw, multihash.SHA2_256).Sum(data)
 	if err != nil {

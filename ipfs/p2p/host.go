@@ -18,6 +18,7 @@ import (
 	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/x/rate"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -33,6 +34,8 @@ const (
 	// maxPerAddress is how many connections one IPv4 address, or one IPv6
 	// network of 56 bits, may have: machines behind one router, or containers.
 	maxPerAddress = 64
+	// connsPerSecond is how many new ones, after that many twice.
+	connsPerSecond = 8
 	// maxWindow is how far a stream's sender may be ahead of its reader, in
 	// bytes: 40 MB/s over 100 ms.
 	maxWindow = 4 << 20
@@ -95,13 +98,31 @@ func newResourceManager() (network.ResourceManager, error) {
 	scaling.SystemBaseLimit.ConnsInbound, scaling.SystemBaseLimit.Conns = 2*highWater, 4*highWater
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(scaling.Scale(0, 0)),
 		rcmgr.WithMetricsDisabled(),
+		rcmgr.WithConnRateLimiters(newConnRates()),
 		rcmgr.WithLimitPerSubnet(
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: maxPerAddress}},
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: maxPerAddress}}),
 		rcmgr.WithNetworkPrefixLimit(
-			[]rcmgr.NetworkPrefixLimit{{Network: netip.MustParsePrefix("127.0.0.0/8"), ConnCount: 2 * highWater}},
-			[]rcmgr.NetworkPrefixLimit{{Network: netip.MustParsePrefix("::1/128"), ConnCount: 2 * highWater}}))
+			[]rcmgr.NetworkPrefixLimit{{Network: loopback4, ConnCount: 2 * highWater}},
+			[]rcmgr.NetworkPrefixLimit{{Network: loopback6, ConnCount: 2 * highWater}}))
 }
+
+// newConnRates bounds how fast an address may connect. libp2p's default, 16 and
+// then one in five seconds, is less than what pulls need that come one after the
+// other, each with an ID of its own.
+func newConnRates() *rate.Limiter {
+	each := rate.Limit{RPS: connsPerSecond, Burst: 2 * maxPerAddress}
+	return &rate.Limiter{
+		NetworkPrefixLimits: []rate.PrefixLimit{{Prefix: loopback4}, {Prefix: loopback6}}, // without a limit
+		SubnetRateLimiter: rate.SubnetLimiter{
+			IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: each}},
+			IPv6SubnetLimits: []rate.SubnetLimit{{PrefixLength: 56, Limit: each}},
+			GracePeriod:      time.Minute,
+		},
+	}
+}
+
+var loopback4, loopback6 = netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")
 
 // announced leaves out loopback addresses, unless the node has no others.
 func announced(addrs []ma.Multiaddr) []ma.Multiaddr {

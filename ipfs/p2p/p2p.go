@@ -34,11 +34,8 @@ import (
 type Blocks interface {
 	ipfs.Getter
 	Has(ctx context.Context, c cid.Cid) bool
-}
-
-// Sizer is implemented by [Blocks] that know how long a block is without
-// reading it. Errors match [ipfs.ErrNotFound].
-type Sizer interface {
+	// Size tells how many bytes a block has, without reading them. Errors match
+	// [ipfs.ErrNotFound].
 	Size(ctx context.Context, c cid.Cid) (int64, error)
 }
 
@@ -157,9 +154,7 @@ func (n *Node) start(cfg Config, parsed *parsed) (err error) {
 		return err
 	}
 	if cfg.MDNS {
-		if err := n.startMDNS(len(parsed.listen) > 0); err != nil {
-			return fmt.Errorf("looking for peers on the local network by mDNS: %w", err)
-		}
+		n.startMDNS(len(parsed.listen) > 0)
 	}
 	if cfg.Announce != nil {
 		for _, r := range n.routers {

@@ -23,15 +23,17 @@ import (
 const Protocol protocol.ID = "/image2ipfs/http/1"
 
 const (
-	// stalledWrite is how long a peer may take nothing of an answer.
+	// A peer may be stalledWrite behind what it would have of its answers at
+	// slowest, bytes a second: what is slower the other side takes to stand still.
 	stalledWrite = 20 * time.Second
+	slowest      = 12 << 10
 	// idleStream is how long a stream without a request is kept by who opened
 	// it; the other side waits twice as long.
 	idleStream  = 30 * time.Second
 	headerTime  = 10 * time.Second
 	requestTime = 20 * time.Second // for all of a request, which is short
 	maxHeader   = 8 << 10          // bytes, of requests and answers
-	writePiece  = 64 << 10         // bytes that have to be taken within stalledWrite
+	writePiece  = 64 << 10         // bytes after which it is looked how far behind a peer is
 	readBuffer  = 32 << 10
 	idlePerPeer = 8
 	idleOverall = 64
@@ -94,7 +96,8 @@ func (a *answers) end() {
 	a.running.Wait()
 }
 
-// answering gives connections that end when the peer stops taking what it is sent.
+// answering gives connections that end when the peer does not take what it is
+// sent, or too slowly: until it has, that is kept in memory.
 type answering struct{ net.Listener }
 
 func (a answering) Accept() (net.Conn, error) {
@@ -102,17 +105,22 @@ func (a answering) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answer{c}, nil
+	return &answer{Conn: c}, nil
 }
 
-type answer struct{ net.Conn }
+type answer struct {
+	net.Conn
+	behind time.Duration
+}
 
-func (a answer) Write(p []byte) (n int, err error) {
+func (a *answer) Write(p []byte) (n int, err error) {
 	for piece := range slices.Chunk(p, writePiece) {
-		if err := a.SetWriteDeadline(time.Now().Add(stalledWrite)); err != nil {
+		began, due := time.Now(), time.Duration(len(piece))*time.Second/slowest
+		if err := a.SetWriteDeadline(began.Add(due + stalledWrite - a.behind)); err != nil {
 			return n, err
 		}
 		written, err := a.Conn.Write(piece)
+		a.behind = max(a.behind+time.Since(began)-due, 0)
 		if n += written; err != nil {
 			return n, err
 		}

@@ -1,11 +1,14 @@
 package p2p
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -61,12 +64,51 @@ func (c *taker) Write(p []byte) (int, error) { c.taken += len(p); return len(p),
 // A peer that is slow, but takes what it is sent, is not cut off within a block.
 func TestSlowPeerHasTime(t *testing.T) {
 	c := &taker{}
-	n, err := answer{c}.Write(make([]byte, 1<<20+1))
+	n, err := (&answer{Conn: c}).Write(make([]byte, 1<<20+1))
 	if err != nil || n != 1<<20+1 || c.taken != n {
 		t.Errorf("%d bytes written, %d taken, %v", n, c.taken, err)
 	}
 	if want := 1<<20/writePiece + 1; c.deadlines != want {
 		t.Errorf("%d deadlines for 1 MiB, want %d", c.deadlines, want)
+	}
+}
+
+// A peer that takes just enough not to stand still cannot have a block kept in
+// memory for minutes; one with a slow link gets all of it.
+func TestTricklingPeer(t *testing.T) {
+	for name, test := range map[string]struct {
+		rate  int // pieces a minute
+		whole bool
+	}{"trickles": {4, false}, "is slow": {12, true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				here, there := net.Pipe()
+				var reads sync.WaitGroup
+				reads.Go(func() {
+					for piece := make([]byte, writePiece); ; time.Sleep(time.Minute / time.Duration(test.rate)) {
+						if _, err := io.ReadFull(there, piece); err != nil {
+							return
+						}
+					}
+				})
+				began := time.Now()
+				a := &answer{Conn: here}
+				for range 3 { // blocks
+					_, err := a.Write(make([]byte, 1<<20))
+					if whole := err == nil; whole != test.whole {
+						t.Errorf("after %s: %v", time.Since(began), err)
+					}
+					if err != nil {
+						break
+					}
+				}
+				if held := time.Since(began); !test.whole && held > 2*time.Minute {
+					t.Errorf("it held a block for %s", held)
+				}
+				here.Close()
+				reads.Wait()
+			})
+		})
 	}
 }
 
