@@ -15,8 +15,12 @@ type contender struct {
 	times int // how often it runs; 0 for in every round
 }
 
-// primed is the most that is written before a contender runs.
-const primed = 512 << 20
+// Before a contender runs, primed is the most that is written, and slack what is
+// written beyond the size of its input: it has buffers, too.
+const (
+	primed = 2 << 30
+	slack  = 128 << 20
+)
 
 // turns runs all contenders in every round, the first of which warms disk and
 // page cache and does not count. Each begins with nothing left to be written to
@@ -33,7 +37,7 @@ func (b *bench) turns(t *table, rounds int, size int64, contenders []contender) 
 				continue
 			}
 			syscall.Sync()
-			if err := b.prime(min(size, primed)); err != nil {
+			if err := b.prime(min(size+slack, primed)); err != nil {
 				return err
 			}
 			err := c.run(t)
