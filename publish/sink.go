@@ -11,6 +11,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -173,12 +174,21 @@ func (s *dirSink) commit(ctx context.Context, files map[string]stored, _ []strin
 	if err != nil {
 		return cid.Undef, ipfs.Stats{}, err
 	}
+	made := map[string]bool{filepath.Clean(s.dir): true}
 	for path, f := range files {
 		target := filepath.Join(s.dir, filepath.FromSlash(path))
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return cid.Undef, ipfs.Stats{}, err
 		}
 		if err := os.Rename(f.file, target); err != nil {
+			return cid.Undef, ipfs.Stats{}, err
+		}
+		for dir := filepath.Dir(target); !made[dir]; dir = filepath.Dir(dir) {
+			made[dir] = true
+		}
+	}
+	for dir := range made {
+		if err := durable.SyncDir(dir); err != nil {
 			return cid.Undef, ipfs.Stats{}, err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -135,6 +136,9 @@ func (i *Image) toFile(ctx context.Context, dir string, desc ocispec.Descriptor,
 	if err := os.Rename(partial, path); err != nil {
 		return err
 	}
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
+		return err
+	}
 	p.content(desc, false)
 	return nil
 }
@@ -185,7 +189,8 @@ func (i *Image) resume(ctx context.Context, f *os.File, desc ocispec.Descriptor,
 
 const ahead = 32 // blocks of a content that are fetched at once
 
-// writeFile makes a file of what fn writes, which appears when it is complete.
+// writeFile makes a file of what fn writes, which appears when it is complete,
+// and lasts.
 func writeFile(path string, fn func(w io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".image2ipfs-")
 	if err != nil {
@@ -198,7 +203,7 @@ func writeFile(path string, fn func(w io.Writer) error) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return nil
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 func writeBytes(path string, data []byte) error {

@@ -9,6 +9,3 @@ import (
 
 // sameOwner does nothing: a new file gets its directory's access rights.
 func sameOwner(*os.File, fs.FileInfo) error { return nil }
-
-// syncDir does nothing: directories cannot be synced here.
-func syncDir(string) error { return nil }

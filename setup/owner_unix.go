@@ -3,7 +3,6 @@
 package setup
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,13 +19,4 @@ func sameOwner(f *os.File, info fs.FileInfo) error {
 		return fmt.Errorf("keeping the owner of %s: %w", info.Name(), err)
 	}
 	return nil
-}
-
-// syncDir makes renames in a directory last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 )
 
 // Write does what was planned. Everything is written to temporary files and
@@ -150,7 +152,7 @@ func (s *stage) commit() error {
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(s.path))
+	return durable.SyncDir(filepath.Dir(s.path))
 }
 
 // drop takes back what was prepared and not committed.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -107,7 +108,7 @@ func (t *tx) finishPacks(root cid.Cid) error {
 			return err
 		}
 	}
-	return syncDir(t.s.dir.packs())
+	return durable.SyncDir(t.s.dir.packs())
 }
 
 // register puts entries into the index and keeps the root. visible tells, after
@@ -118,7 +119,7 @@ func (t *tx) register(ctx context.Context, entries []entry, root ipfs.Root) (vis
 		if err != nil {
 			return name != "", err
 		}
-	} else if err := syncDir(t.s.dir.index()); err != nil { // for blocks of others on which root relies
+	} else if err := durable.SyncDir(t.s.dir.index()); err != nil { // for blocks of others on which root relies
 		return true, err
 	}
 	unlock, err := lockExclusive(ctx, t.s.dir.commitLock(), nil)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -96,7 +97,7 @@ func (g *collector) compact(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := syncDir(g.s.dir.packs()); err != nil {
+	if err := durable.SyncDir(g.s.dir.packs()); err != nil {
 		return err
 	}
 	g.progress(GCProgress{Stage: GCCompacting, Done: int64(len(ids)), Total: int64(len(ids))})
@@ -141,7 +142,7 @@ func (g *collector) rewrite(ctx context.Context, id packID, p *packUse) (ok bool
 		err = w.finish(root)
 	}
 	if err == nil {
-		err = syncDir(g.s.dir.packs())
+		err = durable.SyncDir(g.s.dir.packs())
 	}
 	if err != nil {
 		return false, errors.Join(fmt.Errorf("rewriting pack %s: %w", id, err), w.discard())

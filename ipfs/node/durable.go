@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 )
 
 // writeFile puts data durably under path, replacing what was there at one
@@ -44,19 +46,7 @@ func renameDurably(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(to))
-}
-
-// syncDir returns when all renames and removals in a directory are on disk.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" { // directories cannot be flushed there, NTFS journals them
-		return nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return syncAndClose(f)
+	return durable.SyncDir(filepath.Dir(to))
 }
 
 // removeFile removes a file. gone is false on Windows when somebody has it

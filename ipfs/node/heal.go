@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -91,7 +92,7 @@ func (h *Healing) finish() error {
 	}
 	err := h.fresh.finish(unknownRoot)
 	if err == nil {
-		err = syncDir(h.s.dir.packs())
+		err = durable.SyncDir(h.s.dir.packs())
 	}
 	if err != nil {
 		return errors.Join(err, h.fresh.discard())

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -186,7 +187,7 @@ func (d dir) removeSegments(segs []string) error {
 		_, err := removeFile(d.segment(name))
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, syncDir(d.index()))...)
+	return errors.Join(append(errs, durable.SyncDir(d.index()))...)
 }
 
 // packsOf tells which packs of segments are there.

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 )
 
 // format is the number of the layout on disk, which the package comment describes.
@@ -137,7 +139,7 @@ func (d dir) create() error {
 		return err
 	}
 	for p := filepath.Dir(string(d)); ; p = filepath.Dir(p) { // MkdirAll may have made any of them
-		if err := syncDir(p); err != nil || p == filepath.Dir(p) {
+		if err := durable.SyncDir(p); err != nil || p == filepath.Dir(p) {
 			return nil // not readable, so not made here
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -115,5 +116,5 @@ func (s *Store) Remove(ctx context.Context, c cid.Cid) error {
 	if err != nil {
 		return fmt.Errorf("removing root %s: %w", c, err)
 	}
-	return syncDir(s.dir.roots())
+	return durable.SyncDir(s.dir.roots())
 }

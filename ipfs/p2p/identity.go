@@ -8,11 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
 )
 
 // identityFile holds a node's private key as Kubo writes one: libp2p's
@@ -80,17 +81,5 @@ func makeIdentity(path string) error {
 		}
 		return err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir returns when the names in a directory are on disk.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" { // directories cannot be flushed there, NTFS journals them
-		return nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return durable.SyncDir(filepath.Dir(path))
 }
