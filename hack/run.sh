@@ -6,7 +6,10 @@
 #   BIN    the built binary
 set -eu
 
-host=${ADDR#0.0.0.0}
+case $ADDR in
+:* | 0.0.0.0:*) host=localhost:${ADDR##*:} ;;
+*) host=$ADDR ;;
+esac
 if [ -z "$IMAGE" ]; then
 	IMAGE=bin/demo.tar
 	${GO:-go} run ./hack/mkimage -binary "$BIN" -name demo:1 -o "$IMAGE"

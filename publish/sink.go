@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/ipfs/go-cid"
@@ -141,14 +143,24 @@ func newDirSink(dir string) (*dirSink, error) {
 	case errors.Is(err, os.ErrNotExist):
 		s.fresh = true
 		err = os.MkdirAll(dir, 0o755)
-	case err == nil && len(entries) > 0:
+	case err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !isLeftover(e.Name()) }):
 		err = fmt.Errorf("%w: %s; name a new one with -o", ErrNotEmpty, dir)
+	case err == nil:
+		err = s.sweep()
 	}
 	return s, err
 }
 
+// isLeftover tells whether a file is what a publication was writing that was
+// killed.
+func isLeftover(name string) bool {
+	return strings.HasPrefix(name, blobPrefix) || strings.HasPrefix(name, branchPrefix)
+}
+
+const blobPrefix, branchPrefix = ".blob-", ".branch-"
+
 func (s *dirSink) add(ctx context.Context, r io.Reader) (stored, error) {
-	f, err := os.CreateTemp(s.dir, ".blob-")
+	f, err := os.CreateTemp(s.dir, blobPrefix)
 	if err != nil {
 		return stored{}, err
 	}
@@ -165,7 +177,7 @@ func (s *dirSink) recall(context.Context, string) (ipfs.Known, bool) { return ip
 func (s *dirSink) remember(string, ipfs.Known)                       {}
 
 func (s *dirSink) branch() (branch, error) {
-	sub, err := os.MkdirTemp(s.dir, ".branch-")
+	sub, err := os.MkdirTemp(s.dir, branchPrefix)
 	return &dirBranch{dirSink{dir: sub}}, err
 }
 
@@ -198,9 +210,11 @@ func (s *dirSink) commit(ctx context.Context, files map[string]stored, _ []strin
 
 // sweep removes what did not become part of the tree.
 func (s *dirSink) sweep() error {
-	left, err := filepath.Glob(filepath.Join(s.dir, ".b*-*"))
-	for _, name := range left {
-		err = errors.Join(err, os.RemoveAll(name))
+	entries, err := os.ReadDir(s.dir)
+	for _, e := range entries {
+		if isLeftover(e.Name()) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.dir, e.Name())))
+		}
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/pkg/identifiers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -38,7 +39,7 @@ type Containerd struct {
 }
 
 // DialContainerd connects to a containerd. The error matches
-// ipfs.ErrUnavailable when none answers.
+// [ErrNoEngine] when none answers.
 func DialContainerd(ctx context.Context, opts ContainerdOptions) (*Containerd, error) {
 	if opts.Address == "" {
 		opts.Address = DefaultContainerd
@@ -47,16 +48,19 @@ func DialContainerd(ctx context.Context, opts ContainerdOptions) (*Containerd, e
 		opts.Namespace = DefaultNamespace
 	}
 	if _, err := os.Stat(opts.Address); err != nil {
-		return nil, fmt.Errorf("%w: no containerd at %s: %w", errNoEngine, opts.Address, err)
+		return nil, fmt.Errorf("%w: containerd at %s: %w", ErrNoEngine, opts.Address, err)
+	}
+	if err := identifiers.Validate(opts.Namespace); err != nil {
+		return nil, fmt.Errorf("namespace: %w", err)
 	}
 	c, err := client.New(opts.Address, client.WithTimeout(dialTimeout))
 	if err != nil {
-		return nil, fmt.Errorf("%w: no containerd answers at %s: %w", errNoEngine, opts.Address, err)
+		return nil, fmt.Errorf("%w: containerd at %s: %w", ErrNoEngine, opts.Address, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	if _, err := c.Version(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: no containerd answers at %s: %w", errNoEngine, opts.Address, err), c.Close())
+		return nil, errors.Join(fmt.Errorf("%w: containerd at %s: %w", ErrNoEngine, opts.Address, err), c.Close())
 	}
 	return &Containerd{client: c, opts: opts}, nil
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/moby/moby/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/server"
 )
@@ -30,7 +29,7 @@ type Docker struct {
 
 // DialDocker connects to the dockerd at host, such as
 // unix:///var/run/docker.sock; empty means $DOCKER_HOST or the default. The
-// error matches [ipfs.ErrUnavailable] when none answers.
+// error matches [ErrNoEngine] when none answers.
 func DialDocker(ctx context.Context, host string) (*Docker, error) {
 	opts := []client.Opt{client.FromEnv}
 	if host != "" {
@@ -43,7 +42,7 @@ func DialDocker(ctx context.Context, host string) (*Docker, error) {
 	d := &Docker{client: c, host: c.DaemonHost()}
 	info, err := c.Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: no dockerd answers at %s: %w", errNoEngine, d.host, err), c.Close())
+		return nil, errors.Join(fmt.Errorf("%w: dockerd at %s: %w", ErrNoEngine, d.host, err), c.Close())
 	}
 	d.far = !strings.HasPrefix(d.host, "unix://") && !strings.HasPrefix(d.host, "npipe://") ||
 		slices.Contains(info.Info.SecurityOptions, "name=rootless") || info.Info.OperatingSystem == "Docker Desktop"
@@ -54,8 +53,6 @@ func DialDocker(ctx context.Context, host string) (*Docker, error) {
 // that runs elsewhere, in a virtual machine or without root: it then gets a
 // whole image of one platform sent.
 func (d *Docker) Far() bool { return d.far }
-
-var errNoEngine = fmt.Errorf("%w: container engine", ipfs.ErrUnavailable)
 
 // String names the engine.
 func (d *Docker) String() string { return "dockerd at " + d.host }
@@ -130,9 +127,9 @@ func (d *Docker) pull(ctx context.Context, name string, wanted []ocispec.Platfor
 		if m.Error != nil {
 			return m.Error
 		}
-		if m.Progress == nil {
+		if m.Progress == nil && m.ID != "" { // the rest is about a name that goes away
 			p.tell(strings.TrimPrefix(m.ID+": "+m.Status, ": "))
-		} else if m.Status == downloading {
+		} else if m.Progress != nil && m.Status == downloading {
 			p.add(m.Progress.Current - arrived[m.ID])
 			arrived[m.ID] = m.Progress.Current
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -193,6 +194,9 @@ const ahead = 32 // blocks of a content that are fetched at once
 // and lasts.
 func writeFile(path string, fn func(w io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".image2ipfs-")
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		failed.Path = path // not a name that nobody knows
+	}
 	if err != nil {
 		return err
 	}

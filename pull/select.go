@@ -91,6 +91,10 @@ func (i *Image) wholeLayout(platform platforms.MatchComparer) bool {
 // layout and, next to a tag, of that tag's image.
 func (i *Image) find(ctx context.Context) (ocispec.Descriptor, error) {
 	n := i.Name
+	if images := oci.NewImages(i.layout.Index).List(); n.Repository == "" && n.Tag == "" && n.Digest == "" && len(images) > 1 {
+		_, err := oci.Select(i.layout.Index, n.Repository, "-") // which no image has: the error lists those that there are
+		return ocispec.Descriptor{}, err
+	}
 	target, err := oci.Select(i.layout.Index, n.Repository, n.Tag)
 	if n.Digest == "" || err == nil && target.Digest == n.Digest {
 		return target, err

@@ -85,29 +85,30 @@ func (a Archive) Write(fn func(w io.Writer) error) error {
 // Close implements [Target].
 func (Archive) Close() error { return nil }
 
+// ErrNoEngine is matched by errors about container engines that do not answer.
+var ErrNoEngine = errors.New("no container engine answers")
+
 // Find gives the only engine that answers on this machine. The error names
-// those found when there are several, and matches ipfs.ErrUnavailable when there
-// is none.
+// those found when there are several, and matches [ErrNoEngine] when there is
+// none.
 func Find(ctx context.Context, dockerHost string, opts ContainerdOptions) (Target, error) {
 	var found []Target
-	var errs []error
-	if d, err := DialDocker(ctx, dockerHost); err == nil {
+	d, noDocker := DialDocker(ctx, dockerHost)
+	if noDocker == nil {
 		found = append(found, d)
-	} else {
-		errs = append(errs, err)
 	}
-	if c, err := DialContainerd(ctx, opts); err == nil {
+	c, noContainerd := DialContainerd(ctx, opts)
+	if noContainerd == nil {
 		found = append(found, c)
-	} else {
-		errs = append(errs, err)
 	}
 	switch len(found) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return nil, errors.Join(errs...)
+		return nil, fmt.Errorf("%w; %w", noDocker, noContainerd)
 	}
 	var names []string
+	var errs []error
 	for _, t := range found {
 		names = append(names, t.String())
 		errs = append(errs, t.Close())

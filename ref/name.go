@@ -117,9 +117,21 @@ func CleanRegistry(s string) string {
 	return strings.TrimRight(s, "/")
 }
 
+// RegistryURL is the value of a registry flag as a URL, http:// where it has no
+// scheme.
+func RegistryURL(s string) string {
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	return strings.TrimRight(s, "/")
+}
+
 // CheckRegistry tells whether pull names that begin with the value of a registry
 // flag are names at all. Errors match [ErrInvalidName].
 func CheckRegistry(s string) error {
+	if scheme, _, found := strings.Cut(s, "://"); found && scheme != "http" && scheme != "https" {
+		return fmt.Errorf("%w: %q: registries speak http and https", ErrInvalidName, s)
+	}
 	host := CleanRegistry(s)
 	if host == "" { // names for a mirror have no host
 		return nil

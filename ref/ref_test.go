@@ -119,7 +119,7 @@ func TestCleanRegistry(t *testing.T) {
 func TestCheckRegistry(t *testing.T) {
 	for value, want := range map[string]error{
 		"http://localhost:5000": nil, "gateway": nil, "https://gw.local/": nil, "[::1]:5000": nil, "gw:8080/team": nil, "": nil,
-		"my gateway:5000": ErrInvalidName, "gw:port": ErrInvalidName, "gw:5000/Team": ErrInvalidName, "gw?x": ErrInvalidName,
+		"my gateway:5000": ErrInvalidName, "gw:port": ErrInvalidName, "ftp://gw:21": ErrInvalidName, "gw:5000/Team": ErrInvalidName, "gw?x": ErrInvalidName,
 	} {
 		if err := CheckRegistry(value); !errors.Is(err, want) {
 			t.Errorf("CheckRegistry(%q) says %v, want %v", value, err, want)

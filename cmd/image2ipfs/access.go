@@ -50,6 +50,9 @@ func (o *accessOptions) apply(cfg *server.Config, all engines) (err error) {
 		if err != nil {
 			return err
 		}
+		if len(roots) == 0 {
+			return usageError{errors.New("--allow names no image: nothing would be served")}
+		}
 		limits = append(limits, server.Only(roots...))
 	}
 	if o.pinned {

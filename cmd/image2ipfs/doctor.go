@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/setup"
 	"github.com/image2ipfs/image2ipfs/setup/doctor"
 )
@@ -67,10 +67,10 @@ works, and 1 when there is a problem.`,
 var errProblems = errors.New("not everything works; see what to do above")
 
 func (o *doctorOptions) run(cmd *cobra.Command) (err error) {
-	o.Server = strings.TrimRight(o.Server, "/")
-	if !strings.Contains(o.Server, "://") {
-		o.Server = "http://" + o.Server
+	if o.Timeout <= 0 {
+		return usageError{fmt.Errorf("--timeout %s: want a time such as 1m", o.Timeout)}
 	}
+	o.Server = ref.RegistryURL(o.Server)
 	o.Podman, o.Nerdctl = strings.Fields(o.podman), strings.Fields(o.nerdctl)
 	checks := []doctor.Check{}
 	report := func(c doctor.Check) {
@@ -104,11 +104,7 @@ func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) 
 		report(doctor.Check{Name: k.String(), Status: doctor.OK, Detail: "answers"})
 		defer func() { err = errors.Join(err, k.Close()) }()
 	}
-	gateways := o.gateways
-	if len(gateways) == 0 {
-		gateways = strings.FieldsFunc(os.Getenv(gatewayEnv), func(r rune) bool { return r == ',' || r == ' ' })
-	}
-	for _, g := range gateways {
+	for _, g := range gatewayURLs(o.gateways) {
 		report(doctor.Gateway(ctx, g))
 	}
 	check = doctor.Server(ctx, o.Server, probe)

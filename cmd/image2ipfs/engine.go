@@ -13,6 +13,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -142,19 +143,26 @@ type kept struct {
 	engine ipfs.Engine
 }
 
-func (e engines) roots(ctx context.Context) ([]kept, error) {
-	var all []kept
+// roots lists what the engines keep. Beside an error that matches
+// [ipfs.ErrIntegrity], which is about damaged records, the others are given.
+func (e engines) roots(ctx context.Context) (all []kept, err error) {
 	for _, engine := range e {
-		roots, err := engine.Roots(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("listing what the %s keeps: %w", engine, err)
+		roots, failed := engine.Roots(ctx)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("listing what the %s keeps: %w", engine, failed))
+		}
+		if failed != nil && !errors.Is(failed, ipfs.ErrIntegrity) {
+			return nil, err
 		}
 		for _, r := range roots {
 			all = append(all, kept{r, engine})
 		}
 	}
-	return all, nil
+	return all, err
 }
+
+// isFatal tells whether an error of roots leaves nothing to go on with.
+func isFatal(err error) bool { return err != nil && !errors.Is(err, ipfs.ErrIntegrity) }
 
 // find gives the name that an argument means: any spelling of a pull name, or
 // an image name ("app:1", "app"), which means the newest root that has it.
@@ -182,25 +190,33 @@ func (e engines) findOne(ctx context.Context, arg string) (ref.Name, error) {
 	return ref.Name{}, usageError{fmt.Errorf("%q was published %d times; name one of%s", arg, len(found), &text)}
 }
 
-// knows refuses a name whose repository or tag no image under its root has.
-func (e engines) knows(ctx context.Context, name ref.Name) error {
-	roots, err := e.roots(ctx)
+// knows refuses a name whose repository, tag or digest nothing in the layout
+// has, even where a pull would not need it. A name alone leads to what it is of.
+func knows(ctx context.Context, l *ipfs.Layout, name ref.Name) error {
+	var there []string
+	fits := name.Repository == ""
+	for _, i := range oci.NewImages(l.Index).List() {
+		for _, n := range i.Names {
+			there = append(there, n.String())
+			fits = fits || n.Repository == name.Repository && (name.Tag == "" || name.Tag == n.Tag)
+		}
+	}
+	if !fits && len(there) > 0 {
+		return fmt.Errorf("%w: %s holds %s, no %s", ipfs.ErrNotFound, ref.Ciq(name.Root), strings.Join(there, ", "), strings.TrimSuffix(name.Repository+":"+name.Tag, ":"))
+	}
+	if name.Digest == "" {
+		return nil
+	}
+	all, err := oci.Walk(ctx, l, l.Index)
 	if err != nil {
 		return err
 	}
-	for _, r := range roots {
-		if name.Repository == "" || len(r.Names) == 0 || ref.Ciq(r.CID) != ref.Ciq(name.Root) {
-			continue
-		}
-		fits := slices.ContainsFunc(r.Names, func(n string) bool {
-			repository, tag, _ := ref.CutTag(n)
-			return repository == name.Repository && (name.Tag == "" || name.Tag == tag)
-		})
-		if !fits {
-			return usageError{fmt.Errorf("%s holds %s, no %s", ref.Ciq(r.CID), strings.Join(r.Names, ", "), strings.TrimSuffix(name.Repository+":"+name.Tag, ":"))}
+	for _, b := range all.Blobs {
+		if b.Digest == name.Digest {
+			return nil
 		}
 	}
-	return nil
+	return fmt.Errorf("%w: %s holds nothing with digest %s", ipfs.ErrNotFound, ref.Ciq(name.Root), name.Digest)
 }
 
 // named gives all that an argument can mean, the newest root last.
@@ -209,7 +225,7 @@ func (e engines) named(ctx context.Context, arg string) ([]ref.Name, error) {
 		return []ref.Name{name}, nil
 	}
 	roots, err := e.roots(ctx)
-	if err != nil {
+	if isFatal(err) {
 		return nil, err
 	}
 	slices.SortStableFunc(roots, func(a, b kept) int { return a.Published.Compare(b.Published) })
@@ -223,6 +239,9 @@ func (e engines) named(ctx context.Context, arg string) ([]ref.Name, error) {
 				found = append(found, ref.Name{Root: r.CID, Repository: repository, Tag: tag})
 			}
 		}
+	}
+	if len(found) == 0 && err != nil {
+		return nil, err // the damaged record may be the one
 	}
 	if len(found) == 0 {
 		return nil, fmt.Errorf("%w: %q is neither a published image (image2ipfs ls) nor a name with a CID in it", ipfs.ErrNotFound, arg)
@@ -248,7 +267,7 @@ func completeNames(o *engineOptions) cobra.CompletionFunc {
 		}
 		defer all.close()
 		roots, err := all.roots(cmd.Context())
-		if err != nil {
+		if isFatal(err) {
 			return nil, cobra.ShellCompDirectiveError
 		}
 		var names []string

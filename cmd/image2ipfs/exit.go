@@ -9,6 +9,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
+	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -56,7 +57,7 @@ func exitCode(err error) int {
 		return exitArchive
 	case errors.Is(err, ipfs.ErrIntegrity), errors.Is(err, oci.ErrCorrupt):
 		return exitIntegrity
-	case errors.Is(err, ipfs.ErrUnavailable):
+	case errors.Is(err, ipfs.ErrUnavailable), errors.Is(err, pull.ErrNoEngine):
 		return exitUnreachable
 	case errors.Is(err, ipfs.ErrNotFound), errors.Is(err, oci.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return exitNotFound

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/node"
 )
 
@@ -27,7 +29,7 @@ empties as well. Kubo's store is left to Kubo (ipfs repo gc).`,
 		Example: `  image2ipfs rm app:1 && image2ipfs gc
   image2ipfs gc --dry-run
   image2ipfs gc --cache`,
-		Args: usage(cobra.NoArgs),
+		Args: usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
 	}
 	f := cmd.Flags()
@@ -40,6 +42,10 @@ empties as well. Kubo's store is left to Kubo (ipfs repo gc).`,
 
 func (o *gcOptions) run(cmd *cobra.Command) (err error) {
 	store, err := existingStore()
+	if errors.Is(err, ipfs.ErrNotFound) && os.Getenv("IMAGE2IPFS_PATH") == "" && !o.json {
+		fmt.Fprintln(cmd.ErrOrStderr(), "nothing to free: there is no store yet")
+		return nil
+	}
 	if err != nil {
 		return err
 	}

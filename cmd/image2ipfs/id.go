@@ -23,7 +23,7 @@ its store, the addresses to give to --peers on other machines.
 The ID belongs to a key in the store, which is made when there is none.`,
 		Example: `  image2ipfs id
   image2ipfs id --json | jq -r '.addrs[]'`,
-		Args: usage(cobra.NoArgs),
+		Args: usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			id, err := nodeIdentity(cmd.Context())
 			if err != nil {

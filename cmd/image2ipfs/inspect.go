@@ -44,6 +44,9 @@ func newInspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := knows(cmd.Context(), l, name); err != nil {
+				return err
+			}
 			v, err := inspect(cmd.Context(), l)
 			if err != nil {
 				return err

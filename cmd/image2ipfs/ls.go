@@ -23,7 +23,7 @@ func newLs() *cobra.Command {
 		Example: `  image2ipfs ls
   image2ipfs ls --json | jq -r '.[].root.cidv1'
   image2ipfs ls -q | xargs -n 1 image2ipfs verify`,
-		Args: usage(cobra.NoArgs),
+		Args: usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			all, err := opts.openExisting(cmd.Context())
 			if err != nil {
@@ -31,10 +31,10 @@ func newLs() *cobra.Command {
 			}
 			defer func() { err = errors.Join(err, all.close()) }()
 			roots, err := all.roots(cmd.Context())
-			if err != nil {
+			if isFatal(err) {
 				return err
 			}
-			return printRoots(cmd, roots, asJSON, quiet)
+			return errors.Join(printRoots(cmd, roots, asJSON, quiet), err)
 		},
 	}
 	opts.engineFlags(cmd)

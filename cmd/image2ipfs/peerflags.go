@@ -95,6 +95,9 @@ func (o *peerOptions) start(ctx context.Context, cfg p2p.Config) (*p2p.Node, err
 	if errors.Is(err, p2p.ErrConfig) {
 		return nil, usageError{err}
 	}
+	if err != nil && strings.Contains(err.Error(), "address already in use") { // all that libp2p tells
+		err = fmt.Errorf("%w; another node, Kubo perhaps, runs there: choose a port with --swarm-listen", err)
+	}
 	return n, err
 }
 

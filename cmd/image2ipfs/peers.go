@@ -21,7 +21,7 @@ had from each: image2ipfs (HTTP, fast) or bitswap (Kubo and all other IPFS nodes
 What was got and given is counted by HTTP alone.`,
 		Example: `  image2ipfs peers
   image2ipfs peers --json | jq -r '.[] | select(.protocols | index("image2ipfs")) | .id'`,
-		Args: usage(cobra.NoArgs),
+		Args: usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			store, err := existingStore()
 			if err != nil {

@@ -22,7 +22,7 @@ this machine lies in a cache of limited size and goes when it is not used.`,
 		Example: `  image2ipfs pin add ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
   image2ipfs pin ls
   image2ipfs pin rm app:1 && image2ipfs gc`,
-		Args: usage(cobra.NoArgs),
+		Args: usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{fmt.Errorf("pin what? add, rm or ls\nSee '%s --help'", cmd.CommandPath())}
 		},

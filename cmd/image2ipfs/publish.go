@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
@@ -52,7 +55,7 @@ Which it is, is found out. Everything that has a digest keeps it; images of
 docker archives get OCI manifests and compressed layers.`,
 		Example: `  image2ipfs publish app.tar
   docker buildx build -o type=oci,dest=- . | image2ipfs publish -
-  skopeo copy docker-daemon:app:1 oci:app && image2ipfs publish app
+  skopeo copy docker-daemon:app:1 oci:app:app:1 && image2ipfs publish app
   image2ipfs publish --json app.tar | jq -r .root.cidv1`,
 		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return runPublish(cmd, opts, args) },
@@ -68,7 +71,7 @@ func newClient() *cobra.Command {
 		Short: "Publish one archive from standard input, as image2ipfs without a subcommand does",
 		Example: `  docker save app:1 | image2ipfs client -q -r my-gateway.local:8080
   image2ipfs client -i app.tar`,
-		Args: usage(cobra.NoArgs),
+		Args: usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPublish(cmd, opts, []string{opts.input})
 		},
@@ -104,13 +107,22 @@ type opener func(ctx context.Context) (*archive.Archive, error)
 
 func runPublish(cmd *cobra.Command, o *publishOptions, inputs []string) error {
 	var openers []opener
+	seen := map[string]bool{}
 	for _, input := range inputs {
 		if err := checkInput(input); err != nil {
 			return err
 		}
+		if seen[input] && input == "-" {
+			return usageError{errors.New("standard input can be read once only: - is there twice")}
+		}
+		seen[input] = true
 		openers = append(openers, func(ctx context.Context) (*archive.Archive, error) {
 			closeOnCancel(ctx, input)
-			return archive.Open(input)
+			a, err := archive.Open(input)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%w; an image in an engine is piped in: docker save %s | image2ipfs", err, input)
+			}
+			return a, err
 		})
 	}
 	return o.publishAll(cmd, openers)
@@ -132,6 +144,9 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 	}
 	if o.output != "" && !o.noAdd {
 		return usageError{errors.New("-o needs -n: published images go to IPFS, not to a directory")}
+	}
+	if o.output != "" && len(openers) > 1 {
+		return usageError{fmt.Errorf("-o %s holds one layout: write the %d archives one by one", o.output, len(openers))}
 	}
 	ctx, log := cmd.Context(), newLogger(cmd.ErrOrStderr(), o.debug)
 	var engine ipfs.Engine
@@ -179,6 +194,9 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, engine
 		if errors.Is(err, oci.ErrCorrupt) || errors.Is(err, oci.ErrNotFound) {
 			err = fmt.Errorf("%w: %w", errArchive, err)
 		}
+		if errors.Is(err, syscall.ENOSPC) && !o.noAdd {
+			err = fmt.Errorf("%w; image2ipfs rm of what is not needed, and then image2ipfs gc, make room", err)
+		}
 		return err
 	}
 	log.Debug("published", "format", r.Format, "root", r.Root.String(), "blocks", r.Stats.NewBlocks, "bytes", r.Stats.NewBytes)
@@ -187,6 +205,9 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, engine
 
 // checkInput refuses a terminal as standard input, before anything is opened.
 func checkInput(input string) error {
+	if input == "" {
+		return usageError{errors.New("the name of an archive is empty")}
+	}
 	if input == "-" && term.IsTerminal(int(os.Stdin.Fd())) {
 		return usageError{errors.New("standard input is a terminal: pipe an archive in (docker save app:1 | image2ipfs) or name a file (-i app.tar)")}
 	}
@@ -207,6 +228,12 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, engine ip
 	for _, absent := range r.Absent {
 		o.say(cmd, "not in the archive, so not published: %s\n", absent)
 	}
+	for _, l := range r.Layers {
+		if strings.Contains(l.MediaType, "zstd") && o.compression != string(layer.Zstd) {
+			o.say(cmd, "layers are compressed with zstd, which dockerd before 23 (20.10 among them) does not read\n")
+			break
+		}
+	}
 	if o.recompress {
 		o.say(cmd, "layers were compressed again: digests of images and layers are others than in the archive\n")
 	}
@@ -226,12 +253,18 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, engine ip
 	}
 	names := pullNames(r, host)
 	o.say(cmd, "CID             %s\n", r.Root)
-	if host != "" {
-		o.say(cmd, "browse          http://%s/ipfs/%s/index.json\n", host, r.Root)
+	where := "image2ipfs serve answers there"
+	if host == "" {
+		where = "through a mirror: image2ipfs setup"
+	} else {
+		o.say(cmd, "browse          %s/ipfs/%s/index.json\n", ref.RegistryURL(o.registry), r.Root)
 	}
 	o.say(cmd, "dockerized hash %s\n", ref.Ciq(r.Root))
 	o.say(cmd, "stored          %s in %s%s\n", bytesText(r.Size), engine, newBytesText(r.Stats))
-	o.say(cmd, "pull with       docker pull %s    (image2ipfs serve answers there)\n", names[0])
+	o.say(cmd, "pull with       docker pull %s    (%s)\n", names[0], where)
+	if first, _, _ := strings.Cut(host, "/"); host != "" && !ref.IsHost(first) {
+		o.say(cmd, "but engines take %s for an account on Docker Hub: -r wants a host with a dot or a port\n", first)
+	}
 	for _, name := range names {
 		fmt.Fprintln(cmd.OutOrStdout(), name)
 	}

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
@@ -102,7 +104,7 @@ func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
 	if err != nil {
 		return err
 	}
-	to, err := o.target(ctx)
+	to, err := o.target(cmd)
 	if err != nil {
 		return err
 	}
@@ -120,16 +122,26 @@ func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
 }
 
 // target reads --to.
-func (o *pullOptions) target(ctx context.Context) (pull.Target, error) {
+func (o *pullOptions) target(cmd *cobra.Command) (pull.Target, error) {
+	ctx := cmd.Context()
 	kind, path, _ := strings.Cut(o.to, ":")
+	if err := o.fits(cmd, kind); err != nil {
+		return nil, err
+	}
 	switch {
 	case o.to == "":
-		return pull.Find(ctx, o.docker, o.containerd)
+		to, err := pull.Find(ctx, o.docker, o.containerd)
+		return to, engineError(ctx, err)
 	case o.to == "docker":
-		return pull.DialDocker(ctx, o.docker)
+		to, err := pull.DialDocker(ctx, o.docker)
+		return to, engineError(ctx, err)
 	case o.to == "containerd":
-		return pull.DialContainerd(ctx, o.containerd)
+		to, err := pull.DialContainerd(ctx, o.containerd)
+		return to, engineError(ctx, err)
 	case o.to == "-":
+		if term.IsTerminal(int(os.Stdout.Fd())) {
+			return nil, usageError{errors.New("standard output is a terminal: pipe it to docker load, or name a file with --to docker-archive:FILE")}
+		}
 		return pull.Archive("-"), nil
 	case kind == "oci" && path != "":
 		return pull.Directory(path), nil
@@ -137,6 +149,30 @@ func (o *pullOptions) target(ctx context.Context) (pull.Target, error) {
 		return pull.Archive(path), nil
 	}
 	return nil, usageError{fmt.Errorf("target %q: want docker, containerd, oci:DIR, oci-archive:FILE, docker-archive:FILE or -", o.to)}
+}
+
+// fits refuses flags of one engine beside another target.
+func (o *pullOptions) fits(cmd *cobra.Command, kind string) error {
+	for flag, target := range map[string]string{
+		"docker-host": "docker", "containerd-address": "containerd", "namespace": "containerd", "snapshotter": "containerd",
+	} {
+		if o.to != "" && kind != target && cmd.Flags().Changed(flag) {
+			return usageError{fmt.Errorf("--%s is for --to %s", flag, target)}
+		}
+	}
+	return nil
+}
+
+// engineError tells engines that do not answer from addresses that make no
+// sense.
+func engineError(ctx context.Context, err error) error {
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return err
+	case errors.Is(err, pull.ErrNoEngine):
+		return fmt.Errorf("%w\nStart it, say where it is (--docker-host, --containerd-address), or pull --to oci:DIR", err)
+	}
+	return usageError{err}
 }
 
 func (o *pullOptions) pull(cmd *cobra.Command, all engines, name ref.Name, from *sources.Set, to pull.Target) (pulled, error) {
@@ -183,6 +219,9 @@ func (o *pullOptions) pull(cmd *cobra.Command, all engines, name ref.Name, from 
 		Progress: pull.Progress{Event: bar.line, Bytes: bar.add},
 	}
 	out.Name, err = to.Pull(ctx, job)
+	if _, resumes := to.(pull.Directory); resumes && ctx.Err() != nil {
+		bar.line("what has arrived stays in the " + to.String() + ": the same pull goes on from there")
+	}
 	out.Digest, out.Size, out.Absent = image.Target.Digest, image.Size(), image.Absent
 	return out, errors.Join(err, r.Close())
 }
@@ -261,7 +300,7 @@ func (o *pullOptions) report(cmd *cobra.Command, to pull.Target, p pulled) error
 		for _, absent := range p.Absent {
 			fmt.Fprintf(cmd.ErrOrStderr(), "not in the layout: %s\n", absent)
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "pulled %s to the %s\n", bytesText(p.Size), to)
+		fmt.Fprintf(cmd.ErrOrStderr(), "the %s has all %s of it\n", to, bytesText(p.Size))
 	}
 	if p.Name != "" {
 		fmt.Fprintln(cmd.OutOrStdout(), p.Name)

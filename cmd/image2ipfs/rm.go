@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -16,8 +19,9 @@ func newRm() *cobra.Command {
 		Use:     "rm NAME...",
 		Aliases: []string{"remove"},
 		Short:   "Unpublish images",
-		Long: `Unpublish images: the embedded node forgets the root, Kubo unpins it. Space
-comes back with image2ipfs gc (embedded node) or ipfs repo gc (Kubo).`,
+		Long: `Unpublish images: the embedded node forgets the root, Kubo unpins it. All images
+of an archive have one root and go together. Space comes back with image2ipfs gc
+(embedded node) or ipfs repo gc (Kubo).`,
 		Example: `  image2ipfs rm app:1
   image2ipfs rm ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi && image2ipfs gc`,
 		Args:              usage(cobra.MinimumNArgs(1)),
@@ -33,9 +37,6 @@ comes back with image2ipfs gc (embedded node) or ipfs repo gc (Kubo).`,
 				if err != nil {
 					return err
 				}
-				if err := all.knows(cmd.Context(), name); err != nil {
-					return err
-				}
 				if err := remove(cmd, all, name); err != nil {
 					return err
 				}
@@ -49,6 +50,10 @@ comes back with image2ipfs gc (embedded node) or ipfs repo gc (Kubo).`,
 
 // remove unpublishes a root wherever it is kept.
 func remove(cmd *cobra.Command, all engines, name ref.Name) error {
+	names, err := doomed(cmd.Context(), all, name)
+	if err != nil {
+		return err
+	}
 	removed := false
 	for _, engine := range all {
 		err := engine.Remove(cmd.Context(), name.Root)
@@ -63,6 +68,27 @@ func remove(cmd *cobra.Command, all engines, name ref.Name) error {
 	if !removed {
 		return fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(name.Root))
 	}
+	if len(names) > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "unpublished %s\n", strings.Join(names, ", "))
+	}
 	fmt.Fprintln(cmd.OutOrStdout(), ref.Ciq(name.Root))
 	return nil
+}
+
+// doomed lists the images that go with a name, which must be one of them, where
+// the layout can be read.
+func doomed(ctx context.Context, all engines, name ref.Name) (names []string, err error) {
+	l, err := all.layout(ctx, name)
+	if err != nil && name.Digest != "" {
+		return nil, err
+	}
+	if err != nil {
+		return nil, nil
+	}
+	for _, i := range oci.NewImages(l.Index).List() {
+		for _, n := range i.Names {
+			names = append(names, n.String())
+		}
+	}
+	return names, knows(ctx, l, name)
 }

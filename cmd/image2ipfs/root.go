@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,8 +30,10 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
   docker pull "$(docker save app:1 | image2ipfs -q)"`,
 		Version:       version,
 		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          usage(cobra.NoArgs),
+
+		SuggestionsMinimumDistance: 2,
+		SilenceUsage:               true,
+		Args:                       usage(noCommand),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPublish(cmd, opts, []string{opts.input})
 		},
@@ -49,12 +52,47 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 		newSetup(), newDoctor(),
 	)
 	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
-		if c.Name() == "help" {
+		switch c.Name() {
+		case "help":
 			c.Args = usage(isCommand)
+		case "completion":
+			c.Args = usage(isShell)
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
 	}
 	return root
+}
+
+// noCommand refuses what stands where a command could.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if _, err := os.Stat(args[0]); err == nil {
+		return fmt.Errorf("unknown command %q; to publish that file: image2ipfs publish %s", args[0], args[0])
+	}
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		return fmt.Errorf("unknown command %q; %s?", args[0], strings.Join(like, " or "))
+	}
+	return fmt.Errorf("unknown command %q", args[0])
+}
+
+// noArguments refuses any argument.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is one argument too many", args[0])
+	}
+	return nil
+}
+
+// isShell refuses shells that there is no completion for.
+func isShell(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("there is no completion for %q: want bash, zsh, fish or powershell", args[0])
+	}
+	return nil
 }
 
 // isCommand refuses the name of a command that there is not.

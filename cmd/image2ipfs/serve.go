@@ -62,7 +62,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
   image2ipfs serve --peers /ip4/192.0.2.1/tcp/4001/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X
   image2ipfs serve --mdns --swarm-key swarm.key
   image2ipfs serve --pinned --tls-cert cert.pem --tls-key key.pem --metrics 127.0.0.1:9100`,
-		Args: usage(cobra.NoArgs),
+		Args: usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
 	}
 	opts.engineFlags(cmd)
@@ -74,7 +74,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
 	opts.access.flags(f)
 	opts.peers.serveFlags(f)
 	f.StringVar(&opts.logFormat, "log-format", "text", "text or json")
-	f.BoolVarP(&opts.debug, "debug", "d", false, "log every request")
+	f.BoolVarP(&opts.debug, "debug", "d", false, "log what happens between the requests as well")
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -123,6 +123,12 @@ type listeners struct {
 
 // listen opens all listeners, or none.
 func (o *serveOptions) listen(ctx context.Context) (l listeners, err error) {
+	if o.addr == "" {
+		return l, usageError{errors.New("--addr is empty: write it as 127.0.0.1:5000 or :5000")}
+	}
+	if o.addr == o.access.metrics {
+		return l, usageError{errors.New("--metrics is --addr: /metrics is there without it")}
+	}
 	if l.images, err = listen(ctx, o.addr, "--addr"); err != nil || o.access.metrics == "" {
 		return l, err
 	}

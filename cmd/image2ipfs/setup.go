@@ -38,8 +38,9 @@ ENGINE is one of:
 
 The change is shown as a diff, and written only with --yes. Everything that is
 in the files stays; the file as it was is kept beside it with the ending
-.image2ipfs-backup. --undo takes out what setup has put in, and nothing else,
-also when other things have changed since. image2ipfs doctor tries it out.
+.image2ipfs-backup, and what setup has put in is noted in a file that ends with
+.image2ipfs.json. --undo --yes takes that out, and nothing else, also when other
+things have changed since. image2ipfs doctor tries it out.
 
 ` + exitCodeHelp,
 		Example: `  image2ipfs setup docker
@@ -134,9 +135,21 @@ func (o *setupOptions) print(cmd *cobra.Command, plan *setup.Plan) error {
 		fmt.Fprintln(human, "Next:", n)
 	}
 	if !o.Undo {
-		fmt.Fprintln(human, "Try it: image2ipfs doctor")
+		fmt.Fprintf(human, "Try it, while image2ipfs serve runs: image2ipfs doctor %s\n", strings.Join(o.doctorArgs(), " "))
 	}
 	return nil
+}
+
+// doctorArgs are those by which doctor looks at what was set up.
+func (o *setupOptions) doctorArgs() []string {
+	args := []string{o.Engine}
+	if o.Server != setup.DefaultServer {
+		args = append(args, "--server", o.Server)
+	}
+	if o.HostsDir != "" {
+		args = append(args, "--hosts-dir", o.HostsDir)
+	}
+	return args
 }
 
 func backupText(c setup.Change, undo bool) string {

@@ -30,7 +30,7 @@ func (s *sharing) String() string {
 func (e engines) sharing(ctx context.Context, l *ipfs.Layout, v *inspected) (map[digest.Digest]*sharing, error) {
 	others := map[string]bool{}
 	roots, err := e.roots(ctx)
-	if err != nil {
+	if isFatal(err) {
 		return nil, err
 	}
 	for _, r := range roots {

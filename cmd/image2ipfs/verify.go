@@ -93,6 +93,9 @@ func (o *verifyOptions) verify(cmd *cobra.Command, all engines, arg string) (err
 		err = errors.Join(err, h.Close())
 	}
 	if result.OK = err == nil; !result.OK {
+		if errors.Is(err, ipfs.ErrNotFound) && all.store() != nil && keeps(ctx, all.store(), name.Root) {
+			err = fmt.Errorf("%w; image2ipfs gc finds in the packs what only the index has lost", err)
+		}
 		if h == nil && errors.Is(err, ipfs.ErrIntegrity) {
 			err = fmt.Errorf("%w; give a --gateway or --peers that have the image to heal it", err)
 		}

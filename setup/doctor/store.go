@@ -47,6 +47,7 @@ func Store(ctx context.Context, store ipfs.Engine, path string) (*Probe, Check) 
 	}
 	c.Detail = fmt.Sprintf("opens and takes images, %d published, %.1f GB free", n, float64(free)/1e9)
 	if free < leastSpace {
+		c.Detail = fmt.Sprintf("too little room: %.2f GB free; %d published", float64(free)/1e9, n)
 		c.Next = "make room: image2ipfs rm what is not needed, then image2ipfs gc"
 		return probe, c
 	}
