@@ -91,9 +91,10 @@ func (i *Image) wholeLayout(platform platforms.MatchComparer) bool {
 // layout and, next to a tag, of that tag's image.
 func (i *Image) find(ctx context.Context) (ocispec.Descriptor, error) {
 	n := i.Name
-	if images := oci.NewImages(i.layout.Index).List(); n.Repository == "" && n.Tag == "" && n.Digest == "" && len(images) > 1 {
-		_, err := oci.Select(i.layout.Index, n.Repository, "-") // which no image has: the error lists those that there are
-		return ocispec.Descriptor{}, err
+	if n.Repository == "" && n.Tag == "" && n.Digest == "" {
+		if err := one(n, i.layout.Index); err != nil {
+			return ocispec.Descriptor{}, err
+		}
 	}
 	target, err := oci.Select(i.layout.Index, n.Repository, n.Tag)
 	if n.Digest == "" || err == nil && target.Digest == n.Digest {
@@ -107,6 +108,24 @@ func (i *Image) find(ctx context.Context) (ocispec.Descriptor, error) {
 			oci.ErrNotFound, oci.ImageName{Repository: n.Repository, Tag: n.Tag}, n.Digest, ref.Ciq(n.Root), target.Digest)
 	}
 	return target, err
+}
+
+// one refuses an index of several images where one is meant, and lists them.
+func one(n ref.Name, index ocispec.Index) error {
+	images := oci.NewImages(index).List()
+	if len(images) < 2 {
+		return nil
+	}
+	var names []string
+	for _, image := range images {
+		for _, name := range image.Names {
+			names = append(names, name.String())
+		}
+		if len(image.Names) == 0 {
+			names = append(names, "image@"+image.Descriptor.Digest.String())
+		}
+	}
+	return fmt.Errorf("%w: %s holds several images, %s: add the name of one", oci.ErrNameUnknown, ref.Ciq(n.Root), strings.Join(names, ", "))
 }
 
 // byDigest finds the manifest or index that the name pins.

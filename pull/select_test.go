@@ -55,6 +55,23 @@ func TestSelectUnnamed(t *testing.T) {
 	}
 }
 
+// Where one image is meant, a root of several has to be told which.
+func TestSelectOneOfSeveral(t *testing.T) {
+	b := testlayout.NewBlocks()
+	l := testlayout.New(t, b)
+	root := l.Publish(oci.Named(l.Image("amd64", []byte("one")), "app:latest"), oci.Named(l.Image("amd64", []byte("two")), "tool:2"))
+	_, err := selected(t, b, root, "", "linux/amd64")
+	if !errors.Is(err, oci.ErrNotFound) || !strings.Contains(err.Error(), "app:latest, tool:2") {
+		t.Errorf("without a name: %v", err)
+	}
+	if _, err := selected(t, b, root, "/tool", "linux/amd64"); err != nil {
+		t.Errorf("with one: %v", err)
+	}
+	if i := mustSelect(t, b, root, ""); len(i.Blobs) < 6 {
+		t.Errorf("the whole layout has %d blobs", len(i.Blobs))
+	}
+}
+
 // Platforms are found where an index leaves them out, and in indices below.
 func TestSelectPlatform(t *testing.T) {
 	b := testlayout.NewBlocks()

@@ -49,6 +49,9 @@ which is trusted, and bring it to a target:
   docker-archive:FILE   what docker load of every version reads
   -                     the same on standard output
 
+A name with a CID is looked for everywhere; one without, such as app:1, means what
+was published under it here last.
+
 Without --to the image goes to the engine of this machine, when there is only
 one. A CID that is a single docker-archive file on IPFS is pulled too, into
 dockerd or a docker archive.`,

@@ -49,6 +49,9 @@ func (o *sourceOptions) join(cmd *cobra.Command, all engines) (leave func() erro
 	}
 	o.cache = o.network.cache
 	if err := o.network.node.Ready(cmd.Context()); errors.Is(err, ipfs.ErrUnavailable) {
+		if strings.Contains(err.Error(), "negotiate security protocol") { // all that libp2p tells
+			err = fmt.Errorf("%w; both sides need the same --swarm-key, or none", err)
+		}
 		log.Warn("no peers", "error", err) // another source may do
 		o.absent = err
 	} else if err != nil {
