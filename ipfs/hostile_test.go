@@ -7,10 +7,7 @@ import (
 	"io"
 	"testing"
 
-	"github.com/ipfs/boxo/ipld/merkledag"
-	"github.com/ipfs/boxo/ipld/unixfs"
 	"github.com/ipfs/go-cid"
-	ipld "github.com/ipfs/go-ipld-format"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/image2ipfs/image2ipfs/internal/testlayout"
@@ -18,36 +15,6 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/enginetest"
 	"github.com/image2ipfs/image2ipfs/layer"
 )
-
-// part is a child of a file and how many bytes of it its parent claims.
-type part struct {
-	cid  cid.Cid
-	size int
-}
-
-// fileOf puts a UnixFS file of these parts.
-func fileOf(t *testing.T, to ipfs.Putter, parts ...part) cid.Cid {
-	t.Helper()
-	fs, node := unixfs.NewFSNode(unixfs.TFile), new(merkledag.ProtoNode)
-	if err := node.SetCidBuilder(cid.V1Builder{Codec: cid.DagProtobuf, MhType: multihash.SHA2_256}); err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range parts {
-		fs.AddBlockSize(uint64(p.size))
-		if err := node.AddRawLink("", &ipld.Link{Cid: p.cid, Size: uint64(p.size)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	data, err := fs.GetBytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	node.SetData(data)
-	if err := to.Put(t.Context(), node.Cid(), node.RawData()); err != nil {
-		t.Fatal(err)
-	}
-	return node.Cid()
-}
 
 func rawCID(t *testing.T, data string) cid.Cid {
 	t.Helper()
@@ -67,11 +34,11 @@ func TestEmptyChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	absent := rawCID(t, "nobody has it")
-	for name, parts := range map[string][]part{
-		"behind a child": {{leaf.CID, 7}, {absent, 0}},
-		"alone":          {{absent, 0}},
+	for name, parts := range map[string][]testlayout.Part{
+		"behind a child": {{CID: leaf.CID, Size: 7}, {CID: absent}},
+		"alone":          {{CID: absent}},
 	} {
-		c := fileOf(t, b, parts...)
+		c := testlayout.File(t, b, parts...)
 		f, err := ipfs.OpenFile(t.Context(), b, c, 0)
 		if err == nil {
 			_, err = io.Copy(io.Discard, f)
@@ -135,7 +102,7 @@ func TestBlocksOfManyPaths(t *testing.T) {
 	top, size := leaf.CID, 1
 	const levels = 60
 	for range levels {
-		top = fileOf(t, b, part{top, size}, part{top, size})
+		top = testlayout.File(t, b, testlayout.Part{CID: top, Size: size}, testlayout.Part{CID: top, Size: size})
 	}
 	visited := 0
 	err = ipfs.Blocks(t.Context(), b, top, 0, func(cid.Cid, int64) bool { visited++; return true })

@@ -3,9 +3,9 @@ package exchange
 import (
 	"context"
 
-	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/go-cid"
-	ipld "github.com/ipfs/go-ipld-format"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
 const (
@@ -15,15 +15,6 @@ const (
 
 // isNode tells whether a block can have others below it.
 func isNode(c cid.Cid) bool { return c.Prefix().Codec == cid.DagProtobuf }
-
-// linksOf reads the links of a node; none of what is no node.
-func linksOf(data []byte) []*ipld.Link {
-	node, err := merkledag.DecodeProtobuf(data)
-	if err != nil {
-		return nil
-	}
-	return node.Links()
-}
 
 // look tells what the store has of a DAG by looking for some of its blocks.
 func (x *Exchange) look(ctx context.Context, root cid.Cid) state {
@@ -49,7 +40,7 @@ func (x *Exchange) sample(ctx context.Context, c cid.Cid, depth int, left *int) 
 	if err != nil {
 		return false
 	}
-	links := linksOf(data)
+	links, _ := ipfs.Links(c, data) // what is no node has none
 	count := min(len(links), max(*left, 1))
 	for i := range count {
 		at := i

@@ -75,7 +75,7 @@ func (x *Exchange) nodes(j *job, level []*ipld.Link, known *dag) (next []*ipld.L
 		if err != nil {
 			return nil, err
 		}
-		links := linksOf(data)
+		links, _ := ipfs.Links(l.Cid, data) // what is no node has none
 		if known.links += len(links); known.links > maxPlanned {
 			return nil, fmt.Errorf("%w: the DAG has more than %d blocks", errTooLong, maxPlanned)
 		}

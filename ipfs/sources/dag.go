@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
 
@@ -124,8 +123,8 @@ func (d *DAG) plan(ctx context.Context, from *Source, data []byte) {
 	if from.near || from.dags == nil || from.noStream.Load() || d.root.Prefix().Codec != cid.DagProtobuf {
 		return
 	}
-	node, err := merkledag.DecodeProtobuf(data)
-	if err != nil || !isLong(node.Links()) || d.set.hasNear(ctx, node.Links()) {
+	links, err := ipfs.Links(d.root, data)
+	if err != nil || !isLong(links) || d.set.hasNear(ctx, links) {
 		return
 	}
 	d.mu.Lock()
@@ -135,7 +134,7 @@ func (d *DAG) plan(ctx context.Context, from *Source, data []byte) {
 	}
 	d.from = from
 	d.blocks, d.expected = map[string][]byte{}, map[string]bool{}
-	d.expect(node.Links())
+	d.expect(links)
 }
 
 // isLong tells whether a file is worth a stream of its own.
@@ -230,11 +229,10 @@ func (d *DAG) put(ctx context.Context, c cid.Cid, data []byte) error {
 	key := string(c.Hash())
 	var links []*ipld.Link
 	if c.Prefix().Codec == cid.DagProtobuf {
-		node, err := merkledag.DecodeProtobuf(data)
-		if err != nil {
-			return fmt.Errorf("%w: block %s is no dag-pb node: %v", ipfs.ErrIntegrity, c, err)
+		var err error
+		if links, err = ipfs.Links(c, data); err != nil {
+			return err
 		}
-		links = node.Links()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
