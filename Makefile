@@ -29,10 +29,10 @@ unit: ## the tests that need nothing but Go
 	$(GO) test -race ./...
 
 bench: ## measure beside skopeo, docker-registry, Kubo and nginx; results in docs/benchmarks.md
-	hack/bench/bench.sh
+	test/bench/bench.sh
 
 bench-p2p: ## measure how images spread between machines (namespaces); results in docs/benchmarks.md
-	hack/p2p/p2p.sh
+	test/p2p/p2p.sh
 
 lint: ## gofmt, go vet, golangci-lint and govulncheck, also for the platforms that are released
 	hack/lint.sh
@@ -52,10 +52,10 @@ release: ## static binaries for all platforms, checksums and SBOM in dist/
 	GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' PLATFORMS='$(PLATFORMS)' hack/release.sh
 
 load: build ## 200 clients pull 50 images for minutes while gateways are killed
-	$(GO) run ./hack/load -binary $(BIN) -clients 200 -images 50 -for 5m
+	$(GO) run ./test/load -binary $(BIN) -clients 200 -images 50 -for 5m
 
 crash: build ## kill publish, serve, gc and rm KILLS times at random, lose nothing
-	$(GO) run ./hack/crash -binary $(BIN) -kills $(KILLS)
+	$(GO) run ./test/crash -binary $(BIN) -kills $(KILLS)
 
 install: build ## install the binary below PREFIX
 	install -D -m 0755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/image2ipfs'

@@ -14,26 +14,26 @@ const module = "github.com/image2ipfs/image2ipfs/"
 // allowed are the packages of this module that a package may import, directly
 // or by way of others; those in internal/ serve everybody.
 var allowed = map[string][]string{
-	"ref":           {},
-	"layer":         {},
-	"oci":           {"ref"},
-	"archive":       {"oci", "ref"},
-	"dockerarchive": {"archive", "layer", "oci", "ref"},
-	"ipfs":          {"layer", "oci", "ref"},
-	"ipfs/car":      {"ipfs", "layer", "oci", "ref"},
-	"ipfs/exchange": {"ipfs", "ipfs/car", "layer", "oci", "ref"},
-	"ipfs/gateway":  {"ipfs", "layer", "oci", "ref"},
-	"ipfs/kubo":     {"ipfs", "ipfs/car", "layer", "oci", "ref"},
-	"ipfs/node":     {"ipfs", "layer", "oci", "ref"},
-	"ipfs/p2p":      {"ipfs", "layer", "oci", "ref"},
-	"ipfs/sources":  {"ipfs", "ipfs/car", "ipfs/gateway", "layer", "oci", "ref"},
-	"legacy":        {"ipfs", "layer", "oci", "ref"},
-	"server":        {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "legacy", "oci", "ref"},
-	"resolver":      {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "oci", "ref"},
-	"setup":         {},
-	"setup/doctor":  {"ipfs", "ipfs/gateway", "layer", "oci", "ref", "setup"},
-	"pull":          {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "legacy", "oci", "ref", "resolver", "server"},
-	"publish":       {"archive", "dockerarchive", "ipfs", "layer", "oci", "ref"},
+	"ref":             {},
+	"layer":           {},
+	"oci":             {"ref"},
+	"archive":         {"oci", "ref"},
+	"dockerarchive":   {"archive", "layer", "oci", "ref"},
+	"ipfs":            {"layer", "oci", "ref"},
+	"ipfs/car":        {"ipfs", "layer", "oci", "ref"},
+	"ipfs/exchange":   {"ipfs", "ipfs/car", "layer", "oci", "ref"},
+	"ipfs/gateway":    {"ipfs", "layer", "oci", "ref"},
+	"ipfs/kubo":       {"ipfs", "ipfs/car", "layer", "oci", "ref"},
+	"ipfs/packstore":  {"ipfs", "layer", "oci", "ref"},
+	"ipfs/p2p":        {"ipfs", "layer", "oci", "ref"},
+	"ipfs/sources":    {"ipfs", "ipfs/car", "ipfs/gateway", "layer", "oci", "ref"},
+	"registry/legacy": {"ipfs", "layer", "oci", "ref"},
+	"server":          {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "registry/legacy", "oci", "ref"},
+	"resolver":        {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "oci", "ref"},
+	"setup":           {},
+	"setup/doctor":    {"ipfs", "ipfs/gateway", "layer", "oci", "ref", "setup"},
+	"pull":            {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "registry/legacy", "oci", "ref", "resolver", "server"},
+	"publish":         {"archive", "dockerarchive", "ipfs", "layer", "oci", "ref"},
 }
 
 // forbidden are packages from elsewhere that would make a package too heavy, or
@@ -77,7 +77,7 @@ func TestEveryPackageHasItsPlace(t *testing.T) {
 	for _, pkg := range list(t, "./...") {
 		name, own := strings.CutPrefix(pkg, module)
 		top, _, _ := strings.Cut(name, "/")
-		if !own || slices.Contains([]string{"cmd", "docs", "e2e", "hack", "internal"}, top) || strings.HasSuffix(name, "test") {
+		if !own || slices.Contains([]string{"cmd", "docs", "hack", "internal", "test"}, top) || strings.HasSuffix(name, "test") {
 			continue
 		}
 		if _, ok := allowed[name]; !ok {
@@ -86,9 +86,9 @@ func TestEveryPackageHasItsPlace(t *testing.T) {
 	}
 }
 
-// Only the command decides on an engine.
-func TestOnlyCommandImportsEngines(t *testing.T) {
-	engines := []string{module + "ipfs/node", module + "ipfs/kubo", module + "ipfs/p2p"}
+// Only the command decides on a store.
+func TestOnlyCommandImportsStores(t *testing.T) {
+	stores := []string{module + "ipfs/packstore", module + "ipfs/kubo", module + "ipfs/p2p"}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -98,9 +98,9 @@ func TestOnlyCommandImportsEngines(t *testing.T) {
 		if strings.HasPrefix(imports[0], module+"cmd/") {
 			continue
 		}
-		for _, engine := range engines {
-			if slices.Contains(imports[1:], engine) {
-				t.Errorf("%s imports %s", imports[0], engine)
+		for _, store := range stores {
+			if slices.Contains(imports[1:], store) {
+				t.Errorf("%s imports %s", imports[0], store)
 			}
 		}
 	}

@@ -4,7 +4,7 @@
 #   hack/e2e.sh [-test.run=REGEXP …]    further flags go to the test binary
 #
 # Starts the engines (and stops them, unless they ran before), makes the
-# archives, builds image2ipfs and runs e2e/. Without root or apt it runs what
+# archives, builds image2ipfs and runs test/e2e/. Without root or apt it runs what
 # can run and says what was left out; with CI=true or STRICT=1 that is a failure.
 set -euo pipefail
 
@@ -72,7 +72,7 @@ cd "$HACK/.."
 prepare 9>&-
 go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs" ./cmd/image2ipfs
 go build -C docs/examples/containerd-pull -o "$IMAGE2IPFS_E2E/bin/containerd-pull" .
-go test -c -tags e2e -o "$IMAGE2IPFS_E2E/bin/e2e.test" ./e2e
+go test -c -tags e2e -o "$IMAGE2IPFS_E2E/bin/e2e.test" ./test/e2e
 say "prepared in $((SECONDS - begin)) s"
 
 set -a

@@ -27,10 +27,10 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 go vet ./...
-go vet -tags e2e ./e2e
+go vet -tags e2e ./test/...
 go -C docs/examples/containerd-pull vet ./...
 for os in darwin windows; do
-	GOOS=$os go vet $(go list ./... | grep -v /hack/) # what is in hack/ is not released
+	GOOS=$os go vet $(go list ./... | grep -vE "/(hack|test)/") # what is in hack/ and test/ is not released
 done
 
 golangci=$(tool "$GOLANGCI")

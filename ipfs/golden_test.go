@@ -130,7 +130,7 @@ func (s sizesOf) Put(_ context.Context, c cid.Cid, data []byte) error {
 	return nil
 }
 
-// Without this, the same image would get another name with another engine.
+// Without this, the same image would get another name with another store.
 func TestGoldenFiles(t *testing.T) {
 	kubo := findKubo(t)
 	for _, g := range goldenFiles {

@@ -10,10 +10,10 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/enginetest"
+	"github.com/image2ipfs/image2ipfs/ipfs/storetest"
 	"github.com/image2ipfs/image2ipfs/layer"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 func rawCID(t *testing.T, data string) cid.Cid {
@@ -52,7 +52,7 @@ func TestEmptyChild(t *testing.T) {
 
 // A failure that happens to wrap io.EOF must not pass for the end of a layer.
 func TestAddFileOfBrokenReader(t *testing.T) {
-	c, err := layer.NewCompressor(t.Context(), bytes.NewReader(enginetest.Random(3<<20, "broken")), layer.Options{})
+	c, err := layer.NewCompressor(t.Context(), bytes.NewReader(storetest.Random(3<<20, "broken")), layer.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

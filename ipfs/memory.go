@@ -14,7 +14,7 @@ type Known struct {
 	Blocks int           // of the file, counted as often as they occur
 }
 
-// Memory is a [Tx] whose engine remembers from one publication to the next
+// Memory is a [Tx] whose store remembers from one publication to the next
 // which file became of a content, so that it need not be made again. Forgetting
 // costs time only: with and without memory the same is published.
 type Memory interface {

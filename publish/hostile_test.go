@@ -19,7 +19,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/archive"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -169,7 +169,7 @@ func TestDeepIndices(t *testing.T) {
 // Nobody else on the machine may read or change what is published.
 func TestFileModesOfTheStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store")
-	s, err := node.Open(path)
+	s, err := packstore.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

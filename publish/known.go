@@ -15,7 +15,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
-// What an engine remembers (see [ipfs.Memory]) under these keys: the compressed
+// What a store remembers (see [ipfs.Memory]) under these keys: the compressed
 // form of a layer, and the file of a blob.
 func layerKey(o layer.Options, diffID digest.Digest) string {
 	return fmt.Sprintf("layer %s %s", o, diffID)

@@ -10,13 +10,13 @@ import (
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/dockerarchive"
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/layer"
 )
 
-// watched counts what the engine's memory recalls.
+// watched counts what the store.s memory recalls.
 type watched struct {
-	ipfs.Engine
+	ipfs.Store
 	hits int
 }
 
@@ -27,7 +27,7 @@ type watchedTx struct {
 }
 
 func (w *watched) Begin(ctx context.Context) (ipfs.Tx, error) {
-	tx, err := w.Engine.Begin(ctx)
+	tx, err := w.Store.Begin(ctx)
 	return watchedTx{tx, tx.(ipfs.Memory), w}, err
 }
 
@@ -40,10 +40,10 @@ func (t watchedTx) Recall(ctx context.Context, key string) (ipfs.Known, bool) {
 }
 
 // forgetful hides the memory.
-type forgetful struct{ ipfs.Engine }
+type forgetful struct{ ipfs.Store }
 
 func (f forgetful) Begin(ctx context.Context) (ipfs.Tx, error) {
-	tx, err := f.Engine.Begin(ctx)
+	tx, err := f.Store.Begin(ctx)
 	return struct{ ipfs.Tx }{tx}, err
 }
 
@@ -55,7 +55,7 @@ func TestRecognisedIsTheSame(t *testing.T) {
 		path := f.write(t)
 		want := mustPublish(t, forgetful{newStore(t)}, path)
 		first := mustPublish(t, s, path)
-		w := &watched{Engine: s}
+		w := &watched{Store: s}
 		again := mustPublish(t, w, path)
 		if w.hits == 0 {
 			t.Errorf("%s: nothing was recognised", name)
@@ -89,7 +89,7 @@ func TestRecognisesOnlyTheSameCompression(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &watched{Engine: s}
+		w := &watched{Store: s}
 		if _, err := Publish(context.Background(), a, w, Options{Compression: o}); err != nil || w.hits != 0 {
 			t.Errorf("%v: %d layers recognised, %v", o, w.hits, err)
 		}
@@ -126,10 +126,10 @@ func TestCollectedLayerIsNotRecognised(t *testing.T) {
 	if err := s.Remove(context.Background(), first.Root); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.GC(context.Background(), node.GCOptions{}); err != nil {
+	if _, err := s.GC(context.Background(), packstore.GCOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	w := &watched{Engine: s}
+	w := &watched{Store: s}
 	again := mustPublish(t, w, path)
 	if w.hits != 0 || !again.Root.Equals(first.Root) || again.Stats.NewBytes != first.Stats.NewBytes {
 		t.Errorf("%d recognised, root %s and %d bytes instead of %s and %d", w.hits, again.Root, again.Stats.NewBytes, first.Root, first.Stats.NewBytes)

@@ -48,12 +48,12 @@ type Image struct {
 	Size      int64              // bytes of manifests, configs and layers
 }
 
-// Publish reads an archive and publishes it on an engine. When it fails the
-// engine's store is as it was. Errors match [archive.ErrFormat],
+// Publish reads an archive and publishes it on a store. When it fails the
+// store is as it was. Errors match [archive.ErrFormat],
 // dockerarchive.ErrInvalid, [oci.ErrCorrupt] or [oci.ErrNotFound] for archives
-// that cannot be right, and those of the engine.
-func Publish(ctx context.Context, a *archive.Archive, e ipfs.Engine, o Options) (*Result, error) {
-	s, err := newEngineSink(ctx, e)
+// that cannot be right, and those of the store.
+func Publish(ctx context.Context, a *archive.Archive, e ipfs.Store, o Options) (*Result, error) {
+	s, err := newStoreSink(ctx, e)
 	if err != nil {
 		return nil, err
 	}

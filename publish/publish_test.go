@@ -19,13 +19,13 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
-func newStore(t testing.TB) *node.Store {
-	s, err := node.Open(t.TempDir())
+func newStore(t testing.TB) *packstore.Store {
+	s, err := packstore.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func newStore(t testing.TB) *node.Store {
 	return s
 }
 
-func publishPath(t testing.TB, e ipfs.Engine, path string) (*Result, error) {
+func publishPath(t testing.TB, e ipfs.Store, path string) (*Result, error) {
 	a, err := archive.Open(path)
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func publishPath(t testing.TB, e ipfs.Engine, path string) (*Result, error) {
 }
 
 // publishPipe publishes the same bytes as they would come from a pipe.
-func publishPipe(t testing.TB, e ipfs.Engine, data []byte) (*Result, error) {
+func publishPipe(t testing.TB, e ipfs.Store, data []byte) (*Result, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func publishPipe(t testing.TB, e ipfs.Engine, data []byte) (*Result, error) {
 	return publishPath(t, e, "-")
 }
 
-func mustPublish(t testing.TB, e ipfs.Engine, path string) *Result {
+func mustPublish(t testing.TB, e ipfs.Store, path string) *Result {
 	t.Helper()
 	r, err := publishPath(t, e, path)
 	if err != nil {
@@ -274,9 +274,9 @@ func TestRefused(t *testing.T) {
 		"xz":                            {append([]byte("\xfd7zXZ\x00"), make([]byte, 600)...), "xz -dc"},
 		"empty":                         {nil, "empty"},
 	} {
-		for how, publish := range map[string]func(ipfs.Engine) (*Result, error){
-			"file": func(e ipfs.Engine) (*Result, error) { return publishPath(t, e, writeFile(t, test.data)) },
-			"pipe": func(e ipfs.Engine) (*Result, error) { return publishPipe(t, e, test.data) },
+		for how, publish := range map[string]func(ipfs.Store) (*Result, error){
+			"file": func(e ipfs.Store) (*Result, error) { return publishPath(t, e, writeFile(t, test.data)) },
+			"pipe": func(e ipfs.Store) (*Result, error) { return publishPipe(t, e, test.data) },
 		} {
 			s := newStore(t)
 			before := listing(t, s.Path())

@@ -54,7 +54,7 @@ func attested(diffID []byte) files {
 	return f.add("oci-layout", oci.LayoutFile).json("index.json", oci.NewIndex([]ocispec.Descriptor{oci.Named(top, "app:1")}))
 }
 
-func recompressed(t *testing.T, e ipfs.Engine, path string) (*Result, error) {
+func recompressed(t *testing.T, e ipfs.Store, path string) (*Result, error) {
 	t.Helper()
 	a, err := archive.Open(path)
 	if err != nil {

@@ -16,10 +16,10 @@ import (
 // Sharing tells how much of a content the store had already.
 type Sharing struct {
 	Blocks    int   `json:"blocks"`    // of the content, with the nodes above its leaves
-	NewBlocks int   `json:"newBlocks"` // those that were not there before; -1 when the engine does not tell
-	NewBytes  int64 `json:"newBytes"`  // their bytes; -1 when the engine does not tell
+	NewBlocks int   `json:"newBlocks"` // those that were not there before; -1 when the store does not tell
+	NewBytes  int64 `json:"newBytes"`  // their bytes; -1 when the store does not tell
 
-	known bool // the engine remembered it
+	known bool // the store remembered it
 }
 
 // Blob is a content of the published layout. What several contents of one

@@ -17,7 +17,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
-// sink is where contents go while an archive is read: an engine, or a
+// sink is where contents go while an archive is read: a store, or a
 // directory. Different branches may be written at the same time.
 type sink interface {
 	// add stores what r yields.
@@ -47,21 +47,21 @@ type stored struct {
 	share Sharing
 }
 
-// engineSink publishes into an engine.
-type engineSink struct {
+// storeSink publishes into a store.
+type storeSink struct {
 	mu sync.Mutex // transactions take one caller at a time
 	tx ipfs.Tx
 }
 
-func newEngineSink(ctx context.Context, e ipfs.Engine) (*engineSink, error) {
+func newStoreSink(ctx context.Context, e ipfs.Store) (*storeSink, error) {
 	tx, err := e.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &engineSink{tx: tx}, nil
+	return &storeSink{tx: tx}, nil
 }
 
-func (s *engineSink) add(ctx context.Context, r io.Reader) (stored, error) {
+func (s *storeSink) add(ctx context.Context, r io.Reader) (stored, error) {
 	return addTo(ctx, newTally(&s.mu, s.tx), r)
 }
 
@@ -70,12 +70,12 @@ func addTo(ctx context.Context, t *tally, r io.Reader) (stored, error) {
 	return stored{Link: link, share: t.Sharing}, err
 }
 
-func (s *engineSink) remembers() bool {
+func (s *storeSink) remembers() bool {
 	_, ok := s.tx.(ipfs.Memory)
 	return ok
 }
 
-func (s *engineSink) recall(ctx context.Context, key string) (ipfs.Known, bool) {
+func (s *storeSink) recall(ctx context.Context, key string) (ipfs.Known, bool) {
 	m, ok := s.tx.(ipfs.Memory)
 	if !ok {
 		return ipfs.Known{}, false
@@ -85,20 +85,20 @@ func (s *engineSink) recall(ctx context.Context, key string) (ipfs.Known, bool) 
 	return m.Recall(ctx, key)
 }
 
-func (s *engineSink) remember(key string, k ipfs.Known) {
+func (s *storeSink) remember(key string, k ipfs.Known) {
 	if m, ok := s.tx.(ipfs.Memory); ok {
 		m.Remember(key, k)
 	}
 }
 
-func (s *engineSink) branch() (branch, error) {
+func (s *storeSink) branch() (branch, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, err := s.tx.Branch()
-	return &engineBranch{&s.mu, b}, err
+	return &storeBranch{&s.mu, b}, err
 }
 
-func (s *engineSink) commit(ctx context.Context, files map[string]stored, names []string) (cid.Cid, ipfs.Stats, error) {
+func (s *storeSink) commit(ctx context.Context, files map[string]stored, names []string) (cid.Cid, ipfs.Stats, error) {
 	root, size, err := addTree(ctx, s.tx, files)
 	if err != nil {
 		return cid.Undef, ipfs.Stats{}, err
@@ -107,18 +107,18 @@ func (s *engineSink) commit(ctx context.Context, files map[string]stored, names 
 	return root.CID, stats, err
 }
 
-func (s *engineSink) abort() error { return s.tx.Abort() }
+func (s *storeSink) abort() error { return s.tx.Abort() }
 
-type engineBranch struct {
+type storeBranch struct {
 	mu *sync.Mutex
 	b  ipfs.Branch
 }
 
-func (b *engineBranch) add(ctx context.Context, r io.Reader) (stored, error) {
+func (b *storeBranch) add(ctx context.Context, r io.Reader) (stored, error) {
 	return addTo(ctx, newTally(b.mu, b.b), r)
 }
 
-func (b *engineBranch) drop() error { return b.b.Drop() }
+func (b *storeBranch) drop() error { return b.b.Drop() }
 
 // dirSink writes the layout to a directory and only computes its CID.
 type dirSink struct {

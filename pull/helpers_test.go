@@ -6,10 +6,10 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/ipfs/go-cid"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // selected is what a name behind the root means, on a platform when one is

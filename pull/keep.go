@@ -25,7 +25,7 @@ const (
 // Keep copies the whole layout l from wherever its blocks are to a store, and
 // publishes it there under the names that it has. Blobs are read from the start
 // on, so that sources can stream them. Errors match those of from and to.
-func Keep(ctx context.Context, from *sources.Set, to ipfs.Engine, l *ipfs.Layout) (stats ipfs.Stats, err error) {
+func Keep(ctx context.Context, from *sources.Set, to ipfs.Store, l *ipfs.Layout) (stats ipfs.Stats, err error) {
 	root, err := rootOf(ctx, l)
 	if err != nil {
 		return stats, err

@@ -6,12 +6,12 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/pull"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // A layout that lacks something is refused, and nothing of it is kept.
@@ -23,7 +23,7 @@ func TestKeepIncomplete(t *testing.T) {
 	root := l.Publish(image)
 	from := sources.New(sources.Options{}, sources.Near(b))
 	defer from.Close()
-	store, err := node.Open(t.TempDir())
+	store, err := packstore.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

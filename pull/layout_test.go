@@ -7,9 +7,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/pull"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // What lies in the layout already is checked, and fetched again when it is

@@ -10,7 +10,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // spoil lets a good gateway's answers through a recorder and has them changed.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	trustless "github.com/image2ipfs/image2ipfs/ipfs/gateway"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // A gateway that has said yes and then died is noticed while it is in use, and

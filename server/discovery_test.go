@@ -11,8 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // digestOf reads the digest of a descriptor in a manifest that is served.

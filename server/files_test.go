@@ -9,8 +9,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // peers is a source that gets whole files ahead of their readers.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // An operator sees requests, bytes, sources, caches and the store, under names

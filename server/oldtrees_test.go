@@ -15,9 +15,9 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/image2ipfs/image2ipfs/internal/oldtree"
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/test/oldtree"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // publishOld puts the tree of an old version on IPFS.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // FuzzRange asks for a blob of several blocks with any Range and conditions:

@@ -16,8 +16,8 @@ import (
 	"github.com/ipfs/go-cid"
 	"go.uber.org/goleak"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // logs keeps what is logged.

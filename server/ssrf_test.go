@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	gatewayclient "github.com/image2ipfs/image2ipfs/ipfs/gateway"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // Whatever a client writes into a request, and wherever a gateway redirects,

@@ -12,8 +12,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // Whoever stops a server that is sending is told what it waits for.

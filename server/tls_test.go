@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // keyPair writes a new certificate for 127.0.0.1 with the serial number, and

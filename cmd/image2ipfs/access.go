@@ -33,7 +33,7 @@ func (o *accessOptions) flags(f *pflag.FlagSet) {
 }
 
 // apply puts the flags into a server's configuration.
-func (o *accessOptions) apply(cfg *server.Config, all engines) (err error) {
+func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 	if (o.tlsCert == "") != (o.tlsKey == "") {
 		return usageError{errors.New("--tls-cert and --tls-key belong together: one of them is missing")}
 	}
@@ -108,14 +108,14 @@ func rootsInFile(file string) ([]cid.Cid, error) {
 	return roots, nil
 }
 
-// pinned lists what the engines keep. One that does not answer does not hide
+// pinned lists what the stores keep. One that does not answer does not hide
 // what another keeps; records that cannot be read are told with
 // [ipfs.ErrIntegrity].
-func (e engines) pinned(ctx context.Context) ([]cid.Cid, error) {
+func (e stores) pinned(ctx context.Context) ([]cid.Cid, error) {
 	var all []cid.Cid
 	var errs []error
-	for _, engine := range e {
-		roots, err := engine.Roots(ctx)
+	for _, store := range e {
+		roots, err := store.Roots(ctx)
 		errs = append(errs, err)
 		for _, r := range roots {
 			all = append(all, r.CID)
@@ -124,11 +124,11 @@ func (e engines) pinned(ctx context.Context) ([]cid.Cid, error) {
 	return all, errors.Join(errs...)
 }
 
-// stored sums up what the engines keep, for /metrics.
-func (e engines) stored(ctx context.Context) (server.Stored, error) {
+// stored sums up what the stores keep, for /metrics.
+func (e stores) stored(ctx context.Context) (server.Stored, error) {
 	var sum server.Stored
-	for _, engine := range e {
-		roots, err := engine.Roots(ctx)
+	for _, store := range e {
+		roots, err := store.Roots(ctx)
 		if err != nil && !errors.Is(err, ipfs.ErrIntegrity) {
 			return sum, err
 		}

@@ -15,14 +15,14 @@ import (
 // announcer lists what a node tells a DHT or a routing server of: roots and
 // manifests of what the own store keeps. It is safe for concurrent use.
 type announcer struct {
-	engine ipfs.Engine
-	mu     sync.Mutex
-	known  map[cid.Cid][]cid.Cid // by root; what is under one never changes
+	store ipfs.Store
+	mu    sync.Mutex
+	known map[cid.Cid][]cid.Cid // by root; what is under one never changes
 }
 
 // list gives the CIDs to announce.
 func (a *announcer) list(ctx context.Context) ([]cid.Cid, error) {
-	roots, err := a.engine.Roots(ctx)
+	roots, err := a.store.Roots(ctx)
 	if err != nil && !errors.Is(err, ipfs.ErrIntegrity) {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (a *announcer) list(ctx context.Context) ([]cid.Cid, error) {
 	for _, r := range roots {
 		under, ok := before[r.CID]
 		if !ok {
-			if under, err = manifests(ctx, a.engine, r.CID); err != nil {
+			if under, err = manifests(ctx, a.store, r.CID); err != nil {
 				if ctx.Err() != nil {
 					return nil, err
 				}

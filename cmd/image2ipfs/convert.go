@@ -11,8 +11,8 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/legacy"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/legacy"
 )
 
 // convertOptions are the flags of convert: those of publish, and where the old
@@ -56,7 +56,7 @@ func (o *convertOptions) run(cmd *cobra.Command, arg string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.close()) }()
-	from, err := (&sourceOptions{engineOptions: o.engineOptions, gateways: o.gateways}).blocks(all)
+	from, err := (&sourceOptions{storeOptions: o.storeOptions, gateways: o.gateways}).blocks(all)
 	if err != nil {
 		return err
 	}

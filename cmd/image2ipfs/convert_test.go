@@ -15,12 +15,12 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/image2ipfs/image2ipfs/internal/oldtree"
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/server"
+	"github.com/image2ipfs/image2ipfs/test/oldtree"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // oldGateway serves the tree of an old version as an IPFS gateway does, and

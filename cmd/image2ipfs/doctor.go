@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/setup"
 	"github.com/image2ipfs/image2ipfs/setup/doctor"
@@ -19,7 +19,7 @@ import (
 
 // doctorOptions are the flags of doctor.
 type doctorOptions struct {
-	engineOptions
+	storeOptions
 	doctor.Options
 	gateways []string
 	podman   string
@@ -49,7 +49,7 @@ works, and 1 when there is a problem.`,
 			return opts.run(cmd)
 		},
 	}
-	opts.engineFlags(cmd)
+	opts.storeFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&opts.Server, "server", setup.DefaultServer, "image2ipfs server, as setup was told")
 	f.StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway to check; may be given several times (default: $"+gatewayEnv+")")
@@ -121,11 +121,11 @@ func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) 
 // again.
 func (o *doctorOptions) store(ctx context.Context) (*doctor.Probe, doctor.Check, func() error) {
 	nothing := func() error { return nil }
-	path, err := node.DefaultPath()
+	path, err := packstore.DefaultPath()
 	if err != nil {
 		return nil, doctor.Check{Name: "store", Status: doctor.Problem, Detail: err.Error(), Next: "set IMAGE2IPFS_PATH"}, nothing
 	}
-	store, err := node.Open(path)
+	store, err := packstore.Open(path)
 	if err != nil {
 		return nil, doctor.Check{Name: "store " + path, Status: doctor.Problem, Detail: err.Error(), Next: "run it as the store's owner, or choose another store with IMAGE2IPFS_PATH"}, nothing
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 )
 
 // gcOptions are the flags of gc.
@@ -50,8 +50,8 @@ func (o *gcOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	stage := node.GCStage("")
-	stats, err := store.GC(cmd.Context(), node.GCOptions{DryRun: o.dryRun, Cache: o.cache, Progress: func(p node.GCProgress) {
+	stage := packstore.GCStage("")
+	stats, err := store.GC(cmd.Context(), packstore.GCOptions{DryRun: o.dryRun, Cache: o.cache, Progress: func(p packstore.GCProgress) {
 		if p.Stage != stage && !o.quiet && !o.json {
 			stage = p.Stage
 			fmt.Fprintln(cmd.ErrOrStderr(), p.Stage)
@@ -72,7 +72,7 @@ func (o *gcOptions) run(cmd *cobra.Command) (err error) {
 	return nil
 }
 
-func (o *gcOptions) report(cmd *cobra.Command, stats node.GCStats) {
+func (o *gcOptions) report(cmd *cobra.Command, stats packstore.GCStats) {
 	verb := "removed"
 	if o.dryRun {
 		verb = "would remove"

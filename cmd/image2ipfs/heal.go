@@ -9,14 +9,14 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 )
 
 // healer reads from the embedded store and puts blocks right that are damaged
 // or missing there, when another source has them. It is an [ipfs.Getter].
 type healer struct {
-	healing *node.Healing
+	healing *packstore.Healing
 	stored  ipfs.Getter // the store, its blocks hashed
 	others  *sources.Set
 	tell    func(c cid.Cid) // once of each block that was healed, one at a time
@@ -25,7 +25,7 @@ type healer struct {
 	healed map[cid.Cid]bool
 }
 
-func newHealer(ctx context.Context, store *node.Store, others *sources.Set, tell func(cid.Cid)) (*healer, error) {
+func newHealer(ctx context.Context, store *packstore.Store, others *sources.Set, tell func(cid.Cid)) (*healer, error) {
 	healing, err := store.Heal(ctx)
 	if err != nil {
 		return nil, err
@@ -61,11 +61,11 @@ func (h *healer) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 
 // healer gives a healer of the store if that keeps root and there are other
 // sources of blocks; nil otherwise. It is to be closed.
-func (o *sourceOptions) healer(ctx context.Context, all engines, root cid.Cid, tell func(cid.Cid)) (*healer, error) {
-	var store *node.Store
-	var rest engines
+func (o *sourceOptions) healer(ctx context.Context, all stores, root cid.Cid, tell func(cid.Cid)) (*healer, error) {
+	var store *packstore.Store
+	var rest stores
 	for _, e := range all {
-		if s, ok := e.(*node.Store); ok {
+		if s, ok := e.(*packstore.Store); ok {
 			store = s
 		} else {
 			rest = append(rest, e)
@@ -86,7 +86,7 @@ func (o *sourceOptions) healer(ctx context.Context, all engines, root cid.Cid, t
 }
 
 // keeps tells whether root was published on the store.
-func keeps(ctx context.Context, store *node.Store, root cid.Cid) bool {
+func keeps(ctx context.Context, store *packstore.Store, root cid.Cid) bool {
 	roots, _ := store.Roots(ctx) // of damaged records, the others are given
 	for _, r := range roots {
 		if string(r.CID.Hash()) == string(root.Hash()) {

@@ -20,7 +20,7 @@ import (
 )
 
 func newInspect() *cobra.Command {
-	opts := &engineOptions{}
+	opts := &storeOptions{}
 	var asJSON, shared bool
 	cmd := &cobra.Command{
 		Use:   "inspect NAME",
@@ -62,7 +62,7 @@ func newInspect() *cobra.Command {
 			return v.print(cmd.OutOrStdout())
 		},
 	}
-	opts.engineFlags(cmd)
+	opts.storeFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	cmd.Flags().BoolVar(&shared, "shared", false, "tell what each layer shares with the other published images")
 	return cmd

@@ -11,7 +11,7 @@ import (
 )
 
 // keep copies a whole layout into the own store and publishes it there.
-func keep(cmd *cobra.Command, all engines, from *sources.Set, l *ipfs.Layout, quiet bool) (ipfs.Stats, error) {
+func keep(cmd *cobra.Command, all stores, from *sources.Set, l *ipfs.Layout, quiet bool) (ipfs.Stats, error) {
 	stats, err := pull.Keep(cmd.Context(), from, all[0], l)
 	if err == nil && !quiet {
 		fmt.Fprintf(cmd.ErrOrStderr(), "kept in the %s%s\n", all[0], newBytesText(stats))

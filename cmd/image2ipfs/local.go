@@ -7,14 +7,14 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 )
 
 // local is what this machine has: what it keeps, and what it has cached.
 type local struct {
 	blocks // of both
-	store  *node.Store
-	cache  *node.Cache
+	store  *packstore.Store
+	cache  *packstore.Cache
 }
 
 type blocks interface {
@@ -22,7 +22,7 @@ type blocks interface {
 	ipfs.Sender
 }
 
-func newLocal(store *node.Store, cache *node.Cache) local {
+func newLocal(store *packstore.Store, cache *packstore.Cache) local {
 	return local{ipfs.First(store, cache).(blocks), store, cache}
 }
 

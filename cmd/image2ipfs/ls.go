@@ -14,7 +14,7 @@ import (
 )
 
 func newLs() *cobra.Command {
-	opts := &engineOptions{}
+	opts := &storeOptions{}
 	var asJSON, quiet bool
 	cmd := &cobra.Command{
 		Use:     "ls",
@@ -37,7 +37,7 @@ func newLs() *cobra.Command {
 			return errors.Join(printRoots(cmd, roots, asJSON, quiet), err)
 		},
 	}
-	opts.engineFlags(cmd)
+	opts.storeFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print roots only")
 	return cmd
@@ -49,7 +49,7 @@ type listed struct {
 	Names     []string      `json:"names"`
 	Published *time.Time    `json:"published,omitempty"`
 	Size      int64         `json:"size,omitempty"`
-	Engine    string        `json:"engine"`
+	Store     string        `json:"store"`
 }
 
 func printRoots(cmd *cobra.Command, roots []kept, asJSON, quiet bool) error {
@@ -57,7 +57,7 @@ func printRoots(cmd *cobra.Command, roots []kept, asJSON, quiet bool) error {
 	if asJSON {
 		list := []listed{}
 		for _, r := range roots {
-			l := listed{Root: ref.Spell(r.CID), Names: r.Names, Size: r.Size, Engine: r.engine.String()}
+			l := listed{Root: ref.Spell(r.CID), Names: r.Names, Size: r.Size, Store: r.store.String()}
 			if !r.Published.IsZero() {
 				l.Published = &r.Published
 			}
@@ -84,8 +84,8 @@ func printRoots(cmd *cobra.Command, roots []kept, asJSON, quiet bool) error {
 		if !r.Published.IsZero() {
 			published = r.Published.Local().Format(time.DateTime)
 		}
-		engine, _, _ := strings.Cut(r.engine.String(), " ") // "embedded store …", "Kubo …"
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", ref.Ciq(r.CID), names, size, published, engine)
+		store, _, _ := strings.Cut(r.store.String(), " ") // "embedded store …", "Kubo …"
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", ref.Ciq(r.CID), names, size, published, store)
 	}
 	return w.Flush()
 }

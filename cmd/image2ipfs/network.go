@@ -7,8 +7,8 @@ import (
 	"net/http"
 
 	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
 	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 )
 
 // network is the node that exchanges blocks with peers, and what it has got
@@ -16,7 +16,7 @@ import (
 type network struct {
 	node     *p2p.Node
 	exchange *exchange.Exchange
-	cache    *node.Cache
+	cache    *packstore.Cache
 	control  *control // of a server
 }
 
@@ -37,7 +37,7 @@ func (l link) Peers() []exchange.Peer {
 // join starts the node that the flags ask for; nil when they ask for none. A
 // server listens, keeps its ID and tells of its images; other commands only
 // dial, so that they can run beside it.
-func (o *peerOptions) join(ctx context.Context, store *node.Store, server bool, log *slog.Logger) (n *network, err error) {
+func (o *peerOptions) join(ctx context.Context, store *packstore.Store, server bool, log *slog.Logger) (n *network, err error) {
 	if err := o.check(); err != nil || !o.asked() {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (o *peerOptions) join(ctx context.Context, store *node.Store, server bool, 
 		if cfg.Identity, err = p2p.LoadIdentity(store.Path()); err != nil {
 			return n, err
 		}
-		cfg.Announce = (&announcer{engine: store}).list
+		cfg.Announce = (&announcer{store: store}).list
 	}
 	if n.node, err = o.start(ctx, cfg); err != nil || !server {
 		return n, err

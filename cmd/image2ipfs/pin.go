@@ -57,7 +57,7 @@ fetched again.`,
 		Example: `  image2ipfs pin add ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
   image2ipfs pin add --gateway http://gateway.local:8080 ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi`,
 		Args:              usage(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: completeNames(&opts.engineOptions),
+		ValidArgsFunction: completeNames(&opts.storeOptions),
 		RunE:              func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args) },
 	}
 	opts.sourceFlags(cmd)

@@ -27,7 +27,7 @@ import (
 
 // publishOptions are the flags of the client and of publish.
 type publishOptions struct {
-	engineOptions
+	storeOptions
 	registry    string
 	input       string
 	noAdd       bool
@@ -87,7 +87,7 @@ func (o *publishOptions) clientFlags(cmd *cobra.Command) {
 }
 
 func (o *publishOptions) flags(cmd *cobra.Command) {
-	o.engineFlags(cmd)
+	o.storeFlags(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&o.registry, "registry", "r", "http://localhost:5000", "registry under which the images will be pulled")
 	f.BoolVarP(&o.noAdd, "no-add", "n", false, "write the layout to a directory and print that; nothing goes to IPFS")
@@ -149,33 +149,33 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 		return usageError{fmt.Errorf("-o %s holds one layout: write the %d archives one by one", o.output, len(openers))}
 	}
 	ctx, log := cmd.Context(), newLogger(cmd.ErrOrStderr(), o.debug)
-	var engine ipfs.Engine
+	var store ipfs.Store
 	if !o.noAdd {
-		if engine, err = o.open(ctx); err != nil {
+		if store, err = o.open(ctx); err != nil {
 			return err
 		}
-		if k, ok := engine.(*kubo.Engine); ok && o.json { // who does not ask for numbers need not wait for them
-			engine = k.Counting()
+		if k, ok := store.(*kubo.Store); ok && o.json { // who does not ask for numbers need not wait for them
+			store = k.Counting()
 		}
-		defer func() { err = errors.Join(err, engine.Close()) }()
+		defer func() { err = errors.Join(err, store.Close()) }()
 	}
 	for _, open := range openers {
-		if err := o.publishOne(cmd, log, engine, open, options); err != nil {
+		if err := o.publishOne(cmd, log, store, open, options); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, engine ipfs.Engine, open opener, options layer.Options) error {
+func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, store ipfs.Store, open opener, options layer.Options) error {
 	ctx := cmd.Context()
 	a, err := open(ctx)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	if engine != nil {
-		o.say(cmd, "publishing %s to %s\n", a, engine)
+	if store != nil {
+		o.say(cmd, "publishing %s to %s\n", a, store)
 	}
 	progress := newProgress(cmd.ErrOrStderr(), a.String(), a.Size(), o.quiet)
 	log.Debug("reading", "archive", a.String(), "bytes", a.Size())
@@ -184,7 +184,7 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, engine
 	if o.noAdd {
 		r, err = publish.ToDirectory(ctx, a, o.output, work)
 	} else {
-		r, err = publish.Publish(ctx, a, engine, work)
+		r, err = publish.Publish(ctx, a, store, work)
 	}
 	progress.done()
 	if err != nil {
@@ -200,7 +200,7 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, engine
 		return err
 	}
 	log.Debug("published", "format", r.Format, "root", r.Root.String(), "blocks", r.Stats.NewBlocks, "bytes", r.Stats.NewBytes)
-	return o.report(cmd, r, engine)
+	return o.report(cmd, r, store)
 }
 
 // checkInput refuses a terminal as standard input, before anything is opened.
@@ -223,7 +223,7 @@ func closeOnCancel(ctx context.Context, input string) {
 }
 
 // report prints a result: names on standard output, the rest for humans.
-func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, engine ipfs.Engine) error {
+func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipfs.Store) error {
 	host := ref.CleanRegistry(o.registry)
 	for _, absent := range r.Absent {
 		o.say(cmd, "not in the archive, so not published: %s\n", absent)
@@ -244,7 +244,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, engine ip
 		o.say(cmd, "no name that engines take, so left out: %q\n", name)
 	}
 	if o.json {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(newPublished(r, host, engine))
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(newPublished(r, host, store))
 	}
 	if r.Directory != "" {
 		o.say(cmd, "CID             %s (not on IPFS: written to a directory)\n", r.Root)
@@ -260,7 +260,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, engine ip
 		o.say(cmd, "browse          %s/ipfs/%s/index.json\n", ref.RegistryURL(o.registry), r.Root)
 	}
 	o.say(cmd, "dockerized hash %s\n", ref.Ciq(r.Root))
-	o.say(cmd, "stored          %s in %s%s\n", bytesText(r.Size), engine, newBytesText(r.Stats))
+	o.say(cmd, "stored          %s in %s%s\n", bytesText(r.Size), store, newBytesText(r.Stats))
 	o.say(cmd, "pull with       docker pull %s    (%s)\n", names[0], where)
 	if first, _, _ := strings.Cut(host, "/"); host != "" && !ref.IsHost(first) {
 		o.say(cmd, "but engines take %s for an account on Docker Hub: -r wants a host with a dot or a port\n", first)
@@ -290,7 +290,7 @@ func pullNames(r *publish.Result, host string) []string {
 type published struct {
 	Root      ref.Spellings    `json:"root"`
 	Format    string           `json:"format"`
-	Engine    string           `json:"engine,omitempty"`
+	Store     string           `json:"store,omitempty"`
 	Directory string           `json:"directory,omitempty"`
 	Size      int64            `json:"size"`
 	NewBytes  int64            `json:"newBytes"`
@@ -311,14 +311,14 @@ type publishedImage struct {
 	Size      int64         `json:"size"`
 }
 
-func newPublished(r *publish.Result, host string, engine ipfs.Engine) published {
+func newPublished(r *publish.Result, host string, store ipfs.Store) published {
 	p := published{
 		Root: ref.Spell(r.Root), Format: r.Format, Directory: r.Directory,
 		Size: r.Size, NewBytes: r.Stats.NewBytes, NewBlocks: r.Stats.NewBlocks,
 		Layers: r.Layers, Absent: r.Absent, Dropped: r.Dropped, Misnamed: r.Misnamed,
 	}
-	if engine != nil {
-		p.Engine = engine.String()
+	if store != nil {
+		p.Store = store.String()
 	}
 	for i, image := range r.Images {
 		p.Images = append(p.Images, publishedImage{

@@ -60,7 +60,7 @@ dockerd or a docker archive.`,
   image2ipfs pull --mdns ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
   image2ipfs pull --to - --gateway http://gateway.local:8080 app:1 | docker load`,
 		Args:              usage(cobra.ExactArgs(1)),
-		ValidArgsFunction: completeNames(&opts.engineOptions),
+		ValidArgsFunction: completeNames(&opts.storeOptions),
 		RunE:              func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0]) },
 	}
 	opts.sourceFlags(cmd)
@@ -178,7 +178,7 @@ func engineError(ctx context.Context, err error) error {
 	return usageError{err}
 }
 
-func (o *pullOptions) pull(cmd *cobra.Command, all engines, name ref.Name, from *sources.Set, to pull.Target) (pulled, error) {
+func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *sources.Set, to pull.Target) (pulled, error) {
 	ctx := cmd.Context()
 	out := pulled{Root: ref.Spell(name.Root), Target: to.String()}
 	l, err := ipfs.OpenLayout(ctx, from, name.Root)

@@ -14,7 +14,7 @@ import (
 )
 
 func newRm() *cobra.Command {
-	opts := &engineOptions{}
+	opts := &storeOptions{}
 	cmd := &cobra.Command{
 		Use:     "rm NAME...",
 		Aliases: []string{"remove"},
@@ -44,24 +44,24 @@ of an archive have one root and go together. Space comes back with image2ipfs gc
 			return nil
 		},
 	}
-	opts.engineFlags(cmd)
+	opts.storeFlags(cmd)
 	return cmd
 }
 
 // remove unpublishes a root wherever it is kept.
-func remove(cmd *cobra.Command, all engines, name ref.Name) error {
+func remove(cmd *cobra.Command, all stores, name ref.Name) error {
 	names, err := doomed(cmd.Context(), all, name)
 	if err != nil {
 		return err
 	}
 	removed := false
-	for _, engine := range all {
-		err := engine.Remove(cmd.Context(), name.Root)
+	for _, store := range all {
+		err := store.Remove(cmd.Context(), name.Root)
 		if errors.Is(err, ipfs.ErrNotFound) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("removing %s from the %s: %w", ref.Ciq(name.Root), engine, err)
+			return fmt.Errorf("removing %s from the %s: %w", ref.Ciq(name.Root), store, err)
 		}
 		removed = true
 	}
@@ -77,7 +77,7 @@ func remove(cmd *cobra.Command, all engines, name ref.Name) error {
 
 // doomed lists the images that go with a name, which must be one of them, where
 // the layout can be read.
-func doomed(ctx context.Context, all engines, name ref.Name) (names []string, err error) {
+func doomed(ctx context.Context, all stores, name ref.Name) (names []string, err error) {
 	l, err := all.layout(ctx, name)
 	if err != nil && name.Digest != "" {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 
 // serveOptions are the flags of serve.
 type serveOptions struct {
-	engineOptions
+	storeOptions
 	addr       string
 	gateways   []string
 	noRedirect bool
@@ -65,7 +65,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
 		Args: usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
 	}
-	opts.engineFlags(cmd)
+	opts.storeFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&opts.addr, "addr", ":5000", "address to serve on")
 	f.StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway that pulling clients can reach; may be given several times (default: $"+gatewayEnv+")")
@@ -109,7 +109,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	for _, e := range all {
-		log.Info("images from", "engine", e.String())
+		log.Info("images from", "store", e.String())
 	}
 	log.Info("serving", "addr", open.images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
 	return errors.Join(serveAll(ctx, s, open, log), s.Close())
@@ -188,7 +188,7 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 }
 
 // config decides where images come from and whom the server fetches for.
-func (o *serveOptions) config(ctx context.Context, all engines, peers *network, addr net.Addr, log *slog.Logger) (server.Config, error) {
+func (o *serveOptions) config(ctx context.Context, all stores, peers *network, addr net.Addr, log *slog.Logger) (server.Config, error) {
 	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open || isLoopback(addr), Logger: log, Dir: all.store().Path()}
 	if err := o.access.apply(&cfg, all); err != nil {
 		return cfg, err
@@ -196,7 +196,7 @@ func (o *serveOptions) config(ctx context.Context, all engines, peers *network, 
 	given := gatewayURLs(o.gateways)
 	var local []ipfs.Getter
 	for _, e := range all {
-		k, isKubo := e.(*kubo.Engine)
+		k, isKubo := e.(*kubo.Store)
 		if !isKubo {
 			local = append(local, e)
 			continue

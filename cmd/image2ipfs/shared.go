@@ -25,9 +25,9 @@ func (s *sharing) String() string {
 	return fmt.Sprintf("shared %s, %d of %d blocks", bytesText(s.SharedBytes), s.SharedBlocks, s.Blocks)
 }
 
-// sharing compares the layers of v with everything else that the engines keep.
+// sharing compares the layers of v with everything else that the stores keep.
 // It reads the nodes of all images, not their contents.
-func (e engines) sharing(ctx context.Context, l *ipfs.Layout, v *inspected) (map[digest.Digest]*sharing, error) {
+func (e stores) sharing(ctx context.Context, l *ipfs.Layout, v *inspected) (map[digest.Digest]*sharing, error) {
 	others := map[string]bool{}
 	roots, err := e.roots(ctx)
 	if isFatal(err) {
@@ -37,7 +37,7 @@ func (e engines) sharing(ctx context.Context, l *ipfs.Layout, v *inspected) (map
 		if string(r.CID.Hash()) == string(l.Root.Hash()) {
 			continue
 		}
-		err := ipfs.Blocks(ctx, r.engine, r.CID, 0, func(c cid.Cid, _ int64) bool {
+		err := ipfs.Blocks(ctx, r.store, r.CID, 0, func(c cid.Cid, _ int64) bool {
 			seen := others[c.KeyString()]
 			others[c.KeyString()] = true
 			return !seen
@@ -62,7 +62,7 @@ func (e engines) sharing(ctx context.Context, l *ipfs.Layout, v *inspected) (map
 	return layers, nil
 }
 
-func (e engines) compare(ctx context.Context, l *ipfs.Layout, d digest.Digest, others map[string]bool) (*sharing, error) {
+func (e stores) compare(ctx context.Context, l *ipfs.Layout, d digest.Digest, others map[string]bool) (*sharing, error) {
 	link, err := l.Blob(ctx, d)
 	if err != nil {
 		return nil, err

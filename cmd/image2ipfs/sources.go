@@ -16,7 +16,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -26,22 +26,22 @@ const gatewayEnv = "IPFS_GATEWAY"
 
 // sourceOptions say where blocks may be fetched from.
 type sourceOptions struct {
-	engineOptions
+	storeOptions
 	gateways []string
 	peers    peerOptions
-	network  *network    // nil before join, and without peers
-	cache    *node.Cache // what came from peers; nil before join
-	absent   error       // no peer answered; nil when one did
+	network  *network         // nil before join, and without peers
+	cache    *packstore.Cache // what came from peers; nil before join
+	absent   error            // no peer answered; nil when one did
 }
 
 func (o *sourceOptions) sourceFlags(cmd *cobra.Command) {
-	o.engineFlags(cmd)
+	o.storeFlags(cmd)
 	cmd.Flags().StringSliceVar(&o.gateways, "gateway", nil, "IPFS gateway to fetch from; may be given several times (default: $"+gatewayEnv+")")
 }
 
 // join connects to the peers that the flags ask for, if any. leave must be
 // called when nothing reads from the sources any more.
-func (o *sourceOptions) join(cmd *cobra.Command, all engines) (leave func() error, err error) {
+func (o *sourceOptions) join(cmd *cobra.Command, all stores) (leave func() error, err error) {
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	o.network, err = o.peers.join(cmd.Context(), all.store(), false, log)
 	if err != nil || o.network == nil {
@@ -62,7 +62,7 @@ func (o *sourceOptions) join(cmd *cobra.Command, all engines) (leave func() erro
 
 // fetching opens all sources of a command that brings images here. leave must be
 // called when nothing reads from them any more.
-func (o *sourceOptions) fetching(cmd *cobra.Command, all engines) (from *sources.Set, leave func() error, err error) {
+func (o *sourceOptions) fetching(cmd *cobra.Command, all stores) (from *sources.Set, leave func() error, err error) {
 	part, err := o.join(cmd, all)
 	if err != nil {
 		return nil, nil, err
@@ -91,7 +91,7 @@ func gatewayURLs(flag []string) []string {
 
 // unfound says what to do about an image that is not here, when nobody else was
 // asked for it; other errors stay.
-func (o *sourceOptions) unfound(all engines, name ref.Name, err error) error {
+func (o *sourceOptions) unfound(all stores, name ref.Name, err error) error {
 	if !errors.Is(err, ipfs.ErrNotFound) || len(all) > 1 || len(gatewayURLs(o.gateways)) > 0 || o.network != nil {
 		return err
 	}
@@ -99,10 +99,10 @@ func (o *sourceOptions) unfound(all engines, name ref.Name, err error) error {
 }
 
 // blocks gets blocks from all sources: those at hand first, then those far away.
-func (o *sourceOptions) blocks(all engines) (*sources.Set, error) {
+func (o *sourceOptions) blocks(all stores) (*sources.Set, error) {
 	var list []*sources.Source
 	for _, e := range all {
-		if k, ok := e.(*kubo.Engine); ok {
+		if k, ok := e.(*kubo.Store); ok {
 			list = append(list, sources.Near(k.Offline()), sources.Far(k.Online()))
 		} else {
 			list = append(list, sources.Near(e))

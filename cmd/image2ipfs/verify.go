@@ -32,7 +32,7 @@ or a peer, if there is one that has it, and put right.`,
   image2ipfs verify --gateway http://gateway.local:8080 app:1
   image2ipfs ls -q | xargs image2ipfs verify`,
 		Args:              usage(cobra.MinimumNArgs(1)),
-		ValidArgsFunction: completeNames(&opts.engineOptions),
+		ValidArgsFunction: completeNames(&opts.storeOptions),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			open := opts.openAll // blocks of others are kept
 			if len(gatewayURLs(opts.gateways)) == 0 && !opts.peers.asked() {
@@ -71,7 +71,7 @@ type verified struct {
 	Error  string   `json:"error,omitempty"`
 }
 
-func (o *verifyOptions) verify(cmd *cobra.Command, all engines, arg string) (err error) {
+func (o *verifyOptions) verify(cmd *cobra.Command, all stores, arg string) (err error) {
 	ctx := cmd.Context()
 	name, err := all.find(ctx, arg)
 	if err != nil {

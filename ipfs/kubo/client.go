@@ -16,7 +16,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
-// newClient makes the one HTTP client of an engine. It sets no time-out for
+// newClient makes the one HTTP client of a store. It sets no time-out for
 // whole requests: an import takes as long as the image does, and its answer
 // begins only after Kubo has walked it.
 func newClient(a address) *http.Client {
@@ -112,7 +112,7 @@ func (b *streamBody) Read(p []byte) (int, error) {
 func (p plainErrors) CloseIdleConnections() { p.next.CloseIdleConnections() }
 
 // send runs a command. The caller closes resp.Output.
-func (e *Engine) send(ctx context.Context, r *shell.RequestBuilder) (*shell.Response, error) {
+func (e *Store) send(ctx context.Context, r *shell.RequestBuilder) (*shell.Response, error) {
 	resp, err := r.Send(ctx)
 	if err == nil && resp.Error != nil {
 		err = resp.Error
@@ -124,7 +124,7 @@ func (e *Engine) send(ctx context.Context, r *shell.RequestBuilder) (*shell.Resp
 }
 
 // exec runs a command whose whole answer is of no interest.
-func (e *Engine) exec(ctx context.Context, r *shell.RequestBuilder) error {
+func (e *Store) exec(ctx context.Context, r *shell.RequestBuilder) error {
 	resp, err := e.send(ctx, r)
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ var notFound = []string{"not found", "could not find", "is not pinned", "not pin
 // mapError gives an error of a request its meaning: [ipfs.ErrNotFound] for
 // what Kubo says it does not have, [ipfs.ErrUnavailable] for a Kubo that
 // cannot be reached, ctx's own error when that has ended.
-func (e *Engine) mapError(ctx context.Context, err error) error {
+func (e *Store) mapError(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		if errors.Is(cause, context.DeadlineExceeded) {
 			return fmt.Errorf("%w: %s gave no answer in time: %w", ipfs.ErrUnavailable, e, cause)

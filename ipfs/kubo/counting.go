@@ -9,15 +9,15 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
-// Counting is the engine with transactions that tell what was new. That costs
+// Counting is the store with transactions that tell what was new. That costs
 // one more request for each block, `block/stat`, since no answer of Kubo's to
 // an import says which blocks it had.
-func (e *Engine) Counting() ipfs.Engine { return counting{e} }
+func (e *Store) Counting() ipfs.Store { return counting{e} }
 
-type counting struct{ *Engine }
+type counting struct{ *Store }
 
 func (e counting) Begin(ctx context.Context) (ipfs.Tx, error) {
-	t, err := e.Engine.begin(ctx)
+	t, err := e.Store.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (t *countingTx) putNew(ctx context.Context, c cid.Cid, data []byte, s *ipfs
 }
 
 // lacks tells whether Kubo does not have a block.
-func (e *Engine) lacks(ctx context.Context, c cid.Cid) (bool, error) {
+func (e *Store) lacks(ctx context.Context, c cid.Cid) (bool, error) {
 	resp, err := e.send(ctx, e.shell.Request("block/stat", c.String()).Option("offline", true))
 	if errors.Is(err, ipfs.ErrNotFound) {
 		return true, nil

@@ -161,8 +161,8 @@ func (d *daemon) pins(t testing.TB) string {
 	return strings.Replace(d.ipfs(t, "pin", "ls", "--type=recursive", "--names"), empty, "", 1)
 }
 
-// engine connects to the daemon.
-func (d *daemon) engine(t testing.TB) *Engine {
+// store connects to the daemon.
+func (d *daemon) store(t testing.TB) *Store {
 	t.Helper()
 	e, err := Dial(t.Context(), d.api)
 	if err != nil {
@@ -196,7 +196,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 }
 
 // publish puts a file in a directory and commits it as a layout named names.
-func publish(t testing.TB, e *Engine, content string, names ...string) (ipfs.Root, ipfs.Stats) {
+func publish(t testing.TB, e *Store, content string, names ...string) (ipfs.Root, ipfs.Stats) {
 	t.Helper()
 	tx, err := e.Begin(t.Context())
 	if err != nil {

@@ -32,7 +32,7 @@ func fakeKubo(t testing.TB, h http.HandlerFunc) string {
 	return s.URL
 }
 
-func dialFake(t testing.TB, h http.HandlerFunc) *Engine {
+func dialFake(t testing.TB, h http.HandlerFunc) *Store {
 	t.Helper()
 	e, err := Dial(t.Context(), fakeKubo(t, h))
 	if err != nil {

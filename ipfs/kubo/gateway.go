@@ -19,7 +19,7 @@ import (
 // is given as 127.0.0.1, or as the API's host when that is another machine.
 // The error matches [ipfs.ErrNotFound] when Kubo is configured without one,
 // and [ipfs.ErrUnavailable] when it does not answer.
-func (e *Engine) Gateway(ctx context.Context) (string, error) {
+func (e *Store) Gateway(ctx context.Context) (string, error) {
 	var config struct{ Value json.RawMessage }
 	resp, err := e.send(ctx, e.shell.Request("config", "Addresses.Gateway"))
 	if err != nil {
@@ -51,7 +51,7 @@ func (e *Engine) Gateway(ctx context.Context) (string, error) {
 	return "", err
 }
 
-func (e *Engine) gatewayURL(multiaddr string) (string, error) {
+func (e *Store) gatewayURL(multiaddr string) (string, error) {
 	a, err := parseMultiaddr(multiaddr)
 	if err == nil && a.socket != "" {
 		err = fmt.Errorf("%s is no TCP address", multiaddr)
@@ -78,7 +78,7 @@ func (e *Engine) gatewayURL(multiaddr string) (string, error) {
 }
 
 // probe asks a gateway for the empty block (an identity CID), which any has.
-func (e *Engine) probe(ctx context.Context, gateway string) error {
+func (e *Store) probe(ctx context.Context, gateway string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, gateway+"/ipfs/bafkqaaa?format=raw", nil)

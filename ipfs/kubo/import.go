@@ -39,7 +39,7 @@ const maxSeen = 64 << 10
 // the root. Kubo takes its pin lock before it reads the first byte, which
 // keeps its garbage collection out until the root is pinned.
 type tx struct {
-	e      *Engine
+	e      *Store
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	pipe   *io.PipeWriter
@@ -59,7 +59,7 @@ type tx struct {
 // Begin opens the import. Its request lives under ctx until Commit or Abort:
 // when ctx ends, the publication fails. Kubo's garbage collection waits for
 // it, and for as long as one waits no other import begins.
-func (e *Engine) Begin(ctx context.Context) (ipfs.Tx, error) {
+func (e *Store) Begin(ctx context.Context) (ipfs.Tx, error) {
 	t, err := e.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (e *Engine) Begin(ctx context.Context) (ipfs.Tx, error) {
 	return t, nil
 }
 
-func (e *Engine) begin(ctx context.Context) (*tx, error) {
+func (e *Store) begin(ctx context.Context) (*tx, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	body, pipe := io.Pipe()
 	t := &tx{e: e, ctx: ctx, cancel: cancel, pipe: pipe, seen: map[string]struct{}{}, done: make(chan struct{})}
@@ -186,7 +186,7 @@ func (b *branch) Drop() error {
 // Commit pins the root and gives the pin its name. Kubo checks that all blocks
 // below the root are there and syncs them to disk. A recursive pin that the
 // root already has, whoever made it, is taken over. Stats are -1, unknown,
-// unless the root was pinned before: then nothing is new. [Engine.Counting]
+// unless the root was pinned before: then nothing is new. [Store.Counting]
 // knows them.
 func (t *tx) Commit(ctx context.Context, root ipfs.Root) (ipfs.Stats, error) {
 	unknown := ipfs.Stats{NewBlocks: -1, NewBytes: -1}

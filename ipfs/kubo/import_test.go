@@ -11,7 +11,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/enginetest"
+	"github.com/image2ipfs/image2ipfs/ipfs/storetest"
 )
 
 // recorder passes blocks on and remembers them.
@@ -36,9 +36,9 @@ func numbered(n int) string {
 
 // What --json says of an update's size must be what it took.
 func TestCounting(t *testing.T) {
-	e := startKubo(t).engine(t).Counting()
-	first, _ := enginetest.Publish(t, e, map[string][]byte{"f": []byte(numbered(5))})
-	second, stats := enginetest.Publish(t, e, map[string][]byte{"f": []byte(numbered(7))})
+	e := startKubo(t).store(t).Counting()
+	first, _ := storetest.Publish(t, e, map[string][]byte{"f": []byte(numbered(5))})
+	second, stats := storetest.Publish(t, e, map[string][]byte{"f": []byte(numbered(7))})
 	if first.Equals(second) {
 		t.Fatal("both are one")
 	}
@@ -52,7 +52,7 @@ func TestCounting(t *testing.T) {
 // shows only when somebody pulls it.
 func TestGarbageCollectionDuringImport(t *testing.T) {
 	d := startKubo(t)
-	e := d.engine(t)
+	e := d.store(t)
 	tx, err := e.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestGarbageCollectionDuringImport(t *testing.T) {
 // An interrupted publication must not fill the disk for ever.
 func TestAbortLeavesNoPin(t *testing.T) {
 	d := startKubo(t)
-	e := d.engine(t)
+	e := d.store(t)
 	ends := map[string]func(ipfs.Tx, context.CancelFunc) error{
 		"Abort":   func(tx ipfs.Tx, _ context.CancelFunc) error { return tx.Abort() },
 		"context": func(_ ipfs.Tx, cancel context.CancelFunc) error { cancel(); return nil },
@@ -172,7 +172,7 @@ func TestImportRefused(t *testing.T) {
 		{"no root", func(ipfs.Tx) (cid.Cid, error) { return rawCID(t, good), nil }, "could not pin"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			tx, err := d.engine(t).Begin(t.Context())
+			tx, err := d.store(t).Begin(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,7 +207,7 @@ func (nowhere) Put(_ context.Context, _ cid.Cid, data []byte) error {
 // A layer that is stored both ways must leave only one of them.
 func TestBranch(t *testing.T) {
 	d := startKubo(t)
-	e := d.engine(t)
+	e := d.store(t)
 	tx, err := e.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +247,7 @@ func TestBranch(t *testing.T) {
 // Kubo may crash; the publisher must say so and not hang.
 func TestDaemonDiesDuringImport(t *testing.T) {
 	d := startKubo(t)
-	e := d.engine(t)
+	e := d.store(t)
 	tx, err := e.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ func TestDaemonDiesDuringImport(t *testing.T) {
 func TestDaemonRestartsDuringImport(t *testing.T) {
 	d := startKubo(t)
 	d.ipfs(t, "config", "Addresses.API", d.api) // the port of now
-	e := d.engine(t)
+	e := d.store(t)
 	kept, _ := publish(t, e, "before", "kept:1")
 	tx, err := e.Begin(t.Context())
 	if err != nil {

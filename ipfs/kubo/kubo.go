@@ -2,7 +2,7 @@
 // (https://docs.ipfs.tech/reference/kubo/rpc/) by way of go-ipfs-api.
 //
 // A publication is one dag/import request, during which Kubo collects no
-// garbage; its root is then pinned under a name by which [Engine.Roots] finds
+// garbage; its root is then pinned under a name by which [Store.Roots] finds
 // it again. Nothing here runs Kubo's own garbage collection: what is removed
 // or abandoned stays until Kubo's owner sweeps it (`ipfs repo gc`, or
 // `ipfs daemon --enable-gc`).
@@ -33,9 +33,9 @@ const (
 	maxBlock = 2<<20 + 64<<10
 )
 
-// Engine is a Kubo daemon; it implements [ipfs.Engine] and is safe for
+// Store is a Kubo daemon; it implements [ipfs.Store] and is safe for
 // concurrent use.
-type Engine struct {
+type Store struct {
 	api     address
 	version string
 	client  *http.Client
@@ -44,18 +44,18 @@ type Engine struct {
 	pinTime func(sent int64) time.Duration // see the function pinTime
 }
 
-var _ ipfs.Engine = (*Engine)(nil)
+var _ ipfs.Store = (*Store)(nil)
 
 // Dial connects to the daemon whose RPC API listens at api: an URL
 // ("http://127.0.0.1:5001"), host:port, or a multiaddr
 // ("/ip4/127.0.0.1/tcp/5001", "/unix/run/ipfs.sock"). The error matches
 // [ipfs.ErrUnavailable] when no Kubo answers there within 5 seconds.
-func Dial(ctx context.Context, api string) (*Engine, error) {
+func Dial(ctx context.Context, api string) (*Store, error) {
 	addr, err := parseAddress(api)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{api: addr, client: newClient(addr), silence: silence, pinTime: pinTime}
+	e := &Store{api: addr, client: newClient(addr), silence: silence, pinTime: pinTime}
 	e.shell = shell.NewShellWithClient(addr.url, e.client)
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -72,7 +72,7 @@ func Dial(ctx context.Context, api string) (*Engine, error) {
 }
 
 // dialError explains why the first request failed.
-func (e *Engine) dialError(ctx context.Context, err error) error {
+func (e *Store) dialError(ctx context.Context, err error) error {
 	answer, answered := errors.AsType[*shell.Error](err)
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err
@@ -86,10 +86,10 @@ func (e *Engine) dialError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: no Kubo daemon at %s: %w; start it with `ipfs daemon`, or leave out --api and IPFS_API for the embedded node", ipfs.ErrUnavailable, e.api, err)
 }
 
-func (e *Engine) String() string { return "Kubo " + e.version + " at " + e.api.String() }
+func (e *Store) String() string { return "Kubo " + e.version + " at " + e.api.String() }
 
 // Close lets go of idle connections. It ends no transaction.
-func (e *Engine) Close() error {
+func (e *Store) Close() error {
 	e.client.CloseIdleConnections()
 	return nil
 }
@@ -97,20 +97,20 @@ func (e *Engine) Close() error {
 // Get reads a block that Kubo has, never one from the network, and checks it
 // against its CID. Errors match [ipfs.ErrNotFound], [ipfs.ErrUnavailable], also
 // when Kubo says nothing for 5 seconds, and [ipfs.ErrIntegrity].
-func (e *Engine) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+func (e *Store) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return e.get(ctx, c, true)
 }
 
-// Offline reads only what Kubo has, as [Engine.Get] does.
-func (e *Engine) Offline() ipfs.Getter { return getter{e: e, offline: true} }
+// Offline reads only what Kubo has, as [Store.Get] does.
+func (e *Store) Offline() ipfs.Getter { return getter{e: e, offline: true} }
 
 // Online lets Kubo fetch from its peers what it does not have. Kubo searches
 // until ctx ends, so give it a deadline; the error then matches
 // [ipfs.ErrUnavailable] and context.DeadlineExceeded.
-func (e *Engine) Online() ipfs.Getter { return getter{e: e} }
+func (e *Store) Online() ipfs.Getter { return getter{e: e} }
 
 type getter struct {
-	e       *Engine
+	e       *Store
 	offline bool
 }
 
@@ -118,7 +118,7 @@ func (g getter) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return g.e.get(ctx, c, g.offline)
 }
 
-func (e *Engine) get(ctx context.Context, c cid.Cid, offline bool) ([]byte, error) {
+func (e *Store) get(ctx context.Context, c cid.Cid, offline bool) ([]byte, error) {
 	moved := func() {}
 	if offline {
 		var stop func()

@@ -28,7 +28,7 @@ func rawCID(t testing.TB, data []byte) cid.Cid {
 // What users have published has to be there, under its name, for Kubo too.
 func TestPublishReadRemove(t *testing.T) {
 	d := startKubo(t)
-	e := d.engine(t)
+	e := d.store(t)
 	if s := e.String(); !strings.HasPrefix(s, "Kubo 0.") || !strings.HasSuffix(s, e.api.url) {
 		t.Errorf("String() = %q", s)
 	}
@@ -72,7 +72,7 @@ func TestPublishReadRemove(t *testing.T) {
 // Pins that users made themselves must not vanish through us.
 func TestForeignPins(t *testing.T) {
 	d := startKubo(t)
-	e := d.engine(t)
+	e := d.store(t)
 	root, _ := publish(t, e, "content", "app:1")
 	d.ipfs(t, "pin", "add", "--name=mine", root.CID.String())
 	if err := e.Remove(t.Context(), root.CID); !errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), "mine") {
@@ -90,7 +90,7 @@ func TestForeignPins(t *testing.T) {
 // A registry answers 404 for what is not there; it must not wait for the network.
 func TestGetMissing(t *testing.T) {
 	d := startKubo(t)
-	e := d.engine(t)
+	e := d.store(t)
 	c := rawCID(t, []byte("nobody has this"))
 	if _, err := e.Get(t.Context(), c); !errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), c.String()) {
 		t.Errorf("offline: %v, want ErrNotFound with the CID", err)
@@ -112,10 +112,10 @@ func TestGetMissing(t *testing.T) {
 	}
 }
 
-// Redirected engines need an address at which blobs really are.
+// Redirected stores need an address at which blobs really are.
 func TestGatewayAddress(t *testing.T) {
 	d := startKubo(t)
-	e := d.engine(t)
+	e := d.store(t)
 	got, err := e.Gateway(t.Context())
 	if err != nil || got != d.gateway {
 		t.Fatalf("Gateway: %q, %v; want %q", got, err, d.gateway)

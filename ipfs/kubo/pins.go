@@ -75,7 +75,7 @@ type pinned struct{ Cid, Name string }
 // Roots lists the recursive pins whose names say that they are ours, by name:
 // Kubo does not know when a pin was made. It knows no sizes either, and at
 // most 255 bytes of names.
-func (e *Engine) Roots(ctx context.Context) ([]ipfs.Root, error) {
+func (e *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
 	resp, err := e.send(ctx, e.shell.Request("pin/ls").
 		Option("type", "recursive").Option("name", pinPrefix).Option("names", true).Option("stream", true))
 	if err != nil {
@@ -107,7 +107,7 @@ func (e *Engine) Roots(ctx context.Context) ([]ipfs.Root, error) {
 }
 
 // pin gives the name of c's recursive pin, and whether there is one.
-func (e *Engine) pin(ctx context.Context, c cid.Cid) (name string, ok bool, err error) {
+func (e *Store) pin(ctx context.Context, c cid.Cid) (name string, ok bool, err error) {
 	resp, err := e.send(ctx, e.shell.Request("pin/ls", c.String()).
 		Option("type", "recursive").Option("names", true).Option("stream", true).Option("offline", true))
 	if errors.Is(err, ipfs.ErrNotFound) {
@@ -136,7 +136,7 @@ func (e *Engine) pin(ctx context.Context, c cid.Cid) (name string, ok bool, err 
 // pin by removing it, walking the whole tree and pinning it again, and an
 // interruption leaves none: so a pin that was there before is renamed only if
 // it must be, and then whatever becomes of ctx.
-func (e *Engine) name(ctx context.Context, root ipfs.Root, before string, existed bool) error {
+func (e *Store) name(ctx context.Context, root ipfs.Root, before string, existed bool) error {
 	want := pinName(root.Names)
 	if existed {
 		names, _ := imageNames(before)
@@ -162,7 +162,7 @@ func (e *Engine) name(ctx context.Context, root ipfs.Root, before string, existe
 
 // undo removes the pin that a failed publication has left, if it has left one,
 // also when ctx has ended. A pin with a name is another's.
-func (e *Engine) undo(ctx context.Context, c cid.Cid) error {
+func (e *Store) undo(ctx context.Context, c cid.Cid) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	name, ok, err := e.pin(ctx, c)
@@ -180,7 +180,7 @@ func (e *Engine) undo(ctx context.Context, c cid.Cid) error {
 
 // Remove unpins a root. The error matches [ipfs.ErrNotFound] when c has no
 // pin, or one that image2ipfs did not name.
-func (e *Engine) Remove(ctx context.Context, c cid.Cid) error {
+func (e *Store) Remove(ctx context.Context, c cid.Cid) error {
 	name, ok, err := e.pin(ctx, c)
 	if err != nil {
 		return err
@@ -197,6 +197,6 @@ func (e *Engine) Remove(ctx context.Context, c cid.Cid) error {
 	return nil
 }
 
-func (e *Engine) unpin(ctx context.Context, c cid.Cid) error {
+func (e *Store) unpin(ctx context.Context, c cid.Cid) error {
 	return e.exec(ctx, e.shell.Request("pin/rm", c.String()).Option("offline", true))
 }

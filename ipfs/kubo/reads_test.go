@@ -17,7 +17,7 @@ import (
 // A layout that Kubo keeps has to be readable through Kubo's own gateway.
 func TestKuboAsGateway(t *testing.T) {
 	d := startKubo(t)
-	e := d.engine(t)
+	e := d.store(t)
 	content := strings.Repeat("blob", 1<<20)
 	dgst := digest.FromString(content)
 	tx, err := e.Begin(t.Context())
@@ -67,11 +67,11 @@ func TestKuboAsGateway(t *testing.T) {
 	t.Logf("Has of what nobody has: %v", err)
 }
 
-// BenchmarkPublish is the price of Kubo as an engine: chunking, the import,
+// BenchmarkPublish is the price of Kubo as a store: chunking, the import,
 // and its two walks over the tree.
 func BenchmarkPublish(b *testing.B) {
 	d := startKubo(b)
-	e := d.engine(b)
+	e := d.store(b)
 	const mib = 256
 	content := []byte(numbered(mib))
 	b.SetBytes(mib << 20)

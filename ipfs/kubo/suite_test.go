@@ -5,26 +5,26 @@ import (
 	"testing"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/enginetest"
+	"github.com/image2ipfs/image2ipfs/ipfs/storetest"
 )
 
-// Users must be able to change the engine without noticing.
+// Users must be able to change the store without noticing.
 func TestEngineSuite(t *testing.T) {
-	enginetest.Run(t, func(t *testing.T) ipfs.Engine {
+	storetest.Run(t, func(t *testing.T) ipfs.Store {
 		d := startKubo(t)
-		return swept{Engine: d.engine(t).Counting(), gc: func() { d.ipfs(t, "repo", "gc", "--quiet") }}
+		return swept{Store: d.store(t).Counting(), gc: func() { d.ipfs(t, "repo", "gc", "--quiet") }}
 	})
 }
 
-// swept is the engine of a user who collects Kubo's garbage after each
+// swept is the store of a user who collects Kubo's garbage after each
 // publication, as we never do: the suite looks at what is left.
 type swept struct {
-	ipfs.Engine
+	ipfs.Store
 	gc func()
 }
 
 func (s swept) Begin(ctx context.Context) (ipfs.Tx, error) {
-	tx, err := s.Engine.Begin(ctx)
+	tx, err := s.Store.Begin(ctx)
 	return sweptTx{Tx: tx, gc: s.gc}, err
 }
 

@@ -158,7 +158,7 @@ func TestPinNames(t *testing.T) {
 	}
 }
 
-// Kubo's wildcard and localhost addresses are none that engines can pull from.
+// Kubo's wildcard and localhost addresses are none that stores can pull from.
 func TestGatewayURL(t *testing.T) {
 	for _, tc := range [][3]string{
 		{"http://127.0.0.1:5001", "/ip4/127.0.0.1/tcp/8080", "http://127.0.0.1:8080"},
@@ -172,7 +172,7 @@ func TestGatewayURL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := (&Engine{api: api}).gatewayURL(tc[1]); err != nil || got != tc[2] {
+		if got, err := (&Store{api: api}).gatewayURL(tc[1]); err != nil || got != tc[2] {
 			t.Errorf("API %s, gateway %s: %s, %v; want %s", tc[0], tc[1], got, err, tc[2])
 		}
 	}

@@ -15,9 +15,9 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/image2ipfs/image2ipfs/internal/testlayout"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // streamer sends a file's blocks in order, as told by spoil.

@@ -1,7 +1,7 @@
 package doctor
 
 // What doctor says about servers and engines in every state; the engines are
-// stand-ins here, real ones are in e2e/.
+// stand-ins here, real ones are in test/e2e/.
 
 import (
 	"context"
@@ -19,14 +19,14 @@ import (
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/server"
 )
 
 // published is a store with the probe and a server for it.
-func published(t *testing.T) (*node.Store, *Probe, string) {
+func published(t *testing.T) (*packstore.Store, *Probe, string) {
 	t.Helper()
-	store, err := node.Open(filepath.Join(t.TempDir(), "store"))
+	store, err := packstore.Open(filepath.Join(t.TempDir(), "store"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func published(t *testing.T) (*node.Store, *Probe, string) {
 }
 
 // serve serves a store, which is closed with it.
-func serve(t *testing.T, store *node.Store) string {
+func serve(t *testing.T, store *packstore.Store) string {
 	t.Helper()
 	s, err := server.New(server.Config{Local: store, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -87,7 +87,7 @@ func TestProbe(t *testing.T) {
 
 func TestServer(t *testing.T) {
 	_, probe, url := published(t)
-	store, err := node.Open(filepath.Join(t.TempDir(), "other"))
+	store, err := packstore.Open(filepath.Join(t.TempDir(), "other"))
 	if err != nil {
 		t.Fatal(err)
 	}

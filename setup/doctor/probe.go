@@ -30,7 +30,7 @@ type Probe struct {
 	Root   cid.Cid
 	Digest digest.Digest // of its manifest
 
-	store  ipfs.Engine
+	store  ipfs.Store
 	before bool    // it was published before
 	nonce  cid.Cid // a directory that no other store has
 }
@@ -40,7 +40,7 @@ func (p *Probe) Name() string { return ref.Ciq(p.Root) + "/" + probeName + ":" +
 
 // Publish publishes the probe on a store. [Probe.Remove] must be called when it
 // is of no more use.
-func Publish(ctx context.Context, store ipfs.Engine) (*Probe, error) {
+func Publish(ctx context.Context, store ipfs.Store) (*Probe, error) {
 	roots, err := store.Roots(ctx)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func Publish(ctx context.Context, store ipfs.Engine) (*Probe, error) {
 	return probe, nil
 }
 
-func publishImage(ctx context.Context, store ipfs.Engine, roots []ipfs.Root) (probe *Probe, err error) {
+func publishImage(ctx context.Context, store ipfs.Store, roots []ipfs.Root) (probe *Probe, err error) {
 	tx, err := store.Begin(ctx)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func publishImage(ctx context.Context, store ipfs.Engine, roots []ipfs.Root) (pr
 
 // publishNonce publishes a few random bytes: the image's blocks may also be in
 // the store of somebody else who has called doctor.
-func publishNonce(ctx context.Context, store ipfs.Engine) (c cid.Cid, err error) {
+func publishNonce(ctx context.Context, store ipfs.Store) (c cid.Cid, err error) {
 	tx, err := store.Begin(ctx)
 	if err != nil {
 		return c, err

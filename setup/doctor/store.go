@@ -14,7 +14,7 @@ const leastSpace = 100 << 20
 
 // Store publishes the probe into a store in directory path and says whether
 // that works. The probe is nil when it does not.
-func Store(ctx context.Context, store ipfs.Engine, path string) (*Probe, Check) {
+func Store(ctx context.Context, store ipfs.Store, path string) (*Probe, Check) {
 	c := Check{Name: "store " + path, Status: Problem}
 	probe, err := Publish(ctx, store)
 	switch {

@@ -22,7 +22,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
-	"github.com/image2ipfs/image2ipfs/ipfs/node"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/resolver"
 )
@@ -75,12 +75,12 @@ func run(ctx context.Context) (err error) {
 	return pull(namespaces.WithNamespace(ctx, *namespace), *address, flag.Arg(0), r)
 }
 
-func openStore() (*node.Store, error) {
-	path, err := node.DefaultPath()
+func openStore() (*packstore.Store, error) {
+	path, err := packstore.DefaultPath()
 	if err != nil {
 		return nil, err
 	}
-	return node.Open(path)
+	return packstore.Open(path)
 }
 
 func pull(ctx context.Context, address, name string, r *resolver.Resolver) (err error) {

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package node
-
-import "os"
-
-// startWriteback does nothing where the kernel cannot be asked to begin.
-func startWriteback(*os.File, int64, int64) {}

@@ -1,0 +1,135 @@
+package packstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// Commit implements [ipfs.Tx]. After an error nothing is published; blocks that
+// others could see by then stay until the next GC.
+func (t *tx) Commit(ctx context.Context, root ipfs.Root) (ipfs.Stats, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	err := t.usable(t.main)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", root.CID, err), t.abandon())
+	}
+	if root.Published.IsZero() {
+		root.Published = time.Now()
+	}
+	root.Published = root.Published.UTC().Truncate(time.Millisecond)
+	entries, stats, err := t.gather(ctx, root.CID)
+	if err == nil {
+		err = t.finishPacks(root.CID)
+	}
+	if err != nil {
+		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", root.CID, err), t.abandon())
+	}
+	visible, err := t.register(ctx, entries, root)
+	if err != nil {
+		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", root.CID, err), t.end(!visible))
+	}
+	return stats, t.end(false)
+}
+
+func (t *tx) abandon() error {
+	if t.done {
+		return nil
+	}
+	return t.end(true)
+}
+
+// gather brings small branches into the main pack and lists all blocks.
+func (t *tx) gather(ctx context.Context, root cid.Cid) ([]entry, ipfs.Stats, error) {
+	for _, p := range t.branches {
+		if err := ctx.Err(); err != nil {
+			return nil, ipfs.Stats{}, err
+		}
+		if len(p.blocks) > 0 && p.w.size <= smallPart {
+			if err := t.absorb(p); err != nil {
+				return nil, ipfs.Stats{}, err
+			}
+		}
+	}
+	var entries []entry
+	var stats ipfs.Stats
+	seen := map[key]bool{}
+	for _, p := range t.parts() {
+		for k, b := range p.blocks {
+			if seen[k] {
+				continue
+			}
+			seen[k] = true
+			entries = append(entries, entry{key: k, location: location{pack: p.w.id, off: b.off, size: b.size}})
+			stats.NewBlocks++
+			stats.NewBytes += int64(b.data)
+		}
+	}
+	if k := keyOf(root); !seen[k] && !t.stored(k) {
+		return nil, stats, fmt.Errorf("%w: its root block was not put", ipfs.ErrNotFound)
+	}
+	return entries, stats, nil
+}
+
+func (t *tx) parts() []*part { return append([]*part{t.main}, t.branches...) }
+
+// absorb moves the blocks of a branch into the main pack.
+func (t *tx) absorb(p *part) error {
+	shift, err := t.main.w.absorb(p.w)
+	if err != nil {
+		return err
+	}
+	for k, b := range p.blocks {
+		if !t.main.has(k) {
+			t.main.blocks[k] = span{off: b.off + shift, size: b.size, data: b.data}
+		}
+	}
+	p.blocks = nil
+	return p.w.discard()
+}
+
+// finishPacks makes the packs that hold blocks durable.
+func (t *tx) finishPacks(root cid.Cid) error {
+	for _, p := range t.parts() {
+		if len(p.blocks) == 0 {
+			continue
+		}
+		if err := p.w.finish(root); err != nil {
+			return err
+		}
+	}
+	return durable.SyncDir(t.s.dir.packs())
+}
+
+// register puts entries into the index and keeps the root. visible tells, after
+// an error, that other publications may rely on the new packs already.
+func (t *tx) register(ctx context.Context, entries []entry, root ipfs.Root) (visible bool, err error) {
+	if len(entries) > 0 {
+		name, err := t.s.dir.addSegment(entries)
+		if err != nil {
+			return name != "", err
+		}
+	} else if err := durable.SyncDir(t.s.dir.index()); err != nil { // for blocks of others on which root relies
+		return true, err
+	}
+	unlock, err := lockExclusive(ctx, t.s.dir.commitLock(), nil)
+	if err != nil {
+		return true, err
+	}
+	if err := t.s.dir.writeRoot(root); err != nil {
+		return true, errors.Join(err, unlock())
+	}
+	_ = t.s.dir.remember(t.learnt) // what is forgotten costs time only
+	_ = t.s.index.compact()        // the next publication tries again, and gc does it anyway
+	return true, unlock()
+}

@@ -1,0 +1,264 @@
+package packstore_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
+	"github.com/image2ipfs/image2ipfs/ipfs/storetest"
+)
+
+// flip inverts a bit of a file, counted from the end when off is negative.
+func flip(t testing.TB, path string, off int) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if off < 0 {
+		off += len(data)
+	}
+	data[off] ^= 4
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// heal puts one block right.
+func heal(t testing.TB, s *packstore.Store, c cid.Cid, data []byte) error {
+	t.Helper()
+	h, err := s.Heal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return errors.Join(h.Put(t.Context(), c, data), h.Close())
+}
+
+// A damaged index must not read as absence, and gc must repair it.
+func TestDamagedIndex(t *testing.T) {
+	for _, off := range []int{0, 70, -40, -20, -1} {
+		path := newPath(t)
+		s := open(t, path)
+		content := map[string][]byte{"f": storetest.Random(3<<20, "index")}
+		c, _ := storetest.Publish(t, s, content)
+		flip(t, wantFiles(t, s, "index", 1)[0], off)
+
+		s = open(t, path)
+		_, err := s.Get(t.Context(), c)
+		if !errors.Is(err, ipfs.ErrIntegrity) || errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), "image2ipfs gc") {
+			t.Errorf("bit flipped at %d: got error %v, want one that matches ErrIntegrity and says what to do", off, err)
+		}
+		gc(t, s)
+		storetest.Check(t, s, c, content)
+		storetest.Check(t, open(t, path), c, content)
+	}
+}
+
+// What the index has lost is still in the packs, where gc must find it.
+func TestMissingIndex(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": storetest.Random(3<<20, "index")}
+	c, _ := storetest.Publish(t, s, content)
+	if err := os.Remove(wantFiles(t, s, "index", 1)[0]); err != nil {
+		t.Fatal(err)
+	}
+	gc(t, s)
+	storetest.Check(t, s, c, content)
+}
+
+// A flipped bit in a block must be found by reading with hashes, and healed.
+func TestDamagedBlock(t *testing.T) {
+	s := open(t, newPath(t))
+	data := storetest.Random(1000, "block")
+	c, _ := storetest.Publish(t, s, map[string][]byte{"f": data})
+	leaf, err := ipfs.Resolve(t.Context(), s, c, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack := wantFiles(t, s, "packs", 1)[0]
+	for _, off := range []int{59, 61, 80, 500} { // length, CID version, digest, data
+		flip(t, pack, off)
+		if _, err := ipfs.Verified(s).Get(t.Context(), leaf); !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), leaf.String()) {
+			t.Errorf("bit flipped at %d: got error %v, want one that matches ErrIntegrity and names %s", off, err, leaf)
+		}
+		if err := heal(t, s, leaf, []byte("wrong")); !errors.Is(err, ipfs.ErrIntegrity) {
+			t.Errorf("healing with wrong bytes: %v", err)
+		}
+		if err := heal(t, s, leaf, data); err != nil {
+			t.Fatal(err)
+		}
+		storetest.Check(t, s, c, map[string][]byte{"f": data})
+	}
+	wantFiles(t, s, "packs", 1)
+}
+
+// When a pack is lost, its blocks are missing (and another source may be
+// asked), gc refuses to guess, and healing or publishing again brings them back.
+func TestMissingPack(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": storetest.Random(3<<20, "lost pack")}
+	c, _ := storetest.Publish(t, s, content)
+	pack := wantFiles(t, s, "packs", 1)[0]
+	if err := os.Remove(pack); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, s.Path())
+	if _, err := s.Get(t.Context(), c); !errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), pack) {
+		t.Errorf("got error %v, want one that matches ErrNotFound and names %s", err, pack)
+	}
+	if _, err := s.GC(t.Context(), packstore.GCOptions{}); !errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), c.String()) {
+		t.Errorf("gc: got error %v, want one that matches ErrNotFound and names %s", err, c)
+	}
+	storetest.Publish(t, s, content)
+	storetest.Check(t, s, c, content)
+	gc(t, s)
+	storetest.Check(t, s, c, content)
+}
+
+// Blocks of a lost pack that another source has come back, in one pack.
+func TestHealMissingPack(t *testing.T) {
+	s, source := open(t, newPath(t)), open(t, newPath(t))
+	content := map[string][]byte{"f": storetest.Random(5<<20, "heal"), "g": storetest.Random(100, "g")}
+	c, _ := storetest.Publish(t, s, content)
+	storetest.Publish(t, source, content)
+	if err := os.Remove(wantFiles(t, s, "packs", 1)[0]); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, s.Path())
+	h, err := s.Heal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ipfs.Copy(t.Context(), source, h, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, s, "packs", 1)
+	storetest.Check(t, s, c, content)
+	gc(t, s)
+	storetest.Check(t, open(t, s.Path()), c, content)
+}
+
+// A pack that was cut short is damaged, not unreadable: it can be healed.
+func TestTruncatedPack(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": storetest.Random(3<<20, "cut")}
+	c, _ := storetest.Publish(t, s, content)
+	if err := os.Truncate(wantFiles(t, s, "packs", 1)[0], 1<<20+100); err != nil {
+		t.Fatal(err)
+	}
+	f, err := ipfs.Resolve(t.Context(), s, c, "f")
+	if !errors.Is(err, ipfs.ErrIntegrity) || errors.Is(err, io.EOF) {
+		t.Errorf("got %s and error %v, want one that matches ErrIntegrity", f, err)
+	}
+}
+
+// An index entry that a flipped bit sends elsewhere must not lead healing to
+// write over the block there.
+func TestHealWrongEntry(t *testing.T) {
+	s := open(t, newPath(t))
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Abort()
+	var cids []cid.Cid
+	for n := range 25000 { // an index of more than 1 MiB is not read as a whole when it is opened
+		cids = append(cids, putRaw(t, tx, binary.BigEndian.AppendUint64(nil, uint64(n))))
+	}
+	if _, err := tx.Commit(t.Context(), ipfs.Root{CID: fileOf(t, tx, cids, 8)}); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, wantFiles(t, s, "index", 1)[0], 33) // the first entry's offset
+	s = open(t, s.Path())
+	before, err := os.ReadFile(wantFiles(t, s, "packs", 1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := 0
+	for n, c := range cids {
+		if _, err := s.Get(t.Context(), c); err == nil {
+			continue
+		}
+		wrong++
+		if err := heal(t, s, c, binary.BigEndian.AppendUint64(nil, uint64(n))); !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), "image2ipfs gc") {
+			t.Errorf("healing by a damaged index: %v", err)
+		}
+	}
+	after, err := os.ReadFile(wantFiles(t, s, "packs", 1)[0])
+	if err != nil || !bytes.Equal(before, after) || wrong != 1 {
+		t.Errorf("%d blocks could not be read (want 1), the pack is as before: %v (%v)", wrong, bytes.Equal(before, after), err)
+	}
+}
+
+func putRaw(t testing.TB, p ipfs.Putter, data []byte) cid.Cid {
+	t.Helper()
+	c, err := cid.V1Builder{Codec: cid.Raw, MhType: multihash.SHA2_256}.Sum(data)
+	if err == nil {
+		err = p.Put(t.Context(), c, data)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDamagedRecord(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": {1}}
+	c, _ := storetest.Publish(t, s, content)
+	other, _ := storetest.Publish(t, s, map[string][]byte{"f": {2}})
+	record := s.Path() + "/roots/" + c.String() + ".json"
+	if err := os.WriteFile(record, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	roots, err := s.Roots(t.Context())
+	if !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), record) {
+		t.Errorf("got error %v, want one that matches ErrIntegrity and names %s", err, record)
+	}
+	if len(roots) != 1 || !roots[0].CID.Equals(other) {
+		t.Errorf("the undamaged roots are %v", roots)
+	}
+	gc(t, s)
+	storetest.Check(t, s, c, content)
+	storetest.Publish(t, s, content)
+	if _, err := s.Roots(t.Context()); err != nil {
+		t.Errorf("after publishing again: %v", err)
+	}
+}
+
+// The same bytes may be a leaf of one image and a directory of another: gc must
+// follow the links although it has seen the block as a leaf.
+func TestBlockThatIsLeafAndNode(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": storetest.Random(1000, "leaf and node")}
+	dir, _ := storetest.Publish(t, s, content)
+	node, err := s.Get(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := cid.NewCidV1(cid.Raw, dir.Hash())
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Put(t.Context(), leaf, node); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Commit(t.Context(), ipfs.Root{CID: leaf}); err != nil {
+		t.Fatal(err)
+	}
+	gc(t, s)
+	storetest.Check(t, s, dir, content)
+}

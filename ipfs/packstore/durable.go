@@ -1,0 +1,69 @@
+package packstore
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
+)
+
+// writeFile puts data durably under path, replacing what was there at one
+// stroke.
+func (d dir) writeFile(path string, data []byte) error {
+	tmp := d.join("tmp", newPackID().String()+filepath.Ext(path))
+	f, err := createTemp(tmp)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err != nil {
+		f.Close()
+	} else {
+		err = syncAndClose(f)
+	}
+	if err == nil {
+		err = renameDurably(tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+	}
+	return err
+}
+
+func createTemp(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// syncAndClose returns when the content of f is on disk.
+func syncAndClose(f *os.File) error {
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// renameDurably returns when the new name is on disk.
+func renameDurably(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(to))
+}
+
+// removeFile removes a file. gone is false on Windows when somebody has it
+// open: the next garbage collection tries again.
+func removeFile(path string) (gone bool, err error) {
+	err = os.Remove(path)
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		return true, nil
+	}
+	if runtime.GOOS == "windows" {
+		return false, nil
+	}
+	return false, err
+}
+
+// isDiskFull tells whether something could not be written for want of room.
+func isDiskFull(err error) bool {
+	const errorDiskFull = syscall.Errno(112) // of Windows
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || runtime.GOOS == "windows" && errors.Is(err, errorDiskFull)
+}

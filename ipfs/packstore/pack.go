@@ -1,0 +1,256 @@
+package packstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/ipfs/go-cid"
+	car "github.com/ipld/go-car/v2"
+	"github.com/ipld/go-car/v2/storage"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// A pack is a CARv1 file (https://ipld.io/specs/transport/car/carv1/): a header
+// that names one root, then sections of varint, CID and data.
+
+const (
+	maxBlock      = 8 << 20 // bytes; bitswap carries 2 MiB
+	maxSection    = maxBlock + 256
+	flushAt       = 256 << 10 // a pack's buffer is written when it is this full
+	writebackStep = 32 << 20  // bytes between hints to begin writing to disk
+)
+
+// location is where the section of a block lies.
+type location struct {
+	pack packID
+	off  int64
+	size uint32
+}
+
+// packHeader gives the header of a pack whose blocks belong to root.
+func packHeader(root cid.Cid) ([]byte, error) {
+	var b bytes.Buffer
+	if _, err := storage.NewWritable(&b, []cid.Cid{root}, car.WriteAsCarV1(true)); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// unknownRoot holds the root's place in the header until it is known: CIDv1,
+// dag-pb, SHA-256.
+var unknownRoot = cid.NewCidV1(cid.DagProtobuf, append([]byte{multihash.SHA2_256, 32}, make([]byte, 32)...))
+
+// headerSize is the length of every pack's header.
+const headerSize = 59
+
+// packWriter writes one pack in tmp/. The file is made when the buffer is full
+// for the first time.
+type packWriter struct {
+	dir    dir
+	id     packID
+	file   *os.File
+	buf    []byte
+	size   int64 // bytes appended, those in buf included
+	hinted int64 // bytes that are on their way to disk
+}
+
+func newPackWriter(d dir) (*packWriter, error) {
+	header, err := packHeader(unknownRoot)
+	if err != nil {
+		return nil, err
+	}
+	return &packWriter{dir: d, id: newPackID(), buf: header, size: int64(len(header))}, nil
+}
+
+// open makes the file.
+func (w *packWriter) open() (err error) {
+	if w.file == nil {
+		w.file, err = createTemp(w.dir.tempPack(w.id))
+	}
+	return err
+}
+
+// appendHead appends to buf what precedes the data of block c in its section.
+func appendHead(buf []byte, c cid.Cid, size int) []byte {
+	buf = binary.AppendUvarint(buf, uint64(c.ByteLen()+size))
+	return append(buf, c.KeyString()...)
+}
+
+func (w *packWriter) append(c cid.Cid, data []byte) (location, error) {
+	start := len(w.buf)
+	w.buf = appendHead(w.buf, c, len(data))
+	loc := location{pack: w.id, off: w.size, size: uint32(len(w.buf) - start + len(data))}
+	w.size += int64(loc.size)
+	if len(w.buf)+len(data) < flushAt {
+		w.buf = append(w.buf, data...)
+		return loc, nil
+	}
+	if err := w.flush(); err != nil {
+		return loc, err
+	}
+	_, err := w.file.Write(data)
+	return loc, err
+}
+
+func (w *packWriter) flush() error {
+	if err := w.open(); err != nil {
+		return err
+	}
+	if _, err := w.file.Write(w.buf); err != nil {
+		return err
+	}
+	w.buf = w.buf[:0]
+	if w.size-w.hinted >= writebackStep {
+		startWriteback(w.file, w.hinted, w.size-w.hinted)
+		w.hinted = w.size
+	}
+	return nil
+}
+
+// absorb appends all sections of o and tells by how much their offsets change.
+func (w *packWriter) absorb(o *packWriter) (shift int64, err error) {
+	if err := w.flush(); err != nil {
+		return 0, err
+	}
+	shift = w.size - headerSize
+	if o.file == nil {
+		_, err = w.file.Write(o.buf[headerSize:])
+	} else if err = o.flush(); err == nil {
+		_, err = io.Copy(w.file, io.NewSectionReader(o.file, headerSize, o.size-headerSize))
+	}
+	w.size += o.size - headerSize
+	return shift, err
+}
+
+// finish makes the pack durable under its final name; the directory is left to
+// the caller to sync.
+func (w *packWriter) finish(root cid.Cid) error {
+	header, err := packHeader(root)
+	if err != nil {
+		return err
+	}
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if len(header) == headerSize {
+		if _, err := w.file.WriteAt(header, 0); err != nil {
+			return err
+		}
+	}
+	if err := syncAndClose(w.file); err != nil {
+		return err
+	}
+	return os.Rename(w.dir.tempPack(w.id), w.dir.pack(w.id))
+}
+
+// discard removes the file, be it finished or not.
+func (w *packWriter) discard() error {
+	if w.file == nil {
+		return nil
+	}
+	w.file.Close() // for the second time after finish, which is harmless
+	w.buf = nil
+	for _, path := range []string{w.dir.tempPack(w.id), w.dir.pack(w.id)} {
+		if _, err := removeFile(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sectionData checks that section is that of block c and gives its data. The
+// data itself is not hashed.
+func sectionData(section []byte, c cid.Cid) ([]byte, error) {
+	start, err := dataStart(section, len(section), c)
+	if err != nil {
+		return nil, err
+	}
+	return section[start:], nil
+}
+
+// dataStart does the same of a section of size bytes that begins with head, and
+// tells where its data begins.
+func dataStart(head []byte, size int, c cid.Cid) (int, error) {
+	n, k := binary.Uvarint(head)
+	if k <= 0 || n != uint64(size-k) {
+		return 0, fmt.Errorf("%w: its length field says %d, the index %d", ipfs.ErrIntegrity, n, size-max(k, 0))
+	}
+	length, found, err := cid.CidFromBytes(head[k:])
+	if err != nil {
+		return 0, fmt.Errorf("%w: %v", ipfs.ErrIntegrity, err)
+	}
+	if !bytes.Equal(found.Hash(), c.Hash()) {
+		return 0, fmt.Errorf("%w: it holds block %s", ipfs.ErrIntegrity, found)
+	}
+	return k + length, nil
+}
+
+// packError says where reading a section has failed. A pack that ends before the
+// section does is damaged.
+func packError(name string, loc location, err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = fmt.Errorf("%w: the file ends within the %d bytes there", ipfs.ErrIntegrity, loc.size)
+	}
+	return fmt.Errorf("reading pack %s at offset %d: %w", name, loc.off, err)
+}
+
+const maxSectionHeader = 256 // bytes of length and CID
+
+// openSection opens the pack in which block c lies, for one reader alone, where
+// its size bytes of data begin.
+func (d dir) openSection(c cid.Cid, loc location) (f *os.File, size int64, err error) {
+	f, err = os.Open(d.pack(loc.pack))
+	if err != nil {
+		return nil, 0, err
+	}
+	head := make([]byte, min(maxSectionHeader, int(loc.size)))
+	var start int
+	if _, err = f.ReadAt(head, loc.off); err == nil {
+		start, err = dataStart(head, int(loc.size), c)
+	}
+	if err != nil {
+		err = packError(f.Name(), loc, err)
+	} else {
+		_, err = f.Seek(loc.off+int64(start), io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, int64(loc.size) - int64(start), nil
+}
+
+// scanPack calls fn for every section of a pack in order. It hashes nothing.
+func scanPack(d dir, id packID, fn func(c cid.Cid, data []byte, loc location) error) (root cid.Cid, err error) {
+	f, err := os.Open(d.pack(id))
+	if err != nil {
+		return cid.Undef, err
+	}
+	defer f.Close()
+	r, err := car.NewBlockReader(newReader(f), car.WithTrustedCAR(true), car.MaxAllowedSectionSize(maxSection))
+	if err != nil || len(r.Roots) != 1 {
+		return cid.Undef, fmt.Errorf("%w: pack %s: header: %v", ipfs.ErrIntegrity, f.Name(), err)
+	}
+	off := int64(headerSize)
+	for {
+		b, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return r.Roots[0], nil
+		}
+		if err != nil {
+			return cid.Undef, fmt.Errorf("%w: pack %s after offset %d: %v", ipfs.ErrIntegrity, f.Name(), off, err)
+		}
+		n := b.Cid().ByteLen() + len(b.RawData())
+		size := len(binary.AppendUvarint(nil, uint64(n))) + n
+		if err := fn(b.Cid(), b.RawData(), location{pack: id, off: off, size: uint32(size)}); err != nil {
+			return cid.Undef, err
+		}
+		off += int64(size)
+	}
+}

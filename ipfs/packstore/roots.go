@@ -1,0 +1,120 @@
+package packstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// rootFile is the record of a root, the same for both versions of its CID.
+func (d dir) rootFile(c cid.Cid) string {
+	return d.join("roots", cid.NewCidV1(c.Type(), c.Hash()).String()+rootExt)
+}
+
+// rootCIDs lists what is kept, from the names of the records alone.
+func (d dir) rootCIDs() ([]cid.Cid, error) {
+	files, err := os.ReadDir(d.roots())
+	if err != nil {
+		return nil, fmt.Errorf("listing published roots: %w", err)
+	}
+	var roots []cid.Cid
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f.Name(), rootExt)
+		if !ok {
+			continue
+		}
+		c, err := cid.Decode(name)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s is no record of a root: %v", ipfs.ErrIntegrity, d.join("roots", f.Name()), err)
+		}
+		roots = append(roots, c)
+	}
+	return roots, nil
+}
+
+// readRoot reads a record; the error matches [os.ErrNotExist] when there is none.
+func (d dir) readRoot(c cid.Cid) (ipfs.Root, error) {
+	data, err := os.ReadFile(d.rootFile(c))
+	if err != nil {
+		return ipfs.Root{}, err
+	}
+	var r ipfs.Root
+	if err := json.Unmarshal(data, &r); err != nil {
+		return ipfs.Root{}, fmt.Errorf("%w: record %s: %v; publish the image again or remove it", ipfs.ErrIntegrity, d.rootFile(c), err)
+	}
+	return r, nil
+}
+
+// writeRoot keeps r, with the names under which it is kept already. The caller
+// holds the commit lock. A damaged record is replaced.
+func (d dir) writeRoot(r ipfs.Root) error {
+	old, err := d.readRoot(r.CID)
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, ipfs.ErrIntegrity) {
+		return err
+	}
+	r.Names = append(old.Names, r.Names...)
+	slices.Sort(r.Names)
+	r.Names = slices.Compact(r.Names)
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return d.writeFile(d.rootFile(r.CID), append(data, '\n'))
+}
+
+// Roots lists what was published, oldest first. The error matches
+// [ipfs.ErrIntegrity] when a record is damaged, and the others are given.
+func (s *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
+	cids, err := s.dir.rootCIDs()
+	if err != nil {
+		return nil, err
+	}
+	var roots []ipfs.Root
+	var damaged []error
+	for _, c := range cids {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		r, err := s.dir.readRoot(c)
+		switch {
+		case errors.Is(err, os.ErrNotExist): // removed meanwhile
+		case err != nil:
+			damaged = append(damaged, err)
+		default:
+			roots = append(roots, r)
+		}
+	}
+	sort.SliceStable(roots, func(i, j int) bool { return roots[i].Published.Before(roots[j].Published) })
+	return roots, errors.Join(damaged...)
+}
+
+// Remove ends the keeping of a root; GC frees the space. The error matches
+// [ipfs.ErrNotFound] when c is not kept.
+func (s *Store) Remove(ctx context.Context, c cid.Cid) error {
+	if !c.Defined() {
+		return fmt.Errorf("%w: undefined CID", ipfs.ErrNotFound)
+	}
+	unlock, err := lockExclusive(ctx, s.dir.commitLock(), nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = os.Remove(s.dir.rootFile(c))
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: root %s is not kept in %s", ipfs.ErrNotFound, c, s)
+	}
+	if err != nil {
+		return fmt.Errorf("removing root %s: %w", c, err)
+	}
+	return durable.SyncDir(s.dir.roots())
+}

@@ -1,0 +1,212 @@
+package packstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+const (
+	maxBuffered = 8 << 20 // bytes that the buffers of a transaction's branches may hold together
+	smallPart   = 4 << 20 // a kept branch up to this size becomes part of the main pack
+)
+
+// tx is a publication. Unlike [ipfs.Tx] demands, it and its branches may be
+// used concurrently.
+type tx struct {
+	s      *Store
+	unlock func() error
+
+	mu       sync.Mutex
+	view     *view           // of the time when the lock was taken: gc cannot take away from it
+	present  map[packID]bool // packs of view that were looked for
+	main     *part
+	branches []*part
+	buffered int
+	failed   error // the first failed write; what came after is lost
+	done     bool
+
+	learnt    []record // to be remembered by Commit
+	memory    memory   // what was remembered, once it has been read
+	remembers bool     // memory has been read
+}
+
+var _ ipfs.Memory = (*tx)(nil)
+
+// part is the pack of a transaction or of one of its branches.
+type part struct {
+	tx      *tx
+	w       *packWriter
+	blocks  map[key]span
+	dropped bool
+}
+
+// span is where a block of a part lies: a location, and the block's own length.
+type span struct {
+	off        int64
+	size, data uint32
+}
+
+// Begin starts a publication; it waits while garbage is being collected.
+// Blocks are not hashed when they are put: whoever made their CIDs has done so.
+// A crashed publication's files are removed by the next GC.
+func (s *Store) Begin(ctx context.Context) (ipfs.Tx, error) {
+	unlock, err := lockShared(ctx, s.dir.gcLock())
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be written: %w", s, err)
+	}
+	t := &tx{s: s, unlock: unlock, present: map[packID]bool{}}
+	if t.view, err = s.index.refresh(); err == nil {
+		t.main, err = t.newPart()
+	}
+	if err == nil {
+		err = t.main.w.open() // finds out now whether files can be made
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s cannot be written: %w", s, err), unlock())
+	}
+	return t, nil
+}
+
+func (t *tx) newPart() (*part, error) {
+	w, err := newPackWriter(t.s.dir)
+	return &part{tx: t, w: w, blocks: map[key]span{}}, err
+}
+
+// Branch implements [ipfs.Tx].
+func (t *tx) Branch() (ipfs.Branch, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, err := t.newPart()
+	if err != nil {
+		return nil, err
+	}
+	t.branches = append(t.branches, p)
+	return p, nil
+}
+
+// Put implements [ipfs.Putter].
+func (t *tx) Put(ctx context.Context, c cid.Cid, data []byte) error {
+	return t.main.Put(ctx, c, data)
+}
+
+// PutNew implements [ipfs.Teller].
+func (t *tx) PutNew(ctx context.Context, c cid.Cid, data []byte) (added bool, err error) {
+	return t.main.PutNew(ctx, c, data)
+}
+
+// Put implements [ipfs.Putter].
+func (p *part) Put(ctx context.Context, c cid.Cid, data []byte) error {
+	_, err := p.PutNew(ctx, c, data)
+	return err
+}
+
+// PutNew implements [ipfs.Teller].
+func (p *part) PutNew(ctx context.Context, c cid.Cid, data []byte) (added bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if codec := c.Prefix().Codec; codec != cid.DagProtobuf && codec != cid.Raw {
+		return false, fmt.Errorf("block %s: the store keeps dag-pb and raw blocks only", c)
+	}
+	if len(data) > maxBlock {
+		return false, fmt.Errorf("block %s has %d bytes, the store takes %d", c, len(data), maxBlock)
+	}
+	t := p.tx
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.usable(p); err != nil {
+		return false, err
+	}
+	k := keyOf(c)
+	if p.has(k) || t.main.has(k) || t.stored(k) {
+		return false, nil
+	}
+	held := cap(p.w.buf)
+	loc, err := p.w.append(c, data)
+	if err == nil && t.buffered+cap(p.w.buf)-held > maxBuffered {
+		err = p.w.flush()
+		p.w.buf = nil
+	}
+	t.buffered += cap(p.w.buf) - held
+	if err != nil {
+		t.failed = fmt.Errorf("writing block %s to %s: %w", c, t.s, err)
+		return false, t.failed
+	}
+	p.blocks[k] = span{off: loc.off, size: loc.size, data: uint32(len(data))}
+	return true, nil
+}
+
+func (t *tx) usable(p *part) error {
+	switch {
+	case t.done:
+		return errors.New("publication has ended")
+	case p.dropped:
+		return errors.New("branch was dropped")
+	}
+	return t.failed
+}
+
+func (p *part) has(k key) bool {
+	_, ok := p.blocks[k]
+	return ok
+}
+
+// stored tells whether the store had a block when the transaction began. An
+// entry alone is no proof: a crash may bring back segments that gc replaced.
+func (t *tx) stored(k key) bool {
+	return t.view.find(k, func(loc location) error {
+		ok, known := t.present[loc.pack]
+		if !known {
+			_, err := os.Stat(t.s.dir.pack(loc.pack))
+			ok = err == nil
+			t.present[loc.pack] = ok
+		}
+		if !ok {
+			return os.ErrNotExist
+		}
+		return nil
+	}) == nil
+}
+
+// Drop implements [ipfs.Branch].
+func (p *part) Drop() error {
+	p.tx.mu.Lock()
+	defer p.tx.mu.Unlock()
+	if p.dropped || p.tx.done {
+		return nil
+	}
+	p.dropped = true
+	p.tx.buffered -= cap(p.w.buf)
+	p.blocks = nil
+	return p.w.discard()
+}
+
+// Abort implements [ipfs.Tx].
+func (t *tx) Abort() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.done {
+		return nil
+	}
+	return t.end(true)
+}
+
+// end releases everything, and removes the packs when they are not to be kept.
+func (t *tx) end(discard bool) error {
+	t.done = true
+	var errs []error
+	for _, p := range t.parts() {
+		if discard || len(p.blocks) == 0 {
+			errs = append(errs, p.w.discard())
+		}
+		p.blocks, p.w.buf = nil, nil
+	}
+	return errors.Join(append(errs, t.unlock())...)
+}
