@@ -12,6 +12,7 @@ HACK=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export IMAGE2IPFS_E2E=${IMAGE2IPFS_E2E:-${TMPDIR:-/tmp}/image2ipfs-e2e}
 ENGINES=$HACK/engines.sh
 OURS=$IMAGE2IPFS_E2E/run/started-by-e2e
+MARK=IMAGE2IPFS_E2E_RUN=$IMAGE2IPFS_E2E
 STRICT=${STRICT:-}
 [ "${CI:-}" != true ] || STRICT=1
 
@@ -21,6 +22,22 @@ say() { echo "e2e: $*" >&2; }
 lacking() {
   say "LEFT OUT: $*"
   [ -z "$STRICT" ] || { say "and nothing may be left out (CI or STRICT is set)"; exit 1; }
+}
+
+# leftovers prints the pids of what the tests of a killed run left running:
+# servers, engines and tests hold ports and files that this run needs. They are
+# known by their environment.
+leftovers() { grep -lzsFx "$MARK" /proc/[0-9]*/environ | cut -d/ -f3 || true; }
+
+clear_leftovers() {
+  local pids tries=100
+  while pids=$(leftovers); [ -n "$pids" ]; do
+    [ $tries = 100 ] && say "ending what a killed run left:" $pids
+    kill -9 $pids 2>/dev/null || true
+    [ $((tries--)) -gt 0 ] || { say "cannot end" $pids; exit 1; }
+    sleep 0.1
+  done
+  rm -rf --one-file-system "$IMAGE2IPFS_E2E/tmp"
 }
 
 # prepare brings engines and archives up, as far as this machine allows.
@@ -57,10 +74,11 @@ finish() {
   rm -rf --one-file-system "$IMAGE2IPFS_E2E/tmp"
 }
 
-mkdir -p "$IMAGE2IPFS_E2E/bin" "$IMAGE2IPFS_E2E/tmp"
+mkdir -p "$IMAGE2IPFS_E2E/bin"
 exec 9>"$IMAGE2IPFS_E2E/lock"
 flock -n 9 || { say "another run uses $IMAGE2IPFS_E2E; waiting for it"; flock 9; }
-mkdir -p "$IMAGE2IPFS_E2E/tmp" # the other run has removed it
+clear_leftovers
+mkdir -p "$IMAGE2IPFS_E2E/tmp"
 
 group= stop_engines=
 trap finish EXIT
@@ -81,6 +99,7 @@ E2E_IMAGE2IPFS=$IMAGE2IPFS_E2E/bin/image2ipfs
 E2E_EXAMPLE=$IMAGE2IPFS_E2E/bin/containerd-pull
 TMPDIR=$IMAGE2IPFS_E2E/tmp
 STRICT=$STRICT
+export "$MARK"
 set +a
 rc=0
 tests "$@" 9>&- || rc=$?

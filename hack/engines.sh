@@ -12,7 +12,10 @@
 # The simulated machine is a set of namespaces (network with nothing but lo,
 # mounts, processes) that ends with its first process. Engines, registries,
 # Kubo and tests meet there on 127.0.0.1 and reach nothing else; no mount, no
-# address and no process outlives `down`.
+# address and no process outlives `down`. It shares the host's files, but not
+# what would make it another machine on each host: /run with the sockets of
+# engines that run there, the user's home with its configuration, and variables
+# that tell engines and clients where to go.
 #
 # Everything lies in $IMAGE2IPFS_E2E, by default ${TMPDIR:-/tmp}/image2ipfs-e2e.
 # `up` needs root and Debian; it knows no mirror but the one apt already uses.
@@ -25,8 +28,10 @@ SUITE=${E2E_SUITE:-forky}
 CRANE=github.com/google/go-containerregistry/cmd/crane@v0.22.1
 REGCTL=github.com/regclient/regclient/cmd/regctl@v0.11.7
 ENGINES="dockerd20 dockerd28 containerd16 containerd2"
-COMMANDS="dockerd docker containerd ctr runc skopeo umoci podman debootstrap ip iptables tar unshare nsenter"
-PACKAGES="docker.io containerd runc skopeo umoci podman debootstrap iproute2 iptables busybox-static ca-certificates"
+# What is needed, as COMMAND=PACKAGE.
+NEEDED="dockerd=docker.io docker=docker.io containerd=containerd ctr=containerd runc=runc skopeo=skopeo umoci=umoci
+  podman=podman debootstrap=debootstrap ip=iproute2 iptables=iptables busybox=busybox-static tar=tar
+  unshare=util-linux nsenter=util-linux"
 
 say() { echo "engines: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -42,34 +47,49 @@ until_ok() {
 
 # ---- what needs no root ------------------------------------------------------
 
+# built FILE VERSION succeeds if the tool was built as this version; what stands
+# beside it says so, since neither time nor name do.
+built() { [ -x "$WORK/bin/$1" ] && [ "$(cat "$WORK/bin/$1.version" 2>/dev/null)" = "$2" ]; }
+
 tools() {
   mkdir -p "$WORK/bin"
-  [ -x "$WORK/bin/crane" ] || GOBIN=$WORK/bin go install "$CRANE"
-  [ -x "$WORK/bin/regctl" ] || GOBIN=$WORK/bin go install "$REGCTL"
-  if ! [ "$WORK/bin/ipfs" -nt "$HACK/tools/kubo/go.mod" ]; then
-    say "building Kubo (minutes, once)"
-    (cd "$HACK/tools/kubo" && go build -trimpath -o "$WORK/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs)
-    touch "$WORK/bin/ipfs"
-  fi
+  local module kubo
+  for module in "$CRANE" "$REGCTL"; do
+    local name=${module%@*}; name=${name##*/}
+    built "$name" "$module" && continue
+    GOBIN=$WORK/bin go install "$module"
+    echo "$module" >"$WORK/bin/$name.version"
+  done
+  kubo=$(cat "$HACK"/tools/kubo/go.{mod,sum} | sha256sum)
+  built ipfs "$kubo" && return
+  say "building Kubo (minutes, once)"
+  (cd "$HACK/tools/kubo" && go build -trimpath -o "$WORK/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs)
+  echo "$kubo" >"$WORK/bin/ipfs.version"
 }
 
 # ---- what has to be installed --------------------------------------------------
 
-have_packages() {
-  local c
-  for c in $COMMANDS; do command -v "$c" >/dev/null || return 1; done
-  [ -x /bin/busybox ]
+# lacking prints the packages of the commands that are not there. What there is
+# stays as it is: a machine may have its engines from elsewhere.
+lacking() {
+  local pair
+  for pair in $NEEDED; do command -v "${pair%=*}" >/dev/null || echo "${pair#*=}"; done | sort -u
+  [ -d /etc/ssl/certs ] || echo ca-certificates
 }
 
 # packages installs the host's engines; policy-rc.d keeps services from starting.
 packages() {
-  have_packages && return
+  local missing; missing=$(lacking)
+  [ -n "$missing" ] || return 0
   command -v apt-get >/dev/null || die "apt-get not found; the engines come from Debian's packages"
-  say "installing packages"
+  say "installing" $missing
   local policy=/usr/sbin/policy-rc.d ours= rc=0
-  [ -e $policy ] || { ours=1; printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy; }
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-    --no-install-recommends $PACKAGES; } >"$WORK/log/apt.log" 2>&1 || rc=$?
+  # One of ours is there if an earlier run was killed.
+  if ! [ -e $policy ] || grep -q image2ipfs $policy; then
+    ours=1; printf '#!/bin/sh\n# image2ipfs: while its test engines are installed\nexit 101\n' >$policy; chmod +x $policy
+  fi
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-remove \
+    -o DPkg::Lock::Timeout=300 --no-install-recommends $missing; } >"$WORK/log/apt.log" 2>&1 || rc=$?
   [ -z "$ours" ] || rm -f $policy
   [ $rc = 0 ] || { tail -5 "$WORK/log/apt.log" >&2; die "apt-get failed (see $WORK/log/apt.log)"; }
 }
@@ -84,7 +104,8 @@ chroot_tree() {
   [ -x "$CHROOT/usr/sbin/dockerd" ] && return
   say "making a $SUITE root for the newer engines"
   rm -rf --one-file-system "$CHROOT" "$CHROOT.part"
-  debootstrap --variant=minbase \
+  # In a mount namespace of its own: what it mounts does not outlive it.
+  unshare --mount --propagation private debootstrap --variant=minbase \
     --include=docker.io,docker-cli,docker-buildx,containerd,runc,iptables,iproute2 \
     "$SUITE" "$CHROOT.part" "$(mirror)" /usr/share/debootstrap/scripts/sid >"$WORK/log/debootstrap.log" 2>&1 ||
     die "debootstrap failed (see $WORK/log/debootstrap.log)"
@@ -93,6 +114,13 @@ chroot_tree() {
 }
 
 # ---- the simulated machine -------------------------------------------------------
+
+# FOREIGN variables lead engines and clients elsewhere, or to other settings.
+FOREIGN=(http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+  DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_DEFAULT_PLATFORM DOCKER_CONTENT_TRUST
+  CONTAINER_HOST CONTAINERS_CONF CONTAINERS_STORAGE_CONF CONTAINERS_REGISTRIES_CONF REGISTRY_AUTH_FILE STORAGE_DRIVER
+  CONTAINERD_ADDRESS CONTAINERD_NAMESPACE CONTAINERD_SNAPSHOTTER NERDCTL_TOML
+  XDG_CONFIG_HOME XDG_DATA_HOME XDG_RUNTIME_DIR XDG_CACHE_HOME IPFS_PATH IPFS_API IPFS_GATEWAY)
 
 # birth PID prints when a process started: with its pid that names it for good.
 birth() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
@@ -107,7 +135,9 @@ machine() {
 run() {
   local pid
   pid=$(machine) || die "the engines do not run; start them with: $0 up"
-  exec nsenter --target "$pid" --mount --net --pid --wd="$PWD" -- "$@"
+  unset "${FOREIGN[@]}"
+  mkdir -p "$WORK/home"
+  HOME=$WORK/home exec nsenter --target "$pid" --mount --net --pid --wd="$PWD" -- "$@"
 }
 inside() { (run "$@"); }
 
@@ -117,6 +147,9 @@ machine_init() {
   local pid _
   read -r pid _ </proc/self/stat
   ip link set lo up
+  # An engine that runs on the host would be used in place of ours.
+  mount -t tmpfs -o mode=755 tmpfs /run
+  [ ! -d /dev/shm ] || mount -t tmpfs -o mode=1777 tmpfs /dev/shm # podman's locks
   mount --bind "$CHROOT" "$CHROOT"
   mount -t sysfs sysfs "$CHROOT/sys"
   mount --rbind /sys/fs/cgroup "$CHROOT/sys/fs/cgroup"
@@ -134,7 +167,7 @@ start_machine() {
   machine >/dev/null && return
   rm -f "$WORK"/run/*
   setsid unshare --mount --net --pid --fork --propagation private \
-    "$BASH" "$HACK/engines.sh" machine_init >"$WORK/log/machine.log" 2>&1 </dev/null &
+    "$BASH" "$HACK/engines.sh" machine_init >"$WORK/log/machine.log" 2>&1 </dev/null 8>&- &
   until_ok 10 machine || { cat "$WORK/log/machine.log" >&2; die "the simulated machine did not start"; }
 }
 
@@ -147,8 +180,8 @@ command_of() {
     dockerd28*) echo "env -u TMPDIR chroot $CHROOT docker -H unix:///eng/$1/sock" ;;
     containerd16) echo "ctr --address $WORK/containerd16/sock" ;;
     containerd2) echo "env -u TMPDIR chroot $CHROOT ctr --address /eng/containerd2/sock" ;;
-    podman) echo "podman --root $WORK/podman/root --runroot $WORK/podman/run --tmpdir $WORK/podman/tmp" \
-      "--cgroup-manager cgroupfs --events-backend file" ;;
+    podman) echo "env CONTAINERS_CONF=$WORK/podman/containers.conf CONTAINERS_STORAGE_CONF=$WORK/podman/storage.conf" \
+      "podman --root $WORK/podman/root --runroot $WORK/podman/run --tmpdir $WORK/podman/tmp" ;;
     skopeo) echo "skopeo --insecure-policy" ;;
     crane | regctl) echo "$WORK/bin/$1" ;;
     kubo) echo "$WORK/bin/ipfs" ;;
@@ -168,7 +201,7 @@ daemon_of() {
   local state root=
   state=$(home "$1")
   case $state in /eng/*) root="env -u TMPDIR chroot $CHROOT" ;; esac
-  local dockerd="dockerd --data-root $state/data --exec-root $state/exec --pidfile $state/pid -H unix://$state/sock
+  local dockerd="dockerd --config-file $state/daemon.json --data-root $state/data --exec-root $state/exec --pidfile $state/pid -H unix://$state/sock
     --bridge=none --iptables=false --ip6tables=false --ip-forward=false
     --registry-mirror=http://127.0.0.1:5000"
   case $1 in
@@ -179,13 +212,30 @@ daemon_of() {
   esac
 }
 
+# storage_driver DIR prints podman's driver for a file system: overlay where that
+# can be mounted.
+storage_driver() {
+  local try=$1/try driver=vfs
+  mkdir -p "$try"/{lower,upper,work,merged}
+  unshare --mount --propagation private mount -t overlay -o "lowerdir=$try/lower,upperdir=$try/upper,workdir=$try/work" \
+    overlay "$try/merged" 2>/dev/null && driver=overlay
+  rm -rf "$try"
+  echo $driver
+}
+
 # configure ENGINE makes its state directory.
 configure() {
   local outer state
   outer=$(home "$1" outer) state=$(home "$1")
   mkdir -p "$outer"
   rm -f "$outer/pid" "$outer/sock"
-  case $1 in containerd*) cat >"$outer/config.toml" <<TOML ;; esac
+  case $1 in
+    dockerd*) echo '{}' >"$outer/daemon.json" ;; # not the host's
+    podman)                                      # runc, though crun may be installed
+      printf '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n' >"$outer/containers.conf"
+      printf '[storage]\ndriver = "%s"\ngraphroot = "%s"\nrunroot = "%s"\n' \
+        "$(storage_driver "$outer")" "$outer/root" "$outer/run" >"$outer/storage.conf" ;;
+    containerd*) cat >"$outer/config.toml" <<TOML ;;
 version = 2
 root = "$state/root"
 state = "$state/state"
@@ -196,6 +246,7 @@ state = "$state/state"
 [plugins."io.containerd.internal.v1.opt"]
   path = "$state/opt"
 TOML
+  esac
 }
 
 # answers ENGINE asks for its version; a ctr without a socket would wait 10 s.
@@ -207,7 +258,7 @@ start() {
   halt "$1"
   configure "$1"
   setsid "$BASH" "$HACK/engines.sh" run "$BASH" -c 'echo $$ >"$0"; exec "$@"' \
-    "$WORK/run/$1.pid" $(daemon_of "$1") >"$WORK/log/$1.log" 2>&1 </dev/null &
+    "$WORK/run/$1.pid" $(daemon_of "$1") >"$WORK/log/$1.log" 2>&1 </dev/null 8>&- &
 }
 
 ready() {
@@ -219,7 +270,10 @@ ready() {
 halt() {
   local pid
   pid=$(cat "$WORK/run/$1.pid" 2>/dev/null) || return 0
-  inside kill "$pid" 2>/dev/null && until_ok 20 gone "$pid" || true
+  if inside kill "$pid" 2>/dev/null && ! until_ok 20 gone "$pid"; then
+    say "$1 did not end within 20 s of SIGTERM; killing it"
+    inside kill -9 "$pid" 2>/dev/null || true
+  fi
   rm -f "$WORK/run/$1.pid"
 }
 gone() { ! inside kill -0 "$1"; }
@@ -228,20 +282,30 @@ gone() { ! inside kill -0 "$1"; }
 
 up() {
   [ "$(id -u)" = 0 ] || die "needs root (the engines do)"
-  case $WORK in *[[:space:]]*) die "$WORK: the work directory's path must not hold spaces" ;; esac
+  case $WORK in
+    *[[:space:]]*) die "$WORK: the work directory's path must not hold spaces" ;;
+    /run/* | /var/run/* | /dev/*) die "$WORK: the work directory must not be below /run or /dev, which the machine has of its own" ;;
+  esac
   mkdir -p "$WORK"/{run,log}
+  alone
   packages
   chroot_tree
   tools
   start_machine
+  configure podman
   local e rc=0
   for e in $ENGINES; do start "$e"; done
   for e in $ENGINES; do ready "$e" || rc=1; done
   return $rc
 }
 
+# alone waits until no other up or down works on the same directory.
+alone() { exec 8>"$WORK/engines.lock"; flock 8; }
+
 down() {
   local pid f
+  [ -d "$WORK/run" ] || return 0
+  alone
   pid=$(machine) || return 0
   for f in "$WORK"/run/*.pid; do [ -e "$f" ] && halt "$(basename "$f" .pid)"; done
   kill "$pid"                          # the kernel ends whatever is left inside
@@ -281,5 +345,5 @@ env() {
 case ${1:-} in
   up | down | clean | status | tools | env) "$1" ;;
   run | mirror | machine_init | start | ready | halt | command_of) "$@" ;;
-  *) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

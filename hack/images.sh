@@ -12,6 +12,9 @@
 #   platforms  amd64, arm64 and arm/v7, with provenance
 #   plain      one layer, whose only program is ours
 #
+# Each archive is read by a program that did not write it before it gets its
+# name; all of them are made again when this file changes.
+#
 # /etc/message in each image says which one it is. Nothing is fetched but the
 # Debian packages, from apt's own mirror.
 set -euo pipefail
@@ -23,11 +26,16 @@ OUT=$WORK/archives
 SRC=$WORK/sources                      # build contexts, packages, Debian root
 CODENAME=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 
+CHROOT=$WORK/chroot
+HOME_OF_C2=$CHROOT/eng/containerd2    # which sees it as /eng/containerd2
+
 say() { echo "images: $*" >&2; }
+die() { say "$*"; exit 1; }
 on() { "$HACK/engines.sh" run "$@"; }
 d20() { DOCKER_BUILDKIT=0 on ${E2E_DOCKERD20:?dockerd 20.10 does not run} "$@"; }
 d28() { on ${E2E_DOCKERD28:?dockerd 28 does not run} "$@"; }
 classic() { on $("$HACK/engines.sh" command_of dockerd28classic) "$@"; }
+c16() { on ${E2E_CONTAINERD16:?containerd 1.6 does not run} "$@"; }
 c2() { on ${E2E_CONTAINERD2:?containerd 2 does not run} "$@"; }
 
 # missing NAME… succeeds unless all of these archives exist.
@@ -38,8 +46,49 @@ archive() {
   local name=$1; shift
   missing "$name" || return 0
   say "$name"
-  "$@" >"$OUT/$name.part"
-  mv "$OUT/$name.part" "$OUT/$name"
+  "$@" >"$OUT/$name.part" || die "$name: failed: $*"
+  keep "$name"
+}
+
+# keep NAME gives NAME.part its name if it is whole.
+keep() {
+  whole "$1" "$OUT/$1.part"
+  mv "$OUT/$1.part" "$OUT/$1"
+}
+
+# whole NAME FILE fails unless an independent reader finds all that an archive
+# must have: tar its entries and its end, and skopeo, which copies each image of
+# it, the blobs as their digests say.
+whole() {
+  local name=$1 file=$2 images=("docker-archive:$2") from
+  if [ ! -d "$file" ]; then
+    tar -tf "$file" >/dev/null || die "$name: tar cannot read it to its end"
+    # Without the two blocks of zeros at its end tar takes it for whole, too.
+    [ "$(tail -c 1024 "$file" | tr -d '\0' | wc -c)" = 0 ] || die "$name: cut: the end of the tar is missing"
+  fi
+  command -v skopeo >/dev/null || { say "$name: not read by skopeo, which is not here"; return; }
+  case $name in
+    *.skopeo | *.skopeo-zstd) images=("oci:$file") ;;
+    *-oci.tar | *.buildkit.tar | *.containerd.tar) images=("oci-archive:$file") ;;
+    *.docker28*.tar) images+=("oci-archive:$file") ;; # both in one
+    # In the second image skopeo takes a link to a shared layer for an empty one.
+    multi.*) images=("docker-archive:$file:@0") ;;
+  esac
+  for from in "${images[@]}"; do
+    rm -rf "$SRC/read"
+    skopeo --insecure-policy copy -q --all "$from" "dir:$SRC/read" >&2 || die "$name: skopeo cannot read $from"
+    [ -s "$SRC/read/manifest.json" ] || die "$name: skopeo found no image in $from"
+  done
+  rm -rf "$SRC/read"
+}
+
+# exported IMAGE writes what containerd exports to standard output; exported to
+# a pipe it may be cut.
+exported() {
+  local file=$HOME_OF_C2/export.tar
+  c2 images export "${file#"$CHROOT"}" "$1" >&2
+  cat "$file"
+  rm "$file"
 }
 
 # ---- sources -------------------------------------------------------------------
@@ -50,10 +99,22 @@ cat_for() {
     go build -trimpath -ldflags='-s -w' -o "$3" .)
 }
 
+# static_busybox FILE copies the host's, or the one of Debian's package if the
+# host's needs libraries.
+static_busybox() {
+  local there; there=$(command -v busybox)
+  if ldd "$there" >/dev/null 2>&1; then
+    rm -rf "$SRC/busybox"; mkdir -p "$SRC/busybox"
+    (cd "$SRC/busybox" && apt-get download -qq busybox-static >&2 && dpkg-deb -x busybox-static_*.deb .)
+    there=$(find "$SRC/busybox" -name busybox -type f -path '*bin/*')
+  fi
+  cp "$there" "$1"
+}
+
 small_context() {
   local dir=$SRC/small
   mkdir -p "$dir"
-  cp /bin/busybox "$dir/busybox"
+  static_busybox "$dir/busybox"
   echo small >"$dir/message"
   cat >"$dir/Dockerfile" <<'DOCKERFILE'
 FROM scratch
@@ -73,7 +134,7 @@ debian_root() {
   [ -e "$SRC/debian.tar" ] && return
   say "debootstrap of a $CODENAME root"
   rm -rf --one-file-system "$SRC/debian" "$SRC/debs"
-  debootstrap --variant=minbase "$CODENAME" "$SRC/debian" \
+  unshare --mount --propagation private debootstrap --variant=minbase "$CODENAME" "$SRC/debian" \
     "$("$HACK/engines.sh" mirror)" >"$WORK/log/debian.log" 2>&1
   rm -rf "$SRC/debian"/var/cache/apt/archives/*.deb "$SRC/debian"/var/lib/apt/lists/*
   mkdir -p "$SRC/debs/partial"
@@ -167,7 +228,7 @@ skopeo_copy() {
   say "$name"
   rm -rf "$OUT/$name.part"
   $E2E_SKOPEO copy -q "$@" "docker-archive:$OUT/$from" "$transport:$OUT/$name.part:$reference"
-  mv "$OUT/$name.part" "$OUT/$name"
+  keep "$name"
 }
 
 from_skopeo() {
@@ -191,7 +252,7 @@ from_podman() {
 from_containerd() {
   missing small.containerd.tar || return 0
   c2 images import - <"$OUT/small.docker20.tar" >&2
-  archive small.containerd.tar c2 images export - docker.io/library/small:1
+  archive small.containerd.tar exported docker.io/library/small:1
 }
 
 from_crane() {
@@ -203,19 +264,35 @@ from_crane() {
   tar -C "$dir" -czf "$SRC/plain.tar.gz" bin etc
   say plain.crane.tar
   "$E2E_CRANE" append -f "$SRC/plain.tar.gz" -t plain:1 -o "$OUT/plain.crane.tar.part" 2>/dev/null
-  mv "$OUT/plain.crane.tar.part" "$OUT/plain.crane.tar"
+  keep plain.crane.tar
 }
 
-# forget empties the engines, so that a pull has to fetch every layer.
+# forget empties the engines of images, and of containers that a killed run has
+# left, so that a pull has to fetch every layer.
 forget() {
-  d20 system prune -af >/dev/null
-  d28 system prune -af >/dev/null
+  local docker ctr names
+  for docker in d20 d28; do
+    names=$($docker ps -aq)
+    [ -z "$names" ] || $docker rm -f $names >/dev/null
+    $docker system prune -af >/dev/null
+  done
+  on $E2E_PODMAN rm -af >/dev/null
   on $E2E_PODMAN rmi -af >/dev/null
-  local names; names=$(c2 images ls -q)
-  [ -z "$names" ] || c2 images rm --sync $names >/dev/null
+  for ctr in c16 c2; do
+    for names in $($ctr tasks ls -q); do $ctr tasks rm -f "$names" >/dev/null || true; done # gone by itself
+    names=$($ctr containers ls -q)
+    [ -z "$names" ] || $ctr containers rm $names >/dev/null
+    names=$($ctr images ls -q)
+    [ -z "$names" ] || $ctr images rm --sync $names >/dev/null
+  done
 }
 
 mkdir -p "$OUT" "$SRC"
+made_by=$(cat "$HACK/images.sh" "$HACK"/testdata/cat/* | sha256sum)
+if [ "$(cat "$OUT/made-by" 2>/dev/null)" != "$made_by" ]; then
+  rm -rf "$OUT"; mkdir -p "$OUT"
+  echo "$made_by" >"$OUT/made-by"
+fi
 from_crane
 [ "${1:-}" = portable ] && exit
 from_docker20
