@@ -22,7 +22,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
-	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/server"
@@ -117,7 +116,7 @@ func gatewayAt(t testing.TB, url string, cars bool) interface {
 	t.Cleanup(client.CloseIdleConnections)
 	opts := gateway.Options{Answer: 3 * time.Second, Idle: 500 * time.Millisecond, Client: client}
 	if cars {
-		g, err := sources.NewGateway(url, opts)
+		g, err := gateway.New(url, opts)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -109,7 +108,7 @@ var errInternal = errorf(codeUnknown, "internal error")
 // retryAfter is how many seconds clients are told to wait: as long as a source
 // wants to be left alone, 5 when it just does not answer.
 func retryAfter(err error) string {
-	if until, busy := sources.BusyUntil(err); busy {
+	if until, busy := ipfs.BusyUntil(err); busy {
 		return strconv.Itoa(max(1, int(math.Ceil(time.Until(until).Seconds()))))
 	}
 	return "5"

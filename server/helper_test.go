@@ -16,7 +16,6 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	trustless "github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
@@ -194,7 +193,7 @@ func (g *gateway) answer(ctx context.Context, c cid.Cid) ([]byte, error) {
 	case empty:
 		return nil, fmt.Errorf("%s: %w", g.name, ipfs.ErrNotFound)
 	case busy:
-		return nil, fmt.Errorf("%s: 429: %w", g.name, &trustless.BusyError{Until: time.Now().Add(30 * time.Second)})
+		return nil, fmt.Errorf("%s: 429: %w", g.name, &ipfs.BusyError{Until: time.Now().Add(30 * time.Second)})
 	case lies:
 		return []byte("something else"), nil
 	}

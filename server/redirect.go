@@ -11,7 +11,6 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	trustless "github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // redirects decides to which gateway clients are sent for the blobs of a root:
@@ -167,7 +166,7 @@ func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGa
 			_, err := contain(ctx, p.life, func(ctx context.Context) (struct{}, error) { return struct{}{}, from.gateway.Has(ctx, root) })
 			from.Report(ctx, err)
 			if ctx.Err() == nil {
-				from.doubtful.Store(errors.Is(err, ipfs.ErrUnavailable) && !errors.Is(err, trustless.ErrOneBlock))
+				from.doubtful.Store(errors.Is(err, ipfs.ErrUnavailable) && !errors.Is(err, ipfs.ErrOneBlock))
 			}
 			results <- result{from, err}
 		})

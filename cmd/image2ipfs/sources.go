@@ -115,7 +115,7 @@ func (o *sourceOptions) blocks(all stores) (*sources.Set, error) {
 		list = append(list, sources.Far(unsure{o.network.exchange, o.absent}))
 	}
 	for _, url := range gatewayURLs(o.gateways) {
-		g, err := sources.NewGateway(url, gateway.Options{})
+		g, err := gateway.New(url, gateway.Options{})
 		if err != nil {
 			return nil, usageError{err}
 		}

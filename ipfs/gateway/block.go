@@ -30,39 +30,24 @@ func (t timeout) Is(err error) bool {
 // Get reads a block and checks it against its CID. Errors name the URL and
 // match [ipfs.ErrNotFound] when the gateway says that there is no such block,
 // [ipfs.ErrIntegrity] when it sends other bytes, [ipfs.ErrUnavailable] when it
-// fails (for this block alone with an [ErrOneBlock]), is overloaded (perhaps with
-// a [BusyError]) or too slow; or they are ctx's own.
+// fails (for this block alone with an [ipfs.ErrOneBlock]), is overloaded (perhaps with
+// a [ipfs.BusyError]) or too slow; or they are ctx's own.
 func (g *Gateway) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	outer := ctx
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	late := timeout{"an answer", g.opts.Answer}
-	timer := time.AfterFunc(g.opts.Answer, func() { cancel(late) })
-	defer timer.Stop()
-
-	where := g.url + "/ipfs/" + c.String() + "?format=raw"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
+	a, err := g.ask(ctx, g.url+"/ipfs/"+c.String()+"?format=raw", rawType)
 	if err != nil {
-		return nil, fmt.Errorf("gateway %s: %w", g, err)
+		return nil, err
 	}
-	req.Header.Set("Accept", mediaType)
-	resp, err := g.client.Do(req)
-	if err != nil {
-		return nil, unavailable(outer, ctx, redacted(where), err)
+	defer a.close()
+	if a.resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(a.body, 4096)) // all of it keeps the connection
+		return nil, checkStatus(a.resp, string(text), c, a.where)
 	}
-	defer resp.Body.Close()
-	timer.Stop()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // all of it keeps the connection
-		return nil, checkStatus(resp, string(text), c, redacted(where))
-	}
-	body := &watched{r: Progress(ctx, resp.Body), idle: g.opts.Idle, cancel: cancel}
-	data, err := readBlock(body, resp.ContentLength, c)
+	data, err := readBlock(a.body, a.resp.ContentLength, c)
 	if errors.Is(err, ipfs.ErrIntegrity) {
-		return nil, g.blame(err, resp, redacted(where))
+		return nil, g.blame(err, a.resp, a.where)
 	}
 	if err != nil {
-		return nil, unavailable(outer, ctx, redacted(where), err)
+		return nil, a.unavailable(err)
 	}
 	return data, nil
 }
@@ -70,22 +55,18 @@ func (g *Gateway) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 // unavailable wraps a failure of the network. When the caller's context has
 // ended, that is the reason, and the gateway is not to blame unless it was a
 // deadline.
-func unavailable(outer, ctx context.Context, where string, err error) error {
-	if cause := context.Cause(outer); errors.Is(cause, context.Canceled) {
-		return fmt.Errorf("GET %s: %w", where, cause)
+func (a *answer) unavailable(err error) error {
+	if cause := context.Cause(a.outer); errors.Is(cause, context.Canceled) {
+		return fmt.Errorf("GET %s: %w", a.where, cause)
 	}
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err // names the URL once more
 	}
-	if cause := context.Cause(ctx); cause != nil {
+	if cause := context.Cause(a.ctx); cause != nil {
 		err = cause
 	}
-	return fmt.Errorf("%w: GET %s: %w", ipfs.ErrUnavailable, where, err)
+	return fmt.Errorf("%w: GET %s: %w", ipfs.ErrUnavailable, a.where, err)
 }
-
-// ErrOneBlock is matched by errors that match [ipfs.ErrUnavailable] and are about
-// one block alone: the gateway works, and may give others.
-var ErrOneBlock = errors.New("no answer for this block")
 
 // checkStatus gives an answer other than 200, with the text that it begins
 // with, its meaning.
@@ -100,7 +81,7 @@ func checkStatus(resp *http.Response, text string, c cid.Cid, where string) erro
 	case http.StatusBadRequest, http.StatusNotAcceptable, http.StatusNotImplemented:
 		hint = "; it may not be a gateway that gives raw blocks"
 	}
-	if busy := CheckBusy(resp); busy != nil {
+	if busy := checkBusy(resp); busy != nil {
 		return fmt.Errorf("%w: GET %s: the gateway answers %s; %w", kind, where, resp.Status, busy)
 	}
 	err := fmt.Errorf("%w: GET %s: the gateway answers %s%s", kind, where, resp.Status, hint)
@@ -123,17 +104,17 @@ func isAbout(status int, text string, c cid.Cid) bool {
 	return false
 }
 
-// oneBlockError is an error that matches [ErrOneBlock] besides.
+// oneBlockError is an error that matches [ipfs.ErrOneBlock] besides.
 type oneBlockError struct{ error }
 
 func (o oneBlockError) Unwrap() error        { return o.error }
-func (o oneBlockError) Is(target error) bool { return target == ErrOneBlock }
+func (o oneBlockError) Is(target error) bool { return target == ipfs.ErrOneBlock }
 
 // blame names the gateway that sent other bytes than the block.
 func (g *Gateway) blame(err error, resp *http.Response, where string) error {
 	hint := ""
-	if t := resp.Header.Get("Content-Type"); t != mediaType {
-		hint = fmt.Sprintf("; it answers with %q instead of %q, so it may not be a gateway that gives raw blocks", t, mediaType)
+	if t := resp.Header.Get("Content-Type"); t != rawType {
+		hint = fmt.Sprintf("; it answers with %q instead of %q, so it may not be a gateway that gives raw blocks", t, rawType)
 	}
 	return fmt.Errorf("gateway %s, GET %s: %w%s", g, where, err, hint)
 }
@@ -180,7 +161,7 @@ type watched struct {
 }
 
 func (w *watched) Read(p []byte) (int, error) {
-	late := timeout{"more of the block", w.idle}
+	late := timeout{"more of the answer", w.idle}
 	timer := time.AfterFunc(w.idle, func() { w.cancel(late) })
 	defer timer.Stop()
 	return w.r.Read(p)

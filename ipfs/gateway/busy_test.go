@@ -25,7 +25,7 @@ func TestBusy(t *testing.T) {
 			{429, "", 0}, {429, "0", 0}, {429, "-1", 0}, {429, "soon", 0}, {429, "1e9", 0},
 			{429, "99999999999999999999", 0}, {429, date(-time.Minute), 0}, {500, "7", 0}, {404, "7", 0}, {200, "7", 0},
 		} {
-			busy := CheckBusy(&http.Response{StatusCode: test.status, Header: http.Header{"Retry-After": {test.value}}})
+			busy := checkBusy(&http.Response{StatusCode: test.status, Header: http.Header{"Retry-After": {test.value}}})
 			switch {
 			case busy == nil && test.want != 0, busy != nil && time.Until(busy.Until) != test.want:
 				t.Errorf("%d with %q: %v, want %s", test.status, test.value, busy, test.want)

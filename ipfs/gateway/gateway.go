@@ -1,6 +1,7 @@
 // Package gateway reads blocks from IPFS HTTP gateways and trusts none of
-// them: each block is asked for as it is (trustless gateway specification,
-// https://specs.ipfs.tech/http-gateways/trustless-gateway/) and hashed.
+// them: blocks are asked for as they are, one by one or a whole DAG as a CAR
+// (trustless gateway specification,
+// https://specs.ipfs.tech/http-gateways/trustless-gateway/), and hashed.
 package gateway
 
 import (
@@ -19,17 +20,17 @@ import (
 )
 
 const (
-	mediaType = "application/vnd.ipld.raw"
+	rawType = "application/vnd.ipld.raw"
 	// maxBlock is bitswap's limit for a block, 2 MiB, and a little.
 	maxBlock = 2<<20 + 64<<10
 )
 
 // Options are the limits of a gateway; the zero value is good.
 type Options struct {
-	// Answer is how long a block's first byte may take, 40 s when 0: Kubo's
+	// Answer is how long the first byte of an answer may take, 40 s when 0: Kubo's
 	// gateway searches for 30 s before it says that it cannot find a block.
 	Answer time.Duration
-	// Idle is how long the transfer of a block may stand still, 15 s when 0.
+	// Idle is how long the transfer of an answer may stand still, 15 s when 0.
 	Idle time.Duration
 	// Probe is how long [Gateway.Has] may take, 5 s when 0.
 	Probe time.Duration
@@ -40,8 +41,7 @@ type Options struct {
 // Gateway is an HTTP gateway; it implements [ipfs.Getter] and is safe for
 // concurrent use.
 type Gateway struct {
-	base   *url.URL
-	url    string // the same
+	url    string // below which the contents are, as /ipfs/<cid>; perhaps with a password
 	opts   Options
 	client *http.Client
 }
@@ -90,8 +90,8 @@ func New(rawURL string, opts Options) (*Gateway, error) {
 	if opts.Client != nil {
 		client = *opts.Client
 	}
-	client.CheckRedirect = FollowWithin(u)
-	return &Gateway{base: u, url: u.String(), opts: opts, client: &client}, nil
+	client.CheckRedirect = followWithin(u)
+	return &Gateway{url: u.String(), opts: opts, client: &client}, nil
 }
 
 // String is the base URL, without user and password.
@@ -105,13 +105,6 @@ func redacted(raw string) string {
 	}
 	u.User = url.User("xxxxx")
 	return u.String()
-}
-
-// Base is the URL below which the gateway has its contents, as /ipfs/<cid>;
-// perhaps with a password.
-func (g *Gateway) Base() *url.URL {
-	u := *g.base
-	return &u
 }
 
 // BlobURL is where a client finds a blob of the layout at root. It asks nobody.

@@ -50,11 +50,11 @@ func TestGet(t *testing.T) {
 	data := []byte("block")
 	c := rawCID(t, data)
 	g := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.String() != "/ipfs/"+c.String()+"?format=raw" || r.Header.Get("Accept") != mediaType {
+		if r.URL.String() != "/ipfs/"+c.String()+"?format=raw" || r.Header.Get("Accept") != rawType {
 			http.Error(w, "wrong request", http.StatusBadRequest)
 			return
 		}
-		w.Header().Set("Content-Type", mediaType)
+		w.Header().Set("Content-Type", rawType)
 		w.Write(data)
 	})
 	if got, err := g.Get(t.Context(), c); err != nil || !bytes.Equal(got, data) {
@@ -135,7 +135,7 @@ func TestOneBlock(t *testing.T) {
 	} {
 		g := serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, test.text, test.status) })
 		_, err := g.Get(t.Context(), c)
-		if errors.Is(err, ErrOneBlock) != test.want || !strings.Contains(err.Error(), http.StatusText(test.status)) {
+		if errors.Is(err, ipfs.ErrOneBlock) != test.want || !strings.Contains(err.Error(), http.StatusText(test.status)) {
 			t.Errorf("%d %q: %v; is about one block: %t, want %t", test.status, test.text, err, !test.want, test.want)
 		}
 		if test.want && !errors.Is(err, ipfs.ErrUnavailable) {
@@ -206,7 +206,7 @@ func TestRedirects(t *testing.T) {
 			http.Redirect(w, r, r.URL.String()+"&again", http.StatusFound)
 			return
 		}
-		if r.Header.Get("Accept") != mediaType {
+		if r.Header.Get("Accept") != rawType {
 			http.Error(w, "Accept was lost", http.StatusBadRequest)
 			return
 		}
@@ -273,7 +273,7 @@ func TestNew(t *testing.T) {
 		"https://token@gw.example":    "https://xxxxx@gw.example",
 	} {
 		g, err := New(in, Options{})
-		if err != nil || g.String() != want || redacted(g.Base().String()) != want {
+		if err != nil || g.String() != want || redacted(g.url) != want {
 			t.Errorf("%q: %v, %v; want %s", in, g, err, want)
 			continue
 		}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
 // Who waits for a block over a slow link must see that it comes.
@@ -12,10 +14,10 @@ func TestProgress(t *testing.T) {
 	data := make([]byte, 1<<20)
 	g := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(data) })
 	var inner, outer atomic.Int64
-	ctx := WithProgress(t.Context(), func(n int) { outer.Add(int64(n)) })
+	ctx := ipfs.WithProgress(t.Context(), func(n int) { outer.Add(int64(n)) })
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ctx = WithProgress(ctx, func(n int) { inner.Add(int64(n)) })
+	ctx = ipfs.WithProgress(ctx, func(n int) { inner.Add(int64(n)) })
 	if _, err := g.Get(ctx, rawCID(t, data)); err != nil {
 		t.Fatal(err)
 	}

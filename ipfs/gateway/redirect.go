@@ -9,12 +9,12 @@ import (
 
 const maxRedirects = 5 // path to subdomain gateway, http to https
 
-// FollowWithin gives the redirect rule of a gateway's clients, for
+// followWithin gives the redirect rule of a gateway's clients, for
 // [http.Client.CheckRedirect]: a gateway may redirect to itself and to its
 // subdomains for content (<cid>.ipfs.<host>), and from http to https, but to
 // nowhere else. Whoever runs a gateway, or writes a page that it serves, must
 // not decide whom this machine talks to.
-func FollowWithin(base *url.URL) func(*http.Request, []*http.Request) error {
+func followWithin(base *url.URL) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, via []*http.Request) error {
 		if len(via) > maxRedirects {
 			return fmt.Errorf("more than %d redirects", maxRedirects)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs/car"
 )
 
 // cacheWriter appends to a pack of the cache.
@@ -74,7 +76,7 @@ func overhead(n int64) int64 { return n*entrySize + 16 + footerSize }
 
 // append writes a block behind the others; the caller holds c.writing.
 func (c *Cache) append(ctx context.Context, k key, id cid.Cid, data []byte) error {
-	c.buf = append(appendHead(c.buf[:0], id, len(data)), data...)
+	c.buf = append(car.AppendHead(c.buf[:0], id, len(data)), data...)
 	for kept := false; !kept; { // not when the pack is removed at this moment
 		if err := c.prepare(ctx, int64(len(c.buf))); err != nil {
 			return err
@@ -181,7 +183,7 @@ func (c *Cache) resume(w *cacheWriter, id packID) error {
 		c.learn(id)
 	}
 	if w.pack.end <= headerSize {
-		header, err := packHeader(unknownRoot)
+		header, err := car.Header(unknownRoot)
 		if err == nil {
 			_, err = w.file.WriteAt(header, 0)
 		}

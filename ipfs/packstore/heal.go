@@ -11,6 +11,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/car"
 )
 
 // Healing puts blocks right that were found damaged or missing. What it mended
@@ -108,9 +109,9 @@ func (h *Healing) finish() error {
 // overwrite writes the section of a block at loc; it fails when the section
 // there has another length.
 func (d dir) overwrite(loc location, c cid.Cid, data []byte) error {
-	head := appendHead(nil, c, len(data))
+	head := car.AppendHead(nil, c, len(data))
 	if len(head)+len(data) != int(loc.size) { // it may have been put under the CID's other version
-		head = appendHead(nil, otherVersion(c), len(data))
+		head = car.AppendHead(nil, otherVersion(c), len(data))
 	}
 	if len(head)+len(data) != int(loc.size) {
 		return fmt.Errorf("%w: the index says %d bytes", ipfs.ErrIntegrity, loc.size)

@@ -3,17 +3,15 @@ package packstore
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/ipfs/go-cid"
-	car "github.com/ipld/go-car/v2"
-	"github.com/ipld/go-car/v2/storage"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/car"
 )
 
 // A pack is a CARv1 file (https://ipld.io/specs/transport/car/carv1/): a header
@@ -31,15 +29,6 @@ type location struct {
 	pack packID
 	off  int64
 	size uint32
-}
-
-// packHeader gives the header of a pack whose blocks belong to root.
-func packHeader(root cid.Cid) ([]byte, error) {
-	var b bytes.Buffer
-	if _, err := storage.NewWritable(&b, []cid.Cid{root}, car.WriteAsCarV1(true)); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }
 
 // unknownRoot holds the root's place in the header until it is known: CIDv1,
@@ -61,7 +50,7 @@ type packWriter struct {
 }
 
 func newPackWriter(d dir) (*packWriter, error) {
-	header, err := packHeader(unknownRoot)
+	header, err := car.Header(unknownRoot)
 	if err != nil {
 		return nil, err
 	}
@@ -76,15 +65,9 @@ func (w *packWriter) open() (err error) {
 	return err
 }
 
-// appendHead appends to buf what precedes the data of block c in its section.
-func appendHead(buf []byte, c cid.Cid, size int) []byte {
-	buf = binary.AppendUvarint(buf, uint64(c.ByteLen()+size))
-	return append(buf, c.KeyString()...)
-}
-
 func (w *packWriter) append(c cid.Cid, data []byte) (location, error) {
 	start := len(w.buf)
-	w.buf = appendHead(w.buf, c, len(data))
+	w.buf = car.AppendHead(w.buf, c, len(data))
 	loc := location{pack: w.id, off: w.size, size: uint32(len(w.buf) - start + len(data))}
 	w.size += int64(loc.size)
 	if len(w.buf)+len(data) < flushAt {
@@ -131,7 +114,7 @@ func (w *packWriter) absorb(o *packWriter) (shift int64, err error) {
 // finish makes the pack durable under its final name; the directory is left to
 // the caller to sync.
 func (w *packWriter) finish(root cid.Cid) error {
-	header, err := packHeader(root)
+	header, err := car.Header(root)
 	if err != nil {
 		return err
 	}
@@ -233,24 +216,25 @@ func scanPack(d dir, id packID, fn func(c cid.Cid, data []byte, loc location) er
 		return cid.Undef, err
 	}
 	defer f.Close()
-	r, err := car.NewBlockReader(newReader(f), car.WithTrustedCAR(true), car.MaxAllowedSectionSize(maxSection))
-	if err != nil || len(r.Roots) != 1 {
-		return cid.Undef, fmt.Errorf("%w: pack %s: header: %v", ipfs.ErrIntegrity, f.Name(), err)
+	r, err := car.NewReader(newReader(f), maxSection)
+	var roots []cid.Cid
+	if err == nil {
+		roots, err = r.Roots()
 	}
-	off := int64(headerSize)
+	if err != nil || len(roots) != 1 {
+		return cid.Undef, fmt.Errorf("%w: pack %s: header with %d roots: %v", ipfs.ErrIntegrity, f.Name(), len(roots), err)
+	}
 	for {
-		b, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return r.Roots[0], nil
+		off := r.Offset()
+		c, data, err := r.Next()
+		if err == io.EOF {
+			return roots[0], nil
 		}
 		if err != nil {
 			return cid.Undef, fmt.Errorf("%w: pack %s after offset %d: %v", ipfs.ErrIntegrity, f.Name(), off, err)
 		}
-		n := b.Cid().ByteLen() + len(b.RawData())
-		size := len(binary.AppendUvarint(nil, uint64(n))) + n
-		if err := fn(b.Cid(), b.RawData(), location{pack: id, off: off, size: uint32(size)}); err != nil {
+		if err := fn(c, data, location{pack: id, off: off, size: uint32(r.Offset() - off)}); err != nil {
 			return cid.Undef, err
 		}
-		off += int64(size)
 	}
 }

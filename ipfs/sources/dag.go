@@ -12,7 +12,6 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // Streamer is a source that sends whole DAGs in one answer.
@@ -178,7 +177,7 @@ func (d *DAG) Stream() {
 	}
 	var ctx context.Context
 	ctx, d.cancel = context.WithCancel(d.set.ctx)
-	ctx = gateway.WithProgress(ctx, func(n int) { d.came.Add(int64(n)) })
+	ctx = ipfs.WithProgress(ctx, func(n int) { d.came.Add(int64(n)) })
 	d.ended, d.running = make(chan struct{}), true
 	err := d.set.start(func() {
 		err := d.from.dags.Stream(ctx, d.root, func(c cid.Cid, data []byte) error { return d.put(ctx, c, data) })

@@ -192,7 +192,7 @@ func TestDAGLeavesNearBlocks(t *testing.T) {
 }
 
 // blocksOnly is a gateway that gives s's blocks, and car in place of CARs.
-func blocksOnly(t *testing.T, s *streamer, car http.HandlerFunc) *Gateway {
+func blocksOnly(t *testing.T, s *streamer, car http.HandlerFunc) *gateway.Gateway {
 	t.Helper()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("format") == "car" {
@@ -214,7 +214,7 @@ func blocksOnly(t *testing.T, s *streamer, car http.HandlerFunc) *Gateway {
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(web.Close)
 	t.Cleanup(client.CloseIdleConnections)
-	g, err := NewGateway(web.URL+"/", gateway.Options{Client: client})
+	g, err := gateway.New(web.URL+"/", gateway.Options{Client: client})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestGatewayWithoutCARs(t *testing.T) {
 		}
 		set.Close()
 	}
-	if _, err := NewGateway("localhost:8080", gateway.Options{}); err == nil {
+	if _, err := gateway.New("localhost:8080", gateway.Options{}); err == nil {
 		t.Error("no URL is taken")
 	}
 }

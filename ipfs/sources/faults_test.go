@@ -12,7 +12,6 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // busyFor asks to be left alone for d, and then is well.
@@ -23,7 +22,7 @@ func busyFor(d time.Duration) getFunc {
 			until = time.Now().Add(d)
 		}
 		if time.Now().Before(until) {
-			return nil, fmt.Errorf("%w: 429: %w", ipfs.ErrUnavailable, &gateway.BusyError{Until: until})
+			return nil, fmt.Errorf("%w: 429: %w", ipfs.ErrUnavailable, &ipfs.BusyError{Until: until})
 		}
 		return good(ctx, c)
 	}
@@ -37,7 +36,7 @@ func TestBusySourceIsLeftAlone(t *testing.T) {
 		for range 20 {
 			if _, err := s.Get(t.Context(), block(t)); !errors.Is(err, ipfs.ErrUnavailable) {
 				t.Errorf("%v, want ErrUnavailable", err)
-			} else if until, busy := BusyUntil(err); !busy || time.Until(until) > 30*time.Second {
+			} else if until, busy := ipfs.BusyUntil(err); !busy || time.Until(until) > 30*time.Second {
 				t.Errorf("%v does not tell how long", err)
 			}
 			time.Sleep(time.Second)
@@ -74,7 +73,7 @@ func TestFailureOfOneBlock(t *testing.T) {
 	var n int
 	other := func(context.Context, cid.Cid) ([]byte, error) {
 		n++
-		return nil, fmt.Errorf("%w: 504: %w", ipfs.ErrUnavailable, gateway.ErrOneBlock)
+		return nil, fmt.Errorf("%w: 504: %w", ipfs.ErrUnavailable, ipfs.ErrOneBlock)
 	}
 	s, f := newSet(t, Options{}, other)
 	for range 3 {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
+	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
 // minRate is how many bytes a second a source must give in the long run. It is
@@ -50,7 +50,7 @@ func paced(ctx context.Context, silence time.Duration) (_ context.Context, stop 
 		defer p.mu.Unlock()
 		cancel(late{silence, p.bytes})
 	})
-	return gateway.WithProgress(ctx, p.moved), func() {
+	return ipfs.WithProgress(ctx, p.moved), func() {
 		p.timer.Stop()
 		cancel(nil)
 	}

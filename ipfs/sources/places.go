@@ -9,7 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
+	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
 const (
@@ -60,7 +60,7 @@ func (d *DAG) single(ctx context.Context, c cid.Cid) ([]byte, error) {
 	}
 	asked := time.Now()
 	var first atomic.Pointer[time.Time] // when bytes came
-	data, err := d.set.Get(gateway.WithProgress(ctx, func(int) {
+	data, err := d.set.Get(ipfs.WithProgress(ctx, func(int) {
 		if first.Load() == nil {
 			now := time.Now()
 			first.CompareAndSwap(nil, &now)

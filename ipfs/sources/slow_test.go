@@ -15,7 +15,6 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // link is a line that all transfers share, chunk by chunk.
@@ -35,7 +34,7 @@ func (l *link) get(g ipfs.Getter) getFunc {
 		if err != nil {
 			return nil, err
 		}
-		data, err = io.ReadAll(gateway.Progress(ctx, &transfer{ctx, l, data}))
+		data, err = io.ReadAll(ipfs.Progress(ctx, &transfer{ctx, l, data}))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ipfs.ErrUnavailable, err)
 		}

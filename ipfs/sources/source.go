@@ -14,7 +14,6 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // Source is one place to get blocks from, and what is known of its health. It
@@ -160,10 +159,10 @@ func (o *Options) backoff(times int) time.Duration {
 // Report takes the outcome of a question to the source. One that does not
 // answer is left alone for a while that doubles each time, and varies, so that
 // not all who were turned away come back at once; one that says for how long,
-// for as long as that ([gateway.BusyError]). An answer that took
+// for as long as that ([ipfs.BusyError]). An answer that took
 // longer than ctx is none of its faults: IPFS takes its time over what it
 // cannot find; nor is a failure that is about one block alone
-// ([gateway.ErrOneBlock]). One that sends a false block is not asked any more.
+// ([ipfs.ErrOneBlock]). One that sends a false block is not asked any more.
 func (s *Source) Report(ctx context.Context, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,8 +174,8 @@ func (s *Source) Report(ctx context.Context, err error) {
 		if !s.near {
 			s.lied, s.why = time.Now(), err
 		}
-	case errors.Is(err, ipfs.ErrUnavailable) && !errors.Is(err, gateway.ErrOneBlock):
-		if until, busy := BusyUntil(err); busy {
+	case errors.Is(err, ipfs.ErrUnavailable) && !errors.Is(err, ipfs.ErrOneBlock):
+		if until, busy := ipfs.BusyUntil(err); busy {
 			s.busy, s.why = until, err
 			return
 		}
@@ -192,21 +191,12 @@ func (s *Source) Report(ctx context.Context, err error) {
 		s.down, s.why = s.failed.Add(pause), err
 		s.failures++
 		s.opts.Logger.Log(ctx, slog.LevelDebug, "a source failed", "source", s.name, "pause", pause, "error", err)
-	case errors.Is(err, ipfs.ErrNotFound), errors.Is(err, gateway.ErrOneBlock):
+	case errors.Is(err, ipfs.ErrNotFound), errors.Is(err, ipfs.ErrOneBlock):
 		s.failures, s.down = 0, time.Time{}
 		if s.misses++; s.misses >= maxMisses {
 			s.later = time.Now().Add(s.opts.Retry)
 		}
 	}
-}
-
-// BusyUntil tells whether err is that of a source which wants to be left alone,
-// and until when.
-func BusyUntil(err error) (time.Time, bool) {
-	if busy, ok := errors.AsType[*gateway.BusyError](err); ok {
-		return busy.Until, true
-	}
-	return time.Time{}, false
 }
 
 // get asks the source for one block.

@@ -21,7 +21,6 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 )
 
 // ErrPanic is matched by errors about sources that panicked: a mistake in a
@@ -35,7 +34,7 @@ type Options struct {
 	Hedge time.Duration
 	// Fetch is how long one source may take for one block; 40 s when 0, since
 	// Kubo's gateway searches for 30 s before it says that it found nothing. A
-	// source that tells of its progress ([gateway.WithProgress]) may take longer
+	// source that tells of its progress ([ipfs.WithProgress]) may take longer
 	// while bytes come, at 4 KiB/s or more: a slow link is shared by many blocks.
 	Fetch time.Duration
 	// Retry is how long a source is left alone after its first failure, and
@@ -293,7 +292,7 @@ func (r *race) ask(ctx context.Context, answers chan<- answer) error {
 	r.asked++
 	r.waiting[from] = true
 	r.moved.Store(false)
-	ctx = gateway.WithProgress(ctx, func(int) { r.moved.Store(true) })
+	ctx = ipfs.WithProgress(ctx, func(int) { r.moved.Store(true) })
 	return r.set.start(func() {
 		a := answer{from: from}
 		defer func() {

@@ -23,7 +23,6 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
-	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/resolver"
 )
 
@@ -57,7 +56,7 @@ func run(ctx context.Context) (err error) {
 		options = append(options, resolver.WithStore(s))
 	}
 	for _, u := range gateways {
-		g, err := sources.NewGateway(u, gateway.Options{})
+		g, err := gateway.New(u, gateway.Options{})
 		if err != nil {
 			return err
 		}
