@@ -191,9 +191,6 @@ func (l *Layout) Size(ctx context.Context, d digest.Digest) (int64, error) {
 	if err == nil {
 		link, err = l.Blob(ctx, d)
 	}
-	if errors.Is(err, ErrNotFound) {
-		err = fmt.Errorf("%w: %w", oci.ErrNotFound, err)
-	}
 	return link.Size, err
 }
 

@@ -14,17 +14,19 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 var (
 	// ErrNotFound is matched by errors about blocks, paths and roots that the
-	// source does not have.
-	ErrNotFound = errors.New("not found")
-	// ErrUnavailable is matched by errors about a source that does not answer.
-	ErrUnavailable = errors.New("IPFS unreachable")
+	// source does not have. It is that of package oci, as is the next.
+	ErrNotFound = oci.ErrNotFound
 	// ErrIntegrity is matched by errors about bytes that are not what their
 	// CID or digest says.
-	ErrIntegrity = errors.New("integrity check failed")
+	ErrIntegrity = oci.ErrCorrupt
+	// ErrUnavailable is matched by errors about a source that does not answer.
+	ErrUnavailable = errors.New("IPFS unreachable")
 )
 
 // Getter reads single blocks. What it returns may be shared: callers must not

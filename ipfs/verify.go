@@ -68,7 +68,7 @@ func verifyLayoutFile(ctx context.Context, g Getter, root cid.Cid) error {
 		return fmt.Errorf("%s: %w", ocispec.ImageLayoutFile, err)
 	}
 	if err := oci.CheckLayoutFile(data); err != nil {
-		return fmt.Errorf("%w: %w", ErrIntegrity, err)
+		return err
 	}
 	return nil
 }

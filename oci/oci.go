@@ -29,10 +29,11 @@ const (
 )
 
 var (
-	// ErrCorrupt is matched by errors about content that is not what its
-	// descriptor says.
-	ErrCorrupt = errors.New("content does not match its descriptor")
-	// ErrNotFound is matched by errors about content that is not there.
+	// ErrCorrupt is matched by errors about bytes that are not what their digest,
+	// CID or descriptor says, or that do not make sense.
+	ErrCorrupt = errors.New("integrity check failed")
+	// ErrNotFound is matched by errors about what is not there: a name, a
+	// content, a block, a root.
 	ErrNotFound = errors.New("not found")
 )
 

@@ -113,7 +113,7 @@ func (w *walker) index(children []ocispec.Descriptor, depth int) (whole bool, er
 	whole = len(children) == 0
 	for _, child := range children {
 		ok, err := w.manifest(child, depth+1)
-		if errors.Is(err, ErrNotFound) && w.ctx.Err() == nil {
+		if isLacking(err) && w.ctx.Err() == nil {
 			w.out.Absent = append(w.out.Absent, fmt.Sprintf("%s (%v)", platform(child), err))
 			continue
 		}
@@ -129,7 +129,7 @@ func (w *walker) image(desc ocispec.Descriptor, m manifest) error {
 	parts := append([]ocispec.Descriptor{}, m.Layers...)
 	parts = append(parts, m.Blobs...)
 	for _, l := range m.FSLayers {
-		size, err := w.c.Size(w.ctx, l.BlobSum)
+		size, err := w.size(l.BlobSum)
 		if err != nil {
 			return fmt.Errorf("layer %s: %w", l.BlobSum, err)
 		}
@@ -142,7 +142,7 @@ func (w *walker) image(desc ocispec.Descriptor, m manifest) error {
 	}
 	for i, part := range parts {
 		err := w.content(part)
-		if errors.Is(err, ErrNotFound) && isForeign(part) {
+		if isLacking(err) && isForeign(part) {
 			continue
 		}
 		if err != nil {
@@ -199,8 +199,8 @@ func (w *walker) content(desc ocispec.Descriptor) error {
 	if size, seen := w.sizes[desc.Digest]; seen {
 		return checkSize(desc, size)
 	}
-	size, err := w.c.Size(w.ctx, desc.Digest)
-	if errors.Is(err, ErrNotFound) && len(desc.Data) > 0 {
+	size, err := w.size(desc.Digest)
+	if isLacking(err) && len(desc.Data) > 0 {
 		if desc.Digest.Algorithm().FromBytes(desc.Data) != desc.Digest {
 			return fmt.Errorf("%w: the descriptor's data has another digest", ErrCorrupt)
 		}
@@ -215,6 +215,26 @@ func (w *walker) content(desc ocispec.Descriptor) error {
 	w.sizes[desc.Digest] = size
 	w.out.Blobs = append(w.out.Blobs, desc)
 	return nil
+}
+
+// size tells the bytes of a content; lackingError when it is not listed.
+func (w *walker) size(d digest.Digest) (int64, error) {
+	size, err := w.c.Size(w.ctx, d)
+	if errors.Is(err, ErrNotFound) {
+		err = lackingError{err}
+	}
+	return size, err
+}
+
+// lackingError is about a content that the layout does not list. One that it lists
+// and that cannot be read, though nobody has its bytes, is a fault.
+type lackingError struct{ error }
+
+func (l lackingError) Unwrap() error { return l.error }
+
+func isLacking(err error) bool {
+	_, ok := errors.AsType[lackingError](err)
+	return ok
 }
 
 func checkSize(desc ocispec.Descriptor, size int64) error {

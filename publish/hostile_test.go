@@ -38,7 +38,7 @@ func refusedBy(t *testing.T, what string, data []byte, words ...string) {
 			t.Errorf("%s (%s): published as %s", what, how, r.Root)
 			continue
 		}
-		if !errors.Is(err, archive.ErrFormat) && !errors.Is(err, oci.ErrCorrupt) && !errors.Is(err, oci.ErrNotFound) {
+		if !errors.Is(err, archive.ErrFormat) && !errors.Is(err, ErrArchive) {
 			t.Errorf("%s (%s): %v is none of the errors that are promised", what, how, err)
 		}
 		for _, word := range words {

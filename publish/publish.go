@@ -49,9 +49,8 @@ type Image struct {
 }
 
 // Publish reads an archive and publishes it on a store. When it fails the
-// store is as it was. Errors match [archive.ErrFormat],
-// dockerarchive.ErrInvalid, [oci.ErrCorrupt] or [oci.ErrNotFound] for archives
-// that cannot be right, and those of the store.
+// store is as it was. Errors match [archive.ErrFormat], dockerarchive.ErrInvalid
+// or [ErrArchive] for archives that cannot be right, and those of the store.
 func Publish(ctx context.Context, a *archive.Archive, e ipfs.Store, o Options) (*Result, error) {
 	s, err := newStoreSink(ctx, e)
 	if err != nil {
@@ -77,7 +76,7 @@ func ToDirectory(ctx context.Context, a *archive.Archive, dir string, o Options)
 func publish(ctx context.Context, a *archive.Archive, s sink, o Options) (r *Result, err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.abort())
+			err = errors.Join(blamed(err), s.abort())
 		}
 	}()
 	if o.Compression.Compression == "" {

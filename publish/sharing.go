@@ -52,14 +52,14 @@ func (t *tally) Put(ctx context.Context, c cid.Cid, data []byte) error {
 	t.Blocks++
 	teller, ok := t.p.(ipfs.Teller)
 	if !ok {
-		return t.p.Put(ctx, c, data)
+		return ofStore(t.p.Put(ctx, c, data))
 	}
 	added, err := teller.PutNew(ctx, c, data)
 	if added {
 		t.NewBlocks++
 		t.NewBytes += int64(len(data))
 	}
-	return err
+	return ofStore(err)
 }
 
 // layers lists the layers among needed, in the order of the manifests.

@@ -95,16 +95,16 @@ func (s *storeSink) branch() (branch, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, err := s.tx.Branch()
-	return &storeBranch{&s.mu, b}, err
+	return &storeBranch{&s.mu, b}, ofStore(err)
 }
 
 func (s *storeSink) commit(ctx context.Context, files map[string]stored, names []string) (cid.Cid, ipfs.Stats, error) {
 	root, size, err := addTree(ctx, s.tx, files)
 	if err != nil {
-		return cid.Undef, ipfs.Stats{}, err
+		return cid.Undef, ipfs.Stats{}, ofStore(err)
 	}
 	stats, err := s.tx.Commit(ctx, ipfs.Root{CID: root.CID, Names: names, Published: now(), Size: size})
-	return root.CID, stats, err
+	return root.CID, stats, ofStore(err)
 }
 
 func (s *storeSink) abort() error { return s.tx.Abort() }
@@ -118,7 +118,7 @@ func (b *storeBranch) add(ctx context.Context, r io.Reader) (stored, error) {
 	return addTo(ctx, newTally(b.mu, b.b), r)
 }
 
-func (b *storeBranch) drop() error { return b.b.Drop() }
+func (b *storeBranch) drop() error { return ofStore(b.b.Drop()) }
 
 // dirSink writes the layout to a directory and only computes its CID.
 type dirSink struct {

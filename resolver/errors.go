@@ -25,9 +25,7 @@ var kinds = []struct{ ours, theirs error }{
 	{ipfs.ErrUnavailable, errdefs.ErrUnavailable},
 	{context.DeadlineExceeded, errdefs.ErrUnavailable},
 	{sources.ErrPanic, errdefs.ErrInternal},
-	{ipfs.ErrIntegrity, errdefs.ErrDataLoss},
 	{oci.ErrCorrupt, errdefs.ErrDataLoss},
-	{ipfs.ErrNotFound, errdefs.ErrNotFound},
 	{oci.ErrNotFound, errdefs.ErrNotFound},
 }
 

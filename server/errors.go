@@ -82,9 +82,9 @@ func absent(code errorCode, err error) error {
 		return err
 	case errors.Is(err, ipfs.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		code = codeUnavailable
-	case isCorrupt(err):
+	case errors.Is(err, oci.ErrCorrupt):
 		code = codeUnknown
-	case errors.Is(err, ipfs.ErrNotFound), errors.Is(err, oci.ErrNotFound):
+	case errors.Is(err, oci.ErrNotFound):
 	default:
 		code = codeUnknown
 	}
@@ -95,11 +95,6 @@ func absent(code errorCode, err error) error {
 func isAbsent(err error) bool {
 	var e *apiError
 	return errors.As(absent(codeNameUnknown, err), &e) && e.code == codeNameUnknown
-}
-
-// isCorrupt tells whether err says that bytes are not what they should be.
-func isCorrupt(err error) bool {
-	return errors.Is(err, ipfs.ErrIntegrity) || errors.Is(err, oci.ErrCorrupt)
 }
 
 // errInternal stands for a panic, of which the log has more.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -175,7 +176,7 @@ func (s *Server) serveInflated(w *response, r *http.Request, content *legacy.Inf
 // suspectSize has a layer measured that did not end where its trailer says: it
 // may have 4 GiB more. The next pull then gets a manifest that is right.
 func (s *Server) suspectSize(c, root cid.Cid, err error) {
-	if _, known := s.old.sizes.get(c); known || !isCorrupt(err) {
+	if _, known := s.old.sizes.get(c); known || !errors.Is(err, oci.ErrCorrupt) {
 		return
 	}
 	measured := s.old.measure(c)

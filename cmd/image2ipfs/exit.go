@@ -53,17 +53,14 @@ func exitCode(err error) int {
 	case errors.As(err, &usage), errors.Is(err, publish.ErrNotEmpty), errors.Is(err, ref.ErrNotRoot), errors.Is(err, ref.ErrInvalidName):
 		return exitUsage
 	case errors.Is(err, archive.ErrFormat), errors.Is(err, dockerarchive.ErrInvalid),
-		errors.Is(err, dockerarchive.ErrMissing), errors.Is(err, errArchive):
+		errors.Is(err, dockerarchive.ErrMissing), errors.Is(err, publish.ErrArchive):
 		return exitArchive
-	case errors.Is(err, ipfs.ErrIntegrity), errors.Is(err, oci.ErrCorrupt):
+	case errors.Is(err, oci.ErrCorrupt):
 		return exitIntegrity
 	case errors.Is(err, ipfs.ErrUnavailable), errors.Is(err, pull.ErrNoEngine):
 		return exitUnreachable
-	case errors.Is(err, ipfs.ErrNotFound), errors.Is(err, oci.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, oci.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return exitNotFound
 	}
 	return exitFailed
 }
-
-// errArchive marks errors of an archive whose contents do not fit together.
-var errArchive = errors.New("broken image archive")

@@ -20,7 +20,6 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/layer"
-	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -190,9 +189,6 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, store 
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
-		}
-		if errors.Is(err, oci.ErrCorrupt) || errors.Is(err, oci.ErrNotFound) {
-			err = fmt.Errorf("%w: %w", errArchive, err)
 		}
 		if errors.Is(err, syscall.ENOSPC) && !o.noAdd {
 			err = fmt.Errorf("%w; image2ipfs rm of what is not needed, and then image2ipfs gc, make room", err)
