@@ -4,8 +4,10 @@ package setup
 
 import (
 	"bytes"
+	"fmt"
 	"os"
-	"path/filepath"
+	"regexp"
+	"strconv"
 
 	"github.com/rogpeppe/go-internal/diff"
 )
@@ -46,10 +48,14 @@ func (p *Plan) change(path string, before, after []byte, had bool, prune ...stri
 	if bytes.Equal(before, after) && (before == nil) == (after == nil) {
 		return nil
 	}
-	c := Change{Path: path, Before: before, After: after, prune: prune}
+	target, err := p.place.real(path)
+	if err != nil {
+		return err
+	}
+	c := Change{Path: path, Before: before, After: after, target: target, prune: prune}
 	switch backup := path + backupSuffix; {
 	case p.Undo:
-		saved, err := readable(backup)
+		saved, err := p.place.read(backup)
 		if err != nil {
 			return err
 		}
@@ -66,11 +72,49 @@ func (p *Plan) change(path string, before, after []byte, had bool, prune ...stri
 	return nil
 }
 
-// resolved follows symbolic links, so that they stay and their target changes.
-func resolved(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
-	if os.IsNotExist(err) {
-		return path, nil
+// textChange plans the change of a file with marked blocks. When they are taken
+// out and nothing else is in it, it goes away if setup made it, and the
+// directories that setup made for it too.
+func (p *Plan) textChange(path string, before, after []byte, out bool) error {
+	had := string(cutBlocks(before)) != string(before)
+	if !out || !had || !blank(after) {
+		return p.change(path, before, after, had)
 	}
-	return real, err
+	made, dirs := madeBy(before)
+	if !made {
+		return p.change(path, before, after, had)
+	}
+	prune, err := p.place.parents(path, dirs)
+	if err != nil {
+		return err
+	}
+	return p.change(path, before, nil, had, prune...)
+}
+
+// madeLine is a comment in a file that setup makes, by which the undo knows that
+// the file and how many directories above it were not there before. It is empty
+// for files that were; those that setup made before keep theirs.
+func (p *Plan) madeLine(path string, before []byte) (lines []string, err error) {
+	if before != nil {
+		if made, dirs := madeBy(before); made {
+			return []string{fmt.Sprintf(madeText, dirs)}, nil
+		}
+		return nil, nil
+	}
+	dirs, err := p.place.missing(path)
+	return []string{fmt.Sprintf(madeText, dirs)}, err
+}
+
+const madeText = "# made by setup: this file, and %d directories for it"
+
+var madePattern = regexp.MustCompile(`(?m)^[ \t]*# made by setup: this file, and (\d+) directories for it\r?$`)
+
+// madeBy reads a madeLine.
+func madeBy(text []byte) (made bool, dirs int) {
+	found := madePattern.FindSubmatch(text)
+	if found == nil {
+		return false, 0
+	}
+	dirs, _ = strconv.Atoi(string(found[1])) // digits; one that is too large prunes nothing
+	return true, min(dirs, 8)
 }

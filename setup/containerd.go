@@ -3,80 +3,162 @@
 package setup
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 )
 
-func (p *Plan) containerd(o Options) error {
-	path := o.file("/etc/containerd/config.toml", ".config/containerd/config.toml")
-	text, err := readable(path)
+func (p *Plan) containerd(ctx context.Context, o Options) error {
+	path, err := o.containerdConfig()
 	if err != nil {
 		return err
 	}
-	after, dirs, err := p.configTOML(o, text)
+	c, err := o.readCRI(o.within(path))
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+		return err
 	}
-	if err := p.certsDir(dirs); err != nil {
+	dirs := o.certs()
+	if c.configPath != "" && o.HostsDir == "" {
+		dirs = o.allAt(filepath.SplitList(c.configPath))
+	}
+	if !o.Undo {
+		if err := p.named(); err != nil {
+			return err
+		}
+		if other := o.kubernetes(); other != "" && !o.exists("/etc/containerd") && o.Config == "" {
+			return fmt.Errorf("%w: the containerd of this machine is %s's, which reads nothing in /etc/containerd: image2ipfs setup %s", ErrConfig, other, other)
+		}
+	}
+	edits, err := p.criEdits(o, c, dirs)
+	if err != nil {
+		return err
+	}
+	if err := p.certsDir(o, dirs); err != nil {
 		return err
 	}
 	changes := len(p.Changes)
-	if err := p.textChange(path, text, after, p.Undo); err != nil {
-		return err
+	for _, f := range c.files {
+		if err := p.textChange(o.at(f.path), f.text, edits[f.path], true); err != nil {
+			return err
+		}
 	}
 	if len(p.Changes) > changes {
-		if o.Rootless {
-			p.Next = append(p.Next, "systemctl --user restart containerd")
-		} else {
-			p.Next = append(p.Next, "sudo systemctl restart containerd   # CRI reads config.toml only then; containers go on running")
-		}
+		p.Next = append(p.Next, o.containerdRestart())
 	}
 	if !p.Undo {
 		p.note("ctr reads no certs.d unless told: ctr images pull --hosts-dir %s NAME:TAG", o.within(dirs[0]))
+		p.check = func(ctx context.Context) error { return o.dumps(ctx, path, c) }
 	}
 	return nil
 }
 
-// configTOML edits config.toml and says in which directories containerd then
-// looks for hosts.toml files, as seen from here.
-func (p *Plan) configTOML(o Options, text []byte) (after []byte, dirs []string, err error) {
-	_, tree, err := parseTOML(text)
+// containerdConfig is the file that containerd reads, as seen from here.
+func (o Options) containerdConfig() (string, error) {
+	var named string
+	if o.Config == "" {
+		daemons, err := o.daemons("containerd", "containerd")
+		if err != nil {
+			return "", err
+		}
+		named = configFlag(daemons, "--config", "-c")
+	}
+	return o.file("/etc/containerd/config.toml", "containerd/config.toml", named), nil
+}
+
+func (o Options) containerdRestart() string {
+	if o.Rootless {
+		return "systemctl --user restart containerd"
+	}
+	return "sudo systemctl restart containerd   # CRI reads config.toml only then; containers go on running"
+}
+
+// criEdits gives the new texts of config.toml and its imports.
+func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byte, error) {
+	edits := map[string][]byte{}
+	for _, f := range c.files {
+		edits[f.path] = f.plain
+	}
+	switch {
+	case p.Undo:
+		return edits, nil
+	case c.disabled != "":
+		p.note("CRI is switched off in %s (disabled_plugins), which stays as it is", c.disabled)
+		return edits, nil
+	}
+	wanted := c.configPath
+	if wanted == "" {
+		if err := c.conflict(o.within(dirs[0])); err != nil {
+			return nil, err
+		}
+		var seen []string
+		for _, dir := range dirs {
+			seen = append(seen, o.within(dir))
+		}
+		wanted = strings.Join(seen, ":")
+		p.nowRead(o, dirs)
+	} else if o.at(firstDir(wanted)) != dirs[0] {
+		return nil, fmt.Errorf("%w: %s: config_path is %q there, not %s", ErrConfig, c.target.seen, wanted, dirs[0])
+	}
+	if c.ownPath() != "" {
+		return edits, nil
+	}
+	f := c.target
+	made, err := p.madeLine(o.at(f.path), f.text)
+	if err == nil {
+		edits[f.path], err = setConfigPath(f.plain, f.version, wanted, made...)
+	}
 	if err != nil {
-		return nil, nil, err
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, err)
 	}
-	now, err := readCRI(tree, text != nil)
-	dirs = o.certs()
-	if now.configPath != "" && o.HostsDir == "" {
-		dirs = o.allAt(filepath.SplitList(now.configPath))
-	}
-	plain := cutBlocks(text)
-	if p.Undo {
-		return plain, dirs, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if now.disabled {
-		p.note("CRI is switched off in config.toml (disabled_plugins), which stays as it is")
-		return text, dirs, nil
-	}
-	if text != nil && blank(plain) && !blank(text) {
-		plain = nil // made by an earlier setup
-	}
-	var seen []string
+	return edits, nil
+}
+
+// nowRead tells of registries that only ctr and nerdctl have read of up to now.
+func (p *Plan) nowRead(o Options, dirs []string) {
 	for _, dir := range dirs {
-		seen = append(seen, o.within(dir))
+		names, err := o.place().list(dir)
+		if err != nil {
+			continue // certsDir says so
+		}
+		names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(hostsDirs, n) })
+		if len(names) > 0 {
+			p.note("from the restart on CRI, too, goes by %s for %s", o.within(dir), strings.Join(names, ", "))
+		}
 	}
-	if after, err = setConfigPath(plain, strings.Join(seen, ":")); err != nil {
-		return nil, nil, err
+}
+
+// dumps asks containerd for the configuration that it makes of the files.
+func (o Options) dumps(ctx context.Context, path string, c criConfig) error {
+	program := o.program("containerd")
+	if program == nil || c.disabled != "" {
+		return nil
 	}
-	if string(after) == string(plain) && o.at(firstDir(now.configPath)) != dirs[0] {
-		return nil, nil, fmt.Errorf("config_path is %q there, not %s", now.configPath, dirs[0])
+	out, err := ask(ctx, program, "--config", o.within(path), "config", "dump")
+	if err != nil {
+		return fmt.Errorf("containerd does not take the new configuration: %w", err)
 	}
-	return after, dirs, nil
+	_, tree, err := parseTOML([]byte(out))
+	if err != nil {
+		return nil // a version that dumps in another way
+	}
+	set := ""
+	for _, table := range [][]string{criV1, oldCRI, newCRI} {
+		registry := subtree(tree, table...)
+		if value, _ := registry["config_path"].(string); value != "" {
+			set = value
+		}
+		if mirrors, _ := registry["mirrors"].(map[string]any); set != "" && len(mirrors) > 0 {
+			return fmt.Errorf("containerd config dump shows registry.mirrors beside config_path: CRI would not load; move them to hosts.toml files first")
+		}
+	}
+	if set == "" && (subtree(tree, oldCRI[:2]...) != nil || subtree(tree, newCRI[:2]...) != nil) {
+		return fmt.Errorf("containerd config dump shows no config_path: it does not read %s as it is written; set config_path by hand where it does", c.target.path)
+	}
+	return nil
 }
 
 // firstDir is the first directory of a config_path.
@@ -100,15 +182,18 @@ func (o Options) certs() []string {
 	case o.Config != "" && o.Engine == "containerd":
 		return []string{filepath.Join(filepath.Dir(o.Config), "certs.d")}
 	case o.Rootless:
-		return o.allAt([]string{filepath.Join(o.Home, ".config/containerd/certs.d"), filepath.Join(o.Home, ".config/docker/certs.d")})
+		return o.allAt([]string{filepath.Join(o.configHome(), "containerd/certs.d"), filepath.Join(o.configHome(), "docker/certs.d")})
 	}
 	return o.allAt([]string{defaultCerts, "/etc/docker/certs.d"})
 }
 
 // nerdctl reads certs.d whenever it pulls, so there is nothing to restart.
 func (p *Plan) nerdctl(o Options) error {
-	path := o.file("/etc/nerdctl/nerdctl.toml", ".config/nerdctl/nerdctl.toml")
-	text, err := readable(path)
+	if err := p.named(); err != nil {
+		return err
+	}
+	path := o.file("/etc/nerdctl/nerdctl.toml", "nerdctl/nerdctl.toml", o.variable("NERDCTL_TOML"))
+	text, err := p.place.read(path)
 	if err != nil {
 		return err
 	}
@@ -122,22 +207,25 @@ func (p *Plan) nerdctl(o Options) error {
 	if o.HostsDir == "" && len(config.HostsDir) > 0 {
 		dirs = o.allAt(config.HostsDir)
 	}
-	return p.certsDir(dirs)
+	return p.certsDir(o, dirs)
 }
 
 // HostsDir is the certs.d that containerd's CRI and nerdctl read on this
 // machine, by the configuration that is there now.
 func HostsDir(o Options) (string, error) {
 	o.Engine = "containerd"
-	text, err := readable(o.file("/etc/containerd/config.toml", ".config/containerd/config.toml"))
+	if err := o.complete(); err != nil {
+		return "", err
+	}
+	path, err := o.containerdConfig()
 	if err != nil {
 		return "", err
 	}
-	_, tree, err := parseTOML(text)
+	c, err := o.readCRI(o.within(path))
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrConfig, err)
+		return "", err
 	}
-	if c, err := readCRI(tree, text != nil); err == nil && c.configPath != "" && o.HostsDir == "" {
+	if c.configPath != "" && o.HostsDir == "" {
 		return o.at(firstDir(c.configPath)), nil
 	}
 	return o.certs()[0], nil

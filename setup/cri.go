@@ -1,74 +1,202 @@
-// containerd's config.toml: CRI, and so the kubelet, reads certs.d only when
-// config_path names it.
+// What containerd's config.toml and the files that it imports say about CRI,
+// which reads certs.d only when config_path names it: the kubelet's pulls do.
 
 package setup
 
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // defaultCerts is the certs.d that nerdctl reads by itself.
 const defaultCerts = "/etc/containerd/certs.d"
 
-// criConfig is what config.toml says about CRI's registries.
+// oldCRI and newCRI are the tables that hold config_path: containerd 2 reads both
+// in any file, containerd 1 the first. Files of version 1, and without a version,
+// have criV1, which containerd 2 does not read.
+var (
+	criV1  = []string{"plugins", "cri", "registry"}
+	oldCRI = []string{"plugins", "io.containerd.grpc.v1.cri", "registry"}
+	newCRI = []string{"plugins", "io.containerd.cri.v1.images", "registry"}
+)
+
+// criFile is config.toml or a file that it imports.
+type criFile struct {
+	path    string // as the engine sees it
+	seen    string // as it is seen from here
+	text    []byte // as it is; nil when there is none
+	plain   []byte // without what setup has put in
+	found   []expression
+	tree    map[string]any
+	version int64
+}
+
+// criFiles reads config.toml and all that it imports, in the order in which they
+// are merged: the last one counts.
+func (o Options) criFiles(path string) (files []*criFile, err error) {
+	seen := map[string]bool{}
+	for pending := []string{path}; len(pending) > 0; pending = pending[1:] {
+		path := pending[0]
+		if seen[path] {
+			continue
+		}
+		seen[path] = true
+		f, err := o.criFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if f.text == nil && len(files) > 0 {
+			return nil, fmt.Errorf("%w: %s, which %s imports, is not there: containerd 1 does not start so", ErrConfig, f.seen, files[0].seen)
+		}
+		files = append(files, f)
+		imported, err := o.imports(f)
+		if err != nil {
+			return nil, err
+		}
+		pending = append(pending, imported...)
+	}
+	return files, nil
+}
+
+func (o Options) criFile(path string) (f *criFile, err error) {
+	f = &criFile{path: path, seen: o.at(path)}
+	if f.text, err = o.read(path); err != nil {
+		return nil, err
+	}
+	f.plain = cutBlocks(f.text)
+	if f.found, f.tree, err = parseTOML(f.plain); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, err)
+	}
+	f.version, _ = f.tree["version"].(int64)
+	if made, _ := madeBy(f.text); f.text == nil || made && blank(f.plain) {
+		f.plain, f.version = nil, 2 // which containerd 1 and 2 read
+	}
+	if f.version > 4 || f.version < 0 {
+		return nil, fmt.Errorf("%w: %s: version %d is not known here; set config_path by hand", ErrConfig, f.seen, f.version)
+	}
+	return f, nil
+}
+
+// imports are the files that a file's imports name, relative to it.
+func (o Options) imports(f *criFile) (paths []string, err error) {
+	list, _ := f.tree["imports"].([]any)
+	for _, item := range list {
+		path, _ := item.(string)
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(filepath.Dir(f.path), path)
+		}
+		if !strings.ContainsAny(path, "*?[") {
+			paths = append(paths, path)
+			continue
+		}
+		if strings.ContainsAny(filepath.Dir(path), "*?[") {
+			return nil, fmt.Errorf("%w: %s imports %s: a pattern in a directory's name is not read here; name the directories, or set config_path by hand", ErrConfig, f.seen, path)
+		}
+		some, err := o.glob(path)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, some...)
+	}
+	return paths, nil
+}
+
+// criConfig is what all files together say.
 type criConfig struct {
-	table      []string // that holds config_path
-	configPath string   // empty when unset
-	disabled   bool     // CRI is switched off
+	files      []*criFile
+	target     *criFile // the file in which config_path counts
+	configPath string   // empty when unset there
+	disabled   string   // the file that switches CRI off
 }
 
-// criTables are the tables that hold config_path, by the version of the file.
-var criTables = map[int64][]string{
-	0: {"plugins", "cri", "registry"},
-	1: {"plugins", "cri", "registry"},
-	2: {"plugins", "io.containerd.grpc.v1.cri", "registry"},
-	3: {"plugins", "io.containerd.cri.v1.images", "registry"},
-	4: {"plugins", "io.containerd.cri.v1.images", "registry"},
-}
-
-// readCRI reads what a config.toml says. A file that is not there counts as one
-// of version 2, which containerd 1.x and 2.x read.
-func readCRI(tree map[string]any, exists bool) (criConfig, error) {
-	version, _ := tree["version"].(int64)
-	if !exists {
-		version = 2
+// readCRI reads what config.toml and its imports say together. Containerd 1 takes
+// a plugin's whole table from the last file that has it; so config_path belongs
+// there.
+func (o Options) readCRI(path string) (c criConfig, err error) {
+	if c.files, err = o.criFiles(path); err != nil {
+		return c, err
 	}
-	table, ok := criTables[version]
-	if !ok {
-		return criConfig{}, fmt.Errorf("version %d of config.toml is not known here; set config_path by hand", version)
-	}
-	c := criConfig{table: table}
-	disabled, _ := tree["disabled_plugins"].([]any)
-	for _, d := range disabled {
-		c.disabled = c.disabled || d == "cri" || d == table[1]
-	}
-	registry := subtree(tree, table...)
-	c.configPath, _ = registry["config_path"].(string)
-	return c, mirrorsConflict(registry, c)
-}
-
-// mirrorsConflict finds settings beside which containerd refuses config_path.
-func mirrorsConflict(registry map[string]any, c criConfig) error {
-	if c.configPath != "" || c.disabled {
-		return nil
-	}
-	old := ""
-	if mirrors, _ := registry["mirrors"].(map[string]any); len(mirrors) > 0 {
-		old = "mirrors"
-	}
-	configs, _ := registry["configs"].(map[string]any)
-	for _, host := range configs {
-		if h, _ := host.(map[string]any); h["tls"] != nil {
-			old = "configs.….tls"
+	c.target = c.files[0]
+	for _, f := range c.files {
+		disabled, _ := f.tree["disabled_plugins"].([]any)
+		if slices.ContainsFunc(disabled, func(d any) bool { return d == "cri" || d == oldCRI[1] || d == newCRI[1] }) {
+			c.disabled = f.seen
+		}
+		for _, table := range f.tables() {
+			if subtree(f.tree, table[:2]...) == nil {
+				continue
+			}
+			c.target = f
+			if value, _ := subtree(f.tree, table...)["config_path"].(string); value != "" {
+				c.configPath = value
+			}
 		}
 	}
-	if old == "" {
-		return nil
+	return c, nil
+}
+
+// tables are those of a file that some containerd reads.
+func (f *criFile) tables() [][]string {
+	switch f.version {
+	case 0, 1:
+		return [][]string{criV1, newCRI}
+	case 2:
+		return [][]string{oldCRI, newCRI}
 	}
-	return fmt.Errorf("registry.%s is set, beside which containerd refuses config_path: move it to %s/<host>/hosts.toml first (or run setup nerdctl, which leaves config.toml and CRI alone)", old, defaultCerts)
+	return [][]string{newCRI}
+}
+
+// ownPath is config_path in the target itself.
+func (c criConfig) ownPath() (value string) {
+	for _, table := range c.target.tables() {
+		if text, _ := subtree(c.target.tree, table...)["config_path"].(string); text != "" {
+			value = text
+		}
+	}
+	return value
+}
+
+// conflict finds settings beside which containerd refuses config_path, and says
+// what to write in their place.
+func (c criConfig) conflict(certs string) error {
+	for _, f := range c.files {
+		for _, table := range f.tables() {
+			registry := subtree(f.tree, table...)
+			mirrors, _ := registry["mirrors"].(map[string]any)
+			for host := range mirrors {
+				return f.refusal(append(slices.Clone(table), "mirrors", host), certs, host, "each endpoint as a table: [host.\"ENDPOINT\"]")
+			}
+			configs, _ := registry["configs"].(map[string]any)
+			for host, config := range configs {
+				if config, _ := config.(map[string]any); config["tls"] != nil {
+					return f.refusal(append(slices.Clone(table), "configs", host, "tls"), certs, host, "its certificates as ca = \"FILE\", client = [[\"CERT\", \"KEY\"]] or skip_verify = true, below [host.\"https://"+host+"\"]")
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (f *criFile) refusal(path []string, certs, host, write string) error {
+	line := 0
+	for _, e := range f.found {
+		whole := e.path()
+		if len(whole) >= len(path) && slices.Equal(whole[:len(path)], path) || len(whole) <= len(path) && slices.Equal(whole, path[:len(whole)]) {
+			line = 1 + bytes.Count(f.plain[:e.line], []byte("\n"))
+			if len(whole) >= len(path) {
+				break
+			}
+		}
+	}
+	if host == "*" {
+		host = "_default"
+	}
+	return fmt.Errorf("%w: %s, line %d: registry.%s is set, beside which containerd refuses config_path, and CRI would not load: move it to %s first, written by hand (%s), or run setup nerdctl, which leaves config.toml and CRI alone",
+		ErrConfig, f.seen, line, strings.Join(path[3:], "."), filepath.Join(certs, host, "hosts.toml"), write)
 }
 
 func subtree(tree map[string]any, path ...string) map[string]any {
@@ -79,41 +207,57 @@ func subtree(tree map[string]any, path ...string) map[string]any {
 }
 
 // setConfigPath puts config_path = dir into the text of a config.toml in which
-// it is unset or empty.
-func setConfigPath(text []byte, dir string) ([]byte, error) {
-	found, before, err := parseTOML(text)
+// it is unset or empty. A file of version 1, or without one, gets the tables of
+// containerd 1 and of 2.
+func setConfigPath(text []byte, version int64, dir string, made ...string) ([]byte, error) {
+	tables := [][]string{oldCRI}
+	switch {
+	case version < 2:
+		tables = [][]string{criV1, newCRI}
+	case version > 2:
+		tables = [][]string{newCRI}
+	}
+	_, before, err := parseTOML(text)
 	if err != nil {
 		return nil, err
 	}
-	c, err := readCRI(before, text != nil)
-	if err != nil || c.configPath != "" || c.disabled {
-		return text, err
+	isNew := text == nil
+	for i, table := range tables {
+		if text, err = setInTable(text, table, dir, i == 0 && isNew, made); err != nil {
+			return nil, err
+		}
+		made = nil
+	}
+	return text, checkConfigPath(before, text, isNew, tables, dir)
+}
+
+func setInTable(text []byte, table []string, dir string, isNew bool, made []string) ([]byte, error) {
+	found, _, err := parseTOML(text)
+	if err != nil {
+		return nil, err
 	}
 	setting := "config_path = " + quoted(dir)
 	own := slices.IndexFunc(found, func(e expression) bool {
-		return !e.header() && slices.Equal(e.table, c.table) && slices.Equal(e.key, []string{"config_path"})
+		return !e.header() && slices.Equal(e.table, table) && slices.Equal(e.key, []string{"config_path"})
 	})
-	header := slices.IndexFunc(found, func(e expression) bool { return isTable(e, c.table...) })
-	var after []byte
+	header := slices.IndexFunc(found, func(e expression) bool { return isTable(e, table...) })
 	switch {
 	case own >= 0:
-		after = replaceLine(text, found[own].line, setting)
+		return replaceLine(text, found[own].line, setting), nil
 	case header >= 0:
 		line := found[header].line
 		indent := string(text[line : line+bytes.IndexByte(text[line:], '[')])
-		after = insertBlock(text, lineEnd(text, line), indent, "  "+setting)
-	default:
-		lines := []string{"[" + c.table[0] + "." + quoted(c.table[1]) + "." + c.table[2] + "]", "  " + setting}
-		if text == nil {
-			lines = append([]string{"version = 2"}, lines...)
-		}
-		after = insertBlock(text, len(text), "", lines...)
+		return insertBlock(text, lineEnd(text, line), indent, append(made, "  "+setting)...), nil
 	}
-	return after, checkConfigPath(before, after, text == nil, c.table, dir)
+	lines := []string{"[" + table[0] + "." + quoted(table[1]) + "." + table[2] + "]", "  " + setting}
+	if isNew {
+		lines = append([]string{"version = 2"}, lines...)
+	}
+	return insertBlock(text, len(text), "", append(made, lines...)...), nil
 }
 
 // checkConfigPath makes sure that an edit did what it should and nothing else.
-func checkConfigPath(before map[string]any, after []byte, isNew bool, table []string, dir string) error {
+func checkConfigPath(before map[string]any, after []byte, isNew bool, tables [][]string, dir string) error {
 	_, tree, err := parseTOML(after)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errByHand, err)
@@ -121,16 +265,18 @@ func checkConfigPath(before map[string]any, after []byte, isNew bool, table []st
 	if isNew {
 		before["version"] = int64(2)
 	}
-	at := before
-	for _, key := range table {
-		next, ok := at[key].(map[string]any)
-		if !ok {
-			next = map[string]any{}
-			at[key] = next
+	for _, table := range tables {
+		at := before
+		for _, key := range table {
+			next, ok := at[key].(map[string]any)
+			if !ok {
+				next = map[string]any{}
+				at[key] = next
+			}
+			at = next
 		}
-		at = next
+		at["config_path"] = dir
 	}
-	at["config_path"] = dir
 	if !reflect.DeepEqual(before, tree) {
 		return errByHand
 	}

@@ -19,8 +19,10 @@ const mirrorsKey = "registry-mirrors"
 type mirrorRecord struct {
 	What    string `json:"what"`
 	Mirror  string `json:"mirror"`
-	NewList bool   `json:"new_list"` // registry-mirrors was not there before
-	NewFile bool   `json:"new_file"` // nor was the file
+	NewList bool   `json:"new_list"`           // registry-mirrors was not there before
+	NewFile bool   `json:"new_file"`           // nor was the file
+	NewDirs int    `json:"new_dirs,omitempty"` // nor were so many directories above it
+	Was     string `json:"was,omitempty"`      // all of a file that said nothing
 }
 
 // byteOrderMark begins files of some editors; dockerd skips it.
@@ -31,7 +33,7 @@ var byteOrderMark = []byte("\uFEFF")
 func addMirror(text []byte, mirror string) ([]byte, *mirrorRecord, error) {
 	record := &mirrorRecord{Mirror: mirror}
 	if len(bytes.TrimSpace(text)) == 0 {
-		record.NewFile, record.NewList = text == nil, true
+		record.NewFile, record.NewList, record.Was = text == nil, true, string(text)
 		return []byte("{\n  \"" + mirrorsKey + "\": [" + quoted(mirror) + "]\n}\n"), record, nil
 	}
 	doc, err := parseDaemonJSON(text)
@@ -82,8 +84,10 @@ func removeMirror(text []byte, record *mirrorRecord) ([]byte, error) {
 	if len(doc.list.Elements) == 0 && record.NewList {
 		doc.removeMember(mirrorsKey)
 	}
-	if record.NewFile && len(doc.object.Members) == 0 {
+	if empty := len(doc.object.Members) == 0; empty && record.NewFile {
 		return nil, nil
+	} else if empty && record.Was != "" {
+		return []byte(record.Was), nil
 	}
 	return doc.pack(), nil
 }

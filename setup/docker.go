@@ -3,41 +3,160 @@
 package setup
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 )
 
-const recordSuffix = ".image2ipfs.json"
+const (
+	recordSuffix = ".image2ipfs.json"
+	snapDocker   = "/var/snap/docker/current/config/daemon.json"
+)
 
-func (p *Plan) docker(o Options) error {
-	path := o.daemonJSON()
-	text, err := readable(path)
+func (p *Plan) docker(ctx context.Context, o Options) error {
+	daemons, err := o.dockerds()
 	if err != nil {
 		return err
 	}
-	recordText, err := readable(path + recordSuffix)
+	path := o.daemonJSON(daemons)
+	text, err := p.place.read(path)
 	if err != nil {
 		return err
 	}
-	var record *mirrorRecord
-	if recordText != nil {
-		if err := json.Unmarshal(recordText, &record); err != nil || record == nil || record.Mirror == "" {
-			return fmt.Errorf("%w: %s, where setup writes down what it did, is damaged (%v); take the mirror out of %s by hand and remove it", ErrConfig, path+recordSuffix, err, path)
-		}
+	record, recordText, err := p.readRecord(path)
+	if err != nil {
+		return err
 	}
-	plain, after, afterRecord, err := editDaemonJSON(text, record, p.Server, o.Undo)
+	where, err := mirrorFlag(daemons, p.Server)
+	if err != nil && !o.Undo {
+		return err
+	}
+	if where != "" {
+		p.note("%s has --registry-mirror %s: nothing may be said of mirrors in %s", where, p.Server, path)
+	}
+	plain, after, afterRecord, err := editDaemonJSON(text, record, p.Server, o.Undo || where != "")
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
 	}
+	if afterRecord != nil && afterRecord != record && text == nil {
+		if afterRecord.NewDirs, err = p.place.missing(path); err != nil {
+			return err
+		}
+	}
+	if err := p.dockerChanges(path, text, plain, after, record, recordText, afterRecord); err != nil {
+		return err
+	}
+	p.Next = dockerReload(o, path)
+	p.check = func(ctx context.Context) error { return o.validates(ctx, path, daemons) }
+	return nil
+}
+
+// dockerChanges plans both files; on undo the directories that setup made go.
+func (p *Plan) dockerChanges(path string, text, plain, after []byte, record *mirrorRecord, recordText []byte, afterRecord *mirrorRecord) error {
 	had := record != nil && string(plain) != string(text)
-	if err := p.change(path, text, after, had); err != nil {
+	var prune []string
+	if after == nil && record != nil {
+		var err error
+		if prune, err = p.place.parents(path, min(record.NewDirs, 8)); err != nil {
+			return err
+		}
+	}
+	if afterRecord != nil && record != nil && plain == nil {
+		afterRecord.NewDirs = record.NewDirs
+	}
+	if err := p.change(path, text, after, had, prune...); err != nil {
 		return err
 	}
-	if err := p.change(path+recordSuffix, recordText, encodeRecord(afterRecord), true); err != nil {
-		return err
+	return p.change(path+recordSuffix, recordText, encodeRecord(afterRecord), true)
+}
+
+// readRecord reads what an earlier setup wrote down; nil when there was none.
+func (p *Plan) readRecord(path string) (record *mirrorRecord, text []byte, err error) {
+	text, err = p.place.read(path + recordSuffix)
+	if err != nil || text == nil {
+		return nil, nil, err
 	}
-	p.Next = dockerReload(o)
+	if err := json.Unmarshal(text, &record); err != nil || record == nil || record.Mirror == "" {
+		return nil, nil, fmt.Errorf("%w: %s, where setup writes down what it did, is damaged (%v); take the mirror out of %s by hand and remove it", ErrConfig, path+recordSuffix, err, path)
+	}
+	return record, text, nil
+}
+
+// dockerds are the command lines by which dockerd runs and is started.
+func (o Options) dockerds() ([]daemon, error) {
+	found, err := o.daemons("dockerd", "docker", "snap.docker.dockerd")
+	if o.Config != "" { // those that read that file
+		return slices.DeleteFunc(found, func(d daemon) bool {
+			file := configFlag([]daemon{d}, "--config-file")
+			return file != o.within(o.Config) && (file != "" || o.within(o.Config) != "/etc/docker/daemon.json")
+		}), err
+	}
+	if err != nil || o.Rootless {
+		return found, err
+	}
+	units, err := o.unitFiles("docker.service")
+	if err != nil || len(units) > 0 {
+		return found, err
+	}
+	for _, file := range []string{"/etc/default/docker", "/etc/conf.d/docker"} { // sysvinit, OpenRC
+		if options := o.environmentFile(file)["DOCKER_OPTS"]; options != "" {
+			found = append(found, daemon{argv: append([]string{"dockerd"}, words(options)...), where: file})
+		}
+	}
+	return found, nil
+}
+
+// daemonJSON is dockerd's configuration file.
+func (o Options) daemonJSON(daemons []daemon) string {
+	if runtime.GOOS != "linux" && o.Root == "" { // Docker Desktop
+		return o.file(filepath.Join(o.Home, ".docker", "daemon.json"), filepath.Join("..", ".docker", "daemon.json"))
+	}
+	named := configFlag(daemons, "--config-file")
+	if named == "" && !o.Rootless && o.exists(filepath.Dir(snapDocker)) && !o.exists("/etc/docker") {
+		named = snapDocker
+	}
+	return o.file("/etc/docker/daemon.json", "docker/daemon.json", named)
+}
+
+// mirrorFlag refuses a daemon.json with mirrors for a dockerd that has mirrors on
+// its command line: with both it does not start. Where is what has the server's.
+func mirrorFlag(daemons []daemon, server string) (where string, err error) {
+	for _, d := range daemons {
+		mirrors := d.flag("--registry-mirror")
+		if slices.ContainsFunc(mirrors, func(m string) bool { return strings.TrimRight(m, "/") == server }) {
+			where = d.where
+		} else if len(mirrors) > 0 {
+			err = fmt.Errorf("%w: %s has --registry-mirror %s, and dockerd does not start with mirrors there and in daemon.json: write --registry-mirror %s in front of it there by hand, or move it into daemon.json, and run setup again",
+				ErrConfig, d.where, strings.Join(mirrors, " --registry-mirror "), server)
+		}
+	}
+	return where, err
+}
+
+// validates has dockerd read the files that were written, with the flags by which
+// it is started. Versions before 23 cannot do that.
+func (o Options) validates(ctx context.Context, path string, daemons []daemon) error {
+	program := o.program("dockerd")
+	if program == nil {
+		return nil
+	}
+	help, err := ask(ctx, program, "--help")
+	if err != nil || !strings.Contains(help, "--validate") {
+		return nil
+	}
+	args := []string{"--validate", "--config-file", o.within(path)}
+	for _, d := range daemons {
+		for _, m := range d.flag("--registry-mirror") {
+			args = append(args, "--registry-mirror", m)
+		}
+	}
+	if _, err := ask(ctx, program, args...); err != nil {
+		return fmt.Errorf("dockerd does not take the new %s: %w", path, err)
+	}
 	return nil
 }
 
@@ -71,12 +190,14 @@ func encodeRecord(r *mirrorRecord) []byte {
 }
 
 // dockerReload says how dockerd takes the change over; containers go on running.
-func dockerReload(o Options) []string {
-	if runtime.GOOS != "linux" {
+func dockerReload(o Options, path string) []string {
+	switch {
+	case runtime.GOOS != "linux":
 		return []string{"restart Docker Desktop, which runs dockerd in a virtual machine: --server has to be an address that it reaches, such as http://host.docker.internal:5000"}
-	}
-	if o.Rootless {
+	case o.Rootless:
 		return []string{"systemctl --user reload docker"}
+	case o.within(path) == snapDocker:
+		return []string{"sudo snap restart docker"}
 	}
 	return []string{"sudo systemctl reload docker   # without systemd: sudo kill -HUP $(pidof dockerd)"}
 }

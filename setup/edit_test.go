@@ -105,16 +105,14 @@ func TestConfigPath(t *testing.T) {
 		"version 2":            {"version = 2\n", "version = 2\n" + marked("", v1, "  "+set)},
 		"version 3":            {"version = 3\n", "version = 3\n" + marked("", v2, "  "+set)},
 		"version 4":            {"version = 4\n", "version = 4\n" + marked("", v2, "  "+set)},
-		"no version":           {"root = \"/data\"\n", "root = \"/data\"\n" + marked("", `[plugins."cri".registry]`, "  "+set)},
-		"switched off":         {"disabled_plugins = [\"cri\"]\n", "disabled_plugins = [\"cri\"]\n"},
-		"set by the user":      {"version = 2\n" + v1 + "\n config_path = \"/certs\"\n", "version = 2\n" + v1 + "\n config_path = \"/certs\"\n"},
+		"no version":           {"root = \"/data\"\n", "root = \"/data\"\n" + marked("", `[plugins."cri".registry]`, "  "+set) + marked("", v2, "  "+set)},
 		"empty mirrors":        {"version = 2\n" + v1 + "\n[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors]\n", "version = 2\n" + v1 + "\n" + marked("", "  "+set) + "[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors]\n"},
 		"table is there":       {"version = 2\n[plugins]\n  " + v1 + " # x\n", "version = 2\n[plugins]\n  " + v1 + " # x\n" + marked("  ", "  "+set)},
 		"as config default":    {"version = 2\n    " + v1 + "\n      config_path = \"\"\n\n      [plugins.x]\n", "version = 2\n    " + v1 + "\n" + marked("      ", `# was: config_path = ""`, set) + "\n      [plugins.x]\n"},
 		"as config default, 2": {"version = 3\n    [plugins.'io.containerd.cri.v1.images'.registry]\n      config_path = ''", "version = 3\n    [plugins.'io.containerd.cri.v1.images'.registry]\n" + strings.TrimSuffix(marked("      ", "# was: config_path = ''", set), "\n")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			after, err := setConfigPath([]byte(c.before), "/etc/containerd/certs.d")
+			after, err := setConfigPath([]byte(c.before), version(c.before), "/etc/containerd/certs.d")
 			if err != nil || string(after) != c.after {
 				t.Fatalf("got:\n%s(%v)\nwant:\n%s", after, err, c.after)
 			}
@@ -124,16 +122,20 @@ func TestConfigPath(t *testing.T) {
 		})
 	}
 	for name, text := range map[string]string{
-		"broken":  "version = 2\n[plugins",
-		"mirrors": "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\nendpoint = [\"https://m\"]\n",
-		"tls":     "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"r.example\".tls]\nca_file = \"x\"\n",
-		"inline":  "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\nregistry = {}\n",
-		"future":  "version = 9\n",
+		"broken": "version = 2\n[plugins",
+		"inline": "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\nregistry = {}\n",
 	} {
-		if after, err := setConfigPath([]byte(text), "/certs"); err == nil {
+		if after, err := setConfigPath([]byte(text), 2, "/certs"); err == nil {
 			t.Errorf("%s: got %q, want an error", name, after)
 		}
 	}
+}
+
+// version is that of a config.toml's text, 0 when it has no such line.
+func version(text string) int64 {
+	_, tree, _ := parseTOML([]byte(text))
+	n, _ := tree["version"].(int64)
+	return n
 }
 
 func TestRegistriesConf(t *testing.T) {
@@ -145,7 +147,7 @@ func TestRegistriesConf(t *testing.T) {
 		"there already": {"[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = \"127.0.0.1:5000\"\n", "[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = \"127.0.0.1:5000\"\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			after, err := addMirrorBlock([]byte(c.before), testServer)
+			after, err := addMirrorBlock([]byte(c.before), hub, testServer)
 			if err != nil || string(after) != c.after {
 				t.Fatalf("got:\n%s(%v)\nwant:\n%s", after, err, c.after)
 			}
@@ -154,7 +156,7 @@ func TestRegistriesConf(t *testing.T) {
 			}
 		})
 	}
-	if after, err := addMirrorBlock([]byte("[[registry]]\nlocation = \"docker.io\"\nmirror = [{location = \"m\"}]\n"), testServer); err == nil {
+	if after, err := addMirrorBlock([]byte("[[registry]]\nlocation = \"docker.io\"\nmirror = [{location = \"m\"}]\n"), hub, testServer); err == nil {
 		t.Errorf("inline mirrors: got %q, want an error", after)
 	}
 }

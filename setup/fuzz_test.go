@@ -38,15 +38,32 @@ func FuzzTOML(f *testing.F) {
 	}
 	edits := map[string]func([]byte) ([]byte, error){
 		"hosts.toml":  func(text []byte) ([]byte, error) { return hostsTOML(text, testServer, false) },
-		"config.toml": func(text []byte) ([]byte, error) { return setConfigPath(text, "/certs") },
+		"config.toml": func(text []byte) ([]byte, error) { return setConfigPath(text, version(string(text)), "/certs") },
 		"registries.conf": func(text []byte) ([]byte, error) {
 			var conf registriesConf
-			if err := toml.Unmarshal(text, &conf); err != nil || conf.dockerHub() < 0 {
+			if err := toml.Unmarshal(text, &conf); err != nil || conf.rule(hub) < 0 {
 				return text, err
 			}
-			return addMirrorBlock(text, testServer)
+			return addMirrorBlock(text, hub, testServer)
 		},
 	}
+	undone(f, edits)
+}
+
+func FuzzRegistriesYAML(f *testing.F) {
+	for _, s := range []string{
+		"", "# nothing\n", "mirrors:\n  docker.io:\n    endpoint:\n      - \"https://m\"\n", "mirrors:\n  \"*\":\n    endpoint: [\"https://m\"]",
+		"configs:\n  a: {}\nmirrors:\n  quay.io: {}\n", "mirrors: {}\n", "mirrors:\n- a", "mirrors:\r\n    docker.io:\r\n        rewrite:\r\n            a: b\r\n", "{}", "---\nmirrors:\n  docker.io:\n",
+	} {
+		f.Add([]byte(s))
+	}
+	undone(f, map[string]func([]byte) ([]byte, error){
+		"registries.yaml": func(text []byte) ([]byte, error) { return addEndpoint(text, testServer) },
+	})
+}
+
+// undone checks edits whose additions are between markers.
+func undone(f *testing.F, edits map[string]func([]byte) ([]byte, error)) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if bytes.Contains(text, []byte(markerBegin)) {
 			return

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -21,7 +20,7 @@ var hostsDirs = []string{"docker.io", "_default"}
 
 // hostsTOML puts the server in front of all other hosts, or takes it out. The
 // registry itself stays the last resort, so that other names go on to it.
-func hostsTOML(text []byte, server string, undo bool) ([]byte, error) {
+func hostsTOML(text []byte, server string, undo bool, made ...string) ([]byte, error) {
 	plain := cutBlocks(text)
 	found, before, err := parseTOML(plain)
 	if err != nil || undo {
@@ -34,11 +33,11 @@ func hostsTOML(text []byte, server string, undo bool) ([]byte, error) {
 	if i := slices.IndexFunc(found, expression.header); i >= 0 {
 		at = aboveComments(plain, found[i].line)
 	}
-	after := insertBlock(plain, at, "",
+	after := insertBlock(plain, at, "", append(made,
 		"# Names with a CID in them are served from IPFS; all others get a 404 here and",
 		"# go on to their registry.",
 		"[host."+quoted(server)+"]",
-		"  capabilities = [\"pull\", \"resolve\"]")
+		"  capabilities = [\"pull\", \"resolve\"]")...)
 	return after, checkHosts(before, after, server)
 }
 
@@ -76,82 +75,76 @@ func sameBut(a, b map[string]any, key string) bool {
 // certsDir plans the hosts.toml files in the first of the directories in which
 // containerd looks for a registry's. It takes _default of the first before it
 // looks into the second, so there is none when that would hide a registry's.
-func (p *Plan) certsDir(dirs []string) error {
-	dir := dirs[0]
-	hidden, err := hiddenBy(dirs)
+func (p *Plan) certsDir(o Options, dirs []string) error {
+	hidden, err := p.hiddenBy(dirs)
 	if err != nil {
 		return err
 	}
 	if slices.Contains(hidden, "docker.io") && !p.Undo {
-		return fmt.Errorf("%w: %s speaks of docker.io too, which containerd would overlook beside %s: move it there first", ErrConfig, dirs[1], dir)
+		return fmt.Errorf("%w: %s speaks of docker.io too, which containerd would overlook beside %s: move it there first", ErrConfig, dirs[1], dirs[0])
 	}
 	for _, name := range hostsDirs {
-		path := filepath.Join(dir, name, "hosts.toml")
-		text, err := readable(path)
-		if err != nil {
-			return err
-		}
-		if text == nil && !p.Undo {
-			if err := noBareCertificates(filepath.Dir(path)); err != nil {
-				return err
-			}
-		}
+		path := filepath.Join(dirs[0], name, "hosts.toml")
 		leave := name == "_default" && len(hidden) > 0 && !p.Undo
-		after, err := hostsTOML(text, p.Server, p.Undo || leave)
-		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
-		}
 		if leave {
-			p.note("%s is left out, since it would hide %s in %s from containerd: give ctr names with docker.io/ in front", filepath.Join(dir, name), strings.Join(hidden, ", "), dirs[1])
+			p.note("%s is left out, since it would hide %s in %s from containerd: give ctr names with docker.io/ in front", filepath.Dir(path), strings.Join(hidden, ", "), dirs[1])
 		}
-		if err := p.textChange(path, text, after, p.Undo || leave, filepath.Dir(path), dir); err != nil {
+		if err := p.hostsFile(path, p.Undo || leave); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// hostsFile plans one hosts.toml; out takes out what setup has put in.
+func (p *Plan) hostsFile(path string, out bool) error {
+	text, err := p.place.read(path)
+	if err != nil {
+		return err
+	}
+	if len(text) == 0 && !out {
+		if err := p.noBareCertificates(filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
+	made, err := p.madeLine(path, text)
+	if err != nil {
+		return err
+	}
+	after, err := hostsTOML(text, p.Server, out, made...)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+	}
+	return p.textChange(path, text, after, out)
+}
+
 // hiddenBy lists the registries that only the later directories speak of.
-func hiddenBy(dirs []string) (names []string, err error) {
+func (p *Plan) hiddenBy(dirs []string) (names []string, err error) {
 	for _, dir := range dirs[1:] {
-		entries, err := os.ReadDir(dir)
-		if err != nil && !os.IsNotExist(err) {
+		entries, err := p.place.list(dir)
+		if err != nil {
 			return nil, err
 		}
-		for _, e := range entries {
-			if _, err := os.Stat(filepath.Join(dirs[0], e.Name())); e.Name() != "_default" && (os.IsNotExist(err) || e.Name() == "docker.io") {
-				names = append(names, e.Name())
+		for _, name := range entries {
+			if name != "_default" && (name == "docker.io" || !p.place.exists(filepath.Join(dirs[0], name))) {
+				names = append(names, name)
 			}
 		}
 	}
 	return names, nil
 }
 
-// textChange plans the change of a file with marked blocks. When they are taken
-// out and nothing else is in it, it goes away, unless it was there before.
-func (p *Plan) textChange(path string, before, after []byte, out bool, prune ...string) error {
-	had := string(cutBlocks(before)) != string(before)
-	if out && had && blank(after) {
-		if saved, err := readable(path + backupSuffix); err != nil {
-			return err
-		} else if saved == nil {
-			after = nil
-		}
-	}
-	return p.change(path, before, after, had, prune...)
-}
-
 // noBareCertificates refuses a directory in Docker's older layout, since a
 // hosts.toml makes containerd overlook the certificates beside it.
-func noBareCertificates(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !os.IsNotExist(err) {
+func (p *Plan) noBareCertificates(dir string) error {
+	names, err := p.place.list(dir)
+	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		switch filepath.Ext(e.Name()) {
+	for _, name := range names {
+		switch filepath.Ext(name) {
 		case ".crt", ".cert", ".key":
-			return fmt.Errorf("%w: %s holds %s and no hosts.toml; containerd would overlook it beside one: name it in a hosts.toml (ca = …, client = …) first", ErrConfig, dir, e.Name())
+			return fmt.Errorf("%w: %s holds %s and no hosts.toml; containerd would overlook it beside one: name it in a hosts.toml (ca = …, client = …) first", ErrConfig, dir, name)
 		}
 	}
 	return nil

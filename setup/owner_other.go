@@ -9,3 +9,10 @@ import (
 
 // sameOwner does nothing: a new file gets its directory's access rights.
 func sameOwner(*os.File, fs.FileInfo) error { return nil }
+
+// severalNames tells whether a file has hard links; here it is never written in
+// place.
+func severalNames(fs.FileInfo) bool { return false }
+
+// ownedByRoot is asked on unix only.
+func ownedByRoot(fs.FileInfo) bool { return true }

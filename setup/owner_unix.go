@@ -20,3 +20,19 @@ func sameOwner(f *os.File, info fs.FileInfo) error {
 	}
 	return nil
 }
+
+// severalNames tells whether a file has hard links.
+func severalNames(info fs.FileInfo) bool {
+	if info == nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink > 1
+}
+
+// ownedByRoot tells whether a file, or a process by its directory in /proc, is
+// root's.
+func ownedByRoot(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Uid == 0
+}

@@ -1,13 +1,15 @@
-// Where engines have their files.
+// Where engines have their files. A path that an engine names is one below
+// [Options.Root] here.
 
 package setup
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 )
 
 // Rootless tells whether the user has an own engine of that kind, so that its
@@ -26,8 +28,10 @@ func Rootless(engine string) bool {
 		return exists("docker.sock")
 	case "containerd", "nerdctl":
 		return exists("containerd-rootless")
+	case "podman":
+		return true
 	}
-	return true
+	return false
 }
 
 // at gives a path of the engine as it is seen from here.
@@ -44,37 +48,65 @@ func (o Options) within(path string) string {
 	if o.Root == "" {
 		return path
 	}
-	rest, ok := strings.CutPrefix(filepath.Clean(path), filepath.Clean(o.Root))
-	if !ok || rest == "" {
+	rest, ok := below(o.Root, path)
+	if !ok {
 		return path
 	}
-	return rest
+	return filepath.Join(string(filepath.Separator), rest)
 }
 
-// file is the engine's configuration file, given or where it usually lies.
-func (o Options) file(system, user string) string {
-	switch {
-	case o.Config != "":
+// read, glob, list and exists take paths of the engine.
+func (o Options) read(path string) ([]byte, error)   { return o.place().read(o.at(path)) }
+func (o Options) list(path string) ([]string, error) { return o.place().list(o.at(path)) }
+func (o Options) exists(path string) bool            { return o.place().exists(o.at(path)) }
+func (o Options) place() place                       { return place{o.Root} }
+func (o Options) glob(pattern string) (f []string, e error) {
+	f, e = o.place().glob(o.at(pattern))
+	for i := range f {
+		f[i] = o.within(f[i])
+	}
+	return f, e
+}
+
+// configHome is where the user's programs have their configuration
+// (XDG Base Directory Specification).
+func (o Options) configHome() string {
+	if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) && o.Root == "" && o.ownHome {
+		return dir
+	}
+	return filepath.Join(o.Home, ".config")
+}
+
+// file is the engine's configuration file as seen from here: given, or the first
+// of these that is not empty, or where it usually lies.
+func (o Options) file(system, user string, named ...string) string {
+	if o.Config != "" {
 		return o.Config
-	case o.Rootless:
-		return o.at(filepath.Join(o.Home, user))
+	}
+	for _, path := range named {
+		if path != "" {
+			return o.at(path)
+		}
+	}
+	if o.Rootless {
+		return o.at(filepath.Join(o.configHome(), user))
 	}
 	return o.at(system)
 }
 
-// daemonJSON is dockerd's configuration file.
-func (o Options) daemonJSON() string {
-	if runtime.GOOS != "linux" && o.Root == "" { // Docker Desktop
-		return o.file(filepath.Join(o.Home, ".docker", "daemon.json"), filepath.Join(".docker", "daemon.json"))
+// variable is an environment variable that engines of this machine read, too.
+func (o Options) variable(name string) string {
+	if path := os.Getenv(name); filepath.IsAbs(path) && o.Root == "" {
+		return path
 	}
-	return o.file("/etc/docker/daemon.json", ".config/docker/daemon.json")
+	return ""
 }
 
 // readable reads a file of at most maxConfig bytes, nil when there is none.
 func readable(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
-	case os.IsNotExist(err):
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
 		return nil, err

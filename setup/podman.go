@@ -4,8 +4,10 @@
 package setup
 
 import (
+	"cmp"
+	"context"
+	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -37,15 +39,20 @@ type registriesConf struct {
 	} `toml:"registries"`
 }
 
-// dockerHub is the place of the registry docker.io, -1 when it isn't there.
-func (c registriesConf) dockerHub() int {
+// rule is the place of the registry with a prefix, -1 when it isn't there.
+func (c registriesConf) rule(prefix string) int {
 	for i, r := range c.Registry {
-		if r.Prefix == "docker.io" || r.Prefix == "" && r.Location == "docker.io" {
+		if r.Prefix == prefix || r.Prefix == "" && r.Location == prefix {
 			return i
 		}
 	}
 	return -1
 }
+
+const (
+	hub      = "docker.io"
+	wildcard = "*.io" // the only one that docker.io matches
+)
 
 // confFile is one of podman's files.
 type confFile struct {
@@ -55,36 +62,81 @@ type confFile struct {
 	conf  registriesConf
 }
 
-func (p *Plan) podman(o Options) error {
+func (p *Plan) podman(ctx context.Context, o Options) error {
 	files, err := podmanFiles(o)
 	if err != nil {
 		return err
 	}
+	if p.Undo {
+		return p.podmanWrite(files, nil)
+	}
+	if err := p.named(); err != nil {
+		return err
+	}
 	own := &files[len(files)-1]
-	where, search := -1, (*[]string)(nil)
-	for i, f := range files {
-		if f.conf.dockerHub() >= 0 {
-			where = i
+	where, prefix, search := ruleOf(files)
+	p.podmanNotes(files, where, prefix, search)
+	after := map[string][]byte{}
+	if where >= 0 && files[where].path != own.path {
+		f := files[where]
+		if after[f.path], err = addMirrorBlock(f.plain, prefix, p.Server); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrConfig, f.path, err)
 		}
+	}
+	made, err := p.madeLine(own.path, own.text)
+	if err != nil {
+		return err
+	}
+	if after[own.path], err = ownDropIn(own.plain, p.Server, where < 0, search == nil, made...); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrConfig, own.path, err)
+	}
+	p.check = func(ctx context.Context) error { return o.parses(ctx, prefix, p.Server) }
+	return p.podmanWrite(files, after)
+}
+
+// ruleOf finds the file whose rule counts for docker.io, and the rule: one for
+// docker.io itself, else a wildcard, which a rule of ours would take docker.io away
+// from. Where is -1 when there is none.
+func ruleOf(files []confFile) (where int, prefix string, search *[]string) {
+	where, prefix = -1, hub
+	for _, p := range []string{hub, wildcard} {
+		for i, f := range files {
+			if f.conf.rule(p) >= 0 {
+				where, prefix = i, p
+			}
+		}
+		if where >= 0 {
+			break
+		}
+	}
+	for _, f := range files {
 		if s := f.conf.search(); s != nil {
 			search = s
 		}
 	}
-	if p.Undo {
-		return p.podmanWrite(files, nil)
+	return where, prefix, search
+}
+
+// parses asks podman how it reads the files that were written.
+func (o Options) parses(ctx context.Context, prefix, server string) error {
+	program := o.program("podman")
+	if program == nil {
+		return nil
 	}
-	p.podmanNotes(files, where, search)
-	after := map[string][]byte{}
-	if where >= 0 && files[where].path != own.path {
-		f := files[where]
-		if after[f.path], err = addMirrorBlock(f.plain, p.Server); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrConfig, f.path, err)
-		}
+	out, err := ask(ctx, program, "info", "--format", "{{json .Registries}}")
+	if err != nil && strings.Contains(err.Error(), "registr") {
+		return fmt.Errorf("podman does not take the new configuration: %w", err)
 	}
-	if after[own.path], err = ownDropIn(own.plain, p.Server, where < 0, search == nil); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrConfig, own.path, err)
+	var read map[string]json.RawMessage
+	if err != nil || json.Unmarshal([]byte(out), &read) != nil {
+		return nil // it fails for another reason, and so it did before
 	}
-	return p.podmanWrite(files, after)
+	var rule struct{ Mirrors []struct{ Location string } }
+	_, host, _ := strings.Cut(server, "://")
+	if json.Unmarshal(read[prefix], &rule) != nil || len(rule.Mirrors) == 0 || rule.Mirrors[0].Location != host {
+		return fmt.Errorf("podman info does not show the mirror %s of %s: another file counts for podman; set the mirror there by hand", host, prefix)
+	}
+	return nil
 }
 
 // podmanWrite plans the files; those that are not in after lose our blocks.
@@ -102,18 +154,25 @@ func (p *Plan) podmanWrite(files []confFile, after map[string][]byte) error {
 }
 
 // podmanNotes says what of the configuration keeps podman from asking us.
-func (p *Plan) podmanNotes(files []confFile, where int, search *[]string) {
-	if search != nil && !slices.Equal(*search, []string{"docker.io"}) {
+func (p *Plan) podmanNotes(files []confFile, where int, prefix string, search *[]string) {
+	if search != nil && !slices.Equal(*search, []string{hub}) {
 		p.note("unqualified-search-registries is %q and stays so: podman pull docker.io/ciq…/app always works, without docker.io/ podman goes by that list", *search)
+	}
+	for _, f := range files {
+		for _, r := range f.conf.Registry {
+			if name := cmp.Or(r.Prefix, r.Location); strings.HasPrefix(hub+"/library/", name+"/") && name != hub {
+				p.note("%s has a rule for %s, which counts for ciq… without a repository: pull ciq…/app", f.path, name)
+			}
+		}
 	}
 	if where < 0 {
 		return
 	}
-	hub := files[where].conf.Registry[files[where].conf.dockerHub()]
-	if hub.Blocked {
+	rule := files[where].conf.Registry[files[where].conf.rule(prefix)]
+	if rule.Blocked {
 		p.note("%s blocks docker.io, so podman pulls nothing by a name without a host", files[where].path)
 	}
-	if hub.ByDigestOnly {
+	if rule.ByDigestOnly {
 		p.note("%s has mirror-by-digest-only, so podman asks for tags only at docker.io: pull by ciq…/app@sha256:…", files[where].path)
 	}
 }
@@ -129,35 +188,48 @@ func (c registriesConf) search() *[]string {
 	return nil
 }
 
+// podmanPaths are the main file and the directories with drop-ins, as seen from
+// here, and the directory for ours. A user's main file, root's too, makes podman
+// leave out the system's files, drop-ins as well (containers-registries.conf(5)).
+func podmanPaths(o Options) (main string, dirs []string, own string) {
+	const system, user = "/etc/containers/registries.conf", ".config/containers/registries.conf"
+	ofUser := filepath.Join(o.Home, user)
+	switch named := o.variable("CONTAINERS_REGISTRIES_CONF"); {
+	case o.Config != "":
+		main, dirs = o.Config, []string{o.Config + ".d"}
+		return main, dirs, dirs[0]
+	case named != "":
+		main, dirs = named, []string{system + ".d", ofUser + ".d"}
+	case o.exists(ofUser):
+		main, dirs = ofUser, []string{ofUser + ".d"}
+	default:
+		main, dirs = system, []string{system + ".d", ofUser + ".d"}
+	}
+	own = dirs[0]
+	if o.Rootless {
+		own = ofUser + ".d"
+	}
+	return o.at(main), o.allAt(dirs), o.at(own)
+}
+
 // podmanFiles reads podman's files in the order in which they count: the last
 // one that speaks of a registry does. Our own, which may not be there yet, is
 // put at the end; it says nothing that another file says.
-func podmanFiles(o Options) ([]confFile, error) {
-	const system, user = "/etc/containers/registries.conf", ".config/containers/registries.conf"
-	conf := o.file(system, user)
-	dirs := []string{conf + ".d"}
-	if o.Rootless && o.Config == "" {
-		if _, err := os.Stat(conf); os.IsNotExist(err) {
-			conf = o.at(system)
-		}
-		dirs = append([]string{o.at(system) + ".d"}, dirs...)
-	}
-	paths := []string{conf}
+func podmanFiles(o Options) (files []confFile, err error) {
+	main, dirs, own := podmanPaths(o)
+	paths := []string{main}
 	for _, dir := range dirs {
-		found, err := filepath.Glob(filepath.Join(strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`).Replace(dir), "*.conf"))
+		found, err := o.place().glob(filepath.Join(dir, "*.conf"))
 		if err != nil {
 			return nil, err
 		}
-		slices.Sort(found)
 		paths = append(paths, found...)
 	}
-	own := filepath.Join(dirs[len(dirs)-1], dropIn)
+	own = filepath.Join(own, dropIn)
 	paths = append(slices.DeleteFunc(paths, func(p string) bool { return p == own }), own)
-	var files []confFile
 	for _, path := range paths {
 		f := confFile{path: path}
-		var err error
-		if f.text, err = readable(path); err != nil {
+		if f.text, err = o.place().read(path); err != nil {
 			return nil, err
 		}
 		f.plain = cutBlocks(f.text)
@@ -182,7 +254,7 @@ func mirrorLines(server string) []string {
 // ownDropIn is the content of our file: the registry when no other file has it,
 // and where to look for names without a host when no file says so. Plain is
 // what others have written into it.
-func ownDropIn(plain []byte, server string, registry, search bool) ([]byte, error) {
+func ownDropIn(plain []byte, server string, registry, search bool, made ...string) ([]byte, error) {
 	var lines []string
 	if search {
 		lines = append(lines, "unqualified-search-registries = [\"docker.io\"]")
@@ -199,11 +271,12 @@ func ownDropIn(plain []byte, server string, registry, search bool) ([]byte, erro
 	case !blank(plain):
 		return nil, fmt.Errorf("holds settings of others: move them to a file of another name")
 	}
-	return insertBlock(nil, 0, "", lines...), nil
+	return insertBlock(nil, 0, "", append(made, lines...)...), nil
 }
 
-// addMirrorBlock puts the mirror in front of the others of registry docker.io.
-func addMirrorBlock(plain []byte, server string) ([]byte, error) {
+// addMirrorBlock puts the mirror in front of the others of the registry with a
+// prefix.
+func addMirrorBlock(plain []byte, prefix, server string) ([]byte, error) {
 	found, tree, err := parseTOML(plain)
 	if err != nil {
 		return nil, err
@@ -212,7 +285,7 @@ func addMirrorBlock(plain []byte, server string) ([]byte, error) {
 	if err := toml.Unmarshal(plain, &conf); err != nil {
 		return nil, fmt.Errorf("not TOML: %w", err)
 	}
-	n := conf.dockerHub()
+	n := conf.rule(prefix)
 	_, host, _ := strings.Cut(server, "://")
 	for _, m := range conf.Registry[n].Mirror {
 		if m.Location == host {

@@ -9,11 +9,13 @@
 package setup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -22,7 +24,7 @@ import (
 const DefaultServer = "http://127.0.0.1:5000"
 
 // Engines are the engines that can be set up.
-var Engines = []string{"docker", "containerd", "nerdctl", "podman"}
+var Engines = []string{"docker", "containerd", "nerdctl", "podman", "k3s", "rke2", "microk8s", "k0s"}
 
 var (
 	// ErrInvalid is matched by errors about options that make no sense.
@@ -37,11 +39,19 @@ type Options struct {
 	Engine   string // one of [Engines]
 	Server   string // URL of the server as the engine reaches it; [DefaultServer] when empty
 	Root     string // directory that the engine sees as /, when it is another one
-	Config   string // the engine's file: daemon.json, config.toml, nerdctl.toml, registries.conf
+	Config   string // the engine's file as seen from here: daemon.json, config.toml, nerdctl.toml, registries.conf, registries.yaml
 	HostsDir string // certs.d, for containerd and nerdctl
 	Rootless bool   // the files of the user's own engine, below the home directory
 	Home     string // of that user; found out when empty
 	Undo     bool   // take out what an earlier setup has put in
+
+	// Program is the command by which the engine itself is asked how it reads its
+	// files (containerd config dump, dockerd --validate, podman info). When empty it
+	// is the one on the PATH, and with a Root or a Config nobody is asked.
+	Program []string
+
+	procDir string // in place of /proc
+	ownHome bool   // Home is this process's user's
 }
 
 // Change is what happens to one file.
@@ -51,6 +61,7 @@ type Change struct {
 	After  []byte // nil when the file goes away
 	Backup string // file that gets Before; when undoing, one with After, which goes away
 
+	target     string // where Path leads
 	dropBackup bool
 	prune      []string // directories that go away if they are empty then
 }
@@ -63,11 +74,14 @@ type Plan struct {
 	Changes []Change // empty when there is nothing to do
 	Notes   []string // what the user should know
 	Next    []string // what the user has to do for the engine to notice
+
+	place place
+	check func(context.Context) error // reads the written files as the engine does
 }
 
 // New finds out what has to be done. Errors match [ErrInvalid] or [ErrConfig],
 // or are those of reading the files.
-func New(o Options) (*Plan, error) {
+func New(ctx context.Context, o Options) (*Plan, error) {
 	server, err := cleanServer(o.Server)
 	if err != nil {
 		return nil, err
@@ -76,29 +90,25 @@ func New(o Options) (*Plan, error) {
 	if !slices.Contains(Engines, o.Engine) {
 		return nil, fmt.Errorf("%w: engine %q: want %s", ErrInvalid, o.Engine, strings.Join(Engines, ", "))
 	}
-	if o.Home == "" {
-		if o.Home, err = os.UserHomeDir(); err != nil && o.Rootless {
-			return nil, fmt.Errorf("%w: no home directory: %v", ErrInvalid, err)
-		}
+	if err := o.complete(); err != nil {
+		return nil, err
 	}
-	for _, path := range []*string{&o.Root, &o.Config, &o.HostsDir} {
-		if *path == "" {
-			continue
-		}
-		if *path, err = filepath.Abs(*path); err != nil {
-			return nil, err
-		}
-	}
-	p := &Plan{Engine: o.Engine, Server: server, Undo: o.Undo}
+	p := &Plan{Engine: o.Engine, Server: server, Undo: o.Undo, place: o.place()}
 	switch o.Engine {
 	case "docker":
-		err = p.docker(o)
+		err = p.docker(ctx, o)
 	case "containerd":
-		err = p.containerd(o)
+		err = p.containerd(ctx, o)
 	case "nerdctl":
 		err = p.nerdctl(o)
 	case "podman":
-		err = p.podman(o)
+		err = p.podman(ctx, o)
+	case "k3s", "rke2":
+		err = p.registriesYAML(o)
+	case "microk8s":
+		err = p.microk8s(o)
+	case "k0s":
+		err = p.k0s(o)
 	}
 	if err != nil {
 		return nil, err
@@ -107,6 +117,34 @@ func New(o Options) (*Plan, error) {
 		p.Next = nil
 	}
 	return p, nil
+}
+
+// complete fills in what is not given.
+func (o *Options) complete() (err error) {
+	if o.Home == "" && o.Root != "" && !o.Rootless {
+		o.Home = "/root"
+	}
+	if o.Home == "" {
+		o.ownHome = true
+		if o.Home, err = os.UserHomeDir(); err != nil && o.Rootless {
+			return fmt.Errorf("%w: no home directory: %v", ErrInvalid, err)
+		}
+		if os.Geteuid() != 0 && !o.Rootless && runtime.GOOS == "linux" {
+			o.Home, o.ownHome = "/root", false
+		}
+	}
+	for _, path := range []*string{&o.Root, &o.Config, &o.HostsDir} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
+		if _, ok := below(o.Root, *path); o.Root != "" && !ok {
+			return fmt.Errorf("%w: %s is %w (%s)", ErrInvalid, *path, errOutside, o.Root)
+		}
+	}
+	return nil
 }
 
 // cleanServer checks the server's URL and gives its only spelling.
@@ -130,6 +168,16 @@ func cleanServer(server string) (string, error) {
 		return "", fmt.Errorf("%w: server %q: not a host name", ErrInvalid, server)
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host), nil
+}
+
+// named refuses a server that is an IPv6 address for engines that cannot read
+// one: a hosts.toml that both containerd 1.x and 2.x read has no place for "]", and
+// podman then refuses all names of docker.io.
+func (p *Plan) named() error {
+	if u, err := url.Parse(p.Server); err != nil || !strings.Contains(u.Host, "[") || p.Undo {
+		return err
+	}
+	return fmt.Errorf("%w: server %s: %s does not read an IPv6 address there in all its versions, and would drop the whole file: give the address a name in /etc/hosts and use that, such as --server http://localhost:5000", ErrInvalid, p.Server, p.Engine)
 }
 
 // note tells the user something once.

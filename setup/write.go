@@ -1,59 +1,88 @@
-// Writing a plan: all new contents are on disk before the first file changes.
+// Writing a plan: all new contents are on disk before the first file changes,
+// and a failure later on gives back the files that did change.
 
 package setup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
 )
 
 // Write does what was planned. Everything is written to temporary files and
-// synced first, so that a disk or a permission that fails leaves all files as
-// they were. A file that changed since [New] is refused with [ErrConfig]; errors
-// of missing rights match [fs.ErrPermission].
-func (p *Plan) Write() (err error) {
-	var staged []*stage
+// synced first; then names change, and the engine's own program, where it is
+// here, reads the result. Whatever fails, all files are as they were. A file
+// that changed since [New], or that the engine then reads in another way than
+// was planned, is refused with [ErrConfig]; errors of missing rights match
+// [fs.ErrPermission].
+func (p *Plan) Write(ctx context.Context) (err error) {
+	var steps []*step
 	defer func() {
-		for _, s := range staged {
+		for _, s := range slices.Backward(steps) {
+			if err != nil {
+				err = errors.Join(err, s.restore())
+			}
 			s.drop()
 		}
 	}()
 	for _, c := range p.Changes {
-		s, err := prepare(c)
-		staged = append(staged, s...)
+		prepared, err := p.prepare(c)
+		steps = append(steps, prepared...)
 		if err != nil {
 			return err
 		}
 	}
-	for _, s := range staged {
+	for _, s := range steps {
 		if err := s.commit(); err != nil {
 			return err
 		}
 	}
-	for _, c := range p.Changes {
-		for _, dir := range c.prune {
-			_ = os.Remove(dir) // fails when something is in it, as it should
+	if len(p.Changes) > 0 && p.check != nil {
+		if err := p.check(ctx); err != nil {
+			return fmt.Errorf("%w: %w; nothing was changed", ErrConfig, err)
 		}
 	}
+	p.prune()
 	return nil
 }
 
-// stage is one step: a temporary file that takes its name, or a name that goes.
-type stage struct {
-	temporary string // empty for a removal
+// prune removes the directories that setup has made and that are empty now, the
+// deepest first.
+func (p *Plan) prune() {
+	var dirs []string
+	for _, c := range p.Changes {
+		dirs = append(dirs, c.prune...)
+	}
+	slices.SortFunc(dirs, func(a, b string) int { return len(b) - len(a) })
+	for _, dir := range slices.Compact(dirs) {
+		if info, err := os.Lstat(dir); err == nil && info.IsDir() {
+			_ = os.Remove(dir) // fails when something is in it, as it should
+		}
+	}
+}
+
+// step is a file that gets a content or goes away.
+type step struct {
 	path      string
-	made      []string // directories that were made for it, innermost last
+	after     []byte      // nil for a removal
+	temporary string      // holds after; empty for a removal, and once it has its name
+	before    []byte      // nil when there was no file
+	info      fs.FileInfo // whose mode and owner it gets
+	inPlace   bool        // it has other names, or is mounted
+	made      []string    // directories that were made for it, innermost last
+	done      bool
 }
 
 // prepare writes the temporary files of a change.
-func prepare(c Change) (steps []*stage, err error) {
-	target, err := resolved(c.Path)
+func (p *Plan) prepare(c Change) (steps []*step, err error) {
+	target, err := p.place.real(c.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -61,57 +90,71 @@ func prepare(c Change) (steps []*stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if string(now) != string(c.Before) || (now == nil) != (c.Before == nil) {
+	if target != c.target || string(now) != string(c.Before) || (now == nil) != (c.Before == nil) {
 		return nil, fmt.Errorf("%w: %s has changed meanwhile; run setup again", ErrConfig, c.Path)
 	}
+	info, err := os.Stat(target)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	if c.Backup != "" && !c.dropBackup {
-		s, err := newStage(c.Backup, c.Before, target)
-		steps = append(steps, s)
+		if steps, err = p.backup(c, info); err != nil {
+			return steps, err
+		}
+	}
+	s := &step{path: target, after: c.After, before: c.Before, info: info, inPlace: severalNames(info)}
+	steps = append(steps, s)
+	if c.After == nil {
+		return steps, removable(target)
+	}
+	err = s.stage()
+	if err == nil && c.dropBackup {
+		backup, err := p.place.real(c.Backup)
 		if err != nil {
 			return steps, err
 		}
-	}
-	if c.After == nil {
-		if err := removable(target); err != nil {
-			return steps, err
-		}
-		return append(steps, &stage{path: target}), nil
-	}
-	s, err := newStage(target, c.After, target)
-	steps = append(steps, s)
-	if err == nil && c.dropBackup {
-		steps = append(steps, &stage{path: c.Backup})
+		return append(steps, &step{path: backup, before: c.After, info: info}), nil
 	}
 	return steps, err
 }
 
-// newStage writes a temporary file beside path, with mode and owner of like.
-func newStage(path string, data []byte, like string) (s *stage, err error) {
-	s = &stage{path: path}
-	dir := filepath.Dir(path)
-	if s.made, err = makeDirs(dir); err != nil {
-		return s, err
-	}
-	f, err := os.CreateTemp(dir, ".image2ipfs-*")
+// backup prepares the file that keeps what was there.
+func (p *Plan) backup(c Change, like fs.FileInfo) ([]*step, error) {
+	path, err := p.place.real(c.Backup)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
-	s.temporary = f.Name()
-	_, err = f.Write(data)
-	err = errors.Join(err, sameAccess(f, like), f.Sync(), f.Close())
-	return s, err
+	old, err := readable(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &step{path: path, after: c.Before, before: old, info: like}
+	return []*step{s}, s.stage()
 }
 
-// sameAccess gives f the mode and the owner of an existing file.
-func sameAccess(f *os.File, like string) error {
-	info, err := os.Stat(like)
-	if errors.Is(err, fs.ErrNotExist) {
-		return f.Chmod(0o644)
-	}
-	if err != nil {
+// stage writes the temporary file, with mode and owner of the one that is there.
+func (s *step) stage() (err error) {
+	dir := filepath.Dir(s.path)
+	if s.made, err = makeDirs(dir); err != nil {
 		return err
 	}
-	return errors.Join(sameOwner(f, info), f.Chmod(info.Mode().Perm()))
+	s.temporary, err = temporary(dir, s.after, s.info)
+	return err
+}
+
+// temporary makes a file in a directory; like is nil for a new file's access.
+func temporary(dir string, data []byte, like fs.FileInfo) (string, error) {
+	f, err := os.CreateTemp(dir, ".image2ipfs-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	if like == nil {
+		err = errors.Join(err, f.Chmod(0o644))
+	} else {
+		err = errors.Join(err, sameOwner(f, like), f.Chmod(like.Mode().Perm()))
+	}
+	return f.Name(), errors.Join(err, f.Sync(), f.Close())
 }
 
 // makeDirs makes the directories that are missing and tells which.
@@ -142,28 +185,71 @@ func removable(path string) error {
 }
 
 // commit does the step.
-func (s *stage) commit() error {
-	var err error
-	if s.temporary == "" {
-		err = os.Remove(s.path)
-	} else if err = os.Rename(s.temporary, s.path); err == nil {
-		s.temporary, s.made = "", nil
+func (s *step) commit() error {
+	s.done = true // so that a failure in the middle is taken back, too
+	if s.after == nil {
+		if err := os.Remove(s.path); err != nil {
+			return err
+		}
+		return durable.SyncDir(filepath.Dir(s.path))
 	}
+	return s.replace(s.after)
+}
+
+// replace gives the file a content by the temporary file. A file that is mounted
+// or has other names (hard links) is written in place: it has to stay that file.
+func (s *step) replace(data []byte) error {
+	if !s.inPlace {
+		err := os.Rename(s.temporary, s.path)
+		if err == nil {
+			s.temporary = ""
+			return durable.SyncDir(filepath.Dir(s.path))
+		}
+		if !errors.Is(err, syscall.EBUSY) { // which a mount point is
+			return err
+		}
+		s.inPlace = true
+	}
+	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return err
 	}
-	return durable.SyncDir(filepath.Dir(s.path))
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// drop takes back what was prepared and not committed.
-func (s *stage) drop() {
-	if s == nil || s.temporary == "" && len(s.made) == 0 {
-		return
+// restore gives back what was there before a step that was done.
+func (s *step) restore() (err error) {
+	if !s.done {
+		return nil
 	}
+	if s.before == nil {
+		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if now, err := readable(s.path); err == nil && now != nil && string(now) == string(s.before) {
+		return nil
+	}
+	s.drop()
+	if s.temporary, err = temporary(filepath.Dir(s.path), s.before, s.info); err != nil {
+		return err
+	}
+	if err := s.replace(s.before); err != nil {
+		return fmt.Errorf("%s could not be given back, see %s: %w", s.path, s.path+backupSuffix, err)
+	}
+	return nil
+}
+
+// drop takes back what was prepared, and directories of which nothing came.
+func (s *step) drop() {
 	if s.temporary != "" {
 		_ = os.Remove(s.temporary)
+		s.temporary = ""
 	}
 	for _, made := range slices.Backward(s.made) {
-		_ = os.Remove(made)
+		_ = os.Remove(made) // fails when something is in it
 	}
+	s.made = nil
 }

@@ -3,9 +3,11 @@ package setup
 // Files on disk: what users have there survives setup, undo and failures.
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -43,7 +45,7 @@ func (m machine) files() map[string]string {
 	m.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(m.root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
 		data, err := os.ReadFile(path)
@@ -60,7 +62,7 @@ func (m machine) files() map[string]string {
 func (m machine) plan(o Options) *Plan {
 	m.Helper()
 	o.Root = m.root
-	p, err := New(o)
+	p, err := New(m.Context(), o)
 	if err != nil {
 		m.Fatal(err)
 	}
@@ -71,7 +73,7 @@ func (m machine) plan(o Options) *Plan {
 func (m machine) run(o Options) *Plan {
 	m.Helper()
 	p := m.plan(o)
-	if err := p.Write(); err != nil {
+	if err := p.Write(m.Context()); err != nil {
 		m.Fatal(err)
 	}
 	if again := m.plan(o); len(again.Changes) > 0 {
@@ -175,7 +177,7 @@ func TestBrokenFilesStay(t *testing.T) {
 		"podman":     {"etc/containers/registries.conf": "[[registry]"},
 	} {
 		m := newMachine(t, files)
-		_, err := New(Options{Engine: engine, Root: m.root})
+		_, err := New(t.Context(), Options{Engine: engine, Root: m.root})
 		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), m.root) {
 			t.Errorf("%s: got %v, want an error that matches ErrConfig and names the file", engine, err)
 		}
@@ -183,7 +185,7 @@ func TestBrokenFilesStay(t *testing.T) {
 	}
 	certificates := map[string]string{"etc/containerd/certs.d/docker.io/ca.crt": "x"}
 	m := newMachine(t, certificates)
-	if _, err := New(Options{Engine: "nerdctl", Root: m.root}); !errors.Is(err, ErrConfig) {
+	if _, err := New(t.Context(), Options{Engine: "nerdctl", Root: m.root}); !errors.Is(err, ErrConfig) {
 		t.Errorf("certificates without hosts.toml: got %v", err)
 	}
 }
@@ -213,7 +215,7 @@ func TestDefaultHidesNothing(t *testing.T) {
 		t.Errorf("_default stays: %q", text)
 	}
 	m.write("etc/docker/certs.d/docker.io/ca.crt", "x")
-	if _, err := New(Options{Engine: "nerdctl", Root: m.root}); !errors.Is(err, ErrConfig) {
+	if _, err := New(t.Context(), Options{Engine: "nerdctl", Root: m.root}); !errors.Is(err, ErrConfig) {
 		t.Errorf("docker.io in the second directory: %v", err)
 	}
 }
@@ -222,7 +224,7 @@ func TestWriteRefusesAChangedFile(t *testing.T) {
 	m := newMachine(t, existing["docker"])
 	p := m.plan(Options{Engine: "docker"})
 	m.write("etc/docker/daemon.json", "{}")
-	if err := p.Write(); !errors.Is(err, ErrConfig) {
+	if err := p.Write(t.Context()); !errors.Is(err, ErrConfig) {
 		t.Errorf("got %v, want ErrConfig", err)
 	}
 	m.expect(map[string]string{"etc/docker/daemon.json": "{}"})
@@ -233,7 +235,7 @@ func TestWriteKeepsModeAndLinks(t *testing.T) {
 		t.Skip("Windows has neither")
 	}
 	m := newMachine(t, map[string]string{"home/daemon.json": "{}", "etc/docker/x": ""})
-	if err := os.Symlink(m.path("home/daemon.json"), m.path("etc/docker/daemon.json")); err != nil {
+	if err := os.Symlink("../../home/daemon.json", m.path("etc/docker/daemon.json")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(m.path("home/daemon.json"), 0o640); err != nil {
@@ -260,7 +262,7 @@ func TestWriteIsAllOrNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.Chmod(dir, 0o700)
-	if err := p.Write(); !errors.Is(err, fs.ErrPermission) {
+	if err := p.Write(t.Context()); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("got %v, want a permission error", err)
 	}
 	m.expect(existing["podman"])
@@ -277,7 +279,126 @@ func TestServerURL(t *testing.T) {
 			t.Errorf("%q: got %q (%v), want %q", given, got, err, want)
 		}
 	}
-	if _, err := New(Options{Engine: "cri-o"}); !errors.Is(err, ErrInvalid) {
+	if _, err := New(t.Context(), Options{Engine: "cri-o"}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("an unknown engine: %v", err)
+	}
+}
+
+// A file that is mounted cannot be replaced, and one with hard links must not be:
+// both stay the file that they are.
+func TestWriteInPlace(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has neither")
+	}
+	m := newMachine(t, map[string]string{"etc/docker/daemon.json": "{}"})
+	if err := os.Link(m.path("etc/docker/daemon.json"), m.path("other")); err != nil {
+		t.Fatal(err)
+	}
+	m.run(Options{Engine: "docker"})
+	if files := m.files(); files["other"] != files["etc/docker/daemon.json"] || !strings.Contains(files["other"], ours) {
+		t.Errorf("the hard link is another file now: %q", files)
+	}
+	m.run(Options{Engine: "docker", Undo: true})
+	m.expect(map[string]string{"etc/docker/daemon.json": "{}", "other": "{}"})
+}
+
+// TestMounted runs itself in a mount namespace of its own.
+func TestMounted(t *testing.T) {
+	if root := os.Getenv("IMAGE2IPFS_TEST_MOUNTED"); root != "" {
+		m := machine{t, root}
+		m.run(Options{Engine: "docker"})
+		if text := m.files()["volume.json"]; !strings.Contains(text, ours) {
+			t.Errorf("what is mounted is %q", text)
+		}
+		p := m.plan(Options{Engine: "docker", Server: "other.example"})
+		p.check = func(context.Context) error { return errors.New("the engine does not take it") }
+		if err := p.Write(t.Context()); err == nil {
+			t.Error("a check that fails was overlooked")
+		}
+		if text := m.files()["volume.json"]; !strings.Contains(text, ours) {
+			t.Errorf("after a failure what is mounted is %q", text)
+		}
+		m.run(Options{Engine: "docker", Undo: true})
+		return
+	}
+	m := newMachine(t, map[string]string{"etc/docker/daemon.json": "", "volume.json": "{\"debug\": true}"})
+	script := "mount --bind " + m.path("volume.json") + " " + m.path("etc/docker/daemon.json") + " || exit 77; IMAGE2IPFS_TEST_MOUNTED=" + m.root + " exec " + os.Args[0] + " -test.run '^TestMounted$'"
+	out, err := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-c", script).CombinedOutput()
+	if strings.Contains(string(out), "unshare") || strings.Contains(string(out), "mount:") || errors.Is(err, exec.ErrNotFound) {
+		t.Skipf("no mount namespaces here: %v %s", err, out)
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	m.expect(map[string]string{"etc/docker/daemon.json": "", "volume.json": "{\"debug\": true}"})
+}
+
+// What the engine does not take is taken back, with all that came with it.
+func TestCheckFails(t *testing.T) {
+	for engine, files := range existing {
+		m := newMachine(t, files)
+		before := m.state()
+		p := m.plan(Options{Engine: engine})
+		p.check = func(context.Context) error { return errors.New("the engine does not take it") }
+		if err := p.Write(t.Context()); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "does not take it") {
+			t.Errorf("%s: got %v", engine, err)
+		}
+		m.same(before)
+		m = newMachine(t, nil)
+		p = m.plan(Options{Engine: engine})
+		p.check = func(context.Context) error { return errors.New("no") }
+		if err := p.Write(t.Context()); err == nil {
+			t.Errorf("%s: no error", engine)
+		}
+		m.same(map[string]string{".": m.state()["."]})
+	}
+}
+
+// The engines' own programs are asked, and what they say counts.
+func TestProgramsAreAsked(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the stand-ins are shell scripts")
+	}
+	for name, c := range map[string]struct{ engine, script, want string }{
+		"dockerd refuses":     {"docker", "case $1 in --help) echo --validate ;; *) echo 'conflict: x' >&2; exit 1 ;; esac", "conflict: x"},
+		"dockerd before 23":   {"docker", "case $1 in --help) echo --debug ;; *) exit 1 ;; esac", ""},
+		"dockerd agrees":      {"docker", "echo --validate", ""},
+		"containerd refuses":  {"containerd", "echo 'not loaded' >&2; exit 1", "not loaded"},
+		"containerd sees not": {"containerd", "printf '[plugins.\"io.containerd.grpc.v1.cri\".registry]\\nconfig_path = \"\"\\n'", "shows no config_path"},
+		"containerd mirrors":  {"containerd", "printf '[plugins.\"io.containerd.grpc.v1.cri\".registry]\\nconfig_path = \"/x\"\\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.x]\\n'", "registry.mirrors beside"},
+		"podman refuses":      {"podman", "echo 'Error: loading registries configuration' >&2; exit 125", "loading registries"},
+		"podman sees not":     {"podman", "echo '{}'", "does not show the mirror"},
+		"podman is broken":    {"podman", "echo 'no space left' >&2; exit 125", ""},
+		"podman agrees":       {"podman", `echo '{"docker.io": {"Mirrors": [{"Location": "127.0.0.1:5000"}]}}'`, ""},
+	} {
+		m := newMachine(t, nil)
+		program := filepath.Join(t.TempDir(), "program")
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+c.script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		err := m.plan(Options{Engine: c.engine, Program: []string{program}}).Write(t.Context())
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// --root never leads out of its root.
+func TestRootIsNotLeft(t *testing.T) {
+	outside := t.TempDir()
+	m := newMachine(t, map[string]string{"etc/x": ""})
+	m.place("etc/docker", "-> "+outside)
+	m.place("etc/containers", "-> ../../../../../../../../../.."+outside)
+	for _, engine := range []string{"docker", "podman"} {
+		p, err := New(t.Context(), Options{Engine: engine, Root: m.root})
+		if err == nil {
+			err = p.Write(t.Context())
+		}
+		if names, _ := os.ReadDir(outside); len(names) > 0 {
+			t.Errorf("%s: %v was written outside (%v)", engine, names, err)
+		}
+	}
+	if _, err := New(t.Context(), Options{Engine: "docker", Root: m.root, Config: filepath.Join(outside, "daemon.json")}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a file that is not below the root: %v", err)
 	}
 }

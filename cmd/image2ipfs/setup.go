@@ -32,9 +32,18 @@ their registry as before, also when the server does not run.
 ENGINE is one of:
   docker      registry-mirrors in daemon.json
   containerd  hosts.toml for docker.io and _default in certs.d, and CRI's
-              config_path in config.toml (Kubernetes)
+              config_path in config.toml or the file that it imports (Kubernetes)
   nerdctl     the same hosts.toml files
   podman      a mirror of docker.io in registries.conf or registries.conf.d
+  k3s, rke2   an endpoint of docker.io in registries.yaml
+  microk8s    hosts.toml in its certs.d
+  k0s         hosts.toml, and config_path in a drop-in of k0s
+
+The files are those that the engine reads: by its unit, its command line, the
+user's directories. Where the engine's own program is here it is asked how it
+reads the result, and a result that it does not take is taken back. What cannot
+be changed without changing where other names go is refused: the message names
+the line that stands in the way and what to write by hand.
 
 The change is shown as a diff, and written only with --yes. Everything that is
 in the files stays; the file as it was is kept beside it with the ending
@@ -61,21 +70,21 @@ things have changed since. image2ipfs doctor tries it out.
 	f.StringVar(&opts.Server, "server", setup.DefaultServer, "image2ipfs server, as the engine reaches it")
 	f.BoolVarP(&opts.yes, "yes", "y", false, "write; without it the change is only shown")
 	f.BoolVar(&opts.Undo, "undo", false, "take out what setup has put in")
-	f.StringVar(&opts.Config, "config", "", "the engine's file: daemon.json, config.toml, nerdctl.toml or registries.conf (default: where the engine looks)")
+	f.StringVar(&opts.Config, "config", "", "the engine's file: daemon.json, config.toml, nerdctl.toml, registries.conf or registries.yaml (default: where the engine looks)")
 	f.StringVar(&opts.HostsDir, "hosts-dir", "", "certs.d of containerd and nerdctl (default: what their configuration says)")
-	f.StringVar(&opts.Root, "root", "", "directory that the engine sees as /, such as a chroot")
+	f.StringVar(&opts.Root, "root", "", "directory that the engine sees as /, such as a chroot; never left, by links neither")
 	f.BoolVar(&opts.Rootless, "rootless", false, "the user's own engine, files below the home directory (default: when there is one)")
 	f.BoolVar(&opts.asJSON, "json", false, "print a JSON object")
 	return cmd
 }
 
 func (o *setupOptions) run(cmd *cobra.Command) error {
-	plan, err := setup.New(o.Options)
+	plan, err := setup.New(cmd.Context(), o.Options)
 	if errors.Is(err, setup.ErrInvalid) {
 		return usageError{err}
 	}
 	if err == nil && o.yes {
-		err = plan.Write()
+		err = plan.Write(cmd.Context())
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w\nNothing was written. These files need root: sudo %s", err, strings.Join(again(cmd, o), " "))

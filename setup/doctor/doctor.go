@@ -140,7 +140,7 @@ func setupCommand(kind string, o Options) string {
 
 // configured tells whether this machine's files have what setup puts there.
 func configured(kind string, o Options) bool {
-	plan, err := setup.New(setup.Options{Engine: kind, Server: o.Server, HostsDir: o.HostsDir, Rootless: setup.Rootless(kind)})
+	plan, err := setup.New(context.Background(), setup.Options{Engine: kind, Server: o.Server, HostsDir: o.HostsDir, Rootless: setup.Rootless(kind)})
 	return err == nil && len(plan.Changes) == 0
 }
 

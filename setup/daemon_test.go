@@ -1,0 +1,55 @@
+package setup
+
+// Flags of a daemon's command line count as much as its file: one that is
+// overlooked makes it fail at its next start.
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+)
+
+func TestRunning(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is /proc on Linux alone")
+	}
+	proc := t.TempDir()
+	process := func(pid, cmdline, namespace string) {
+		dir := filepath.Join(proc, pid)
+		if err := os.MkdirAll(filepath.Join(dir, "ns"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "cmdline"), []byte(cmdline), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(namespace, filepath.Join(dir, "ns/pid")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	process("self", "x", "pid:[1]")
+	process("7", "/usr/bin/containerd\x00--config\x00/data/c.toml\x00", "pid:[1]")
+	process("8", "/usr/bin/containerd\x00--config=/in/a/container\x00", "pid:[2]")
+	process("9", "containerd\x00--config\x00/var/run/docker/containerd/containerd.toml\x00", "pid:[1]")
+	process("10", "/usr/bin/containerd-shim\x00", "pid:[1]")
+	process("11", "", "pid:[1]")
+	found := running(proc, "containerd", os.Geteuid() != 0)
+	if len(found) != 1 || configFlag(found, "--config", "-c") != "/data/c.toml" || found[0].where != "containerd, process 7" || found[0].started.IsZero() {
+		t.Errorf("found %+v", found)
+	}
+	if found := running(proc, "containerd", os.Geteuid() == 0); len(found) > 0 {
+		t.Errorf("another user's: %+v", found)
+	}
+}
+
+func TestWords(t *testing.T) {
+	environment := map[string]string{"OPTS": "--a --b='c d'", "X": "y"}
+	var got []string
+	for _, w := range words(`dockerd  "-H fd://" $OPTS --${X}=z $NONE`) {
+		got = append(got, expanded(w, environment)...)
+	}
+	if want := []string{"dockerd", "-H fd://", "--a", "--b=c d", "--y=z"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
