@@ -33,13 +33,15 @@ type Compressor struct {
 	size    int64
 	end     error // why feed stopped: io.EOF when the input is used up
 	err     error
+	index   *indexer // nil without one
 }
 
 type job struct {
-	in   []byte
-	out  []byte
-	err  error
-	done chan struct{}
+	in    []byte
+	parts []part // of in, for an index
+	out   []byte
+	err   error
+	done  chan struct{}
 }
 
 // NewCompressor begins to compress r, in parallel on all processors. Close must
@@ -56,6 +58,10 @@ func NewCompressor(ctx context.Context, r io.Reader, o Options) (*Compressor, er
 	ctx, cancel := context.WithCancel(ctx)
 	workers := min(runtime.GOMAXPROCS(0), maxWorkers)
 	c := &Compressor{cancel: cancel, order: make(chan *job, workers+queued), diffID: digest.Canonical.Hash()}
+	if c.index, err = newIndexer(o); err != nil {
+		cancel()
+		return nil, err
+	}
 	jobs := make(chan *job, workers)
 	for range workers {
 		c.running.Go(func() { work(encoders, jobs) })
@@ -74,6 +80,9 @@ func work(encoders *sync.Pool, jobs <-chan *job) {
 	for j := range jobs {
 		if enc == nil {
 			enc = encoders.Get().(encoder)
+		}
+		for i := range j.parts {
+			j.parts[i].sum(j.in)
 		}
 		j.out, j.err = enc(newBuffer(len(j.in)+overhead), j.in)
 		release(j.in)
@@ -95,7 +104,7 @@ func (c *Compressor) feed(ctx context.Context, r io.Reader, jobs chan<- *job) er
 		}
 		c.diffID.Write(seg)
 		c.size += int64(len(seg))
-		j := &job{in: seg, done: make(chan struct{})}
+		j := &job{in: seg, parts: c.index.scan(seg), done: make(chan struct{})}
 		select {
 		case c.order <- j:
 		case <-ctx.Done():
@@ -121,11 +130,14 @@ func (c *Compressor) Read(p []byte) (int, error) {
 		}
 		j, ok := <-c.order
 		if !ok {
-			c.err = c.end
+			if c.err = c.end; c.err == io.EOF {
+				c.rest = c.index.end()
+			}
 			continue
 		}
 		<-j.done
 		c.member, c.rest, c.err = j.out, j.out, j.err
+		c.index.member(j.parts, len(j.out))
 	}
 	n := copy(p, c.rest)
 	c.rest = c.rest[n:]
@@ -151,3 +163,17 @@ func (c *Compressor) DiffID() digest.Digest {
 
 // Size is the number of uncompressed bytes, valid after io.EOF.
 func (c *Compressor) Size() int64 { return c.size }
+
+// Index is what there is to say of the index of a layer.
+type Index struct {
+	Annotations map[string]string // for the layer's descriptor; nil without an index
+	Missing     error             // why a layer has none that was to have one
+}
+
+// Index tells of the index inside, valid after io.EOF.
+func (c *Compressor) Index() Index {
+	if c.index == nil {
+		return Index{}
+	}
+	return c.index.result
+}

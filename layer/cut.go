@@ -187,6 +187,9 @@ func memberSize(head []byte) int {
 	}
 	extra := head[12:]
 	n := int(binary.LittleEndian.Uint16(head[10:]))
+	if n := emptySize(extra, n); n > 0 {
+		return len(head) - len(extra) + n
+	}
 	if n > len(extra) {
 		return 0
 	}
@@ -203,6 +206,22 @@ func memberSize(head []byte) int {
 			return int(binary.LittleEndian.Uint16(value)) + 1
 		}
 		extra = extra[4+size:]
+	}
+	return 0
+}
+
+// emptySize tells the length of a member of an index from its extra field on,
+// which has n bytes; 0 for all others. These members are empty, so that the
+// field's length is all there is to know.
+func emptySize(extra []byte, n int) int {
+	if n < 4 || len(extra) < 4 || int(binary.LittleEndian.Uint16(extra[2:])) != n-4 {
+		return 0
+	}
+	switch {
+	case extra[0] == pieceID1 && extra[1] == pieceID2:
+		return n + len(pieceTrailer)
+	case extra[0] == footerID1 && extra[1] == footerID2:
+		return n + footerEnd
 	}
 	return 0
 }

@@ -32,6 +32,7 @@ func (c Compression) MediaType() string {
 type Options struct {
 	Compression Compression // Gzip when empty
 	Level       int         // 1 (fast) to 9 (small); 0 for the default
+	Lazy        bool        // Gzip layers get an index, by which they can be read before they are there
 }
 
 // Default levels.
@@ -47,6 +48,9 @@ func (o Options) normal() (Options, error) {
 	}
 	if o.Level < 0 || o.Level > 9 {
 		return o, fmt.Errorf("compression level %d: want 1 to 9", o.Level)
+	}
+	if o.Lazy && o.Compression != Gzip {
+		return o, fmt.Errorf("compression %s has no index: want gzip, or zstd:chunked, which always has one", o.Compression)
 	}
 	switch o.Compression {
 	case None:
@@ -74,7 +78,11 @@ func (o Options) String() string {
 	if n, err := o.normal(); err == nil {
 		o = n
 	}
-	return fmt.Sprintf("%s-%d-format%d", o.Compression, o.Level, Format)
+	text := fmt.Sprintf("%s-%d-format%d", o.Compression, o.Level, Format)
+	if o.Lazy {
+		text += "-lazy"
+	}
+	return text
 }
 
 // Validate tells whether the options can be used.

@@ -1,0 +1,258 @@
+package layer
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"hash"
+	"path"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// maxHeaders bounds what may describe one entry: extended headers and its own.
+const maxHeaders = 64 << 10
+
+// part is what a segment has of an entry: the data of a file or a piece of it,
+// or the place of an entry that has no data.
+type part struct {
+	*tocEntry
+	at, n  int   // in the segment
+	offset int64 // in the file
+	digest digest.Digest
+	whole  digest.Digest // of the file, with the last of several parts
+}
+
+// scanner follows the entries of a tar through its segments. Headers are read
+// by archive/tar, by which engines read them, so that an index says what they
+// see. It ends with an error at what no index can tell.
+type scanner struct {
+	names   map[nameKey]bool // of this layer; true for directories
+	headers []byte           // of the entry that begins
+	body    int64            // bytes to come of an extended header
+	skip    int64            // bytes to come of what no one reads
+	file    *tocEntry
+	seen    int64     // of its data
+	whole   hash.Hash // of it, when it lies in several segments
+	zeros   int       // empty blocks, two of which end a tar
+	err     error     // why there is no index
+}
+
+type nameKey [16]byte
+
+func newScanner() *scanner {
+	return &scanner{names: map[nameKey]bool{}}
+}
+
+// segment gives the parts of the segment that follows.
+func (s *scanner) segment(seg []byte) []part {
+	var parts []part
+	for pos := 0; pos < len(seg) && s.err == nil && s.zeros < 2; {
+		rest := seg[pos:]
+		switch {
+		case s.file != nil:
+			p := s.data(rest)
+			p.at = pos
+			parts = append(parts, p)
+			pos += p.n
+		case s.skip > 0:
+			n := min(s.skip, int64(len(rest)))
+			s.skip -= n
+			pos += int(n)
+		case s.body > 0:
+			n := min(s.body, int64(len(rest)))
+			s.headers = append(s.headers, rest[:n]...)
+			s.body -= n
+			pos += int(n)
+		case len(rest) < blockSize:
+			s.err = errors.New("the tar is cut off, or none")
+		default:
+			pos += blockSize
+			if e := s.header((*[blockSize]byte)(rest)); e != nil && s.file == nil {
+				parts = append(parts, part{tocEntry: e, at: pos})
+			}
+		}
+	}
+	return parts
+}
+
+// end tells why the tar that was scanned gets no index, if so.
+func (s *scanner) end() error {
+	if s.err == nil && (s.file != nil || s.body > 0 || len(s.headers) > 0) {
+		s.err = errors.New("the tar is cut off")
+	}
+	return s.err
+}
+
+// data takes what rest has of the current file's data.
+func (s *scanner) data(rest []byte) part {
+	size := s.file.Size
+	n := min(size-s.seen, int64(len(rest)))
+	p := part{tocEntry: s.file, n: int(n), offset: s.seen}
+	if s.seen == 0 && n < size {
+		s.whole = sha256.New()
+	}
+	if s.whole != nil {
+		s.whole.Write(rest[:n])
+	}
+	if s.seen += n; s.seen == size {
+		s.file = nil
+		s.skip = (blockSize - size%blockSize) % blockSize
+		if s.whole != nil {
+			p.whole = digest.NewDigest(digest.SHA256, s.whole)
+			s.whole = nil
+		}
+	}
+	return p
+}
+
+// header reads a block that begins or continues an entry's headers, and gives
+// the entry when they are complete.
+func (s *scanner) header(h *[blockSize]byte) *tocEntry {
+	if *h == [blockSize]byte{} {
+		s.zeros++
+		return nil
+	}
+	kind := h[156]
+	switch {
+	case s.zeros > 0:
+		s.err = errors.New("the tar has one empty block between entries")
+		return nil
+	case isChained(kind):
+		s.extended(h)
+		return nil
+	}
+	s.headers = append(s.headers, h[:]...)
+	header, err := tar.NewReader(bytes.NewReader(s.headers)).Next()
+	s.headers = s.headers[:0]
+	if err != nil {
+		s.err = fmt.Errorf("archive/tar does not read its header: %w", err)
+		return nil
+	}
+	e, err := newTOCEntry(header)
+	if err == nil {
+		err = s.register(e)
+	}
+	if err != nil {
+		s.err = fmt.Errorf("entry %q: %w", header.Name, err)
+		return nil
+	}
+	if e.Type == typeReg && e.Size > 0 {
+		s.file, s.seen = &e, 0
+	}
+	return &e
+}
+
+// extended begins an extended header; a global one describes no entry.
+func (s *scanner) extended(h *[blockSize]byte) {
+	size := entrySize(h)
+	padded := (size + blockSize - 1) / blockSize * blockSize
+	switch {
+	case !validHeader(h) || size < 0 || padded < size:
+		s.err = errors.New("an extended header is damaged")
+	case h[156] == 'g' && len(s.headers) > 0:
+		s.err = errors.New("a global header stands between an entry's headers")
+	case h[156] == 'g':
+		s.skip = padded
+	case int64(len(s.headers))+padded > maxHeaders:
+		s.err = fmt.Errorf("an entry has more than %d KiB of headers", maxHeaders>>10)
+	default:
+		s.headers = append(s.headers, h[:]...)
+		s.body = padded
+	}
+}
+
+// register notes a name. Readers of an index see the tree that its names make,
+// once each; engines see what the entries do one after the other.
+func (s *scanner) register(e tocEntry) error {
+	name := cleanName(e.Name)
+	isDir := e.Type == typeDir
+	if name == "" {
+		if !isDir {
+			return errors.New("the root is no directory")
+		}
+		return nil
+	}
+	if wasDir, known := s.names[key(name)]; known && (!isDir || !wasDir) {
+		return errors.New("the name is there twice")
+	}
+	if e.Type == typeLink {
+		if toDir, known := s.names[key(cleanName(e.LinkName))]; !known || toDir {
+			return fmt.Errorf("it is a hard link to %q, which is no file before it in this layer", e.LinkName)
+		}
+	}
+	s.names[key(name)] = isDir
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		isDir, known := s.names[key(dir)]
+		if known && !isDir {
+			return fmt.Errorf("it lies below %q, which is no directory", dir)
+		}
+		if known {
+			break
+		}
+		s.names[key(dir)] = true
+	}
+	return nil
+}
+
+// cleanName is a name as readers of an index take it: relative to the root.
+func cleanName(name string) string {
+	return strings.TrimPrefix(path.Clean("/"+name), "/")
+}
+
+func key(name string) nameKey {
+	sum := sha256.Sum256([]byte(name))
+	return nameKey(sum[:])
+}
+
+// types are the entries of a tar that an index knows.
+var types = map[byte]string{
+	tar.TypeReg: typeReg, tar.TypeLink: typeLink, tar.TypeSymlink: "symlink", tar.TypeDir: typeDir,
+	tar.TypeChar: "char", tar.TypeBlock: "block", tar.TypeFifo: "fifo",
+}
+
+// xattrPrefix is that of extended attributes among pax records.
+const xattrPrefix = "SCHILY.xattr."
+
+// newTOCEntry makes an index's entry of a tar's.
+func newTOCEntry(h *tar.Header) (tocEntry, error) {
+	e := tocEntry{
+		Name: h.Name, Type: types[h.Typeflag], LinkName: h.Linkname, Mode: h.Mode, UID: h.Uid, GID: h.Gid,
+		ModTime: h.ModTime.UTC().Format(time.RFC3339Nano), DevMajor: h.Devmajor, DevMinor: h.Devminor,
+	}
+	switch e.Type {
+	case "":
+		return e, fmt.Errorf("no index has entries of type %q", h.Typeflag)
+	case typeReg:
+		e.Size = h.Size
+	}
+	if !utf8.ValidString(e.Name) || !utf8.ValidString(e.LinkName) {
+		return e, errors.New("a name is not UTF-8, as JSON has to be")
+	}
+	if year := h.ModTime.UTC().Year(); year < 0 || year > 9999 {
+		return e, fmt.Errorf("modified in the year %d, which RFC 3339 cannot write", year)
+	}
+	for record, value := range h.PAXRecords {
+		if strings.HasPrefix(record, "GNU.sparse.") {
+			return e, errors.New("a sparse file")
+		}
+		name, ok := strings.CutPrefix(record, xattrPrefix)
+		if !ok {
+			continue
+		}
+		if !utf8.ValidString(name) {
+			return e, errors.New("the name of an extended attribute is not UTF-8, as JSON has to be")
+		}
+		if e.Xattrs == nil {
+			e.Xattrs = map[string]string{}
+		}
+		e.Xattrs[name] = base64.StdEncoding.EncodeToString([]byte(value))
+	}
+	return e, nil
+}
