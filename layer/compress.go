@@ -164,12 +164,6 @@ func (c *Compressor) DiffID() digest.Digest {
 // Size is the number of uncompressed bytes, valid after io.EOF.
 func (c *Compressor) Size() int64 { return c.size }
 
-// Index is what there is to say of the index of a layer.
-type Index struct {
-	Annotations map[string]string // for the layer's descriptor; nil without an index
-	Missing     error             // why a layer has none that was to have one
-}
-
 // Index tells of the index inside, valid after io.EOF.
 func (c *Compressor) Index() Index {
 	if c.index == nil {

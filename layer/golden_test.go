@@ -8,3 +8,6 @@ var goldenDigests = map[Compression]digest.Digest{
 	Gzip: "sha256:52a8f98a5db61af51f915d2e0f3c230df23abb719d268db45eb03cc66b86c24e",
 	Zstd: "sha256:a950fb06ad7b2f4f6d689ef3db700484ebc9503247978c894fba8e4cd52b626f",
 }
+
+// goldenLazy is that of sample's form with an index.
+const goldenLazy digest.Digest = "sha256:d96529866e1f1000de58c070226b2d5b85b61c463f7c56cb1be4ddeba4bd1af8"

@@ -11,6 +11,20 @@ import (
 // docs/estargz.md, "Verification").
 const AnnotationTOC = "containerd.io/snapshot/stargz/toc.digest"
 
+// Index is what there is to say of the index of a layer.
+type Index struct {
+	Annotations map[string]string // for the layer's descriptor; nil without an index
+	Missing     error             // why a layer has none that was to have one
+}
+
+// IndexOf is what there is to say of an index with this digest.
+func IndexOf(toc digest.Digest) Index {
+	return Index{Annotations: map[string]string{AnnotationTOC: toc.String()}}
+}
+
+// TOC is the digest of an index; empty without one.
+func (i Index) TOC() digest.Digest { return digest.Digest(i.Annotations[AnnotationTOC]) }
+
 // indexer makes the index of a layer while it is compressed. A nil one does
 // nothing.
 type indexer struct {
@@ -70,7 +84,7 @@ func (x *indexer) end() []byte {
 		x.result.Missing = err
 		return nil
 	}
-	x.result.Annotations = map[string]string{AnnotationTOC: toc.String()}
+	x.result = IndexOf(toc)
 	return trailer
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -37,6 +38,12 @@ type packed struct {
 	stored
 	digest digest.Digest
 	media  string
+	index  layer.Index
+}
+
+// descriptor is that of the layer in a manifest.
+func (p *packed) descriptor() ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: p.media, Digest: p.digest, Size: p.Size, Annotations: p.index.Annotations}
 }
 
 // intake stores the entries of one archive in a sink as they come, in the form
@@ -208,6 +215,18 @@ func (in *intake) settle(k kind) error {
 	return in.packedSide.drop()
 }
 
+// unindexed tells which layers were to have an index and have none.
+func (in *intake) unindexed() []string {
+	var why []string
+	for _, it := range in.items {
+		if it.packed != nil && it.packed.index.Missing != nil {
+			why = append(why, fmt.Sprintf("%s: %v", it.packed.digest, it.packed.index.Missing))
+		}
+	}
+	slices.Sort(why)
+	return slices.Compact(why)
+}
+
 type adder interface {
 	add(ctx context.Context, r io.Reader) (stored, error)
 }
@@ -225,7 +244,7 @@ func (in *intake) packer(ctx context.Context, it *item, to adder) func(io.Reader
 		if err != nil {
 			return err
 		}
-		it.packed = &packed{stored: s, digest: hash.Digest(), media: in.options.Compression.MediaType()}
+		it.packed = &packed{stored: s, digest: hash.Digest(), media: in.options.Compression.MediaType(), index: c.Index()}
 		it.diffID = c.DiffID()
 		return nil
 	}

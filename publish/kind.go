@@ -126,7 +126,7 @@ func (in *intake) Layer(name string) (dockerarchive.Layer, error) {
 	case it.diffID == "":
 		return l, fmt.Errorf("%w: entry %s is used as a layer, but is neither a tar nor one compressed with gzip or zstd", archive.ErrFormat, name)
 	case it.packed != nil:
-		l.Descriptor = ocispec.Descriptor{MediaType: it.packed.media, Digest: it.packed.digest, Size: it.packed.Size}
+		l.Descriptor = it.packed.descriptor()
 	default:
 		l.Descriptor = ocispec.Descriptor{MediaType: it.media, Digest: it.digest, Size: it.raw.Size}
 	}

@@ -16,9 +16,13 @@ import (
 )
 
 // What a store remembers (see [ipfs.Memory]) under these keys: the compressed
-// form of a layer, and the file of a blob.
+// form of a layer, what its index is called (with the layer's file, whose digest
+// it is not), and the file of a blob.
 func layerKey(o layer.Options, diffID digest.Digest) string {
 	return fmt.Sprintf("layer %s %s", o, diffID)
+}
+func tocKey(o layer.Options, diffID digest.Digest) string {
+	return fmt.Sprintf("toc %s %s", o, diffID)
 }
 func blobKey(d digest.Digest) string { return "blob " + d.String() }
 
@@ -57,6 +61,14 @@ func (in *intake) recognise(ctx context.Context, it *item, pack bool, r io.Reade
 	if !ok {
 		return false, nil
 	}
+	var index layer.Index
+	if pack && in.options.Lazy {
+		toc, ok := in.sink.recall(ctx, tocKey(in.options, want))
+		if !ok { // there is none, and why is to be told again
+			return false, nil
+		}
+		index = layer.IndexOf(toc.Digest)
+	}
 	hash := want.Algorithm().Digester()
 	if err := fanOut(r, func(r io.Reader) error { _, err := io.Copy(hash.Hash(), r); return err }); err != nil {
 		return true, err
@@ -71,7 +83,7 @@ func (in *intake) recognise(ctx context.Context, it *item, pack bool, r io.Reade
 	if it.diffID != want {
 		return true, fmt.Errorf("%w: its config expects diff_id %s, the layer's content has %s", dockerarchive.ErrInvalid, want, it.diffID)
 	}
-	it.packed = &packed{stored: found, digest: known.Digest, media: in.options.Compression.MediaType()}
+	it.packed = &packed{stored: found, digest: known.Digest, media: in.options.Compression.MediaType(), index: index}
 	return true, nil
 }
 
@@ -88,6 +100,9 @@ func (in *intake) remember() {
 	for _, it := range in.items {
 		if p := it.packed; p != nil && !p.share.known {
 			in.sink.remember(layerKey(in.options, it.diffID), ipfs.Known{Link: p.Link, Digest: p.digest})
+			if toc := p.index.TOC(); toc != "" {
+				in.sink.remember(tocKey(in.options, it.diffID), ipfs.Known{Link: p.Link, Digest: toc})
+			}
 		}
 		if it.raw != nil && !it.raw.share.known && it.digest != "" {
 			in.sink.remember(blobKey(it.digest), ipfs.Known{Link: it.raw.Link, Digest: it.digest})

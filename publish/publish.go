@@ -33,6 +33,7 @@ type Result struct {
 	Images    []Image  // in the order of the archive, one for each name
 	Size      int64    // bytes of the whole layout
 	Absent    []string // what a sparse index names and the archive lacks
+	Unindexed []string // layers that can have no index, which Options asked for, and why
 	Dropped   []string // attestations, signatures and artifacts that Recompress made worthless
 	Misnamed  []string // what the archive calls images by and no engine takes as a name
 	Stats     ipfs.Stats
@@ -114,7 +115,7 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Format: k.String(), Absent: needed.Absent, Dropped: in.dropped, Misnamed: in.misnamed}
+	r := &Result{Format: k.String(), Absent: needed.Absent, Dropped: in.dropped, Misnamed: in.misnamed, Unindexed: in.unindexed()}
 	if r.Images, err = describe(ctx, found, named); err != nil {
 		return nil, err
 	}

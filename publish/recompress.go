@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/dockerarchive"
+	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -215,22 +217,26 @@ func (v *converter) imageLayers(m ocispec.Manifest) ([]ocispec.Descriptor, error
 		if len(c.RootFS.DiffIDs) != len(layers) || c.RootFS.DiffIDs[i] != it.diffID {
 			return nil, fmt.Errorf("%w: layer %d: config %s expects other diff_ids than %s, which the layer's content has", dockerarchive.ErrInvalid, i, m.Config.Digest, it.diffID)
 		}
-		layers[i] = ocispec.Descriptor{MediaType: it.packed.media, Digest: it.packed.digest, Size: it.packed.Size, Annotations: withoutTOC(l.Annotations)}
+		layers[i] = it.packed.descriptor()
+		layers[i].Annotations = annotations(l.Annotations, it.packed.index)
 	}
 	return layers, nil
 }
 
-// withoutTOC leaves out what lazy snapshotters say about the old bytes.
-func withoutTOC(annotations map[string]string) map[string]string {
-	var kept map[string]string
-	for k, v := range annotations {
-		if strings.HasPrefix(k, "containerd.io/snapshot/") || strings.HasPrefix(k, "io.github.containers.zstd-chunked.") {
-			continue
-		}
-		if kept == nil {
-			kept = map[string]string{}
-		}
-		kept[k] = v
+// annotations of a layer that was converted: its own, but instead of what is
+// said there about an index of the old bytes that of the new ones.
+func annotations(old map[string]string, index layer.Index) map[string]string {
+	kept := maps.Clone(old)
+	maps.DeleteFunc(kept, func(k, _ string) bool {
+		return strings.HasPrefix(k, "containerd.io/snapshot/") || strings.HasPrefix(k, "io.containers.estargz.") ||
+			strings.HasPrefix(k, "io.github.containers.zstd-chunked.") || strings.HasPrefix(k, "io.containers.zstd-chunked.")
+	})
+	if kept == nil {
+		kept = map[string]string{}
+	}
+	maps.Copy(kept, index.Annotations)
+	if len(kept) == 0 {
+		return nil
 	}
 	return kept
 }

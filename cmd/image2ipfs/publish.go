@@ -37,6 +37,7 @@ type publishOptions struct {
 	compression string
 	level       int
 	recompress  bool
+	lazy        bool
 }
 
 func newPublish() *cobra.Command {
@@ -97,6 +98,7 @@ func (o *publishOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.compression, "compression", string(layer.Gzip), "for layers that arrive uncompressed: gzip, zstd (not read by dockerd before 23) or none")
 	f.IntVar(&o.level, "level", 0, "compression level, 1 (fast) to 9 (small) (default: 4 for gzip, 3 for zstd)")
 	f.BoolVar(&o.recompress, "recompress", false, "compress layers that arrive compressed again, file by file: their updates get small, their digests change")
+	f.BoolVar(&o.lazy, "lazy", false, "give gzip layers an index of their files, by which stargz-snapshotter starts containers before layers are there")
 	_ = cmd.MarkFlagDirname("output")
 	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"gzip", "zstd", "none"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -128,7 +130,7 @@ func runPublish(cmd *cobra.Command, o *publishOptions, inputs []string) error {
 }
 
 func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err error) {
-	options := layer.Options{Compression: layer.Compression(o.compression), Level: o.level}
+	options := layer.Options{Compression: layer.Compression(o.compression), Level: o.level, Lazy: o.lazy}
 	if err := options.Validate(); err != nil {
 		return usageError{err}
 	}
@@ -233,6 +235,9 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 	if o.recompress {
 		o.say(cmd, "layers were compressed again: digests of images and layers are others than in the archive\n")
 	}
+	for _, unindexed := range r.Unindexed {
+		o.say(cmd, "no index for layer %s: engines pull it as a whole\n", unindexed)
+	}
 	for _, dropped := range r.Dropped {
 		o.say(cmd, "not published, since it refers to a digest of before: %s\n", dropped)
 	}
@@ -294,6 +299,7 @@ type published struct {
 	Images    []publishedImage `json:"images"`
 	Layers    []publish.Blob   `json:"layers"`
 	Absent    []string         `json:"absent,omitempty"`
+	Unindexed []string         `json:"unindexed,omitempty"`
 	Dropped   []string         `json:"dropped,omitempty"`
 	Misnamed  []string         `json:"misnamed,omitempty"`
 }
@@ -311,7 +317,7 @@ func newPublished(r *publish.Result, host string, store ipfs.Store) published {
 	p := published{
 		Root: ref.Spell(r.Root), Format: r.Format, Directory: r.Directory,
 		Size: r.Size, NewBytes: r.Stats.NewBytes, NewBlocks: r.Stats.NewBlocks,
-		Layers: r.Layers, Absent: r.Absent, Dropped: r.Dropped, Misnamed: r.Misnamed,
+		Layers: r.Layers, Absent: r.Absent, Unindexed: r.Unindexed, Dropped: r.Dropped, Misnamed: r.Misnamed,
 	}
 	if store != nil {
 		p.Store = store.String()
