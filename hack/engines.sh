@@ -2,6 +2,7 @@
 # Real container engines for the end-to-end tests, on one simulated machine.
 #
 #   hack/engines.sh up        install what is missing, start what does not run
+#   hack/engines.sh install   what `up` does, but start nothing
 #   hack/engines.sh down      stop everything that `up` started
 #   hack/engines.sh clean     down, and remove the work directory
 #   hack/engines.sh status    one line per engine; fails unless all of them run
@@ -280,7 +281,7 @@ gone() { ! inside kill -0 "$1"; }
 
 # ---- commands ----------------------------------------------------------------------
 
-up() {
+install() {
   [ "$(id -u)" = 0 ] || die "needs root (the engines do)"
   case $WORK in
     *[[:space:]]*) die "$WORK: the work directory's path must not hold spaces" ;;
@@ -291,6 +292,10 @@ up() {
   packages
   chroot_tree
   tools
+}
+
+up() {
+  install
   start_machine
   configure podman
   local e rc=0
@@ -343,7 +348,7 @@ env() {
 }
 
 case ${1:-} in
-  up | down | clean | status | tools | env) "$1" ;;
+  install | up | down | clean | status | tools | env) "$1" ;;
   run | mirror | machine_init | start | ready | halt | command_of) "$@" ;;
   *) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

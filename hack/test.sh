@@ -1,18 +1,51 @@
 #!/bin/bash
-# Everything that is tested: formatting and vet, unit tests under the race
-# detector (those of the Kubo engine with a real Kubo), every fuzz target for a
-# while (FUZZTIME), the program killed KILLS times (test/crash), then real
-# engines end to end (hack/e2e.sh).
+# What `make test` runs, cheapest first: formatting and lint, unit tests under the
+# race detector (those of the Kubo store with a real Kubo), the tests of large
+# files, every fuzz target for some seconds (FUZZTIME), the program killed KILLS
+# times (test/crash), then real engines end to end (hack/e2e.sh). What the later
+# steps need is downloaded and built beside the first. hack/test-all.sh runs
+# more, for longer.
 set -euo pipefail
-hack/lint.sh
+cd "$(dirname "$0")/.."
 export IMAGE2IPFS_E2E=${IMAGE2IPFS_E2E:-${TMPDIR:-/tmp}/image2ipfs-e2e}
-mkdir -p "$IMAGE2IPFS_E2E"
-hack/engines.sh tools
 export KUBO_BIN=$IMAGE2IPFS_E2E/bin/ipfs
-go test -race -short -timeout 10m ./...
-go test -timeout 5m ./ipfs # files of more than 1 GiB, too slow under the race detector
-go test -timeout 5m -run 'Bomb|Sparse' ./archive ./publish # the same
-hack/fuzz.sh "${FUZZTIME:-20s}"
-go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs" ./cmd/image2ipfs
-go run ./test/crash -binary "$IMAGE2IPFS_E2E/bin/image2ipfs" -kills "${KILLS:-40}"
-hack/e2e.sh
+mkdir -p "$IMAGE2IPFS_E2E/bin" "$IMAGE2IPFS_E2E/log"
+
+step() {
+	local begin=$SECONDS name=$1
+	shift
+	echo "test: $name: $*"
+	"$@"
+	echo "test: $name took $((SECONDS - begin)) s"
+}
+
+# large runs what -short leaves out, without the race detector, which makes GiBs
+# take minutes: the tests that ask testing.Short, wherever they are.
+large() {
+	local found names packages
+	found=$(git grep --untracked -l 'testing\.Short()' -- '*_test.go' | xargs awk '
+		FNR == 1 { test = ""; dir = FILENAME; sub("/[^/]*$", "", dir) }
+		/^func / { test = $2; sub(/\(.*/, "", test) }
+		/testing\.Short\(\)/ { print "./" dir, test }' | sort -u)
+	names=$(cut -d' ' -f2 <<<"$found" | paste -sd'|')
+	packages=$(cut -d' ' -f1 <<<"$found" | sort -u)
+	[[ ! $found =~ \ [^T] ]] || { echo "testing.Short is asked outside of a test: $found" >&2; return 1; }
+	go test -timeout 10m -run "^($names)\$" $packages
+}
+
+hack/engines.sh install >"$IMAGE2IPFS_E2E/log/install.log" 2>&1 &
+install=$!
+trap 'kill $install 2>/dev/null || true' EXIT
+
+step lint hack/lint.sh
+if ! step "engines and tools" wait $install; then
+	tail -5 "$IMAGE2IPFS_E2E/log/install.log" >&2
+	hack/engines.sh tools # without root, or without Debian: these are to be had all the same
+fi
+step "unit tests" go test -race -short -timeout 15m ./...
+step "large files" large
+step fuzz hack/fuzz.sh "${FUZZTIME:-5s}"
+go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" ./cmd/image2ipfs
+step crash go run ./test/crash -binary "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" -kills "${KILLS:-40}"
+step "end to end" hack/e2e.sh
+echo "test: all of it took $SECONDS s"

@@ -1,6 +1,10 @@
 package main
 
-import "net"
+import (
+	"net"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
+)
 
 // kuboDaemon is Kubo, offline, over a repository of its own.
 type kuboDaemon struct {
@@ -16,7 +20,7 @@ func (b *bench) startKubo() (*kuboDaemon, error) {
 	if k.repo, err = b.lasting("kubo"); err != nil {
 		return nil, err
 	}
-	addr, err := freePort()
+	addr, err := process.FreeAddr()
 	if err != nil {
 		return nil, err
 	}

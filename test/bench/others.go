@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // registry starts Debian's docker-registry over a directory.
 func (b *bench) registry(dir string) (addr string, d *daemon, err error) {
-	if addr, err = freePort(); err != nil {
+	if addr, err = process.FreeAddr(); err != nil {
 		return "", nil, err
 	}
 	config := filepath.Join(dir, "config.yml")

@@ -77,8 +77,8 @@ func (b *bench) pull(image string, server *daemon, unpigz bool) (cost, error) {
 		return cost{}, err
 	}
 	defer d.stop()
-	before := d.cpu() + server.cpu()
+	before := d.CPU() + server.CPU()
 	used, err := b.command("ctr", "-a", socket, "images", "pull", "--plain-http", image).run()
-	used.cpu += d.cpu() + server.cpu() - before
+	used.cpu += d.CPU() + server.CPU() - before
 	return used, err
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // serving measures requests a second beside docker-registry and nginx.
@@ -124,10 +126,10 @@ func (b *bench) giantBlob() error {
 // fetches gets a URL; the time of the server counts.
 func (b *bench) fetches(name, url string, server *daemon) func(*table) error {
 	return func(t *table) error {
-		before := server.cpu()
+		before := server.CPU()
 		used, err := b.command("curl", "-sfo", "/dev/null", url).run()
 		if err == nil {
-			used.cpu += server.cpu() - before
+			used.cpu += server.CPU() - before
 			t.add(name, used, "")
 		}
 		return err
@@ -136,7 +138,7 @@ func (b *bench) fetches(name, url string, server *daemon) func(*table) error {
 
 // nginx serves a directory from one process.
 func (b *bench) nginx(dir string) (addr string, d *daemon, err error) {
-	if addr, err = freePort(); err != nil {
+	if addr, err = process.FreeAddr(); err != nil {
 		return "", nil, err
 	}
 	conf := filepath.Join(dir, "nginx.conf")

@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // stage is the Debian image on our server and on docker-registry.
@@ -56,7 +58,7 @@ func (s *stage) close() {
 
 // serve starts image2ipfs over a store.
 func (b *bench) serve(store string, flags ...string) (addr string, d *daemon, err error) {
-	if addr, err = freePort(); err != nil {
+	if addr, err = process.FreeAddr(); err != nil {
 		return "", nil, err
 	}
 	args := append([]string{b.binary, "serve", "--addr", addr}, flags...)

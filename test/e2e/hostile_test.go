@@ -218,21 +218,8 @@ func TestFloodedPeer(t *testing.T) {
 	})
 	puller.wantPulled(t, name, "--peers", publisher.address(t))
 	const most = 256 << 20 // bytes; without a flood it is about 100 MiB
-	if n := peakMemory(t, publisher.server.cmd.Process.Pid); n > most {
-		t.Errorf("the flooded server has taken %d bytes of memory, want at most %d", n, most)
+	n, err := publisher.server.run.PeakMemory()
+	if err != nil || n > most {
+		t.Errorf("the flooded server has taken %d bytes of memory (%v), want at most %d", n, err, most)
 	}
-}
-
-// peakMemory is the most that a process has had resident, in bytes.
-func peakMemory(t *testing.T, pid int) (bytes int64) {
-	t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(data), "VmHWM:")
-	if _, err := fmt.Sscan(rest, &bytes); err != nil {
-		t.Fatal(err)
-	}
-	return bytes << 10
 }

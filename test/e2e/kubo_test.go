@@ -3,13 +3,11 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 )
 
@@ -39,21 +37,12 @@ func startKubo(t *testing.T) *kubo {
 	results.version("kubo", version)
 
 	argv := append(append(command{}, k.ipfs...), "daemon")
-	daemon := exec.Command(argv[0], argv[1:]...)
-	log, err := os.Create(repo + ".log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	daemon.Stdout, daemon.Stderr = log, log
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
+	daemon := start(t, argv, repo+".log", func(context.Context) error { return post(k.api + "/api/v0/version") })
 	t.Cleanup(func() {
-		daemon.Process.Signal(syscall.SIGTERM)
-		daemon.Wait()
+		if err := daemon.Stop(); err != nil {
+			t.Error(err)
+		}
 	})
-	eventually(t, "Kubo's API", func() error { return post(k.api + "/api/v0/version") })
 	return k
 }
 

@@ -7,6 +7,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/test/containerdconf"
 	"github.com/image2ipfs/image2ipfs/test/netlab"
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // lab is a network; it and its machines end with the test.
@@ -169,26 +171,15 @@ func (m *machine) containerd(t *testing.T) containerd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
 	daemon := m.m.Command(t.Context(), "unshare", "--mount", "--propagation", "private", "containerd", "--config", config)
-	daemon.Stdout, daemon.Stderr = log, log
-	if err := daemon.Start(); err != nil {
+	p, err := process.Start(t.Context(), daemon, filepath.Join(dir, "log"), process.Listens(&net.Dialer{}, "unix", socket))
+	if err != nil {
 		missing(t, "containerd on a machine of its own", err.Error())
 		t.SkipNow()
 	}
-	t.Cleanup(func() {
-		_ = daemon.Process.Kill()
-		_ = daemon.Wait() // killed
-	})
+	t.Cleanup(p.Kill)
 	c := containerd{append(command(m.m.Prefix()), "ctr", "--address", socket)}
 	eventually(t, "containerd", func() error {
-		if _, err := os.Stat(socket); err != nil { // a ctr without a socket would wait 10 s
-			return err
-		}
 		_, err := c.Version(deadline(t))
 		return err
 	})

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // patience is how long any one command or condition may take.
@@ -62,13 +64,9 @@ func deadline(t *testing.T) context.Context {
 // reason when it never does.
 func eventually(t *testing.T, what string, condition func() error) {
 	t.Helper()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); <-poll.C {
-		if err = condition(); err == nil {
-			return
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := process.Await(ctx, condition); err != nil {
+		t.Fatal(fmt.Errorf("%s: not within %v: %w", what, patience, err))
 	}
-	t.Fatal(fmt.Errorf("%s: not within %v: %w", what, patience, err))
 }

@@ -10,16 +10,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // program is the image2ipfs binary with one store.
@@ -70,67 +69,39 @@ func (p program) publish(ctx context.Context, path string, stdin bool, args ...s
 // server is a running `image2ipfs serve`.
 type server struct {
 	addr string
-	cmd  *exec.Cmd
+	run  *process.Process
 	log  string
 	stop func(*testing.T)
 }
 
 // serve starts a server and waits until it is ready. It is stopped by stop, or
-// at the end of the test.
+// at the end of the test, and must then end in order and in time.
 func (p program) serve(t *testing.T, addr string, args ...string) *server {
 	t.Helper()
 	argv := append(p.command(), append([]string{"serve", "--log-format", "json", "--addr", addr}, args...)...)
-	s := &server{addr: addr, cmd: exec.Command(argv[0], argv[1:]...), log: filepath.Join(t.TempDir(), "serve.log")}
-	log, err := os.Create(s.log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	s.cmd.Stderr = log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.cmd.Wait() }()
+	s := &server{addr: addr, log: filepath.Join(t.TempDir(), "serve.log")}
 	var once sync.Once
-	s.stop = func(t *testing.T) { t.Helper(); once.Do(func() { s.end(t, ended) }) }
+	s.stop = func(t *testing.T) {
+		t.Helper()
+		once.Do(func() {
+			if err := s.run.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	s.run = start(t, argv, s.log, process.Answers(p.client, "http://"+addr+"/healthz"))
 	t.Cleanup(func() { s.stop(t) })
-	s.awaitReady(t, p.client)
 	return s
 }
 
-// awaitReady polls /healthz; a server that has ended is not waited for.
-func (s *server) awaitReady(t *testing.T, client *http.Client) {
+// start starts a program and waits until it is ready. Who calls it ends it.
+func start(t *testing.T, argv command, log string, ready func(context.Context) error) *process.Process {
 	t.Helper()
-	eventually(t, "GET http://"+s.addr+"/healthz", func() error {
-		if s.cmd.Process.Signal(syscall.Signal(0)) != nil {
-			t.Fatalf("serve ended at once:\n%s", s.lastLines())
-		}
-		resp, err := client.Get("http://" + s.addr + "/healthz")
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("status %s", resp.Status)
-		}
-		return nil
-	})
-}
-
-// end asks the server to shut down; it must do so in order and in time.
-func (s *server) end(t *testing.T, ended <-chan error) {
-	t.Helper()
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Errorf("serve after SIGTERM: %v\n%s", err, s.lastLines())
-		}
-	case <-time.After(patience):
-		s.cmd.Process.Kill()
-		t.Errorf("serve did not end within %v of SIGTERM\n%s", patience, s.lastLines())
+	p, err := process.Start(context.Background(), exec.Command(argv[0], argv[1:]...), log, ready)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return p
 }
 
 // lastLines is the end of the server's log.
@@ -168,12 +139,11 @@ func (s *server) blobsAnswered(t *testing.T) map[int]int {
 // freeAddr returns an address on 127.0.0.1 that nothing listens on.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := process.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // cidOf spells a ciq name as CIDv1, dag-pb, base32.

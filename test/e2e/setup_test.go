@@ -13,14 +13,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // otherImage is in the second registry only, and carries no CID in its name.
@@ -216,32 +214,16 @@ func (p place) expect(t *testing.T, name, want string) {
 // startDaemon starts a program that runs until the end of the test.
 func startDaemon(t *testing.T, argv command) *os.Process {
 	t.Helper()
-	log, err := os.Create(filepath.Join(t.TempDir(), "daemon.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	p := start(t, argv, filepath.Join(t.TempDir(), "daemon.log"), nil)
 	t.Cleanup(func() {
 		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
-			t.Logf("%s:\n%s", argv, tail(string(text), 20))
+			t.Logf("%s:\n%s", argv, p.Last())
 		}
-		cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(patience):
-			cmd.Process.Kill()
-			t.Errorf("%s did not end within %v of SIGTERM", argv, patience)
+		if err := p.Stop(); err != nil {
+			t.Logf("%v", err) // what engines say when they end is theirs
 		}
 	})
-	return cmd.Process
+	return p.Cmd.Process
 }
 
 // pullsLike checks that an engine has pulled what was published.

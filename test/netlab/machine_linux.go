@@ -81,8 +81,8 @@ func (m *Machine) Sent() (int64, error) {
 	return 0, errors.New("/proc/net/dev does not tell of eth0")
 }
 
-// Dial connects to host:port as seen from the machine; host is an IP address.
-func (m *Machine) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+// DialContext connects to host:port as seen from the machine; host is an IP address.
+func (m *Machine) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, err
@@ -109,5 +109,5 @@ func (m *Machine) Dial(ctx context.Context, network, addr string) (net.Conn, err
 
 // Client is an HTTP client on the machine; it keeps no connections.
 func (m *Machine) Client() *http.Client {
-	return &http.Client{Transport: &http.Transport{DialContext: m.Dial, DisableKeepAlives: true}}
+	return &http.Client{Transport: &http.Transport{DialContext: m.DialContext, DisableKeepAlives: true}}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // crowd are machines that pull the same image.
@@ -68,10 +70,10 @@ type spread struct {
 }
 
 // pull lets all pull at once.
-func (c crowd) pull(s *site, servers []*process, name string) (spread, error) {
+func (c crowd) pull(s *site, servers []*process.Process, name string) (spread, error) {
 	var cpu time.Duration
 	for _, p := range servers {
-		cpu -= p.cpu()
+		cpu -= p.CPU()
 	}
 	before, err := s.publisher.m.Sent()
 	if err != nil {
@@ -82,7 +84,7 @@ func (c crowd) pull(s *site, servers []*process, name string) (spread, error) {
 	})
 	after, serr := s.publisher.m.Sent()
 	for _, p := range servers {
-		cpu += p.cpu()
+		cpu += p.CPU()
 	}
 	return spread{wall, after - before, cpu}, errors.Join(err, serr)
 }
@@ -96,7 +98,7 @@ func (c crowd) ours(s *site, img image) (sp spread, err error) {
 	if err := c.serve(s.publisher); err != nil {
 		return sp, err
 	}
-	servers := []*process{s.publisher.server}
+	servers := []*process.Process{s.publisher.server}
 	for _, n := range c {
 		servers = append(servers, n.server)
 	}
@@ -108,5 +110,5 @@ func (c crowd) theirs(s *site, img image) (spread, error) {
 	if err := c.reset(); err != nil {
 		return spread{}, err
 	}
-	return c.pull(s, []*process{s.registry}, s.their(img))
+	return c.pull(s, []*process.Process{s.registry}, s.their(img))
 }

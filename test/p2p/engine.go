@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/test/containerdconf"
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // engine is a containerd on a machine.
 type engine struct {
-	*process
+	*process.Process
 	node   *node
 	socket string
 }

@@ -79,7 +79,7 @@ func (b *bench) killed(s *site) (err error) {
 	half := make(chan struct{})
 	go func() {
 		<-half
-		s.publisher.server.kill()
+		s.publisher.server.Kill()
 	}()
 	failed := c.each(func(i int, n *node) error {
 		if i >= machines/2 { // so that these are not done when the first ones are

@@ -3,10 +3,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/test/netlab"
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // node is a machine with a store, and while it serves, a registry for its own
@@ -24,7 +24,7 @@ type node struct {
 	m      *netlab.Machine
 	dir    string
 	store  string
-	server *process
+	server *process.Process
 }
 
 // node adds a machine with an empty store.
@@ -85,7 +85,7 @@ func (n *node) serve(peers []*node, more ...string) (err error) {
 // connected waits until the machine has at least so many peers that run this
 // program.
 func (n *node) connected(peers int) error {
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	err := n.within(time.Minute, func(context.Context) error {
 		var list []struct{ Protocols []string }
 		text, err := output(n.command("peers", "--json"))
 		if err == nil {
@@ -97,30 +97,31 @@ func (n *node) connected(peers int) error {
 				known++
 			}
 		}
-		if err == nil && known >= peers {
-			return nil
+		if err == nil && known < peers {
+			err = fmt.Errorf("%d peers, want %d", known, peers)
 		}
-		if time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("%s has %d peers after a minute, want %d: %s", n.m.IP, known, peers, n.server.last()), err)
-		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s has too few peers: %w: %s", n.m.IP, err, n.server.Last())
 	}
+	return nil
+}
+
+// within waits until a condition holds.
+func (n *node) within(patience time.Duration, condition func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(n.b.ctx, patience)
+	defer cancel()
+	return process.Await(ctx, func() error { return condition(ctx) })
 }
 
 // answers waits until the machine's server knows an image.
 func (n *node) answers(img image) error {
 	url := "http://" + ourAddress + "/v2/" + img.ciq + "/manifests/1"
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		resp, err := n.m.Client().Head(url)
-		if err == nil {
-			err = resp.Body.Close()
-		}
-		if err == nil && resp.StatusCode == http.StatusOK {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("%s: %s does not answer within a minute: %s", n.m.IP, url, n.server.last()), err)
-		}
+	if err := n.within(time.Minute, process.Answers(n.m.Client(), url)); err != nil {
+		return fmt.Errorf("%s: %w: %s", n.m.IP, err, n.server.Last())
 	}
+	return nil
 }
 
 func (n *node) stop() error {
@@ -128,7 +129,7 @@ func (n *node) stop() error {
 		return nil
 	}
 	defer func() { n.server = nil }()
-	return n.server.stop()
+	return n.server.Stop()
 }
 
 // pull copies an image to a layout with skopeo; what the layout has already is

@@ -5,6 +5,8 @@ package main
 import (
 	"errors"
 	"fmt"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // one lets the containerd of one machine pull from another, without a limit.
@@ -38,7 +40,7 @@ func (b *bench) one(s *site) error {
 	for round := range b.rounds + 1 {
 		o, theirs, err := b.onePull(s, c, engine, img)
 		if err != nil {
-			return errors.Join(err, engine.stop())
+			return errors.Join(err, engine.Stop())
 		}
 		if round > 0 { // the first warms the page cache
 			t.add("image2ipfs", o, img.size)
@@ -47,7 +49,7 @@ func (b *bench) one(s *site) error {
 		}
 	}
 	b.out.verdict("one machine pulls from one: time against docker-registry", median(ratios), 1.3, "x", "")
-	return engine.stop()
+	return engine.Stop()
 }
 
 // onePull lets containerd pull from each side.
@@ -56,14 +58,14 @@ func (b *bench) onePull(s *site, c crowd, engine *engine, img image) (ours, thei
 	if err := errors.Join(n.reset("machine0"), s.publishing(), c.serve(s.publisher)); err != nil {
 		return ours, theirs, err
 	}
-	measure := func(name string, servers ...*process) (sp spread, err error) {
+	measure := func(name string, servers ...*process.Process) (sp spread, err error) {
 		before, _ := s.publisher.m.Sent()
 		for _, p := range servers {
-			sp.cpu -= p.cpu()
+			sp.cpu -= p.CPU()
 		}
 		sp.wall, err = timed(func() error { return engine.pull(name) })
 		for _, p := range servers {
-			sp.cpu += p.cpu()
+			sp.cpu += p.CPU()
 		}
 		after, serr := s.publisher.m.Sent()
 		sp.left = after - before
@@ -92,7 +94,7 @@ func (b *bench) update(s *site) error {
 		return err
 	}
 	n := c[0]
-	second := func(prepare func() error, first, second string, servers func() []*process) (spread, error) {
+	second := func(prepare func() error, first, second string, servers func() []*process.Process) (spread, error) {
 		if err := errors.Join(n.reset("machine0"), prepare(), n.pull(first), s.publisher.m.Limit(b.ctx, 50)); err != nil {
 			return spread{}, err
 		}
@@ -103,11 +105,11 @@ func (b *bench) update(s *site) error {
 	var ratios []float64
 	for range b.rounds {
 		ours, err := second(func() error { return errors.Join(s.publishing(), c.serve(s.publisher)) }, our(from), our(to),
-			func() []*process { return []*process{s.publisher.server, n.server} })
+			func() []*process.Process { return []*process.Process{s.publisher.server, n.server} })
 		if err = errors.Join(err, c.stop(), s.publisher.stop()); err != nil {
 			return err
 		}
-		theirs, err := second(func() error { return nil }, s.their(from), s.their(to), func() []*process { return []*process{s.registry} })
+		theirs, err := second(func() error { return nil }, s.their(from), s.their(to), func() []*process.Process { return []*process.Process{s.registry} })
 		if err != nil {
 			return err
 		}
@@ -174,7 +176,7 @@ func (b *bench) relay(s *site) (err error) {
 		node   *node
 		atMost float64
 	}{{"that relays 1 GiB", between, 150}, {"that only pulls it", behind, 0}, {"that publishes it", s.publisher, 0}} {
-		peak, err := p.node.server.peak()
+		peak, err := p.node.server.PeakMemory()
 		if err != nil {
 			return err
 		}

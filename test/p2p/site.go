@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/test/netlab"
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // site is a network with a publisher, which has every image in its store and
@@ -19,7 +20,7 @@ type site struct {
 	b         *bench
 	lab       *netlab.Lab
 	publisher *node
-	registry  *process
+	registry  *process.Process
 }
 
 const (
@@ -66,7 +67,7 @@ http: {addr: %q}
 func (s *site) close() error {
 	var errs []error
 	if s.registry != nil {
-		errs = append(errs, s.registry.stop())
+		s.registry.Kill()
 	}
 	if s.publisher != nil {
 		errs = append(errs, s.publisher.stop())

@@ -5,14 +5,12 @@ package program
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"time"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // Program is the binary with one store.
@@ -50,72 +48,48 @@ type Server struct {
 	Program
 	Addr string // host:port
 	args []string
-	cmd  *exec.Cmd
+	run  *process.Process
 }
 
 // Serve starts a server on a free port of 127.0.0.1 and waits until it answers.
 func (p Program) Serve(ctx context.Context, args ...string) (*Server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := process.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Program: p, Addr: l.Addr().String(), args: args}
-	if err := l.Close(); err != nil {
-		return nil, err
-	}
+	s := &Server{Program: p, Addr: addr, args: args}
 	return s, s.Start(ctx)
 }
 
-const startTimeout = 30 * time.Second
-
 // Start starts a server that was killed, on the address it had, and waits until
 // it answers.
-func (s *Server) Start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	s.cmd = s.Command(append([]string{"serve", "--addr", s.Addr}, s.args...)...)
-	log, err := os.OpenFile(s.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
+func (s *Server) Start(ctx context.Context) (err error) {
+	cmd := s.Command(append([]string{"serve", "--addr", s.Addr}, s.args...)...)
+	if s.run, err = process.Start(ctx, cmd, s.Log, s.healthy()); err != nil {
+		return fmt.Errorf("%w\n%s", err, s.Complaints())
 	}
-	defer log.Close()
-	s.cmd.Stderr = log
-	if err := s.cmd.Start(); err != nil {
-		return err
-	}
-	for ctx.Err() == nil {
-		if s.Alive() {
-			return nil
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	s.Kill()
-	return fmt.Errorf("the server on %s does not answer: %w\n%s", s.Addr, ctx.Err(), s.Complaints())
+	return nil
+}
+
+func (s *Server) healthy() func(context.Context) error {
+	return process.Answers(http.DefaultClient, "http://"+s.Addr+"/healthz")
 }
 
 // Alive tells whether the server answers.
-func (s *Server) Alive() bool {
-	resp, err := http.Get("http://" + s.Addr + "/healthz")
-	return err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
-}
+func (s *Server) Alive() bool { return s.healthy()(context.Background()) == nil }
 
 // Kill ends the server by SIGKILL and waits for its end.
 func (s *Server) Kill() {
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait() // tells that it was killed
+	if s.run != nil {
+		s.run.Kill()
+	}
 }
 
 // Memory is the resident memory in bytes; 0 where /proc does not tell.
 func (s *Server) Memory() int64 {
-	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "status"))
+	n, err := s.run.Memory()
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(data)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
-			kib, _ := strconv.ParseInt(f[1], 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
+	return n
 }
