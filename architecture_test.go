@@ -24,9 +24,11 @@ var allowed = map[string][]string{
 	"ipfs/exchange":   {"ipfs", "ipfs/car", "layer", "oci", "ref"},
 	"ipfs/gateway":    {"ipfs", "ipfs/car", "layer", "oci", "ref"},
 	"ipfs/kubo":       {"ipfs", "ipfs/car", "layer", "oci", "ref"},
+	"ipfs/network":    {"ipfs", "ipfs/car", "ipfs/exchange", "ipfs/p2p", "ipfs/packstore", "layer", "oci", "ref"},
 	"ipfs/packstore":  {"ipfs", "ipfs/car", "layer", "oci", "ref"},
 	"ipfs/p2p":        {"ipfs", "layer", "oci", "ref"},
 	"ipfs/sources":    {"ipfs", "layer", "oci", "ref"},
+	"registry/local":  {"ipfs", "layer", "oci", "ref"},
 	"registry/legacy": {"ipfs", "layer", "oci", "ref"},
 	"server":          {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "registry/legacy", "oci", "ref"},
 	"resolver":        {"ipfs", "ipfs/sources", "layer", "oci", "ref"},
@@ -86,7 +88,24 @@ func TestEveryPackageHasItsPlace(t *testing.T) {
 	}
 }
 
-// Only the command decides on a store.
+// The command has flags, output and exit codes: what would be a rule of its own
+// needs one of these, and belongs into a package that can be tested without it.
+func TestCommandHasNoRules(t *testing.T) {
+	for _, dep := range strings.Fields(imports(t, "./cmd/image2ipfs")) {
+		for _, bad := range []string{
+			"net/http", "github.com/ipfs/boxo", "github.com/ipfs/go-ipld-format", "github.com/ipld", "github.com/multiformats",
+			"github.com/gofrs/flock", "github.com/prometheus", "github.com/libp2p", "github.com/containerd/containerd",
+			module + "internal", module + "ipfs/car", module + "ipfs/exchange",
+		} {
+			if dep == bad || strings.HasPrefix(dep, bad+"/") {
+				t.Errorf("cmd/image2ipfs imports %s", dep)
+			}
+		}
+	}
+}
+
+// Only the command decides on a store; ipfs/network joins the one that it is given
+// to peers.
 func TestOnlyCommandImportsStores(t *testing.T) {
 	stores := []string{module + "ipfs/packstore", module + "ipfs/kubo", module + "ipfs/p2p"}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...").Output()
@@ -95,7 +114,7 @@ func TestOnlyCommandImportsStores(t *testing.T) {
 	}
 	for line := range strings.Lines(string(out)) {
 		imports := strings.Fields(line)
-		if strings.HasPrefix(imports[0], module+"cmd/") {
+		if strings.HasPrefix(imports[0], module+"cmd/") || imports[0] == module+"ipfs/network" {
 			continue
 		}
 		for _, store := range stores {
@@ -123,6 +142,16 @@ func TestOnlyP2PImportsLibp2p(t *testing.T) {
 			}
 		}
 	}
+}
+
+// imports are those of a package itself, without its tests.
+func imports(t *testing.T, pkg string) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", `{{join .Imports " "}}`, pkg).Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", pkg, err)
+	}
+	return string(out)
 }
 
 func deps(t *testing.T, pkg string) []string { return list(t, "-deps", "./"+pkg) }

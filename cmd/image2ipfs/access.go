@@ -4,15 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"strings"
 
-	"github.com/ipfs/go-cid"
 	"github.com/spf13/pflag"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/server"
 )
 
@@ -43,99 +37,26 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 		}
 	}
 	cfg.MetricsElsewhere = o.metrics != ""
-	cfg.Stored = all.stored
+	cfg.Stored = func(ctx context.Context) (sum server.Stored, err error) {
+		sum.Roots, sum.Bytes, err = all.Total(ctx)
+		return sum, err
+	}
 	var limits []server.Allow
 	if len(o.allow) > 0 {
-		roots, err := allowedRoots(o.allow)
-		if err != nil {
-			return err
+		roots, err := server.ReadAllowList(o.allow...)
+		if errors.Is(err, server.ErrAllowList) {
+			return usageError{fmt.Errorf("--allow: %w", err)}
 		}
-		if len(roots) == 0 {
-			return usageError{errors.New("--allow names no image: nothing would be served")}
+		if err != nil {
+			return fmt.Errorf("--allow: %w", err)
 		}
 		limits = append(limits, server.Only(roots...))
 	}
 	if o.pinned {
-		limits = append(limits, server.Pinned(all.pinned, cfg.Logger))
+		limits = append(limits, server.Pinned(all.CIDs, cfg.Logger))
 	}
 	if len(limits) > 0 {
 		cfg.Allow = server.AnyOf(limits...)
 	}
 	return nil
-}
-
-// allowedRoots reads the values of --allow.
-func allowedRoots(values []string) ([]cid.Cid, error) {
-	var roots []cid.Cid
-	for _, value := range values {
-		if name, err := ref.ParseName(value); err == nil {
-			roots = append(roots, name.Root)
-			continue
-		}
-		listed, err := rootsInFile(value)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, usageError{fmt.Errorf("--allow %q is neither a name with a CID in it nor a file", value)}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("--allow: %w", err)
-		}
-		roots = append(roots, listed...)
-	}
-	return roots, nil
-}
-
-// rootsInFile reads a name from each line; empty lines and those that begin
-// with # say nothing.
-func rootsInFile(file string) ([]cid.Cid, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var roots []cid.Cid
-	number := 0
-	for line := range strings.Lines(string(data)) {
-		number++
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		name, err := ref.ParseName(line)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("%s, line %d: %w", file, number, err)}
-		}
-		roots = append(roots, name.Root)
-	}
-	return roots, nil
-}
-
-// pinned lists what the stores keep. One that does not answer does not hide
-// what another keeps; records that cannot be read are told with
-// [ipfs.ErrIntegrity].
-func (e stores) pinned(ctx context.Context) ([]cid.Cid, error) {
-	var all []cid.Cid
-	var errs []error
-	for _, store := range e {
-		roots, err := store.Roots(ctx)
-		errs = append(errs, err)
-		for _, r := range roots {
-			all = append(all, r.CID)
-		}
-	}
-	return all, errors.Join(errs...)
-}
-
-// stored sums up what the stores keep, for /metrics.
-func (e stores) stored(ctx context.Context) (server.Stored, error) {
-	var sum server.Stored
-	for _, store := range e {
-		roots, err := store.Roots(ctx)
-		if err != nil && !errors.Is(err, ipfs.ErrIntegrity) {
-			return sum, err
-		}
-		for _, r := range roots {
-			sum.Roots++
-			sum.Bytes += r.Size
-		}
-	}
-	return sum, nil
 }

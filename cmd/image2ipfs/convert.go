@@ -55,7 +55,7 @@ func (o *convertOptions) run(cmd *cobra.Command, arg string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.close()) }()
+	defer func() { err = errors.Join(err, all.Close()) }()
 	from, err := (&sourceOptions{storeOptions: o.storeOptions, gateways: o.gateways}).blocks(all)
 	if err != nil {
 		return err

@@ -8,8 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
+	"github.com/image2ipfs/image2ipfs/ipfs/network"
 )
 
 func newID() *cobra.Command {
@@ -43,22 +42,12 @@ The ID belongs to a key in the store, which is made when there is none.`,
 	return cmd
 }
 
-// nodeIdentity asks the running server, else reads the key.
-func nodeIdentity(ctx context.Context) (id identity, err error) {
+// nodeIdentity is who the node of the own store is.
+func nodeIdentity(ctx context.Context) (id network.Identity, err error) {
 	store, err := openStore()
 	if err != nil {
 		return id, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	err = askControl(ctx, store.Path(), "/id", &id)
-	if !errors.Is(err, ipfs.ErrUnavailable) {
-		return id, err
-	}
-	key, err := p2p.LoadIdentity(store.Path())
-	if err != nil {
-		return id, err
-	}
-	id.Addrs = []string{}
-	id.ID, err = p2p.PeerID(key)
-	return id, err
+	return network.ReadIdentity(ctx, store.Path())
 }

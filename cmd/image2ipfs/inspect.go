@@ -17,6 +17,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/local"
 )
 
 func newInspect() *cobra.Command {
@@ -35,12 +36,12 @@ func newInspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, all.close()) }()
-			name, err := all.find(cmd.Context(), args[0])
+			defer func() { err = errors.Join(err, all.Close()) }()
+			name, err := all.Find(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			l, err := all.layout(cmd.Context(), name)
+			l, err := all.Layout(cmd.Context(), name)
 			if err != nil {
 				return err
 			}
@@ -52,7 +53,7 @@ func newInspect() *cobra.Command {
 				return err
 			}
 			if shared {
-				if v.Sharing, err = all.sharing(cmd.Context(), l, v); err != nil {
+				if v.Sharing, err = all.Sharing(cmd.Context(), l, v.layers()); err != nil {
 					return err
 				}
 			}
@@ -74,7 +75,7 @@ type inspected struct {
 	Size   int64            `json:"size"` // bytes of all blobs, each once
 	Images []inspectedImage `json:"images"`
 
-	Sharing map[digest.Digest]*sharing `json:"sharing,omitempty"` // of layers, when asked for
+	Sharing map[digest.Digest]*local.Sharing `json:"sharing,omitempty"` // of layers, when asked for
 }
 
 type inspectedImage struct {
@@ -139,6 +140,19 @@ func inspectManifest(ctx context.Context, l *ipfs.Layout, desc ocispec.Descripto
 	return out, nil
 }
 
+// layers are those of all images.
+func (v *inspected) layers() []digest.Digest {
+	var all []digest.Digest
+	for _, i := range v.Images {
+		for _, m := range i.Manifests {
+			for _, l := range m.Layers {
+				all = append(all, l.Digest)
+			}
+		}
+	}
+	return all
+}
+
 func (v *inspected) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(w, "root\t%s\n\t%s\nsize\t%s\n", v.Root.Ciq, v.Root.V1, bytesText(v.Size))
@@ -154,7 +168,7 @@ func (v *inspected) print(out io.Writer) error {
 			for _, layer := range m.Layers {
 				fmt.Fprintf(w, "    layer\t%s\t%s\t%s", layer.Digest, bytesText(layer.Size), layer.MediaType)
 				if s := v.Sharing[layer.Digest]; s != nil {
-					fmt.Fprintf(w, "\t%s", s)
+					fmt.Fprintf(w, "\tshared %s, %d of %d blocks", bytesText(s.SharedBytes), s.SharedBlocks, s.Blocks)
 				}
 				fmt.Fprintln(w)
 			}

@@ -12,9 +12,9 @@ import (
 
 // keep copies a whole layout into the own store and publishes it there.
 func keep(cmd *cobra.Command, all stores, from *sources.Set, l *ipfs.Layout, quiet bool) (ipfs.Stats, error) {
-	stats, err := pull.Keep(cmd.Context(), from, all[0], l)
+	stats, err := pull.Keep(cmd.Context(), from, all.Stores[0], l)
 	if err == nil && !quiet {
-		fmt.Fprintf(cmd.ErrOrStderr(), "kept in the %s%s\n", all[0], newBytesText(stats))
+		fmt.Fprintf(cmd.ErrOrStderr(), "kept in the %s%s\n", all.Stores[0], newBytesText(stats))
 	}
 	return stats, err
 }

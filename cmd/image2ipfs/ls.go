@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/local"
 )
 
 func newLs() *cobra.Command {
@@ -29,9 +30,9 @@ func newLs() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, all.close()) }()
-			roots, err := all.roots(cmd.Context())
-			if isFatal(err) {
+			defer func() { err = errors.Join(err, all.Close()) }()
+			roots, err := all.Roots(cmd.Context())
+			if local.IsFatal(err) {
 				return err
 			}
 			return errors.Join(printRoots(cmd, roots, asJSON, quiet), err)
@@ -52,12 +53,12 @@ type listed struct {
 	Store     string        `json:"store"`
 }
 
-func printRoots(cmd *cobra.Command, roots []kept, asJSON, quiet bool) error {
+func printRoots(cmd *cobra.Command, roots []local.Kept, asJSON, quiet bool) error {
 	out := cmd.OutOrStdout()
 	if asJSON {
 		list := []listed{}
 		for _, r := range roots {
-			l := listed{Root: ref.Spell(r.CID), Names: r.Names, Size: r.Size, Store: r.store.String()}
+			l := listed{Root: ref.Spell(r.CID), Names: r.Names, Size: r.Size, Store: r.Store.String()}
 			if !r.Published.IsZero() {
 				l.Published = &r.Published
 			}
@@ -84,7 +85,7 @@ func printRoots(cmd *cobra.Command, roots []kept, asJSON, quiet bool) error {
 		if !r.Published.IsZero() {
 			published = r.Published.Local().Format(time.DateTime)
 		}
-		store, _, _ := strings.Cut(r.store.String(), " ") // "embedded store …", "Kubo …"
+		store, _, _ := strings.Cut(r.Store.String(), " ") // "embedded store …", "Kubo …"
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", ref.Ciq(r.CID), names, size, published, store)
 	}
 	return w.Flush()

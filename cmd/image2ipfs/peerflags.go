@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
 
+	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 )
 
 // peerOptions say which peers blocks are exchanged with.
@@ -43,11 +46,8 @@ func (o *peerOptions) flags(f *pflag.FlagSet) {
 // serveFlags are flags, and those of a node that others connect to.
 func (o *peerOptions) serveFlags(f *pflag.FlagSet) {
 	o.flags(f)
-	f.StringSliceVar(&o.listen, "swarm-listen", nil, "multiaddr on which peers can connect; may be given several times (default with any of these: "+strings.Join(defaultListen, ", ")+")")
+	f.StringSliceVar(&o.listen, "swarm-listen", nil, "multiaddr on which peers can connect; may be given several times (default with any of these: "+strings.Join(p2p.DefaultListen(false), ", ")+")")
 }
-
-// defaultListen is where a server with peers listens. A swarm key knows no QUIC.
-var defaultListen = []string{"/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1"}
 
 // asked tells whether peers are to be used at all.
 func (o *peerOptions) asked() bool {
@@ -81,22 +81,33 @@ func (o *peerOptions) config(listens bool) (p2p.Config, error) {
 	switch {
 	case len(o.listen) > 0:
 		cfg.Listen = o.listen
-	case listens && o.swarmKey != "":
-		cfg.Listen = defaultListen[:1]
 	case listens:
-		cfg.Listen = defaultListen
+		cfg.Listen = p2p.DefaultListen(o.swarmKey != "")
 	}
 	return cfg, nil
 }
 
-// start starts the node of a Config that [peerOptions.config] began.
-func (o *peerOptions) start(ctx context.Context, cfg p2p.Config) (*p2p.Node, error) {
-	n, err := p2p.New(ctx, cfg)
-	if errors.Is(err, p2p.ErrConfig) {
-		return nil, usageError{err}
+// join starts the node that the flags ask for; nil when they ask for none. A
+// server listens, keeps its ID and tells of its images.
+func (o *peerOptions) join(ctx context.Context, store *packstore.Store, server bool, log *slog.Logger) (n *network.Network, err error) {
+	if err := o.check(); err != nil || !o.asked() {
+		return nil, err
 	}
-	if err != nil && strings.Contains(err.Error(), "address already in use") { // all that libp2p tells
-		err = fmt.Errorf("%w; another node, Kubo perhaps, runs there: choose a port with --swarm-listen", err)
+	node, err := o.config(server)
+	if err != nil {
+		return nil, err
+	}
+	cfg := network.Config{Node: node, CacheSize: int64(o.cacheSize), Logger: log}
+	if server {
+		n, err = network.Serve(ctx, store, cfg)
+	} else {
+		n, err = network.Join(ctx, store, cfg)
+	}
+	switch {
+	case errors.Is(err, p2p.ErrConfig):
+		err = usageError{err}
+	case errors.Is(err, p2p.ErrInUse):
+		err = fmt.Errorf("%w; choose a port with --swarm-listen", err)
 	}
 	return n, err
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/ipfs/network"
 )
 
 func newPeers() *cobra.Command {
@@ -28,8 +30,8 @@ What was got and given is counted by HTTP alone.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, store.Close()) }()
-			peers := []peerLine{}
-			if err := askControl(cmd.Context(), store.Path(), "/peers", &peers); err != nil {
+			peers, err := network.Peers(cmd.Context(), store.Path())
+			if err != nil {
 				return fmt.Errorf("%w; start one with image2ipfs serve --peers or --mdns", err)
 			}
 			return printPeers(cmd, peers, asJSON)
@@ -39,7 +41,7 @@ What was got and given is counted by HTTP alone.`,
 	return cmd
 }
 
-func printPeers(cmd *cobra.Command, peers []peerLine, asJSON bool) error {
+func printPeers(cmd *cobra.Command, peers []network.Peer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(peers)
 	}

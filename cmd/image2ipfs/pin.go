@@ -78,14 +78,14 @@ func (o *pinOptions) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.close()) }()
+	defer func() { err = errors.Join(err, all.Close()) }()
 	from, leave, err := o.fetching(cmd, all)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
 	for _, arg := range args {
-		name, err := all.findOne(cmd.Context(), arg)
+		name, err := findOne(cmd.Context(), all, arg)
 		if err != nil {
 			return err
 		}

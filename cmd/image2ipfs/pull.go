@@ -102,8 +102,8 @@ func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.close()) }()
-	name, err := all.find(ctx, arg)
+	defer func() { err = errors.Join(err, all.Close()) }()
+	name, err := all.Find(ctx, arg)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -31,9 +30,9 @@ of an archive have one root and go together. Space comes back with image2ipfs gc
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, all.close()) }()
+			defer func() { err = errors.Join(err, all.Close()) }()
 			for _, arg := range args {
-				name, err := all.findOne(cmd.Context(), arg)
+				name, err := findOne(cmd.Context(), all, arg)
 				if err != nil {
 					return err
 				}
@@ -54,19 +53,8 @@ func remove(cmd *cobra.Command, all stores, name ref.Name) error {
 	if err != nil {
 		return err
 	}
-	removed := false
-	for _, store := range all {
-		err := store.Remove(cmd.Context(), name.Root)
-		if errors.Is(err, ipfs.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("removing %s from the %s: %w", ref.Ciq(name.Root), store, err)
-		}
-		removed = true
-	}
-	if !removed {
-		return fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(name.Root))
+	if err := all.Remove(cmd.Context(), name.Root); err != nil {
+		return err
 	}
 	if len(names) > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "unpublished %s\n", strings.Join(names, ", "))
@@ -78,7 +66,7 @@ func remove(cmd *cobra.Command, all stores, name ref.Name) error {
 // doomed lists the images that go with a name, which must be one of them, where
 // the layout can be read.
 func doomed(ctx context.Context, all stores, name ref.Name) (names []string, err error) {
-	l, err := all.layout(ctx, name)
+	l, err := all.Layout(ctx, name)
 	if err != nil && name.Digest != "" {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
-	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
+	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/server"
 )
 
@@ -89,17 +89,19 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, all.close()) }()
+	defer func() { err = errors.Join(err, all.Close()) }()
 	open, err := o.listen(ctx)
 	if err != nil {
 		return err
 	}
 	defer open.close()
-	peers, err := o.peers.join(ctx, all.store(), true, log)
+	peers, err := o.peers.join(ctx, all.own, true, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, peers.close()) }()
+	if peers != nil {
+		defer func() { err = errors.Join(err, peers.Close()) }()
+	}
 	cfg, err := o.config(ctx, all, peers, open.images.Addr(), log)
 	if err != nil {
 		return err
@@ -108,7 +110,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, e := range all {
+	for _, e := range all.Stores {
 		log.Info("images from", "store", e.String())
 	}
 	log.Info("serving", "addr", open.images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
@@ -188,20 +190,15 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 }
 
 // config decides where images come from and whom the server fetches for.
-func (o *serveOptions) config(ctx context.Context, all stores, peers *network, addr net.Addr, log *slog.Logger) (server.Config, error) {
-	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open || isLoopback(addr), Logger: log, Dir: all.store().Path()}
+func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Network, addr net.Addr, log *slog.Logger) (server.Config, error) {
+	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open || isLoopback(addr), Logger: log, Dir: all.own.Path()}
 	if err := o.access.apply(&cfg, all); err != nil {
 		return cfg, err
 	}
 	given := gatewayURLs(o.gateways)
-	var local []ipfs.Getter
-	for _, e := range all {
-		k, isKubo := e.(*kubo.Store)
-		if !isKubo {
-			local = append(local, e)
-			continue
-		}
-		local = append(local, k.Offline())
+	near := []ipfs.Getter{all.own}
+	if k := all.kubo; k != nil {
+		near = append(near, k.Offline())
 		cfg.LocalAhead = kuboAhead
 		if cfg.Open {
 			cfg.Remote = append(cfg.Remote, k.Online())
@@ -210,21 +207,21 @@ func (o *serveOptions) config(ctx context.Context, all stores, peers *network, a
 			own, err := k.Gateway(ctx)
 			if err != nil {
 				log.Info("blobs are streamed: Kubo's own gateway does not answer", "error", err)
-				continue
+			} else {
+				given = []string{own}
 			}
-			given = []string{own}
 		}
 	}
+	cfg.Local = ipfs.First(near...)
 	if peers != nil {
-		cfg.Collectors = append(cfg.Collectors, peerMetrics{peers})
-		local = append(local, peers.cache)
+		cfg.Collectors = append(cfg.Collectors, peers.Metrics())
 		if cfg.Open {
-			cfg.Remote = append(cfg.Remote, peers.exchange)
+			cfg.Remote = append(cfg.Remote, peers.Blocks())
 		}
-	}
-	cfg.Local = ipfs.First(local...)
-	if peers != nil && len(all) == 1 { // it can tell what is missing of a blob
-		cfg.Local = newLocal(all.store(), peers.cache)
+		cfg.Local = ipfs.First(append(near, peers.Cache())...)
+		if all.kubo == nil { // it can tell what is missing of a blob
+			cfg.Local = peers.Local()
+		}
 	}
 	for _, url := range given {
 		g, err := gateway.New(url, gateway.Options{})

@@ -13,9 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
-	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
+	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -29,9 +28,8 @@ type sourceOptions struct {
 	storeOptions
 	gateways []string
 	peers    peerOptions
-	network  *network         // nil before join, and without peers
+	network  *network.Network // nil before join, and without peers
 	cache    *packstore.Cache // what came from peers; nil before join
-	absent   error            // no peer answered; nil when one did
 }
 
 func (o *sourceOptions) sourceFlags(cmd *cobra.Command) {
@@ -43,21 +41,12 @@ func (o *sourceOptions) sourceFlags(cmd *cobra.Command) {
 // called when nothing reads from the sources any more.
 func (o *sourceOptions) join(cmd *cobra.Command, all stores) (leave func() error, err error) {
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	o.network, err = o.peers.join(cmd.Context(), all.store(), false, log)
+	o.network, err = o.peers.join(cmd.Context(), all.own, false, log)
 	if err != nil || o.network == nil {
 		return func() error { return nil }, err
 	}
-	o.cache = o.network.cache
-	if err := o.network.node.Ready(cmd.Context()); errors.Is(err, ipfs.ErrUnavailable) {
-		if strings.Contains(err.Error(), "negotiate security protocol") { // all that libp2p tells
-			err = fmt.Errorf("%w; both sides need the same --swarm-key, or none", err)
-		}
-		log.Warn("no peers", "error", err) // another source may do
-		o.absent = err
-	} else if err != nil {
-		return nil, errors.Join(err, o.network.close())
-	}
-	return o.network.close, nil
+	o.cache = o.network.Cache()
+	return o.network.Close, nil
 }
 
 // fetching opens all sources of a command that brings images here. leave must be
@@ -68,7 +57,7 @@ func (o *sourceOptions) fetching(cmd *cobra.Command, all stores) (from *sources.
 		return nil, nil, err
 	}
 	if o.network == nil { // peers that were there before have left something
-		if o.cache, err = all.store().Cache(0); err == nil {
+		if o.cache, err = all.own.Cache(0); err == nil {
 			part = o.cache.Close
 		}
 	}
@@ -92,7 +81,7 @@ func gatewayURLs(flag []string) []string {
 // unfound says what to do about an image that is not here, when nobody else was
 // asked for it; other errors stay.
 func (o *sourceOptions) unfound(all stores, name ref.Name, err error) error {
-	if !errors.Is(err, ipfs.ErrNotFound) || len(all) > 1 || len(gatewayURLs(o.gateways)) > 0 || o.network != nil {
+	if !errors.Is(err, ipfs.ErrNotFound) || all.kubo != nil || len(gatewayURLs(o.gateways)) > 0 || o.network != nil {
 		return err
 	}
 	return fmt.Errorf("%w: %s is not here, and there is no other source: add --gateway, --peers or --api", ipfs.ErrNotFound, ref.Ciq(name.Root))
@@ -101,18 +90,17 @@ func (o *sourceOptions) unfound(all stores, name ref.Name, err error) error {
 // blocks gets blocks from all sources: those at hand first, then those far away.
 func (o *sourceOptions) blocks(all stores) (*sources.Set, error) {
 	var list []*sources.Source
-	for _, e := range all {
-		if k, ok := e.(*kubo.Store); ok {
-			list = append(list, sources.Near(k.Offline()), sources.Far(k.Online()))
-		} else {
-			list = append(list, sources.Near(e))
-		}
+	if all.own != nil {
+		list = append(list, sources.Near(all.own))
+	}
+	if k := all.kubo; k != nil {
+		list = append(list, sources.Near(k.Offline()), sources.Far(k.Online()))
 	}
 	if o.cache != nil {
 		list = append(list, sources.Near(o.cache))
 	}
 	if o.network != nil {
-		list = append(list, sources.Far(unsure{o.network.exchange, o.absent}))
+		list = append(list, sources.Far(o.network.Blocks()))
 	}
 	for _, url := range gatewayURLs(o.gateways) {
 		g, err := gateway.New(url, gateway.Options{})
@@ -124,17 +112,19 @@ func (o *sourceOptions) blocks(all stores) (*sources.Set, error) {
 	return sources.New(sources.Options{Patience: 20 * time.Second, Insist: true}, list...), nil
 }
 
-// unsure is the exchange, of which it is not known whether a block is nowhere
-// as long as no peer has answered.
-type unsure struct {
-	*exchange.Exchange
-	absent error // nil when peers have answered
-}
-
-func (u unsure) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	data, err := u.Exchange.Get(ctx, c)
-	if errors.Is(err, ipfs.ErrNotFound) && u.absent != nil {
-		err = u.absent
+// healer gives a healer of the own store if that keeps root and there are other
+// sources of blocks; nil otherwise. It is to be closed.
+func (o *sourceOptions) healer(ctx context.Context, all stores, root cid.Cid, tell func(cid.Cid)) (*sources.Healer, error) {
+	if all.own == nil || !all.own.Keeps(ctx, root) {
+		return nil, nil
 	}
-	return data, err
+	others, err := o.blocks(newStores(nil, all.kubo))
+	if err != nil || len(others.Sources()) == 0 {
+		return nil, err
+	}
+	healing, err := all.own.Heal(ctx)
+	if err != nil {
+		return nil, errors.Join(err, others.Close())
+	}
+	return sources.NewHealer(all.own, healing, others, tell), nil
 }

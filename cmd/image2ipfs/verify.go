@@ -42,7 +42,7 @@ or a peer, if there is one that has it, and put right.`,
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, all.close()) }()
+			defer func() { err = errors.Join(err, all.Close()) }()
 			leave, err := opts.join(cmd, all)
 			if err != nil {
 				return err
@@ -73,12 +73,12 @@ type verified struct {
 
 func (o *verifyOptions) verify(cmd *cobra.Command, all stores, arg string) (err error) {
 	ctx := cmd.Context()
-	name, err := all.find(ctx, arg)
+	name, err := all.Find(ctx, arg)
 	if err != nil {
 		return err
 	}
 	result := verified{Root: ref.Spell(name.Root)}
-	from := all.getter()
+	from := all.Getter()
 	h, err := o.healer(ctx, all, name.Root, func(c cid.Cid) { result.Healed = append(result.Healed, c.String()) })
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (o *verifyOptions) verify(cmd *cobra.Command, all stores, arg string) (err 
 		err = errors.Join(err, h.Close())
 	}
 	if result.OK = err == nil; !result.OK {
-		if errors.Is(err, ipfs.ErrNotFound) && all.store() != nil && keeps(ctx, all.store(), name.Root) {
+		if errors.Is(err, ipfs.ErrNotFound) && all.own != nil && all.own.Keeps(ctx, name.Root) {
 			err = fmt.Errorf("%w; image2ipfs gc finds in the packs what only the index has lost", err)
 		}
 		if h == nil && errors.Is(err, ipfs.ErrIntegrity) {

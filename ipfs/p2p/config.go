@@ -15,6 +15,20 @@ import (
 // ErrConfig is matched by errors about what a [Config] says.
 var ErrConfig = errors.New("peer-to-peer configuration")
 
+// ErrInUse is matched by errors about an address to listen on that another
+// program has.
+var ErrInUse = errors.New("another node, Kubo perhaps, runs there")
+
+// DefaultListen is where a node listens that others are to connect to. A swarm
+// key knows no QUIC.
+func DefaultListen(hasSwarmKey bool) []string {
+	const tcp, quic = "/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1"
+	if hasSwarmKey {
+		return []string{tcp}
+	}
+	return []string{tcp, quic}
+}
+
 // parsed is what the texts of a Config mean.
 type parsed struct {
 	listen    []ma.Multiaddr

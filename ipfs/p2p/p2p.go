@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/ipfs/boxo/bitswap"
@@ -147,6 +148,9 @@ func (n *Node) start(cfg Config, parsed *parsed) (err error) {
 	}
 	for _, a := range parsed.listen { // one by one: libp2p is content when one of them works
 		if err := n.host.Network().Listen(a); err != nil {
+			if strings.Contains(err.Error(), "address already in use") { // all that libp2p tells
+				err = fmt.Errorf("%w: %w", ErrInUse, err)
+			}
 			return fmt.Errorf("listening for peers on %s: %w", a, err)
 		}
 	}

@@ -117,13 +117,22 @@ func (n *Node) connect(peers []peer.AddrInfo) error {
 		for _, p := range peers {
 			all.Go(func() {
 				if err := n.dial(n.ctx, p); err != nil && n.ctx.Err() == nil {
-					n.log.Warn("peer does not answer; it is tried again", "peer", p.ID.String(), "addrs", p.Addrs, "error", err)
+					n.log.Warn("peer does not answer; it is tried again", "peer", p.ID.String(), "addrs", p.Addrs, "error", keyHint(err))
 				}
 			})
 		}
 		all.Wait()
 	})
 	return nil
+}
+
+// keyHint says what it may mean that a connection could not be secured: nodes
+// without a swarm key are refused by those with one, and the other way round.
+func keyHint(err error) error {
+	if strings.Contains(err.Error(), "negotiate security protocol") { // all that libp2p tells
+		err = fmt.Errorf("%w; both sides need the same swarm key, or none", err)
+	}
+	return err
 }
 
 // dial connects to a peer and waits until it has said what it speaks.

@@ -118,3 +118,10 @@ func (s *Store) Remove(ctx context.Context, c cid.Cid) error {
 	}
 	return durable.SyncDir(s.dir.roots())
 }
+
+// Keeps tells whether c was published on the store, whichever version of CID it
+// was; damaged records of others do not matter.
+func (s *Store) Keeps(ctx context.Context, c cid.Cid) bool {
+	roots, _ := s.Roots(ctx)
+	return slices.ContainsFunc(roots, func(r ipfs.Root) bool { return string(r.CID.Hash()) == string(c.Hash()) })
+}

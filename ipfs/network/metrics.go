@@ -1,4 +1,4 @@
-package main
+package network
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -7,9 +7,9 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
 )
 
-// peerMetrics tell /metrics of the traffic with peers, never of single peers:
+// metrics tell a server of the traffic with peers, never of single peers:
 // their number is not bounded.
-type peerMetrics struct{ n *network }
+type metrics struct{ n *Network }
 
 var (
 	peersConnected = prometheus.NewDesc("image2ipfs_peers", "Peers that are connected.", nil, nil)
@@ -19,14 +19,14 @@ var (
 )
 
 // Describe implements prometheus.Collector.
-func (peerMetrics) Describe(out chan<- *prometheus.Desc) {
+func (metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{peersConnected, peersFetching, peersBlocks, peersBytes} {
 		out <- d
 	}
 }
 
 // Collect implements prometheus.Collector. What is given by bitswap is not known.
-func (m peerMetrics) Collect(out chan<- prometheus.Metric) {
+func (m metrics) Collect(out chan<- prometheus.Metric) {
 	s := m.n.exchange.Stats()
 	out <- prometheus.MustNewConstMetric(peersConnected, prometheus.GaugeValue, float64(len(m.n.node.Connected())))
 	out <- prometheus.MustNewConstMetric(peersFetching, prometheus.GaugeValue, float64(s.Files))
@@ -41,21 +41,21 @@ func (m peerMetrics) Collect(out chan<- prometheus.Metric) {
 	count(peersBytes, s.Others.BytesIn, "bitswap", "in")
 }
 
-// peerLine is a connected peer and what was exchanged with it.
-type peerLine struct {
+// Peer is a connected peer and what was exchanged with it.
+type Peer struct {
 	p2p.PeerInfo
 	exchange.Traffic
 }
 
-// connected lists the connected peers by ID.
-func (n *network) connected() []peerLine {
+// Connected lists the connected peers by ID.
+func (n *Network) Connected() []Peer {
 	traffic := map[string]exchange.Traffic{}
 	for _, t := range n.exchange.Stats().Peers {
 		traffic[t.ID] = t.Traffic
 	}
-	lines := []peerLine{}
+	peers := []Peer{}
 	for _, p := range n.node.Connected() {
-		lines = append(lines, peerLine{p, traffic[p.ID]})
+		peers = append(peers, Peer{p, traffic[p.ID]})
 	}
-	return lines
+	return peers
 }

@@ -1,4 +1,6 @@
-package main
+// Package control lets other processes ask a server that runs on a store, by a
+// socket in the store's directory. Only the directory's owner may ask.
+package control
 
 import (
 	"context"
@@ -16,35 +18,27 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
-// A server with peers answers questions about them on a socket in its store,
-// for as long as it holds the lock beside it. Only the store's owner may ask.
+// A server answers on the socket for as long as it holds the lock beside it.
 const (
-	controlSocket = "api.sock"
-	controlLock   = "api.lock"
+	socketName = "api.sock"
+	lockName   = "api.lock"
 
-	controlTimeout = 5 * time.Second
-	maxSocketPath  = 103 // bytes that a socket's path may have on all systems
+	timeout       = 5 * time.Second
+	maxSocketPath = 103 // bytes that a socket's path may have on all systems
 )
 
-// identity is the JSON form of who a node is.
-type identity struct {
-	ID      string   `json:"id"`
-	Addrs   []string `json:"addrs"` // multiaddrs with the ID; none when no server with peers runs
-	Running bool     `json:"running"`
-}
-
-// control is the lock and the socket of a running server.
-type control struct {
+// Control is the lock and the socket of a running server.
+type Control struct {
 	dir    string
 	lock   *flock.Flock
-	server *http.Server // nil before serve
+	server *http.Server // nil before Serve
 	done   chan error
 }
 
-// newControl takes the lock of the store in dir. It fails when another server
-// with peers has it.
-func newControl(dir string) (*control, error) {
-	c := &control{dir: dir, lock: flock.New(filepath.Join(dir, controlLock), flock.SetPermissions(0o600)), done: make(chan error, 1)}
+// Lock takes the lock of the store in dir. It fails when another server has it.
+// The Control must be closed.
+func Lock(dir string) (*Control, error) {
+	c := &Control{dir: dir, lock: flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o600)), done: make(chan error, 1)}
 	ok, err := c.lock.TryLock()
 	if err == nil && !ok {
 		err = errors.New("another server with peers uses this store: end it, or give this one a store of its own (IMAGE2IPFS_PATH)")
@@ -55,25 +49,20 @@ func newControl(dir string) (*control, error) {
 	return c, nil
 }
 
-// serve answers questions about n.
-func (c *control) serve(n *network) error {
-	listener, err := listenControl(filepath.Join(c.dir, controlSocket))
+// Serve has h answer on the socket, until Close.
+func (c *Control) Serve(h http.Handler) error {
+	listener, err := listen(filepath.Join(c.dir, socketName))
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /id", func(w http.ResponseWriter, _ *http.Request) {
-		answerJSON(w, identity{ID: n.node.ID(), Addrs: n.node.Addrs(), Running: true})
-	})
-	mux.HandleFunc("GET /peers", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, n.connected()) })
-	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: controlTimeout, WriteTimeout: controlTimeout}
+	c.server = &http.Server{Handler: h, ReadHeaderTimeout: timeout, WriteTimeout: timeout}
 	go func() { c.done <- c.server.Serve(listener) }()
 	return nil
 }
 
-// listenControl makes the socket. The lock is held, so one that is there was
+// listen makes the socket. The lock is held, so one that is there was
 // left behind.
-func listenControl(path string) (l *net.UnixListener, err error) {
+func listen(path string) (l *net.UnixListener, err error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -113,6 +102,11 @@ func atShortPath(path string, use func(short string) error) (err error) {
 	return use(filepath.Join(link, filepath.Base(path)))
 }
 
+// Answer makes a handler that answers with what get gives, as JSON.
+func Answer[T any](get func() T) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, get()) }
+}
+
 func answerJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(v); err != nil {
@@ -120,8 +114,9 @@ func answerJSON(w http.ResponseWriter, v any) {
 	}
 }
 
-// close removes the socket and returns when nothing answers any more.
-func (c *control) close() error {
+// Close removes the socket, releases the lock and returns when nothing answers any
+// more.
+func (c *Control) Close() error {
 	if c.server == nil {
 		return c.lock.Close()
 	}
@@ -129,18 +124,18 @@ func (c *control) close() error {
 	if served := <-c.done; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
-	if gone := os.Remove(filepath.Join(c.dir, controlSocket)); !errors.Is(gone, os.ErrNotExist) {
+	if gone := os.Remove(filepath.Join(c.dir, socketName)); !errors.Is(gone, os.ErrNotExist) {
 		err = errors.Join(err, gone)
 	}
 	return errors.Join(err, c.lock.Close())
 }
 
-// askControl asks the server of the store in dir. The error matches
-// [ipfs.ErrUnavailable] when none runs with peers.
-func askControl(ctx context.Context, dir, path string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
+// Ask decodes into v what the server of the store in dir answers at a path. The
+// error matches [ipfs.ErrUnavailable] when none runs that answers there.
+func Ask(ctx context.Context, dir, path string, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	socket := filepath.Join(dir, controlSocket)
+	socket := filepath.Join(dir, socketName)
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (c net.Conn, err error) {
 			err = atShortPath(socket, func(short string) (err error) {

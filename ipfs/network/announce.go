@@ -1,15 +1,13 @@
-package main
+package network
 
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // announcer lists what a node tells a DHT or a routing server of: roots and
@@ -34,7 +32,7 @@ func (a *announcer) list(ctx context.Context) ([]cid.Cid, error) {
 	for _, r := range roots {
 		under, ok := before[r.CID]
 		if !ok {
-			if under, err = manifests(ctx, a.store, r.CID); err != nil {
+			if under, err = ipfs.Manifests(ctx, a.store, r.CID); err != nil {
 				if ctx.Err() != nil {
 					return nil, err
 				}
@@ -45,30 +43,4 @@ func (a *announcer) list(ctx context.Context) ([]cid.Cid, error) {
 		all = append(append(all, r.CID), under...)
 	}
 	return all, nil
-}
-
-// manifests gives the files under a root that hold manifests and indexes.
-func manifests(ctx context.Context, g ipfs.Getter, root cid.Cid) ([]cid.Cid, error) {
-	l, err := ipfs.OpenLayout(ctx, g, root)
-	if err != nil {
-		return nil, err
-	}
-	reachable, err := oci.Walk(ctx, l, l.Index)
-	if err != nil {
-		return nil, err
-	}
-	var found []cid.Cid
-	for _, blob := range reachable.Blobs {
-		if !oci.IsManifest(blob.MediaType) && !oci.IsIndex(blob.MediaType) {
-			continue
-		}
-		c, err := l.Locate(ctx, blob.Digest)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(found, c) {
-			found = append(found, c)
-		}
-	}
-	return found, nil
 }

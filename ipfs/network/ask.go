@@ -1,0 +1,57 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/image2ipfs/image2ipfs/internal/control"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
+)
+
+// Identity is who a node is.
+type Identity struct {
+	ID      string   `json:"id"`
+	Addrs   []string `json:"addrs"` // multiaddrs with the ID; none when no server with peers runs
+	Running bool     `json:"running"`
+}
+
+const (
+	identityPath = "/id"
+	peersPath    = "/peers"
+)
+
+// answers is what a server tells on its socket.
+func (n *Network) answers() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+identityPath, control.Answer(func() Identity {
+		return Identity{ID: n.node.ID(), Addrs: n.node.Addrs(), Running: true}
+	}))
+	mux.HandleFunc("GET "+peersPath, control.Answer(n.Connected))
+	return mux
+}
+
+// ReadIdentity asks the server that runs on the store in dir, else reads its key,
+// which is made when there is none.
+func ReadIdentity(ctx context.Context, dir string) (id Identity, err error) {
+	err = control.Ask(ctx, dir, identityPath, &id)
+	if !errors.Is(err, ipfs.ErrUnavailable) {
+		return id, err
+	}
+	key, err := p2p.LoadIdentity(dir)
+	if err != nil {
+		return id, err
+	}
+	id.Addrs = []string{}
+	id.ID, err = p2p.PeerID(key)
+	return id, err
+}
+
+// Peers asks the server that runs on the store in dir for its peers. The error
+// matches [ipfs.ErrUnavailable] when none runs with peers.
+func Peers(ctx context.Context, dir string) ([]Peer, error) {
+	peers := []Peer{}
+	err := control.Ask(ctx, dir, peersPath, &peers)
+	return peers, err
+}

@@ -1,0 +1,142 @@
+package network
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
+	"github.com/image2ipfs/image2ipfs/ipfs/storetest"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
+)
+
+func newStore(t *testing.T) *packstore.Store {
+	t.Helper()
+	s, err := packstore.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// publish publishes an image layout.
+func publish(t *testing.T, s *packstore.Store) cid.Cid {
+	t.Helper()
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Abort()
+	l := testlayout.New(t, tx)
+	root := l.Publish(l.Image("amd64", []byte("a layer")))
+	if _, err := tx.Commit(t.Context(), ipfs.Root{CID: root}); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+func closed(t *testing.T, n *Network) {
+	t.Helper()
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// One machine serves what it keeps, another gets it from there, has it cached from
+// then on, and other processes of the first are told of it.
+func TestServeAndJoin(t *testing.T) {
+	publisher, puller := newStore(t), newStore(t)
+	root := publish(t, publisher)
+	before, err := ReadIdentity(t.Context(), publisher.Path())
+	if err != nil || before.Running || len(before.Addrs) > 0 {
+		t.Fatalf("before it runs: %+v, %v", before, err)
+	}
+	server, err := Serve(t.Context(), publisher, Config{Node: p2p.Config{Listen: []string{"/ip4/127.0.0.1/tcp/0"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, server)
+	id, err := ReadIdentity(t.Context(), publisher.Path())
+	if err != nil || id.ID != before.ID || !id.Running || len(id.Addrs) == 0 {
+		t.Fatalf("%+v, %v; want %s, running", id, err, before.ID)
+	}
+	if _, err := Serve(t.Context(), publisher, Config{}); err == nil {
+		t.Error("a second server runs on the store")
+	}
+	client, err := Join(t.Context(), puller, Config{Node: p2p.Config{Peers: id.Addrs}, CacheSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, client)
+	data, err := client.Blocks().Get(t.Context(), root)
+	if err != nil || ipfs.VerifyBlock(root, data) != nil {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+	if cached, err := client.Local().Get(t.Context(), root); err != nil || !bytes.Equal(cached, data) {
+		t.Errorf("from the cache: %d bytes, %v", len(cached), err)
+	}
+	peers, err := Peers(t.Context(), publisher.Path())
+	if err != nil || len(peers) != 1 || peers[0].BlocksOut != 1 {
+		t.Errorf("peers %+v, %v; want one that got a block", peers, err)
+	}
+	if n := testutil.CollectAndCount(server.Metrics()); n != 8 {
+		t.Errorf("%d metrics, want 8", n)
+	}
+	if problems, err := testutil.CollectAndLint(server.Metrics()); err != nil || len(problems) > 0 {
+		t.Errorf("metrics: %v, %v", problems, err)
+	}
+}
+
+// As long as no peer has answered, nobody knows that a block is nowhere.
+func TestNobodyAnswers(t *testing.T) {
+	n, err := Join(t.Context(), newStore(t), Config{Node: p2p.Config{Peers: []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, n)
+	_, err = n.Blocks().Get(t.Context(), cid.MustParse("bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"))
+	if !errors.Is(err, ipfs.ErrUnavailable) || errors.Is(err, ipfs.ErrNotFound) {
+		t.Errorf("%v, want ErrUnavailable", err)
+	}
+	if _, err := Peers(t.Context(), t.TempDir()); !errors.Is(err, ipfs.ErrUnavailable) {
+		t.Errorf("peers without a server: %v, want ErrUnavailable", err)
+	}
+}
+
+// A root and its manifests can be found by whoever wants the image; its layers need
+// not be, and an old or a damaged image is found by its root at least.
+func TestAnnounced(t *testing.T) {
+	s := newStore(t)
+	root := publish(t, s)
+	other, _ := storetest.Publish(t, s, map[string][]byte{"file": []byte("no layout")})
+	a := &announcer{store: s}
+	for range 2 { // remembered the second time
+		all, err := a.list(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := ipfs.OpenLayout(t.Context(), s, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest, err := l.Locate(t.Context(), l.Index.Manifests[0].Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []cid.Cid{root, manifest, other} {
+			if !slices.Contains(all, want) {
+				t.Errorf("%s is not announced", want)
+			}
+		}
+		if len(all) != 3 {
+			t.Errorf("%d announced, want 3: %v", len(all), all)
+		}
+	}
+}

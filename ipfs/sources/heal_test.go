@@ -1,0 +1,75 @@
+package sources
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// mender takes blocks.
+type mender struct {
+	put    []cid.Cid
+	err    error
+	closed bool
+}
+
+func (m *mender) Put(_ context.Context, c cid.Cid, _ []byte) error {
+	if m.err == nil {
+		m.put = append(m.put, c)
+	}
+	return m.err
+}
+
+func (m *mender) Close() error { m.closed = true; return nil }
+
+// What is damaged or lost is put right once, with a block that is right; a store
+// that merely does not answer is left alone, and what cannot be healed is told with
+// its fault and the reason.
+func TestHealer(t *testing.T) {
+	c := block(t)
+	full := errors.New("disk is full")
+	for name, test := range map[string]struct {
+		stored, other getFunc
+		err           error // of the mender
+		healed        bool
+		want          []error
+	}{
+		"whole":          {stored: good, other: lying},
+		"damaged":        {stored: lying, other: good, healed: true},
+		"lost":           {stored: lacking, other: good, healed: true},
+		"the other lies": {stored: lying, other: lying, want: []error{ipfs.ErrIntegrity}},
+		"nobody has it":  {stored: lacking, other: lacking, want: []error{ipfs.ErrNotFound}},
+		"store is down":  {stored: failing, other: good, want: []error{ipfs.ErrUnavailable}},
+		"no room for it": {stored: lacking, other: good, err: full, want: []error{ipfs.ErrNotFound}},
+	} {
+		m := &mender{err: test.err}
+		told := 0
+		others, _ := newSet(t, Options{}, test.other)
+		h := NewHealer(&fake{get: test.stored}, m, others, func(got cid.Cid) {
+			if told++; !got.Equals(c) {
+				t.Errorf("%s: told of %s", name, got)
+			}
+		})
+		for range 2 {
+			_, err := h.Get(t.Context(), c)
+			if len(test.want) == 0 && err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			for _, want := range test.want {
+				if !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", name, err, want)
+				}
+			}
+		}
+		if (told == 1) != test.healed || told > 1 {
+			t.Errorf("%s: told %d times", name, told)
+		}
+		if err := h.Close(); err != nil || !m.closed {
+			t.Errorf("%s: closing: %v, mender closed: %t", name, err, m.closed)
+		}
+	}
+}

@@ -1,0 +1,184 @@
+// Package local knows the images that the stores of this machine keep: it finds
+// them by the names that people type, lists and removes them.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// Stores are all that keep images, the one to publish on first.
+type Stores []ipfs.Store
+
+// Close closes all stores.
+func (s Stores) Close() error {
+	var errs []error
+	for _, store := range s {
+		errs = append(errs, store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Getter reads from all stores, in order.
+func (s Stores) Getter() ipfs.Getter {
+	var getters []ipfs.Getter
+	for _, store := range s {
+		getters = append(getters, store)
+	}
+	return ipfs.First(getters...)
+}
+
+// Kept is a published root and the store that keeps it.
+type Kept struct {
+	ipfs.Root
+	Store ipfs.Store
+}
+
+// Roots lists what the stores keep, in the order of the stores. Beside an error
+// that matches [ipfs.ErrIntegrity], which is about damaged records, the others are
+// given.
+func (s Stores) Roots(ctx context.Context) (all []Kept, err error) {
+	for _, store := range s {
+		roots, failed := store.Roots(ctx)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("listing what the %s keeps: %w", store, failed))
+		}
+		if IsFatal(failed) {
+			return nil, err
+		}
+		for _, r := range roots {
+			all = append(all, Kept{r, store})
+		}
+	}
+	return all, err
+}
+
+// IsFatal tells whether an error of [Stores.Roots] leaves nothing to go on with.
+func IsFatal(err error) bool { return err != nil && !errors.Is(err, ipfs.ErrIntegrity) }
+
+// CIDs lists what the stores keep. One that does not answer does not hide what
+// another keeps; records that cannot be read are told with [ipfs.ErrIntegrity].
+func (s Stores) CIDs(ctx context.Context) ([]cid.Cid, error) {
+	var all []cid.Cid
+	var errs []error
+	for _, store := range s {
+		roots, err := store.Roots(ctx)
+		errs = append(errs, err)
+		for _, r := range roots {
+			all = append(all, r.CID)
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+// Total sums up what the stores keep: how many roots, and the bytes of their blobs.
+// Damaged records are left out.
+func (s Stores) Total(ctx context.Context) (roots int, bytes int64, err error) {
+	all, err := s.Roots(ctx)
+	if IsFatal(err) {
+		return 0, 0, err
+	}
+	for _, r := range all {
+		bytes += r.Size
+	}
+	return len(all), bytes, nil
+}
+
+// ErrAmbiguous is matched by errors about an image name that several roots have.
+var ErrAmbiguous = errors.New("published more than once")
+
+// Find gives the name that an argument means: any spelling of a pull name, or an
+// image name ("app:1", "app"), which means the newest root that has it. The error
+// matches [ipfs.ErrNotFound] when there is none.
+func (s Stores) Find(ctx context.Context, arg string) (ref.Name, error) {
+	found, err := s.named(ctx, arg)
+	if err != nil {
+		return ref.Name{}, err
+	}
+	return found[len(found)-1], nil
+}
+
+// FindOne is Find, but refuses an image name that several roots have, with an error
+// that matches [ErrAmbiguous].
+func (s Stores) FindOne(ctx context.Context, arg string) (ref.Name, error) {
+	found, err := s.named(ctx, arg)
+	if err != nil {
+		return ref.Name{}, err
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	var text strings.Builder
+	for _, name := range found {
+		fmt.Fprintf(&text, "\n  %s", ref.Ciq(name.Root))
+	}
+	return ref.Name{}, fmt.Errorf("%w: %q was published %d times; name one of%s", ErrAmbiguous, arg, len(found), &text)
+}
+
+// named gives all that an argument can mean, the newest root last.
+func (s Stores) named(ctx context.Context, arg string) ([]ref.Name, error) {
+	if name, err := ref.ParseName(arg); err == nil {
+		return []ref.Name{name}, nil
+	}
+	roots, err := s.Roots(ctx)
+	if IsFatal(err) {
+		return nil, err
+	}
+	slices.SortStableFunc(roots, func(a, b Kept) int { return a.Published.Compare(b.Published) })
+	wanted := ref.TrimHost(arg)
+	var found []ref.Name
+	for _, r := range roots {
+		for _, n := range r.Names {
+			repository, tag, _ := ref.CutTag(n)
+			known := slices.ContainsFunc(found, func(f ref.Name) bool { return f.Root.Equals(r.CID) })
+			if (n == wanted || repository == wanted) && !known {
+				found = append(found, ref.Name{Root: r.CID, Repository: repository, Tag: tag})
+			}
+		}
+	}
+	if len(found) == 0 && err != nil {
+		return nil, err // the damaged record may be the one
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: %q is neither a published image (image2ipfs ls) nor a name with a CID in it", ipfs.ErrNotFound, arg)
+	}
+	return found, nil
+}
+
+// Layout opens the layout under a name, from any of the stores. The error matches
+// [ipfs.ErrNotFound] when none has it.
+func (s Stores) Layout(ctx context.Context, name ref.Name) (*ipfs.Layout, error) {
+	l, err := ipfs.OpenLayout(ctx, ipfs.Verified(s.Getter()), name.Root)
+	if errors.Is(err, ipfs.ErrNotFound) {
+		err = fmt.Errorf("%s is not here (image2ipfs ls lists what is): %w", ref.Ciq(name.Root), err)
+	}
+	return l, err
+}
+
+// Remove ends the keeping of a root, wherever it is kept. The error matches
+// [ipfs.ErrNotFound] when no store keeps it.
+func (s Stores) Remove(ctx context.Context, root cid.Cid) error {
+	removed := false
+	for _, store := range s {
+		err := store.Remove(ctx, root)
+		if errors.Is(err, ipfs.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("removing %s from the %s: %w", ref.Ciq(root), store, err)
+		}
+		removed = true
+	}
+	if !removed {
+		return fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(root))
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package local_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/local"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
+)
+
+// memory is a store of roots that were published elsewhere.
+type memory struct {
+	*testlayout.Blocks
+	name   string
+	roots  []ipfs.Root
+	err    error // of Roots
+	closed error
+}
+
+func (m *memory) String() string                             { return m.name }
+func (m *memory) Begin(context.Context) (ipfs.Tx, error)     { return nil, errors.ErrUnsupported }
+func (m *memory) Close() error                               { return m.closed }
+func (m *memory) Roots(context.Context) ([]ipfs.Root, error) { return m.roots, m.err }
+
+func (m *memory) Remove(_ context.Context, c cid.Cid) error {
+	for i, r := range m.roots {
+		if r.CID.Equals(c) {
+			m.roots = append(m.roots[:i:i], m.roots[i+1:]...)
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s", ipfs.ErrNotFound, c)
+}
+
+func newMemory(name string) *memory { return &memory{Blocks: testlayout.NewBlocks(), name: name} }
+
+// publish gives m a root with a layer, and its digest.
+func (m *memory) publish(t *testing.T, day int, layer string, names ...string) (cid.Cid, digest.Digest) {
+	t.Helper()
+	l := testlayout.New(t, m)
+	image := l.Image("amd64", []byte(layer))
+	root := l.Publish(image)
+	m.roots = append(m.roots, ipfs.Root{CID: root, Names: names, Published: time.Date(2024, 1, day, 0, 0, 0, 0, time.UTC), Size: 100})
+	return root, digest.FromString(layer)
+}
+
+// A name that people type means the newest image of that name, in whichever store
+// it is; where a mistake would be costly, it must mean one alone.
+func TestFind(t *testing.T) {
+	own, other := newMemory("own"), newMemory("other")
+	newest, _ := own.publish(t, 3, "three", "app:1", "tool:2")
+	oldest, _ := other.publish(t, 1, "one", "app:1")
+	single, _ := other.publish(t, 2, "two", "lone:1")
+	all := local.Stores{own, other}
+	for arg, want := range map[string]cid.Cid{
+		"app:1": newest, "app": newest, "localhost:5000/app:1": newest, "tool": newest, "lone": single,
+		ref.Ciq(oldest): oldest, ref.Ciq(oldest) + "/app:1": oldest,
+	} {
+		got, err := all.Find(t.Context(), arg)
+		if err != nil || !got.Root.Equals(want) {
+			t.Errorf("%s: %s, %v, want %s", arg, got, err, want)
+		}
+	}
+	if _, err := all.Find(t.Context(), "app:9"); !errors.Is(err, ipfs.ErrNotFound) {
+		t.Errorf("app:9: %v, want ErrNotFound", err)
+	}
+	if _, err := all.FindOne(t.Context(), "app:1"); !errors.Is(err, local.ErrAmbiguous) {
+		t.Errorf("app:1, of which there are two: %v, want ErrAmbiguous", err)
+	}
+	if got, err := all.FindOne(t.Context(), "lone:1"); err != nil || !got.Root.Equals(single) {
+		t.Errorf("lone:1: %s, %v", got, err)
+	}
+}
+
+// A store with a damaged record, or one that does not answer, must not hide what
+// is whole, nor pass for an empty one.
+func TestFaultyStores(t *testing.T) {
+	own, other := newMemory("own"), newMemory("other")
+	root, _ := other.publish(t, 1, "one", "app:1")
+	all := local.Stores{own, other}
+	own.err = fmt.Errorf("%w: a record", ipfs.ErrIntegrity)
+	if got, err := all.Find(t.Context(), "app"); err != nil || !got.Root.Equals(root) {
+		t.Errorf("beside a damaged record: %s, %v", got, err)
+	}
+	if _, err := all.Find(t.Context(), "tool"); !errors.Is(err, ipfs.ErrIntegrity) {
+		t.Errorf("what the damaged record may be of: %v, want ErrIntegrity", err)
+	}
+	if roots, size, err := all.Total(t.Context()); err != nil || roots != 1 || size != 100 {
+		t.Errorf("%d roots, %d bytes, %v", roots, size, err)
+	}
+	own.err = fmt.Errorf("%w: down", ipfs.ErrUnavailable)
+	if _, err := all.Find(t.Context(), "app"); !errors.Is(err, ipfs.ErrUnavailable) {
+		t.Errorf("beside a store that is down: %v, want ErrUnavailable", err)
+	}
+	if _, _, err := all.Total(t.Context()); !errors.Is(err, ipfs.ErrUnavailable) {
+		t.Errorf("total beside a store that is down: %v, want ErrUnavailable", err)
+	}
+	if cids, err := all.CIDs(t.Context()); len(cids) != 1 || !errors.Is(err, ipfs.ErrUnavailable) {
+		t.Errorf("%d roots, %v; want the one of the store that answers", len(cids), err)
+	}
+	own.closed, other.closed = errors.New("first"), errors.New("second")
+	if err := all.Close(); !errors.Is(err, own.closed) || !errors.Is(err, other.closed) {
+		t.Errorf("closing: %v, want both errors", err)
+	}
+}
+
+// What is removed is gone from every store, and what nobody keeps is an error.
+func TestRemove(t *testing.T) {
+	own, other := newMemory("own"), newMemory("other")
+	root, _ := own.publish(t, 1, "one", "app:1")
+	if again, _ := other.publish(t, 2, "one", "app:1"); !again.Equals(root) {
+		t.Fatalf("%s and %s", root, again)
+	}
+	all := local.Stores{own, other}
+	if err := all.Remove(t.Context(), root); err != nil || len(own.roots)+len(other.roots) != 0 {
+		t.Errorf("%v; %d and %d roots are left", err, len(own.roots), len(other.roots))
+	}
+	if err := all.Remove(t.Context(), root); !errors.Is(err, ipfs.ErrNotFound) {
+		t.Errorf("removed again: %v, want ErrNotFound", err)
+	}
+}
+
+// People see which layers cost nothing because another image has them.
+func TestSharing(t *testing.T) {
+	own := newMemory("own")
+	root, layer := own.publish(t, 1, "the same", "app:1")
+	l, err := local.Stores{own}.Layout(t.Context(), ref.Name{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := local.Stores{own}.Sharing(t.Context(), l, []digest.Digest{layer})
+	if err != nil || alone[layer].SharedBlocks != 0 || alone[layer].Blocks != 1 || alone[layer].Bytes != 8 {
+		t.Errorf("alone: %+v, %v", alone[layer], err)
+	}
+	two := testlayout.New(t, own)
+	other := two.Publish(two.Image("arm64", []byte("the same"), []byte("another")))
+	own.roots = append(own.roots, ipfs.Root{CID: other})
+	both, err := local.Stores{own}.Sharing(t.Context(), l, []digest.Digest{layer, layer})
+	if err != nil || both[layer].SharedBlocks != 1 || both[layer].SharedBytes != 8 {
+		t.Errorf("beside another image: %+v, %v", both[layer], err)
+	}
+}
