@@ -98,15 +98,24 @@ type sizedFile interface {
 // serveFile serves a file after its first wanted block has come, so that what
 // can't be had is an error and not a cut connection, for HEAD as for GET.
 func serveFile(w *response, r *http.Request, f sizedFile) error {
+	if ranges := severalRanges(r, w.Header(), f.Size()); len(ranges) > 0 {
+		return serveRanges(w, r, f, ranges)
+	}
 	if start := firstByte(r.Header.Get("Range")); start < f.Size() && r.Header.Get("If-None-Match") == "" {
-		if _, err := f.Seek(start, io.SeekStart); err != nil {
+		if err := readByte(f, start); err != nil {
 			return err
-		}
-		if _, err := f.Read(make([]byte, 1)); err != nil {
-			return absent(codeBlobUnknown, err)
 		}
 	}
 	return serveContent(w, r, f)
+}
+
+// readByte makes sure that a file can be read at start.
+func readByte(f sizedFile, start int64) error {
+	if _, err := f.Seek(start, io.SeekStart); err != nil {
+		return err
+	}
+	_, err := f.Read(make([]byte, 1))
+	return absent(codeBlobUnknown, err)
 }
 
 // firstByte is where a Range of the form bytes=N-… starts; 0 for others.

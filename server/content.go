@@ -4,22 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 )
-
-// oneRange gives r without its Range if that names several: then all is sent,
-// as RFC 9110, 14.2 allows. For several, http.ServeContent reads content in a
-// goroutine that it leaves behind when the client goes away, and content would
-// be closed under it; and each range costs a block, or inflating a layer anew.
-func oneRange(r *http.Request) *http.Request {
-	if !strings.Contains(r.Header.Get("Range"), ",") {
-		return r
-	}
-	r = r.Clone(r.Context())
-	r.Header.Del("Range")
-	return r
-}
 
 // serveContent sends content, whose Content-Type and ETag are set, as the
 // request's method, ranges and conditions ask (RFC 9110; distribution-spec,

@@ -66,7 +66,7 @@ func (s *Server) openFile(w *response, r *request, c cid.Cid) (f *blobFile, err 
 func (s *Server) open(r *http.Request, g ipfs.Getter, c cid.Cid, most int) (*blobFile, error) {
 	ahead := 0
 	if most > 0 && r.Method != http.MethodHead {
-		ahead = int(min(int64(most), rangeLength(r.Header.Get("Range"))/leafSize))
+		ahead = int(min(int64(most), rangeLength(longestRange(r))/leafSize))
 		var err error
 		if ahead, err = s.streams.begin(r.Context(), ahead); err != nil {
 			return nil, err
@@ -82,7 +82,7 @@ func (s *Server) open(r *http.Request, g ipfs.Getter, c cid.Cid, most int) (*blo
 // openRemote opens a file of which some blocks, or all, are elsewhere.
 func (s *Server) openRemote(r *request, c cid.Cid) (*blobFile, error) {
 	dag := s.foreign.DAG(c)
-	if r.Method != http.MethodHead && rangeLength(r.Header.Get("Range")) >= minAhead {
+	if r.Method != http.MethodHead && rangeLength(longestRange(r.Request)) >= minAhead {
 		dag.Ahead()
 	}
 	f, err := s.open(r.Request, ipfs.First(s.local, remoteDAG{dag}), c, remoteAhead)

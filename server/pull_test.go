@@ -153,17 +153,6 @@ func TestPullingBlobs(t *testing.T) {
 	s.both(manifest, `If-None-Match: "`+image.Digest.String()+`"`).expect(t, http.StatusNotModified, "")
 }
 
-// With several ranges all is sent, whatever is asked for: a client that went
-// away between two of them took the server with it.
-func multiRange(t *testing.T, s *site, path string, data []byte) {
-	t.Helper()
-	for _, rng := range []string{"bytes=0-9,2000000-2000099,-5", "bytes=5-9, 0-1", "bytes=0-0" + strings.Repeat(",1-1", 500), fmt.Sprintf("bytes=%d-,0-0", len(data))} {
-		if got := s.both(path, "Range: "+rng).expect(t, http.StatusOK, ""); !bytes.Equal(got.body, data) {
-			t.Errorf("Range %q: other bytes", rng)
-		}
-	}
-}
-
 // cosign and others ask for signatures by a tag: the image in place of one that
 // is not there would be taken for it.
 func TestImageIsNotItsSignature(t *testing.T) {

@@ -1,0 +1,195 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+)
+
+// maxRanges is how many ranges of one request are answered one by one: as many
+// as clients that fetch single files of layers ask for. For more, all is sent.
+const maxRanges = 1024
+
+// byteRange is a part of a content.
+type byteRange struct{ start, length int64 }
+
+// manyRanges is the key under which a request's context has its Range, if that
+// names several.
+type manyRanges struct{}
+
+// oneRange gives r without its Range if that names several: then all is sent, as
+// RFC 9110, 14.2 allows, by whatever does not know [serveRanges]. For several,
+// http.ServeContent reads content in a goroutine that it leaves behind when the
+// client goes away, and content would be closed under it.
+func oneRange(r *http.Request) *http.Request {
+	several := r.Header.Get("Range")
+	if !strings.Contains(several, ",") {
+		return r
+	}
+	r = r.Clone(context.WithValue(r.Context(), manyRanges{}, several))
+	r.Header.Del("Range")
+	return r
+}
+
+// severalRanges gives the ranges of a request that names several of a content of
+// this size, in its order. None when all is to be sent: if they are malformed,
+// too many, more than the content together, or for another content.
+func severalRanges(r *http.Request, h http.Header, size int64) []byteRange {
+	header, _ := r.Context().Value(manyRanges{}).(string)
+	if header == "" {
+		return nil
+	}
+	if r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Match") != "" {
+		return nil
+	}
+	if only := r.Header.Get("If-Range"); only != "" && only != h.Get("Etag") {
+		return nil
+	}
+	ranges, ok := parseRanges(header, size)
+	total := int64(0)
+	for _, one := range ranges {
+		total += one.length
+	}
+	if !ok || total > size {
+		return nil
+	}
+	return ranges
+}
+
+// parseRanges reads a Range of up to maxRanges (RFC 9110, 14.1.2) and leaves out
+// those that lie behind the content's end.
+func parseRanges(header string, size int64) (ranges []byteRange, ok bool) {
+	set, ok := strings.CutPrefix(header, "bytes=")
+	if !ok {
+		return nil, false
+	}
+	for spec := range strings.SplitSeq(set, ",") {
+		spec = strings.Trim(spec, " \t")
+		if spec == "" {
+			continue
+		}
+		one, ok := parseRange(spec, size)
+		if !ok {
+			return nil, false
+		}
+		if one.length > 0 {
+			ranges = append(ranges, one)
+		}
+		if len(ranges) > maxRanges {
+			return nil, false
+		}
+	}
+	return ranges, len(ranges) > 0
+}
+
+// parseRange reads "first-last", "first-" or "-suffix".
+func parseRange(spec string, size int64) (byteRange, bool) {
+	first, last, ok := strings.Cut(spec, "-")
+	number := func(text string) (int64, bool) {
+		n, err := strconv.ParseUint(strings.Trim(text, " \t"), 10, 63)
+		return int64(n), err == nil
+	}
+	if strings.Trim(first, " \t") == "" {
+		n, isNumber := number(last)
+		n = min(n, size)
+		return byteRange{size - n, n}, ok && isNumber
+	}
+	start, isNumber := number(first)
+	if !ok || !isNumber {
+		return byteRange{}, false
+	}
+	end := size - 1
+	if strings.Trim(last, " \t") != "" {
+		to, isNumber := number(last)
+		if !isNumber || to < start {
+			return byteRange{}, false
+		}
+		end = min(end, to)
+	}
+	return byteRange{start, max(0, end-start+1)}, true
+}
+
+// serveRanges sends ranges of a file, one part for each and in the order asked
+// for, as multipart/byteranges (RFC 9110, 14.6). Neighbours are not merged:
+// podman tells parts from each other by counting them. The file is read in this
+// goroutine, so that nobody reads it when it is closed.
+func serveRanges(w *response, r *http.Request, f sizedFile, ranges []byteRange) error {
+	if err := readByte(f, ranges[0].start); err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Accept-Ranges", "bytes")
+	media := h.Get("Content-Type")
+	counted := &byteCount{}
+	parts := multipart.NewWriter(counted)
+	if err := writeParts(parts, ranges, media, f.Size(), func(_ io.Writer, one byteRange) error { counted.n += one.length; return nil }); err != nil {
+		return err
+	}
+	h.Set("Content-Type", "multipart/byteranges; boundary="+parts.Boundary())
+	h.Set("Content-Length", strconv.FormatInt(counted.n, 10))
+	w.WriteHeader(http.StatusPartialContent)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	out := multipart.NewWriter(w)
+	if err := out.SetBoundary(parts.Boundary()); err != nil {
+		return err
+	}
+	cw := &contentWriter{response: w}
+	return writeParts(out, ranges, media, f.Size(), func(_ io.Writer, one byteRange) error {
+		if _, err := f.Seek(one.start, io.SeekStart); err != nil {
+			return err
+		}
+		n, err := cw.ReadFrom(&io.LimitedReader{R: f, N: one.length})
+		if err == nil && n < one.length {
+			err = fmt.Errorf("%w: %d of %d bytes at %d", io.ErrUnexpectedEOF, n, one.length, one.start)
+		}
+		return err
+	})
+}
+
+func writeParts(to *multipart.Writer, ranges []byteRange, media string, size int64, data func(io.Writer, byteRange) error) error {
+	for _, one := range ranges {
+		part, err := to.CreatePart(textproto.MIMEHeader{
+			"Content-Type":  {media},
+			"Content-Range": {fmt.Sprintf("bytes %d-%d/%d", one.start, one.start+one.length-1, size)},
+		})
+		if err != nil {
+			return err
+		}
+		if err := data(part, one); err != nil {
+			return err
+		}
+	}
+	return to.Close()
+}
+
+// byteCount counts what is written.
+type byteCount struct{ n int64 }
+
+func (c *byteCount) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return len(p), nil
+}
+
+// longestRange is a Range of one range as long as the longest of a request that
+// names several: what is read ahead need not go further.
+func longestRange(r *http.Request) string {
+	several, _ := r.Context().Value(manyRanges{}).(string)
+	if several == "" {
+		return r.Header.Get("Range")
+	}
+	longest, length := "", int64(0)
+	for spec := range strings.SplitSeq(strings.TrimPrefix(several, "bytes="), ",") {
+		if n := rangeLength(spec); n > length {
+			longest, length = spec, n
+		}
+	}
+	return longest
+}
