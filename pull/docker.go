@@ -10,6 +10,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/jsonstream"
@@ -46,12 +48,49 @@ func DialDocker(ctx context.Context, host string) (*Docker, error) {
 	}
 	d.far = !strings.HasPrefix(d.host, "unix://") && !strings.HasPrefix(d.host, "npipe://") ||
 		slices.Contains(info.Info.SecurityOptions, "name=rootless") || info.Info.OperatingSystem == "Docker Desktop"
+	if !d.far {
+		d.far = !d.reachesHere(ctx)
+	}
 	return d, nil
 }
 
+// reachTimeout is far more than dockerd needs to reach its own loopback.
+const reachTimeout = 5 * time.Second
+
+// reachesHere has dockerd look for an image at a port of this loopback and sees
+// whether it comes: its socket may be mounted into a container, or be forwarded
+// from another machine or network namespace, and nothing that dockerd says of
+// itself tells.
+func (d *Docker) reachesHere(ctx context.Context) bool {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return false
+	}
+	var came atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			came.Store(true)
+			_ = c.Close() // it has come; there is nothing to send
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	_, _ = d.client.DistributionInspect(ctx, listener.Addr().String()+"/image2ipfs", client.DistributionInspectOptions{}) // fails either way
+	_ = listener.Close()
+	<-done
+	return came.Load()
+}
+
 // Far tells whether this machine's loopback is not the one of dockerd, because
-// that runs elsewhere, in a virtual machine or without root: it then gets a
-// whole image of one platform sent.
+// that runs elsewhere, in a virtual machine, in another network namespace or
+// without root, which is found out by trying: it then gets a whole image of one
+// platform sent.
 func (d *Docker) Far() bool { return d.far }
 
 // String names the engine.

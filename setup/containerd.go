@@ -5,6 +5,7 @@ package setup
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -229,4 +230,30 @@ func HostsDir(o Options) (string, error) {
 		return o.at(firstDir(c.configPath)), nil
 	}
 	return o.certs()[0], nil
+}
+
+// Stale tells whether a containerd of this machine runs that was started before
+// its configuration was last changed; it reads that at its start only. One that
+// cannot be seen, because it runs in a container, counts as stale.
+func Stale(o Options) bool {
+	o.Engine = "containerd"
+	if o.complete() != nil {
+		return true
+	}
+	daemons := running(o.proc(), "containerd", o.Rootless)
+	path, err := o.containerdConfig()
+	if err != nil || len(daemons) == 0 {
+		return true
+	}
+	files, err := o.criFiles(o.within(path))
+	if err != nil {
+		return true
+	}
+	for _, f := range files {
+		info, err := os.Stat(f.seen)
+		if err == nil && info.ModTime().After(daemons[0].started) {
+			return true
+		}
+	}
+	return false
 }

@@ -103,9 +103,31 @@ func running(proc, program string, rootless bool) (found []daemon) {
 		if there, err := os.Readlink(filepath.Join(dir, "ns/pid")); err == nil && there != here || rootless != !ownedByRoot(info) {
 			continue
 		}
-		found = append(found, daemon{argv: argv, where: program + ", process " + e.Name(), started: info.ModTime()})
+		found = append(found, daemon{argv: argv, where: program + ", process " + e.Name(), started: startOf(proc, e.Name())})
 	}
 	return found
+}
+
+// startOf is when a process was started (proc(5)); zero when that is not told.
+func startOf(proc, pid string) time.Time {
+	const ticks = 100 // USER_HZ, the same on all of Linux that Go runs on
+	stat, err := os.ReadFile(filepath.Join(proc, pid, "stat"))
+	if err != nil {
+		return time.Time{}
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	system, err := os.ReadFile(filepath.Join(proc, "stat"))
+	_, rest, found := strings.Cut(string(system), "btime ")
+	line, _, _ := strings.Cut(rest, "\n")
+	boot, errBoot := strconv.ParseInt(line, 10, 64)
+	if err != nil || !found || errBoot != nil || len(fields) < 20 {
+		return time.Time{}
+	}
+	since, err := strconv.ParseInt(fields[19], 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(boot+since/ticks, 0)
 }
 
 // ofDockerd tells the containerd that dockerd runs for itself by its flags.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -24,9 +25,16 @@ func TestRunning(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "cmdline"), []byte(cmdline), 0o644); err != nil {
 			t.Fatal(err)
 		}
+		stat := pid + " (a) b) S 1" + strings.Repeat(" 0", 17) + " 12300 0"
+		if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(stat), 0o644); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.Symlink(namespace, filepath.Join(dir, "ns/pid")); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.WriteFile(filepath.Join(proc, "stat"), []byte("cpu 1\nbtime 1000000\nprocesses 1\n"), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	process("self", "x", "pid:[1]")
 	process("7", "/usr/bin/containerd\x00--config\x00/data/c.toml\x00", "pid:[1]")
@@ -35,7 +43,7 @@ func TestRunning(t *testing.T) {
 	process("10", "/usr/bin/containerd-shim\x00", "pid:[1]")
 	process("11", "", "pid:[1]")
 	found := running(proc, "containerd", os.Geteuid() != 0)
-	if len(found) != 1 || configFlag(found, "--config", "-c") != "/data/c.toml" || found[0].where != "containerd, process 7" || found[0].started.IsZero() {
+	if len(found) != 1 || configFlag(found, "--config", "-c") != "/data/c.toml" || found[0].where != "containerd, process 7" || found[0].started.Unix() != 1000123 {
 		t.Errorf("found %+v", found)
 	}
 	if found := running(proc, "containerd", os.Geteuid() == 0); len(found) > 0 {

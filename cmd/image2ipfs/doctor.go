@@ -34,7 +34,7 @@ func newDoctor() *cobra.Command {
 		Short: "Find out whether publishing, serving and pulling work here",
 		Long: `Check the store, the server, IPFS gateways, Kubo when it is asked for, and every
 container engine that is found, or only those named (docker, containerd, nerdctl,
-podman). A tiny image is published, served, and pulled by each engine under a
+podman, k3s, rke2, microk8s, k0s). A tiny image is published, served, and pulled by each engine under a
 ciq… name without a host; then it is removed again everywhere.
 
 For each problem it says what to do. The exit code is 0 when all that is there
@@ -80,7 +80,7 @@ func (o *doctorOptions) run(cmd *cobra.Command) (err error) {
 		}
 	}
 	err = o.examine(cmd.Context(), report)
-	ok := err == nil && !slices.ContainsFunc(checks, func(c doctor.Check) bool { return c.Status != doctor.OK })
+	ok := err == nil && !slices.ContainsFunc(checks, func(c doctor.Check) bool { return c.Status == doctor.Problem || c.Status == doctor.Skipped })
 	if o.asJSON {
 		err = errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
 			OK     bool           `json:"ok"`
@@ -140,7 +140,7 @@ func (o *doctorOptions) store(ctx context.Context) (*doctor.Probe, doctor.Check,
 }
 
 func printCheck(cmd *cobra.Command, c doctor.Check) {
-	mark := map[string]string{doctor.OK: "ok       ", doctor.Problem: "PROBLEM  ", doctor.Skipped: "skipped  "}[c.Status]
+	mark := map[string]string{doctor.OK: "ok       ", doctor.Problem: "PROBLEM  ", doctor.Skipped: "skipped  ", doctor.Absent: "absent   "}[c.Status]
 	fmt.Fprintf(cmd.OutOrStdout(), "%s%s: %s\n", mark, c.Name, c.Detail)
 	if c.Next != "" {
 		fmt.Fprintf(cmd.OutOrStdout(), "         -> %s\n", c.Next)

@@ -25,6 +25,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/image2ipfs/image2ipfs/setup"
 )
 
 const (
@@ -35,12 +37,13 @@ const (
 // containerd is reached as ctr and nerdctl do it: the client resolves names by
 // the hosts.toml files.
 type containerd struct {
+	kind    string // of [setup.Engines]
 	address string
 	certs   string // directory certs.d
 }
 
 func (c *containerd) String() string {
-	return "containerd " + c.address + " (certs.d " + c.certs + ")"
+	return c.kind + " " + c.address + " (certs.d " + c.certs + ")"
 }
 
 // Try implements engine. The full name goes by docker.io/hosts.toml; the bare
@@ -51,6 +54,9 @@ func (c *containerd) Try(ctx context.Context, name string, want digest.Digest) (
 		return "", err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
+	if err := c.readable(version); err != nil {
+		return "", err
+	}
 	ctx = quiet(ctx)
 	resolver := docker.NewResolver(docker.ResolverOptions{
 		Hosts: config.ConfigureHosts(ctx, config.HostOptions{HostDir: config.HostDirFromRoot(c.certs)}),
@@ -126,21 +132,58 @@ func fetchAndForget(ctx context.Context, c *client.Client, r remotes.Resolver, n
 	return image.Target.Digest, err
 }
 
+// errUnreadable is about a hosts.toml that this containerd drops as a whole.
+var errUnreadable = errors.New("is not read by this containerd")
+
+// readable looks for what containerd 1 does not read in a hosts.toml: its TOML
+// knows no "]" in the name of a table, as IPv6 addresses have it. This program's,
+// by which the pull is tried, does.
+func (c *containerd) readable(version string) error {
+	if !strings.HasPrefix(version, "1.") {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(c.certs, "*", "hosts.toml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for n, line := range strings.Split(string(text), "\n") {
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, "[host.") && strings.Count(line, "]") > 1 && strings.Contains(line, "//[") {
+				return fmt.Errorf("%s, line %d: %s %w (%s): it drops the whole file", file, n+1, line, errUnreadable, version)
+			}
+		}
+	}
+	return nil
+}
+
 // Next implements engine.
-func (c *containerd) Next(err error, o Options) string {
-	if isDenied(err) {
-		return "sudo image2ipfs doctor containerd"
+func (c *containerd) Next(ctx context.Context, err error, o Options) string {
+	switch {
+	case isDenied(err):
+		return "sudo image2ipfs doctor " + c.kind
+	case errors.Is(err, errUnreadable):
+		return "give the address a name in /etc/hosts and write that there, or image2ipfs setup with such a --server"
+	case strings.Contains(err.Error(), "x509:"):
+		return "write ca = \"CA.crt\" below the server's [host.…] in " + c.certs + "/docker.io/hosts.toml; CA.crt is the authority that has signed its certificate"
 	}
-	if configured("nerdctl", o) {
-		return "see " + c.certs + "/*/hosts.toml and whether this machine reaches the server there; sudo image2ipfs setup containerd shows what is missing"
+	hosts := c.kind
+	if hosts == "containerd" {
+		hosts = "nerdctl" // certs.d alone: what CRI is told is CRI's check
 	}
-	return setupCommand("containerd", o)
+	if advice(ctx, hosts, o) != "" {
+		return advice(ctx, c.kind, o)
+	}
+	return "see " + c.certs + "/*/hosts.toml, and whether this machine reaches the server there; setup has nothing to add"
 }
 
 // cri is containerd as the kubelet reaches it.
 type cri struct{ containerd }
 
-func (c *cri) String() string { return "containerd " + c.address + " (CRI, as Kubernetes)" }
+func (c *cri) String() string { return c.kind + " " + c.address + " (CRI, as Kubernetes)" }
 
 // Try implements engine.
 func (c *cri) Try(ctx context.Context, name string, want digest.Digest) (detail string, err error) {
@@ -157,7 +200,7 @@ func (c *cri) Try(ctx context.Context, name string, want digest.Digest) (detail 
 	spec := &runtimeapi.ImageSpec{Image: hubPrefix + name}
 	before, err := service.ImageStatus(ctx, &runtimeapi.ImageStatusRequest{Image: spec})
 	if status.Code(err) == codes.Unimplemented {
-		return "", fmt.Errorf("CRI is %w", errNotServed)
+		return "", whyNoCRI(ctx, engine)
 	}
 	if err != nil {
 		return "", err
@@ -190,15 +233,48 @@ func forgetInCRI(ctx context.Context, service runtimeapi.ImageServiceClient, spe
 	return nil
 }
 
+// errCRIFailed is about a CRI that containerd could not load.
+var errCRIFailed = errors.New("CRI failed to load")
+
+// whyNoCRI asks containerd why it has no CRI: it could not load it, or it was told
+// not to.
+func whyNoCRI(ctx context.Context, engine *client.Client) error {
+	res, err := engine.IntrospectionService().Plugins(ctx)
+	if err != nil {
+		return fmt.Errorf("CRI is not there, and containerd does not say why: %w", err)
+	}
+	for _, p := range res.GetPlugins() {
+		failure := p.GetInitErr()
+		if p.GetID() != "cri" && !strings.HasPrefix(p.GetType(), "io.containerd.cri.") || failure == nil {
+			continue
+		}
+		if text := failure.GetMessage(); !strings.Contains(text, "skip plugin") {
+			return fmt.Errorf("%w: %s", errCRIFailed, text)
+		}
+	}
+	return fmt.Errorf("CRI is %w: it is switched off in containerd's configuration", errNotServed)
+}
+
 // Next implements engine.
-func (c *cri) Next(err error, o Options) string {
+func (c *cri) Next(ctx context.Context, err error, o Options) string {
 	switch {
 	case isDenied(err):
-		return "sudo image2ipfs doctor containerd"
-	case configured("containerd", o):
-		return "sudo systemctl restart containerd   # config.toml is right; it is read at start"
+		return "sudo image2ipfs doctor " + c.kind
+	case errors.Is(err, errCRIFailed) && strings.Contains(err.Error(), "config_path"):
+		return "take out what stands beside config_path (containerd config dump shows it), or image2ipfs setup " + c.kind + " --undo --yes, then sudo systemctl restart containerd"
+	case errors.Is(err, errCRIFailed):
+		return "see journalctl -u containerd and mend what it names, then sudo systemctl restart containerd"
 	}
-	return setupCommand("containerd", o) + " && sudo systemctl restart containerd"
+	next := advice(ctx, c.kind, o)
+	switch {
+	case next != "":
+		return next
+	case c.kind != "containerd":
+		return "its files have the server; restart " + c.kind + ", and see whether this machine reaches " + o.server()
+	case setup.Stale(setup.Options{HostsDir: o.HostsDir}):
+		return "sudo systemctl restart containerd   # config.toml is right, and newer than the containerd that runs"
+	}
+	return "containerd was started with the configuration that is there: see containerd config dump | grep config_path and journalctl -u containerd, and whether CRI reaches " + o.server()
 }
 
 func isDenied(err error) bool { return strings.Contains(err.Error(), "permission denied") }

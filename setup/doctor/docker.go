@@ -18,6 +18,7 @@ import (
 type dockerd struct {
 	host    string
 	mirrors []string // that it knows, once it was asked
+	answers bool     // it has told something
 }
 
 func (d *dockerd) String() string {
@@ -45,6 +46,7 @@ func (d *dockerd) Try(ctx context.Context, name string, want digest.Digest) (det
 	if err != nil {
 		return "", err
 	}
+	d.answers = true
 	if r := info.Info.RegistryConfig; r != nil {
 		d.mirrors = r.Mirrors
 	}
@@ -96,19 +98,27 @@ func forgetInDocker(ctx context.Context, c *client.Client, name string) error {
 }
 
 // Next implements engine.
-func (d *dockerd) Next(err error, o Options) string {
+func (d *dockerd) Next(ctx context.Context, err error, o Options) string {
 	known := slices.ContainsFunc(d.mirrors, func(m string) bool { return strings.TrimRight(m, "/") == o.server() })
+	text := err.Error()
 	switch {
-	case errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), "permission denied"):
+	case errors.Is(err, fs.ErrPermission) || strings.Contains(text, "permission denied"):
 		return "sudo image2ipfs doctor docker   # or join the group docker"
-	case strings.Contains(err.Error(), "Cannot connect") || strings.Contains(err.Error(), "failed to connect"):
+	case strings.Contains(text, "Cannot connect") || strings.Contains(text, "failed to connect"):
 		return "sudo systemctl start docker   # or leave it out: name the other engines after image2ipfs doctor"
+	case errors.Is(err, context.DeadlineExceeded) && !d.answers:
+		return "dockerd hangs: see journalctl -u docker, then sudo systemctl restart docker"
+	case errors.Is(err, context.DeadlineExceeded) && known:
+		return "dockerd answers, its pull does not end: one of its mirrors (" + strings.Join(d.mirrors, ", ") + ") or the way to them hangs; see journalctl -u docker"
+	case certificate(err, "/etc/docker/certs.d", o) != "":
+		return certificate(err, "/etc/docker/certs.d", o)
 	case known:
-		return "its mirrors include " + o.server() + ": see dockerd's log, and whether dockerd reaches that address from where it runs"
-	case configured("docker", o):
-		return "sudo systemctl reload docker   # daemon.json has the mirror, dockerd does not know it yet"
+		return "its mirrors include " + o.server() + ": see dockerd's log (journalctl -u docker), and whether dockerd reaches that address from where it runs"
 	}
-	return setupCommand("docker", o) + " && sudo systemctl reload docker"
+	if next := advice(ctx, "docker", o); next != "" {
+		return next
+	}
+	return "sudo systemctl reload docker   # daemon.json has the mirror, the dockerd at " + d.host + " does not know it; if that is not this machine's own, setup docker --config its daemon.json"
 }
 
 func (o Options) server() string {

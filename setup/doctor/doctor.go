@@ -8,7 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/url"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +26,7 @@ const (
 	OK      = "ok"
 	Problem = "problem"
 	Skipped = "skipped" // because of another check's problem
+	Absent  = "absent"  // not there, and nobody has asked for it
 )
 
 // Check is the outcome of looking at one thing.
@@ -70,8 +74,9 @@ type engine interface {
 	// Try pulls name, compares its digest, and removes it unless it was there
 	// before. Detail says what the engine is.
 	Try(ctx context.Context, name string, want digest.Digest) (detail string, err error)
-	// Next says what to do about an error of Try.
-	Next(err error, o Options) string
+	// Next says what to do about an error of Try; it is never what was done
+	// already.
+	Next(ctx context.Context, err error, o Options) string
 }
 
 // Engines pulls the probe through every engine that is found or was asked for
@@ -93,23 +98,24 @@ func Engines(ctx context.Context, o Options, probe *Probe, report func(Check)) {
 		report(c)
 	}
 	if len(found) == 0 && len(missing) == 0 {
-		report(Check{Name: "engines", Status: OK, Detail: "none found on this machine"})
+		report(Check{Name: "engines", Status: Absent, Detail: "none found on this machine"})
 	}
 }
 
 func try(ctx context.Context, o Options, e engine, probe *Probe) Check {
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, o.timeout())
 	defer cancel()
 	began := time.Now()
 	detail, err := e.Try(ctx, probe.Name(), probe.Digest)
 	switch {
 	case errors.Is(err, errNotServed):
-		return Check{Name: e.String(), Status: OK, Detail: err.Error()}
+		return Check{Name: e.String(), Status: Absent, Detail: err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("no answer within %v: %w", o.timeout(), err)
 	}
 	if err != nil {
-		return Check{Name: e.String(), Status: Problem, Detail: oneLine(err), Next: e.Next(err, o)}
+		return Check{Name: e.String(), Status: Problem, Detail: oneLine(err), Next: e.Next(whole, err, o)}
 	}
 	return Check{Name: e.String(), Status: OK, Detail: fmt.Sprintf("%s pulls ciq… names, %v", detail, time.Since(began).Round(time.Millisecond))}
 }
@@ -138,10 +144,38 @@ func setupCommand(kind string, o Options) string {
 	return "sudo " + command
 }
 
-// configured tells whether this machine's files have what setup puts there.
-func configured(kind string, o Options) bool {
-	plan, err := setup.New(context.Background(), setup.Options{Engine: kind, Server: o.Server, HostsDir: o.HostsDir, Rootless: setup.Rootless(kind)})
-	return err == nil && len(plan.Changes) == 0
+// advice is what setup has to do for an engine on this machine: its command, or
+// why it refuses. It is empty when the files have what setup puts there.
+func advice(ctx context.Context, kind string, o Options) string {
+	plan, err := setup.New(ctx, setup.Options{Engine: kind, Server: o.Server, HostsDir: o.HostsDir, Rootless: setup.Rootless(kind)})
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "sudo image2ipfs doctor " + kind
+	case err != nil:
+		return "by hand, since setup cannot: " + oneLine(err)
+	case len(plan.Changes) == 0:
+		return ""
+	}
+	command := setupCommand(kind, o)
+	for _, next := range plan.Next {
+		step, _, _ := strings.Cut(next, "   #")
+		command += " && " + step
+	}
+	return command
+}
+
+// certificate says how an engine is told of the authority that has signed the
+// server's certificate; empty for other errors.
+func certificate(err error, dir string, o Options) string {
+	text := err.Error()
+	if !strings.Contains(text, "x509:") && !strings.Contains(text, "certificate signed by unknown authority") {
+		return ""
+	}
+	u, failed := url.Parse(o.server())
+	if failed != nil {
+		return ""
+	}
+	return "sudo install -D CA.crt " + path.Join(dir, u.Host, "ca.crt") + "   # CA.crt is the authority that has signed the server's certificate"
 }
 
 // oneLine makes an error's text one line of readable length.

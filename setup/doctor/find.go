@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/image2ipfs/image2ipfs/setup"
 )
@@ -21,12 +22,12 @@ func find(o Options) (found []engine, missing []string) {
 		switch kind {
 		case "docker":
 			some = o.dockers()
-		case "containerd":
-			some = o.containerds()
 		case "nerdctl":
 			some = o.program(kind, o.Nerdctl)
 		case "podman":
 			some = o.program(kind, o.Podman)
+		default:
+			some = o.containerds(kind)
 		}
 		if len(some) == 0 && named {
 			missing = append(missing, kind)
@@ -54,25 +55,59 @@ func (o Options) dockers() (found []engine) {
 	return found
 }
 
-// containerds are the containerds that are for users, unlike those that dockerd
-// starts for itself.
-func (o Options) containerds() (found []engine) {
-	addresses := o.Containerd
-	if len(addresses) == 0 {
-		addresses = sockets("/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock")
+// containerdSockets are where the containerds that are for users listen, unlike
+// those that dockerd starts for itself.
+var containerdSockets = map[string]string{
+	"containerd": "/run/containerd/containerd.sock",
+	"k3s":        "/run/k3s/containerd/containerd.sock",
+	"rke2":       "/run/k3s/containerd/containerd.sock",
+	"microk8s":   "/var/snap/microk8s/common/run/containerd.sock",
+	"k0s":        "/run/k0s/containerd.sock",
+}
+
+// containerds are containerd itself, or that of a Kubernetes distribution.
+func (o Options) containerds(kind string) (found []engine) {
+	var addresses []string
+	switch {
+	case len(o.Containerd) == 0:
+		addresses = sockets(containerdSockets[kind])
+	default:
+		for _, a := range o.Containerd {
+			if kindOf(a) == kind {
+				addresses = append(addresses, a)
+			}
+		}
+	}
+	if containerdSockets[kind] == containerdSockets["k3s"] && len(o.Containerd) == 0 && setup.Kubernetes() != kind {
+		return nil // the other one's
 	}
 	certs := o.HostsDir
 	if certs == "" {
 		var err error
-		if certs, err = setup.HostsDir(setup.Options{}); err != nil {
+		if certs, err = setup.CertsDir(kind, setup.Options{}); err != nil {
 			certs = "/etc/containerd/certs.d"
 		}
 	}
 	for _, a := range addresses {
-		c := containerd{address: a, certs: certs}
+		c := containerd{kind: kind, address: a, certs: certs}
 		found = append(found, &c, &cri{c})
 	}
 	return found
+}
+
+// kindOf tells whose containerd listens at a socket.
+func kindOf(address string) string {
+	switch path := strings.TrimPrefix(address, "unix://"); {
+	case path == containerdSockets["k3s"] && setup.Kubernetes() == "rke2":
+		return "rke2"
+	case path == containerdSockets["k3s"]:
+		return "k3s"
+	case path == containerdSockets["microk8s"]:
+		return "microk8s"
+	case path == containerdSockets["k0s"]:
+		return "k0s"
+	}
+	return "containerd"
 }
 
 // program finds podman or nerdctl.

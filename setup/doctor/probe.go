@@ -31,6 +31,7 @@ type Probe struct {
 	Digest digest.Digest // of its manifest
 
 	store  ipfs.Store
+	layer  digest.Digest
 	before bool    // it was published before
 	nonce  cid.Cid // a directory that no other store has
 }
@@ -69,7 +70,11 @@ func publishImage(ctx context.Context, store ipfs.Store, roots []ipfs.Root) (pro
 	if err != nil {
 		return nil, err
 	}
-	probe = &Probe{Root: root.CID, Digest: manifest, store: store}
+	layer, err := probeLayer()
+	if err != nil {
+		return nil, err
+	}
+	probe = &Probe{Root: root.CID, Digest: manifest, store: store, layer: digest.FromBytes(layer)}
 	for _, r := range roots {
 		probe.before = probe.before || r.CID.Equals(root.CID)
 	}

@@ -73,9 +73,12 @@ func (p *program) run(ctx context.Context, args ...string) (string, error) {
 }
 
 // Next implements engine.
-func (p *program) Next(_ error, o Options) string {
-	if configured(p.kind, o) {
-		return "its configuration has the server; try by hand: " + strings.Join(p.command, " ") + " pull docker.io/ciq…/app"
+func (p *program) Next(ctx context.Context, err error, o Options) string {
+	if next := certificate(err, "/etc/containers/certs.d", o); next != "" && p.kind == "podman" {
+		return next
 	}
-	return setupCommand(p.kind, o)
+	if next := advice(ctx, p.kind, o); next != "" {
+		return next
+	}
+	return "its configuration has the server; try by hand: " + strings.Join(p.command, " ") + " --log-level debug pull docker.io/ciq…/app"
 }

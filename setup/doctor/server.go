@@ -2,9 +2,11 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,34 +26,107 @@ const serverTimeout = 15 * time.Second
 // Server asks the server at a URL for the probe as engines do. OK means that
 // engines can pull it from there.
 func Server(ctx context.Context, server string, probe *Probe) Check {
-	ctx, cancel := context.WithTimeout(ctx, serverTimeout)
-	defer cancel()
 	c := Check{Name: "server " + server, Status: Problem}
-	status, _, err := request(ctx, server+"/healthz")
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		c.Detail, c.Next = "nothing listens there", "image2ipfs serve --addr "+address(server)+"   # or name another with --server"
-		return c
-	case err != nil:
-		c.Detail, c.Next = oneLine(err), "image2ipfs serve --addr "+address(server)+"   # or name another with --server"
-		return c
-	case status != http.StatusOK:
-		c.Detail = fmt.Sprintf("/healthz answers %d: something else listens there, or the server is not well", status)
-		c.Next = "see its log; if it is no image2ipfs, choose another port: image2ipfs serve --addr 127.0.0.1:5001, and --server http://127.0.0.1:5001 here and with setup"
+	trust := ""
+	status, body, err := health(ctx, http.DefaultClient, server)
+	if isUntrusted(err) {
+		trust = ", with a certificate that this machine does not trust: each engine has to be told of its authority"
+		ctx = context.WithValue(ctx, unverified{}, true)
+		status, body, err = health(ctx, httpClient(ctx), server)
+	}
+	if c.Detail, c.Next = unwell(server, status, body, err); c.Detail != "" {
 		return c
 	}
+	ctx, cancel := context.WithTimeout(ctx, serverTimeout)
+	defer cancel()
 	if c.Detail = mirrors(ctx, server); c.Detail != "" {
 		c.Next = "point --server at image2ipfs serve itself, without a registry or proxy between"
 		return c
 	}
 	if probe == nil {
-		return Check{Name: c.Name, Status: OK, Detail: "answers"}
+		return Check{Name: c.Name, Status: OK, Detail: "answers" + trust}
 	}
 	c.Detail, c.Next = servesStore(ctx, server, probe)
 	if c.Detail == "" {
-		return Check{Name: c.Name, Status: OK, Detail: "serves what is published here; other names get 404"}
+		return Check{Name: c.Name, Status: OK, Detail: "serves what is published here; other names get 404" + trust}
 	}
 	return c
+}
+
+// healthTimeout is far more than a server needs to say that it is well.
+const healthTimeout = 5 * time.Second
+
+// health asks a server whether it is well.
+func health(ctx context.Context, c *http.Client, server string) (status int, body string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/healthz", nil)
+	if err != nil {
+		return 0, "", err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
+	return resp.StatusCode, string(text), errors.Join(err, resp.Body.Close())
+}
+
+// unwell says what is wrong with a server that does not say that it is well, and
+// what to do; all that is wrong has another answer than "start it" while something
+// listens.
+func unwell(server string, status int, body string, err error) (detail, next string) {
+	other := "or name another with --server, here and with setup"
+	plain, secure := "http"+strings.TrimPrefix(server, "https"), "https"+strings.TrimPrefix(server, "http")
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there", serveCommand(server) + "   # " + other
+	case err != nil && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return "what listens there speaks HTTP, not HTTPS", "say --server " + plain + ", here and with setup"
+	case status == http.StatusBadRequest && strings.Contains(body, "HTTP request to an HTTPS server"):
+		return "what listens there speaks HTTPS, not HTTP", "say --server " + secure + ", here and with setup"
+	case errors.Is(err, context.DeadlineExceeded) && !isDialing(err):
+		return fmt.Sprintf("takes connections and says nothing within %v: it hangs, or is stopped", healthTimeout),
+			"see who it is and end it, then start it anew: sudo ss -ltnp 'sport = :" + port(server) + "'   # " + other
+	case err != nil && isDialing(err):
+		return oneLine(err), "see the name and the way there (a firewall, a machine that is off); " + other
+	case err != nil:
+		return "what listens there does not speak HTTP as a registry does: " + oneLine(err), "choose another port: image2ipfs serve --addr 127.0.0.1:5001, and --server http://127.0.0.1:5001 here and with setup"
+	case status == http.StatusServiceUnavailable:
+		return "/healthz answers 503: its store is gone or damaged", "see its log, and image2ipfs doctor's line about the store"
+	case status != http.StatusOK:
+		return fmt.Sprintf("/healthz answers %d: something else listens there", status),
+			"choose another port: image2ipfs serve --addr 127.0.0.1:5001, and --server http://127.0.0.1:5001 here and with setup"
+	}
+	return "", ""
+}
+
+// isDialing tells errors of finding and reaching a machine from those of what
+// answers there.
+func isDialing(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
+}
+
+// isUntrusted tells that a server's certificate is signed by an authority that
+// this machine does not know, or is for other names.
+func isUntrusted(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+// unverified is set in a context in which servers' certificates do not count: each
+// engine has authorities of its own, and its pull is the proof.
+type unverified struct{}
+
+func httpClient(ctx context.Context) *http.Client {
+	if ctx.Value(unverified{}) == nil {
+		return http.DefaultClient
+	}
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // what is asked for is checked by its digest
+	}}
 }
 
 // servesStore checks that the server gives what was just published; what is
@@ -61,7 +136,8 @@ func servesStore(ctx context.Context, server string, probe *Probe) (detail, next
 	if err != nil {
 		return oneLine(err), "see the server's log"
 	}
-	if status != http.StatusOK {
+	limited := status == http.StatusForbidden // for the nonce; the image may be allowed
+	if status != http.StatusOK && !limited {
 		return fmt.Sprintf("answers %d for what was just published into %s: it serves another store", status, probe.store),
 			"run image2ipfs doctor as the server's user, or with its IMAGE2IPFS_PATH"
 	}
@@ -69,10 +145,31 @@ func servesStore(ctx context.Context, server string, probe *Probe) (detail, next
 	switch {
 	case err != nil:
 		return oneLine(err), "see the server's log"
+	case limited && status == http.StatusForbidden:
+		return "limits what it serves (--allow, --pinned) and not to doctor's own image, so nothing can be tried",
+			"start it with that image allowed, too: image2ipfs serve … --allow " + ref.Ciq(probe.Root)
 	case status != http.StatusOK:
 		return fmt.Sprintf("answers %d for an image that was just published", status), "see the server's log"
 	case digest != probe.Digest.String():
 		return errOther(digest, probe.Digest).Error(), "see whether a proxy is between"
+	}
+	return blobs(ctx, server, probe)
+}
+
+// blobs fetches the probe's layer, wherever the server sends for it.
+func blobs(ctx context.Context, server string, probe *Probe) (detail, next string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/v2/"+ref.Ciq(probe.Root)+"/"+probeName+"/blobs/"+probe.layer.String(), nil)
+	if err != nil {
+		return oneLine(err), "see the server's log"
+	}
+	resp, err := httpClient(ctx).Do(req)
+	if err != nil {
+		return "sends for a blob to where this machine does not get it: " + oneLine(err), "serve with --no-redirect, or with a --gateway that this machine reaches"
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, oci.MaxManifestSize))
+	err = errors.Join(err, resp.Body.Close())
+	if err != nil || resp.StatusCode != http.StatusOK || probe.layer.Algorithm().FromBytes(data) != probe.layer {
+		return fmt.Sprintf("a blob is not what it should be: %s answers %d with %d bytes (%v)", resp.Request.URL.Redacted(), resp.StatusCode, len(data), err), "serve with --no-redirect, or see that machine's log"
 	}
 	return "", ""
 }
@@ -96,7 +193,7 @@ func request(ctx context.Context, url string) (status int, digest string, err er
 		return 0, "", err
 	}
 	req.Header.Set("Accept", "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := httpClient(ctx).Do(req)
 	if err != nil {
 		return 0, "", err
 	}
@@ -104,16 +201,31 @@ func request(ctx context.Context, url string) (status int, digest string, err er
 	return resp.StatusCode, resp.Header.Get("Docker-Content-Digest"), errors.Join(err, resp.Body.Close())
 }
 
-// address is what to give serve --addr for a URL.
-func address(server string) string {
+// serveCommand is what makes a server listen at a URL.
+func serveCommand(server string) string {
 	u, err := url.Parse(server)
 	if err != nil || u.Host == "" {
-		return server
+		return "image2ipfs serve"
 	}
-	if strings.Contains(u.Host, ":") {
-		return u.Host
+	command := "image2ipfs serve --addr " + net.JoinHostPort(u.Hostname(), port(server))
+	if u.Scheme == "https" {
+		command += " --tls-cert CERT.pem --tls-key KEY.pem"
 	}
-	return u.Host + ":80"
+	return command
+}
+
+// port is that of a URL, or the one that its scheme stands for.
+func port(server string) string {
+	u, err := url.Parse(server)
+	switch {
+	case err != nil:
+		return ""
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
 }
 
 // emptyDirectory is a CID that every IPFS node has.
@@ -136,6 +248,31 @@ func Gateway(ctx context.Context, address string) Check {
 		c.Detail, c.Next = oneLine(err), "start it, or leave it out of --gateway and IPFS_GATEWAY"
 		return c
 	}
-	c.Status, c.Detail = OK, fmt.Sprintf("answers in %v", time.Since(began).Round(time.Millisecond))
+	took := time.Since(began).Round(time.Millisecond)
+	c.Status, c.Detail = OK, fmt.Sprintf("gives blocks, in %v, and ranges of files by path", took)
+	if status, err := aRange(ctx, address); err != nil {
+		c.Status, c.Detail, c.Next = Problem, oneLine(err), "see that gateway's log"
+	} else if status != http.StatusPartialContent {
+		c.Detail = fmt.Sprintf("gives blocks, in %v, but no ranges of files by path (it answers %d): good to fetch from, and no client can be redirected there", took, status)
+	}
 	return c
+}
+
+// aFile is a CID that holds a file of ten bytes itself (identity), so that every
+// gateway that serves files by path has it.
+const aFile = "bafkqactjnvqwozjsnfygm4y"
+
+// aRange asks a gateway for a range of a file by path, as a client that was
+// redirected does.
+func aRange(ctx context.Context, gateway string) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(gateway, "/")+"/ipfs/"+aFile, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Range", "bytes=0-3")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
 }
