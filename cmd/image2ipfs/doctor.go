@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/setup"
@@ -99,7 +100,11 @@ func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) 
 	defer func() { err = errors.Join(err, closeStore()) }()
 	report(check)
 	if k, err := o.kubo(ctx); err != nil {
-		report(doctor.Check{Name: "kubo", Status: doctor.Problem, Detail: err.Error(), Next: "ipfs daemon   # or leave --api, IPFS_API and IPFS_PATH out"})
+		next := "ipfs daemon   # or leave --api, IPFS_API and IPFS_PATH out"
+		if errors.Is(err, kubo.ErrDenied) {
+			next = "image2ipfs doctor --api-auth @FILE   # with bearer:TOKEN or basic:USER:PASSWORD in it, as in Kubo's API.Authorizations; or IPFS_API_AUTH"
+		}
+		report(doctor.Check{Name: "kubo", Status: doctor.Problem, Detail: err.Error(), Next: next})
 	} else if k != nil {
 		report(doctor.Check{Name: k.String(), Status: doctor.OK, Detail: "answers"})
 		defer func() { err = errors.Join(err, k.Close()) }()

@@ -19,11 +19,29 @@ import (
 
 // storeOptions choose between the embedded node and Kubo.
 type storeOptions struct {
-	api string
+	api  string
+	auth string
 }
+
+// apiAuthEnv is the environment variable in place of --api-auth.
+const apiAuthEnv = "IPFS_API_AUTH"
 
 func (o *storeOptions) storeFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.api, "api", "", "use the Kubo daemon whose RPC API is at this URL or multiaddr (default: $IPFS_API, or the daemon of $IPFS_PATH; else the embedded node)")
+	cmd.Flags().StringVar(&o.auth, "api-auth", "", "what the Kubo daemon's API.Authorizations asks for: bearer:TOKEN, basic:USER:PASSWORD, or @FILE that holds one of these (default: $"+apiAuthEnv+"; other users of this machine see flags, not files)")
+}
+
+// credentials are those of --api-auth, else of the environment.
+func (o *storeOptions) credentials() (kubo.Credentials, error) {
+	text := o.auth
+	if text == "" {
+		text = os.Getenv(apiAuthEnv)
+	}
+	c, err := kubo.ParseCredentials(text)
+	if err != nil {
+		err = usageError{err}
+	}
+	return c, err
 }
 
 // open opens the store to publish on.
@@ -59,11 +77,15 @@ func existingStore() (*packstore.Store, error) {
 
 // kubo connects to Kubo when it was asked for; nil otherwise.
 func (o *storeOptions) kubo(ctx context.Context) (*kubo.Store, error) {
-	api, asked := kubo.FromEnvironment(o.api)
-	if !asked {
-		return nil, nil
+	c, err := o.credentials()
+	if err != nil {
+		return nil, err
 	}
-	k, err := kubo.Dial(ctx, api)
+	api, asked, err := kubo.FromEnvironment(o.api, c)
+	if !asked || err != nil {
+		return nil, err
+	}
+	k, err := kubo.DialWith(ctx, api, c)
 	if err != nil && !errors.Is(err, ipfs.ErrUnavailable) && ctx.Err() == nil {
 		return nil, usageError{err} // the address makes no sense
 	}

@@ -2,16 +2,21 @@ package kubo
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
 // address is where an RPC API listens.
@@ -105,19 +110,20 @@ func parseMultiaddr(s string) (address, error) {
 
 // FromEnvironment tells whether the user asked for Kubo, and where its API is:
 // flag if it is not empty, else $IPFS_API, else what the file "api" in
-// $IPFS_PATH says, provided that IPFS_PATH is set and the daemon answers.
-// Nothing is guessed: ~/.ipfs is not looked at, since images would land in
-// another store from one day to the next.
-func FromEnvironment(flag string) (api string, ok bool) {
+// $IPFS_PATH says, provided that IPFS_PATH is set and a daemon runs. One that runs
+// and refuses, or hangs, was asked for, too: what it says is [Dial]'s error, and
+// never a reason to take another store. Nothing is guessed: ~/.ipfs is not looked
+// at, since images would land in another store from one day to the next.
+func FromEnvironment(flag string, c Credentials) (api string, ok bool, err error) {
 	if flag != "" {
-		return flag, true
+		return flag, true, nil
 	}
 	if api = os.Getenv("IPFS_API"); api != "" {
-		return api, true
+		return api, true, nil
 	}
 	dir := os.Getenv("IPFS_PATH")
 	if dir == "" {
-		return "", false
+		return "", false, nil
 	}
 	if rest, found := strings.CutPrefix(dir, "~/"); found {
 		if home, err := os.UserHomeDir(); err == nil {
@@ -125,16 +131,21 @@ func FromEnvironment(flag string) (api string, ok bool) {
 		}
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "api"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil // no daemon runs
+	}
 	if err != nil {
-		return "", false
+		return "", false, fmt.Errorf("%w: whether Kubo runs in IPFS_PATH: %w", ipfs.ErrUnavailable, err)
 	}
 	api = strings.TrimSpace(string(data))
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	e, err := Dial(ctx, api)
-	if err != nil {
-		return "", false
+	e, err := DialWith(ctx, api, c)
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) { // left by a daemon that has crashed
+		return "", false, nil
 	}
-	e.Close()
-	return api, true
+	if err == nil {
+		err = e.Close()
+	}
+	return api, true, err
 }

@@ -19,7 +19,7 @@ import (
 // newClient makes the one HTTP client of a store. It sets no time-out for
 // whole requests: an import takes as long as the image does, and its answer
 // begins only after Kubo has walked it.
-func newClient(a address) *http.Client {
+func newClient(a address, c Credentials) *http.Client {
 	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
@@ -37,6 +37,9 @@ func newClient(a address) *http.Client {
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", a.socket)
 		}
+	}
+	if c.header != "" {
+		return &http.Client{Transport: authorized{c, plainErrors{t}}, CheckRedirect: stayOnHost}
 	}
 	return &http.Client{Transport: plainErrors{t}, CheckRedirect: stayOnHost}
 }

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -49,13 +50,19 @@ var _ ipfs.Store = (*Store)(nil)
 // Dial connects to the daemon whose RPC API listens at api: an URL
 // ("http://127.0.0.1:5001"), host:port, or a multiaddr
 // ("/ip4/127.0.0.1/tcp/5001", "/unix/run/ipfs.sock"). The error matches
-// [ipfs.ErrUnavailable] when no Kubo answers there within 5 seconds.
+// [ipfs.ErrUnavailable] when no Kubo answers there within 5 seconds, and
+// [ErrDenied], too, when it asks for credentials or other ones.
 func Dial(ctx context.Context, api string) (*Store, error) {
+	return DialWith(ctx, api, Credentials{})
+}
+
+// DialWith is [Dial] for a daemon that asks for credentials.
+func DialWith(ctx context.Context, api string, c Credentials) (*Store, error) {
 	addr, err := parseAddress(api)
 	if err != nil {
 		return nil, err
 	}
-	e := &Store{api: addr, client: newClient(addr), silence: silence, pinTime: pinTime}
+	e := &Store{api: addr, client: newClient(addr, c), silence: silence, pinTime: pinTime}
 	e.shell = shell.NewShellWithClient(addr.url, e.client)
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -71,6 +78,10 @@ func Dial(ctx context.Context, api string) (*Store, error) {
 	return e, nil
 }
 
+// ErrDenied is matched by errors about a Kubo that asks for credentials, or for
+// other ones.
+var ErrDenied = errors.New("it asks for credentials")
+
 // dialError explains why the first request failed.
 func (e *Store) dialError(ctx context.Context, err error) error {
 	answer, answered := errors.AsType[*shell.Error](err)
@@ -78,8 +89,10 @@ func (e *Store) dialError(ctx context.Context, err error) error {
 		err = failed.Err
 	}
 	switch {
+	case answered && (strings.Contains(answer.Message, "HTTP 403") || strings.Contains(answer.Message, "HTTP 401")):
+		return fmt.Errorf("%w: Kubo at %s: %w: %s; give those of its API.Authorizations by --api-auth, IPFS_API_AUTH or a file, and the address that `ipfs config Addresses.API` prints", ipfs.ErrUnavailable, e.api, ErrDenied, answer.Message)
 	case answered:
-		return fmt.Errorf("%w: %s does not answer as a Kubo RPC API does: %s; give the address that `ipfs config Addresses.API` prints, with user:password@ if it asks for one", ipfs.ErrUnavailable, e.api, answer.Message)
+		return fmt.Errorf("%w: %s does not answer as a Kubo RPC API does: %s; give the address that `ipfs config Addresses.API` prints", ipfs.ErrUnavailable, e.api, answer.Message)
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return fmt.Errorf("connecting to Kubo at %s: %w", e.api, context.Cause(ctx))
 	}

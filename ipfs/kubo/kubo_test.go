@@ -145,11 +145,11 @@ func TestFromEnvironmentRealDaemon(t *testing.T) {
 	d := startKubo(t)
 	t.Setenv("IPFS_API", "")
 	t.Setenv("IPFS_PATH", d.repo)
-	if api, ok := FromEnvironment(""); !ok || api != d.api {
+	if api, ok, err := FromEnvironment("", Credentials{}); err != nil || !ok || api != d.api {
 		t.Errorf("IPFS_PATH of a running daemon: %q, %t; want %q", api, ok, d.api)
 	}
 	d.kill()
-	if api, ok := FromEnvironment(""); ok {
+	if api, ok, err := FromEnvironment("", Credentials{}); err != nil || ok {
 		t.Errorf("IPFS_PATH of a dead daemon (%s): %q", filepath.Join(d.repo, "api"), api)
 	}
 }

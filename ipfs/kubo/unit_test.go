@@ -58,7 +58,7 @@ func TestFromEnvironment(t *testing.T) {
 	}
 	check := func(flag, want string) {
 		t.Helper()
-		if got, ok := FromEnvironment(flag); got != want || ok != (want != "") {
+		if got, ok, err := FromEnvironment(flag, Credentials{}); err != nil || got != want || ok != (want != "") {
 			t.Errorf("got %q, %t; want %q", got, ok, want)
 		}
 	}
