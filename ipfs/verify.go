@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -20,8 +22,8 @@ type Verification struct {
 }
 
 // Verify reads the whole layout under root, checks every block against its CID,
-// every blob against its digest, and that nothing is missing that index.json
-// leads to. It goes on after a fault, so that the error, which matches
+// every blob against its digest, that nothing is missing that index.json leads
+// to, and that indices inside of gzip layers tell what is in them. It goes on after a fault, so that the error, which matches
 // [ErrIntegrity] or [ErrNotFound], names all of them; count is told of the
 // bytes read.
 func Verify(ctx context.Context, g Getter, root cid.Cid, count func(n int)) (Verification, error) {
@@ -50,10 +52,35 @@ func Verify(ctx context.Context, g Getter, root cid.Cid, count func(n int)) (Ver
 	}
 	faults = append(faults, verifyLayoutFile(ctx, g, root))
 	if errors.Join(faults...) == nil {
-		_, err = oci.Walk(ctx, l, l.Index)
+		needed, err := oci.Walk(ctx, l, l.Index)
 		faults = append(faults, err)
+		if err == nil {
+			faults = append(faults, verifyIndices(ctx, l, needed.Blobs)...)
+		}
 	}
 	return v, errors.Join(faults...)
+}
+
+// verifyIndices compares the layers that have an index inside with it.
+func verifyIndices(ctx context.Context, l *Layout, blobs []ocispec.Descriptor) (faults []error) {
+	for _, desc := range blobs {
+		toc := digest.Digest(desc.Annotations[layer.AnnotationTOC])
+		if toc == "" || !strings.HasSuffix(desc.MediaType, "gzip") {
+			continue
+		}
+		f, err := l.Open(ctx, desc.Digest, 4)
+		if err == nil {
+			err = layer.VerifyIndex(f, f.Size(), toc)
+			err = errors.Join(err, f.Close())
+		}
+		if errors.Is(err, layer.ErrIndex) {
+			err = fmt.Errorf("%w: %w", ErrIntegrity, err)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("layer %s: %w", desc.Digest, err))
+		}
+	}
+	return faults
 }
 
 // verifyLayoutFile reads the oci-layout file, which no pull needs but every

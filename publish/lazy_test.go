@@ -10,11 +10,14 @@ import (
 	"testing"
 
 	"github.com/containerd/stargz-snapshotter/estargz"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/layer"
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 func lazily(t *testing.T, s ipfs.Store, f files, recompress bool) *Result {
@@ -126,5 +129,36 @@ func TestLayersWithoutIndexAreTold(t *testing.T) {
 		if _, layers := layersOf(t, s, r); layers[0].Annotations != nil {
 			t.Errorf("annotations %v of a layer without index", layers[0].Annotations)
 		}
+	}
+}
+
+// An index that is not what its layer's descriptor says is found by verify, which
+// takes all that publish writes.
+func TestVerifyComparesIndices(t *testing.T) {
+	s := newStore(t)
+	r := lazily(t, s, docker20(), false)
+	if _, err := ipfs.Verify(context.Background(), s, r.Root, func(int) {}); err != nil {
+		t.Fatal(err)
+	}
+	l, layers := layersOf(t, s, r)
+	blob := blobOf(t, l, layers[0])
+	desc := layers[0]
+	desc.Annotations = map[string]string{layer.AnnotationTOC: digest.FromString("other").String()}
+	config := configOf(layerTar(1))
+	manifest, err := json.Marshal(ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: descriptor(ocispec.MediaTypeImageConfig, config), Layers: []ocispec.Descriptor{desc},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := files{}
+	for _, data := range [][]byte{blob, config, manifest} {
+		f = f.add(oci.BlobPath(digest.FromBytes(data)), data)
+	}
+	f = f.add("oci-layout", oci.LayoutFile).json("index.json", oci.NewIndex([]ocispec.Descriptor{descriptor(ocispec.MediaTypeImageManifest, manifest)}))
+	lie := mustPublish(t, s, f.write(t))
+	if _, err := ipfs.Verify(context.Background(), s, lie.Root, func(int) {}); !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), desc.Digest.String()) {
+		t.Errorf("verify of a layer with another index: %v", err)
 	}
 }
