@@ -11,7 +11,7 @@ FUZZTIME ?= 10m
 KILLS    ?= 300
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help build run test unit bench bench-p2p lint fuzz docs image release install clean load crash
+.PHONY: help build run test test-all wine unit bench bench-p2p lint fuzz docs image release install clean load crash
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +22,11 @@ build: ## build bin/image2ipfs
 run: build ## publish IMAGE (default: a small image made here) and serve it on ADDR
 	@IMAGE='$(IMAGE)' ADDR='$(ADDR)' BIN='$(BIN)' hack/run.sh
 
-test: ## all tests, with real engines where this machine can run them
+test: ## lint, unit tests, crashes, and real engines end to end where this machine can run them
 	hack/test.sh
+
+test-all: ## what make test runs, and what takes long or needs much: fuzzing, crashes and load for long, Wine
+	hack/test-all.sh
 
 unit: ## the tests that need nothing but Go
 	$(GO) test -race ./...
@@ -50,6 +53,9 @@ image: ## dist/image2ipfs-image.tar, an OCI image of the server
 
 release: ## static binaries for all platforms, checksums and SBOM in dist/
 	GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' PLATFORMS='$(PLATFORMS)' hack/release.sh
+
+wine: ## run the Windows binary and the tests of its files under Wine (root on Debian)
+	hack/wine.sh
 
 load: build ## 200 clients pull 50 images for minutes while gateways are killed
 	$(GO) run ./test/load -binary $(BIN) -clients 200 -images 50 -for 5m

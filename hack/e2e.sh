@@ -52,7 +52,7 @@ prepare() {
     if "$ENGINES" up && { [ -z "$stop_engines" ] || touch "$OURS"; } && "$HACK/images.sh"; then return; fi
     lacking "engines or archives: see above"
   fi
-  "$ENGINES" tools || lacking "crane and Kubo: they could not be built"
+  "$ENGINES" tools || lacking "crane, oras and Kubo: they could not be built"
   "$HACK/images.sh" portable || lacking "archives: see above"
 }
 

@@ -6,7 +6,7 @@
 #   hack/engines.sh down      stop everything that `up` started
 #   hack/engines.sh clean     down, and remove the work directory
 #   hack/engines.sh status    one line per engine; fails unless all of them run
-#   hack/engines.sh tools     build only what needs no root: crane, regctl and Kubo
+#   hack/engines.sh tools     build only what needs no root: crane, regctl, oras and Kubo
 #   hack/engines.sh env       shell assignments: the command prefix of each engine
 #   hack/engines.sh run CMD…  run a command on the simulated machine
 #
@@ -27,6 +27,7 @@ WORK=${IMAGE2IPFS_E2E:-${TMPDIR:-/tmp}/image2ipfs-e2e}
 CHROOT=$WORK/chroot                    # a newer Debian with newer engines
 SUITE=${E2E_SUITE:-forky}
 CRANE=github.com/google/go-containerregistry/cmd/crane@v0.22.1
+ORAS=oras.land/oras/cmd/oras@v1.3.6
 REGCTL=github.com/regclient/regclient/cmd/regctl@v0.11.7
 ENGINES="dockerd20 dockerd28 containerd16 containerd2"
 # What is needed, as COMMAND=PACKAGE.
@@ -52,15 +53,22 @@ until_ok() {
 # beside it says so, since neither time nor name do.
 built() { [ -x "$WORK/bin/$1" ] && [ "$(cat "$WORK/bin/$1.version" 2>/dev/null)" = "$2" ]; }
 
-tools() {
+# installed MODULE… builds commands at their versions, once.
+installed() {
+  local module name
   mkdir -p "$WORK/bin"
-  local module kubo
-  for module in "$CRANE" "$REGCTL"; do
-    local name=${module%@*}; name=${name##*/}
+  for module; do
+    name=${module%@*} name=${name##*/}
     built "$name" "$module" && continue
+    say "building $name"
     GOBIN=$WORK/bin go install "$module"
     echo "$module" >"$WORK/bin/$name.version"
   done
+}
+
+tools() {
+  local kubo
+  installed "$CRANE" "$REGCTL" "$ORAS"
   kubo=$(cat "$HACK"/tools/kubo/go.{mod,sum} | sha256sum)
   built ipfs "$kubo" && return
   say "building Kubo (minutes, once)"
@@ -184,7 +192,7 @@ command_of() {
     podman) echo "env CONTAINERS_CONF=$WORK/podman/containers.conf CONTAINERS_STORAGE_CONF=$WORK/podman/storage.conf" \
       "podman --root $WORK/podman/root --runroot $WORK/podman/run --tmpdir $WORK/podman/tmp" ;;
     skopeo) echo "skopeo --insecure-policy" ;;
-    crane | regctl) echo "$WORK/bin/$1" ;;
+    crane | regctl | oras) echo "$WORK/bin/$1" ;;
     kubo) echo "$WORK/bin/ipfs" ;;
   esac
 }
@@ -336,9 +344,9 @@ status() {
 env() {
   echo "IMAGE2IPFS_E2E='$WORK'"
   local e
-  for e in $ENGINES podman skopeo crane regctl kubo; do
+  for e in $ENGINES podman skopeo crane regctl kubo oras; do
     case $e in
-      crane | regctl | kubo) [ -x "$(command_of $e)" ] || continue ;;
+      crane | regctl | kubo | oras) [ -x "$(command_of $e)" ] || continue ;;
       skopeo) command -v skopeo >/dev/null || continue ;;
       podman) command -v podman >/dev/null && machine >/dev/null || continue ;;
       *) machine >/dev/null && answers "$e" >/dev/null 2>&1 || continue ;;

@@ -49,15 +49,7 @@ func startLocal(t *testing.T) *local {
 		missing(t, "setup", "crane, which is the second registry, is not there (hack/engines.sh tools builds it)")
 		t.SkipNow()
 	}
-	l.upstream = freeAddr(t)
-	startDaemon(t, append(slices.Clone(crane), "registry", "serve", "--address", l.upstream))
-	eventually(t, "second registry", func() error {
-		resp, err := http.Get("http://" + l.upstream + "/v2/")
-		if err != nil {
-			return err
-		}
-		return resp.Body.Close()
-	})
+	l.upstream = startRegistry(t, crane)
 	if _, err := crane.output(deadline(t), "push", archivePath(t, "plain.crane.tar"), l.upstream+"/"+otherImage); err != nil {
 		t.Fatal(err)
 	}
@@ -219,9 +211,7 @@ func startDaemon(t *testing.T, argv command) *os.Process {
 		if t.Failed() {
 			t.Logf("%s:\n%s", argv, p.Last())
 		}
-		if err := p.Stop(); err != nil {
-			t.Logf("%v", err) // what engines say when they end is theirs
-		}
+		_ = p.Stop() // how they end is theirs
 	})
 	return p.Cmd.Process
 }

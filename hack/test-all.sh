@@ -1,0 +1,20 @@
+#!/bin/bash
+# What `make test-all` runs: all that `make test` does, for longer where chance
+# plays a part, and what takes long or needs much. From a machine with caches it
+# takes about two hours; FUZZTIME, KILLS and LOAD change how long.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export IMAGE2IPFS_E2E=${IMAGE2IPFS_E2E:-${TMPDIR:-/tmp}/image2ipfs-e2e}
+
+FUZZTIME=${FUZZTIME:-2m} KILLS=${KILLS:-300} hack/test.sh
+go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs-load" ./cmd/image2ipfs
+for redirect in false true; do
+	go run ./test/load -binary "$IMAGE2IPFS_E2E/bin/image2ipfs-load" -clients 200 -images 50 -for "${LOAD:-5m}" -redirect=$redirect
+done
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	hack/wine.sh
+else
+	echo "test-all: LEFT OUT: the Windows binary under Wine, which only root on Debian can install"
+	[ "${CI:-}" != true ] || exit 1
+fi
+echo "test-all: all of it took $SECONDS s"
