@@ -120,7 +120,7 @@ func (s *segmenter) entry() (full []byte) {
 	body := s.body[:padded]
 	n, err = io.ReadFull(s.r, body)
 	s.fail(err)
-	if kind == 'x' {
+	if kind == 'x' && size >= 0 {
 		s.paxSize = paxSize(body[:min(n, int(size))])
 	}
 	if more := s.add(h[:], body[:n]); more != nil {

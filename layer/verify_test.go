@@ -3,8 +3,10 @@ package layer
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -142,11 +144,43 @@ func tocOf(t testing.TB, plain []byte) []byte {
 	return text
 }
 
+// malformedPax is a tar whose extended header states no size that can be.
+func malformedPax(t testing.TB) []byte {
+	plain := makeTar(t, tarFile{"a", nil})
+	h := (*[blockSize]byte)(plain)
+	h[156] = 'x'
+	copy(h[124:], "\xff")
+	copy(h[148:], "        ")
+	sum := 0
+	for _, b := range h {
+		sum += int(b)
+	}
+	copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
+	if !validHeader(h) || entrySize(h) >= 0 {
+		t.Fatal("the header is another")
+	}
+	return plain
+}
+
+// A tar may come from anyone, and must not end the program.
+func TestMalformedPaxHeaderIsKept(t *testing.T) {
+	in := malformedPax(t)
+	out, _ := compress(t, bytes.NewReader(in), lazy)
+	z, err := gzip.NewReader(bytes.NewReader(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, in) {
+		t.Errorf("%d bytes, %v; want %d", len(got), err, len(in))
+	}
+}
+
 // FuzzIndex gives layers of any bytes to the index's writer: either there is no
 // index, or the reader of stargz-snapshotter opens it and it is right.
 func FuzzIndex(f *testing.F) {
 	f.Add(makeTar(f, tarFile{"a", text(1, 50<<10)}, tarFile{"b/c", nil}))
 	f.Add(tree(f)[:8*blockSize])
+	f.Add(malformedPax(f))
 	f.Add(tarOf(f, func(add func(h tar.Header, data []byte)) {
 		add(tar.Header{Name: "ü/x", PAXRecords: map[string]string{xattrPrefix + "user.a": "v"}}, []byte("x"))
 	}))
