@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"ipfs/packstore":  {"ipfs", "ipfs/car", "layer", "oci", "ref"},
 	"ipfs/p2p":        {"ipfs", "layer", "oci", "ref"},
 	"ipfs/sources":    {"ipfs", "layer", "oci", "ref"},
-	"registry/local":  {"ipfs", "layer", "oci", "ref"},
+	"registry/local":  {"ipfs", "layer", "oci", "ref", "registry", "registry/layout"},
 	"registry/legacy": {"ipfs", "layer", "oci", "ref"},
 	"server":          {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "registry/legacy", "oci", "ref"},
 	"resolver":        {"ipfs", "ipfs/sources", "layer", "oci", "ref"},

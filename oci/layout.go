@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -38,13 +39,15 @@ func BlobPath(d digest.Digest) string {
 }
 
 // Named gives desc the annotations by which engines find an image of this name,
-// "repository:tag", in index.json: the full name and the tag.
+// "[host/]repository:tag", in index.json: the full name for containerd, docker
+// and BuildKit, and as org.opencontainers.image.ref.name the name as people type
+// it, "app:1", by which skopeo and podman look for it and whose tag regctl takes.
 func Named(desc ocispec.Descriptor, name string) ocispec.Descriptor {
-	full, tag := name, ""
+	full, short := name, name
 	if named, err := reference.ParseDockerRef(name); err == nil {
-		full = named.String()
-		if t, ok := named.(reference.Tagged); ok {
-			tag = t.Tag()
+		full, short = named.String(), reference.FamiliarString(named)
+		if strings.HasPrefix(name, "library/") { // as it was typed
+			short = "library/" + short
 		}
 	}
 	annotations := maps.Clone(desc.Annotations)
@@ -52,9 +55,7 @@ func Named(desc ocispec.Descriptor, name string) ocispec.Descriptor {
 		annotations = map[string]string{}
 	}
 	annotations[AnnotationImageName] = full
-	if tag != "" {
-		annotations[ocispec.AnnotationRefName] = tag
-	}
+	annotations[ocispec.AnnotationRefName] = short
 	desc.Annotations = annotations
 	return desc
 }
@@ -63,7 +64,7 @@ func Named(desc ocispec.Descriptor, name string) ocispec.Descriptor {
 // host, is one that engines take.
 func ValidImageName(name string) bool {
 	_, err := reference.ParseDockerRef(name)
-	return err == nil && len(ImageNames(Named(ocispec.Descriptor{}, name))) > 0
+	return err == nil && !digestGrammar.MatchString(name) && len(ImageNames(Named(ocispec.Descriptor{}, name))) > 0
 }
 
 // NewIndex makes an index.json of top-level descriptors.
@@ -78,7 +79,7 @@ func NewIndex(manifests []ocispec.Descriptor) ocispec.Index {
 // maxIndexed is how many descriptors an index may have: no layout has more
 // manifests. 4 MiB of JSON can have a million, each of which takes a hundred
 // times its bytes in memory.
-const maxIndexed = maxManifests
+const maxIndexed = MaxManifests
 
 // DecodeIndex decodes an index, whatever its version, if it is none of too many
 // descriptors.
@@ -106,14 +107,13 @@ func (counter) UnmarshalJSON(array []byte) error {
 	return nil
 }
 
-// ParseIndex reads an index.json.
+// ParseIndex reads an index.json or a nested index. Which schemaVersion it
+// states, if any, does not matter: bytes are what their digest says, and skopeo
+// and podman take it all the same. Errors match [ErrCorrupt].
 func ParseIndex(data []byte) (ocispec.Index, error) {
 	index, err := DecodeIndex(data)
 	if err != nil {
-		return index, fmt.Errorf("%w: index.json: %v", ErrCorrupt, err)
-	}
-	if index.SchemaVersion != 2 {
-		return index, fmt.Errorf("%w: index.json has schemaVersion %d, expected 2", ErrCorrupt, index.SchemaVersion)
+		return index, fmt.Errorf("%w: index of %d bytes: %v", ErrCorrupt, len(data), err)
 	}
 	return index, nil
 }

@@ -19,7 +19,7 @@ func TestParseIndex(t *testing.T) {
 		{"one more", `{"schemaVersion":2,"manifests":` + list(maxIndexed+1) + `}`, -1},
 		{"spelt otherwise", `{"schemaVersion":2,"MANIFESTS":` + list(maxIndexed+1) + `}`, -1},
 		{"hidden by another", `{"schemaVersion":2,"manifests":` + list(maxIndexed+1) + `,"manifests":[]}`, -1},
-		{"no descriptors", `{"schemaVersion":2,"manifests":{}}`, -1}, {"no JSON", `{`, -1}, {"other version", `{"schemaVersion":1}`, -1},
+		{"no descriptors", `{"schemaVersion":2,"manifests":{}}`, -1}, {"no JSON", `{`, -1}, {"other version", `{"schemaVersion":1}`, 0}, {"no version", `{"manifests":[{}]}`, 1},
 	} {
 		index, err := ParseIndex([]byte(test.index))
 		if test.manifests < 0 && !errors.Is(err, ErrCorrupt) || test.manifests >= 0 && (err != nil || len(index.Manifests) != test.manifests) {

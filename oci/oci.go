@@ -35,6 +35,9 @@ var (
 	// ErrNotFound is matched by errors about what is not there: a name, a
 	// content, a block, a root.
 	ErrNotFound = errors.New("not found")
+	// ErrLimit is matched by errors about what is larger, deeper or more than
+	// anybody reads; they match [ErrCorrupt], too, and name the limit.
+	ErrLimit = fmt.Errorf("over the limit: %w", ErrCorrupt)
 )
 
 // Fetcher opens the content of a descriptor. Archives, stores and resolvers
@@ -53,32 +56,51 @@ func IsManifest(mediaType string) bool {
 	return mediaType == ocispec.MediaTypeImageManifest || mediaType == MediaTypeDockerManifest
 }
 
+// Media types of the artifact manifests that were before OCI 1.1 had artifactType.
+const (
+	mediaTypeArtifact     = "application/vnd.oci.artifact.manifest.v1+json"
+	mediaTypeORASArtifact = "application/vnd.cncf.oras.artifact.manifest.v1+json"
+)
+
+// IsAnyManifest tells whether a media type is that of something a registry
+// answers by /manifests/: an index, a manifest of an image or an artifact, or
+// schema 1.
+func IsAnyManifest(mediaType string) bool {
+	switch mediaType {
+	case MediaTypeDockerSchema1, MediaTypeDockerSigned1, mediaTypeArtifact, mediaTypeORASArtifact:
+		return true
+	}
+	return IsIndex(mediaType) || IsManifest(mediaType)
+}
+
 // SniffMediaType tells the media type of a manifest or index: what it says of
-// itself, else what its fields make it (image-spec, "Image Index" and "Image
-// Manifest"). It is empty for other content.
+// itself, else what its fields make it. "manifests" makes an index, "config"
+// with "layers" an image manifest (image-spec, "Image Index" and "Image
+// Manifest"), whichever schemaVersion it states; "fsLayers" is schema 1's. It is
+// empty for other content, and for what could be either.
 func SniffMediaType(manifest []byte) string {
 	var m struct {
-		SchemaVersion int             `json:"schemaVersion"`
-		MediaType     string          `json:"mediaType"`
-		Manifests     json.RawMessage `json:"manifests"`
-		Layers        json.RawMessage `json:"layers"`
-		Config        json.RawMessage `json:"config"`
-		FSLayers      json.RawMessage `json:"fsLayers"`
-		Signatures    json.RawMessage `json:"signatures"`
+		MediaType  string          `json:"mediaType"`
+		Manifests  json.RawMessage `json:"manifests"`
+		Layers     json.RawMessage `json:"layers"`
+		Config     json.RawMessage `json:"config"`
+		FSLayers   json.RawMessage `json:"fsLayers"`
+		Signatures json.RawMessage `json:"signatures"`
 	}
 	if json.Unmarshal(manifest, &m) != nil {
 		return ""
 	}
+	isIndex, isManifest := m.Manifests != nil, m.Layers != nil && m.Config != nil
 	switch {
 	case m.MediaType != "":
 		return m.MediaType
-	case m.SchemaVersion == 1 && m.FSLayers != nil && m.Signatures != nil:
+	case m.FSLayers != nil && m.Signatures != nil:
 		return MediaTypeDockerSigned1
-	case m.SchemaVersion == 1 && m.FSLayers != nil:
+	case m.FSLayers != nil:
 		return MediaTypeDockerSchema1
-	case m.Manifests != nil:
+	case isIndex && !isManifest:
 		return ocispec.MediaTypeImageIndex
-	case m.Layers != nil || m.Config != nil && m.SchemaVersion == 2: // image configs have a "config" too
+	case isManifest && !isIndex:
 		return ocispec.MediaTypeImageManifest
 	}
 	return ""

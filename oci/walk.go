@@ -15,8 +15,8 @@ import (
 // Limits of what [Walk] follows.
 const (
 	MaxDepth     = 8         // indices inside indices
-	maxManifests = 10000     // manifests and indices in one layout, those named twice counted twice
-	maxRead      = 256 << 20 // bytes of these
+	MaxManifests = 10000     // manifests and indices in one layout, those named twice counted twice
+	MaxRead      = 256 << 20 // bytes of these
 )
 
 // Contents is what [Walk] asks a layout for. Errors match [ErrNotFound] for
@@ -84,11 +84,14 @@ type walker struct {
 
 // manifest follows a manifest or index; whole tells whether it can be pulled.
 func (w *walker) manifest(desc ocispec.Descriptor, depth int) (whole bool, err error) {
-	if w.manifests++; depth > MaxDepth || w.manifests > maxManifests {
-		return false, fmt.Errorf("%w: manifest %s: more than %d levels or %d manifests", ErrCorrupt, desc.Digest, MaxDepth, maxManifests)
+	if w.manifests++; depth > MaxDepth || w.manifests > MaxManifests {
+		return false, fmt.Errorf("%w: manifest %s: more than %d levels of indices or %d manifests", ErrLimit, desc.Digest, MaxDepth, MaxManifests)
 	}
 	if err := w.content(desc); err != nil {
 		return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	}
+	if desc.MediaType != "" && !IsAnyManifest(desc.MediaType) {
+		return true, nil // whatever it is, such as a layer in an index of BuildKit's cache, it leads no further
 	}
 	data, inline := w.out.Inline[desc.Digest]
 	if !inline {
@@ -158,8 +161,8 @@ func (w *walker) image(desc ocispec.Descriptor, m manifest) error {
 
 // count bounds what is read.
 func (w *walker) count(data []byte) error {
-	if w.bytes += len(data); len(data) > MaxManifestSize || w.bytes > maxRead {
-		return fmt.Errorf("%w: more than %d bytes, or %d with those before", ErrCorrupt, MaxManifestSize, maxRead)
+	if w.bytes += len(data); len(data) > MaxManifestSize || w.bytes > MaxRead {
+		return fmt.Errorf("%w: more than %d bytes, or %d with those before", ErrLimit, MaxManifestSize, MaxRead)
 	}
 	return nil
 }

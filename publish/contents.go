@@ -36,6 +36,14 @@ func (c contents) Manifest(_ context.Context, desc ocispec.Descriptor) ([]byte, 
 	return found.data, nil
 }
 
+// Small makes contents those of [layout.Names].
+func (c contents) Small(ctx context.Context, d digest.Digest) ([]byte, error) {
+	if found := c[d]; found.at != nil {
+		return nil, fmt.Errorf("%w: blob %s of %d bytes is neither a manifest nor an index", oci.ErrManifestUnknown, d, found.at.Size)
+	}
+	return c.Manifest(ctx, ocispec.Descriptor{Digest: d})
+}
+
 func (c contents) Size(_ context.Context, d digest.Digest) (int64, error) {
 	found, ok := c[d]
 	if !ok {
@@ -51,21 +59,15 @@ func (c contents) hold(data []byte) {
 	c[digest.FromBytes(data)] = content{data: data}
 }
 
-// image is a name in an archive and what it stands for.
-type image struct {
-	name string // "repository:tag", ":tag" when only that is known, or empty
-	desc ocispec.Descriptor
-}
-
-// layout gives index.json, the images it names and the contents they need, of
-// an archive that was read to its end.
-func (in *intake) layout(ctx context.Context, k kind) (ocispec.Index, []image, contents, error) {
+// layout gives index.json and the contents it needs, of an archive that was read
+// to its end.
+func (in *intake) layout(ctx context.Context, k kind) (ocispec.Index, contents, error) {
 	if k == dockerArchive {
 		return in.fromDocker()
 	}
 	index, err := in.index()
 	if err != nil {
-		return index, nil, nil, err
+		return index, nil, err
 	}
 	found := contents{}
 	for _, it := range in.items {
@@ -77,7 +79,7 @@ func (in *intake) layout(ctx context.Context, k kind) (ocispec.Index, []image, c
 		it, err := in.lookup(name)
 		if d := claimedDigest(name); d != "" && err == nil {
 			if it.digest != d {
-				return index, nil, nil, fmt.Errorf("%w: link %s leads to %s with digest %s", archive.ErrFormat, name, it.name, it.digest)
+				return index, nil, fmt.Errorf("%w: link %s leads to %s with digest %s", archive.ErrFormat, name, it.name, it.digest)
 			}
 			if it.asFound() {
 				found[d] = content{at: it.raw, data: it.data}
@@ -86,19 +88,10 @@ func (in *intake) layout(ctx context.Context, k kind) (ocispec.Index, []image, c
 	}
 	if in.recompress {
 		if index, err = in.convert(ctx, index, found); err != nil {
-			return index, nil, nil, err
+			return index, nil, err
 		}
 	}
-	var images []image
-	for _, i := range oci.NewImages(index).List() {
-		if len(i.Names) == 0 {
-			images = append(images, image{"", i.Descriptor})
-		}
-		for _, name := range i.Names {
-			images = append(images, image{name.String(), i.Descriptor})
-		}
-	}
-	return index, images, found, nil
+	return index, found, nil
 }
 
 // index reads index.json, or makes one for skopeo's dir:.
@@ -130,13 +123,17 @@ func (in *intake) index() (ocispec.Index, error) {
 	if err := oci.CheckLayoutFile(layout); err != nil {
 		return ocispec.Index{}, fmt.Errorf("%w: %w", archive.ErrFormat, err)
 	}
-	return oci.ParseIndex(data)
+	index, err := oci.ParseIndex(data)
+	if err != nil {
+		return index, fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err)
+	}
+	return index, nil
 }
 
-func (in *intake) fromDocker() (ocispec.Index, []image, contents, error) {
+func (in *intake) fromDocker() (ocispec.Index, contents, error) {
 	converted, err := dockerarchive.Convert(in)
 	if err != nil {
-		return ocispec.Index{}, nil, nil, err
+		return ocispec.Index{}, nil, err
 	}
 	found := contents{}
 	for _, it := range in.items {
@@ -147,22 +144,19 @@ func (in *intake) fromDocker() (ocispec.Index, []image, contents, error) {
 			found[it.digest] = content{at: it.raw}
 		}
 	}
-	var images []image
 	var top []ocispec.Descriptor
 	for _, c := range converted {
 		found.hold(c.Manifest)
 		found.hold(c.Config)
 		names := in.validNames(c.Names)
 		if len(names) == 0 {
-			images = append(images, image{"", c.Descriptor})
 			top = append(top, c.Descriptor)
 		}
 		for _, name := range names {
-			images = append(images, image{name, c.Descriptor})
 			top = append(top, oci.Named(c.Descriptor, name))
 		}
 	}
-	return oci.NewIndex(top), images, found, nil
+	return oci.NewIndex(top), found, nil
 }
 
 // validNames gives those of the names by which an engine could pull.

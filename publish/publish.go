@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
@@ -17,6 +18,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	meaning "github.com/image2ipfs/image2ipfs/registry/layout"
 )
 
 // Options of a publication.
@@ -29,13 +31,14 @@ type Options struct {
 // Result is what was published.
 type Result struct {
 	Root      cid.Cid
-	Format    string   // of the archive, for humans
-	Images    []Image  // in the order of the archive, one for each name
-	Size      int64    // bytes of the whole layout
-	Absent    []string // what a sparse index names and the archive lacks
-	Unindexed []string // layers that can have no index, which Options asked for, and why
-	Dropped   []string // attestations, signatures and artifacts that Recompress made worthless
-	Misnamed  []string // what the archive calls images by and no engine takes as a name
+	Format    string         // of the archive, for humans
+	Images    []Image        // in the order of the archive, one for each name
+	Size      int64          // bytes of the whole layout
+	Absent    []string       // what a sparse index names and the archive lacks
+	Unindexed []string       // layers that can have no index, which Options asked for, and why
+	Dropped   []string       // attestations, signatures and artifacts that Recompress made worthless
+	Misnamed  []string       // what the archive calls images by and no engine takes as a name
+	Same      []meaning.Same // names that several images have; each means the first of them
 	Stats     ipfs.Stats
 	Layers    []Blob // each once
 	Directory string // where the layout was written, when it was not published
@@ -43,10 +46,11 @@ type Result struct {
 
 // Image is one name in the layout.
 type Image struct {
-	Name      string             // "repository:tag" without registry host, ":tag" or empty
+	Name      string             // "repository:tag" without registry host, ":tag", "repository" or empty
 	Manifest  ocispec.Descriptor // of its manifest or index
 	Platforms []string           // "linux/amd64", those that are complete
 	Size      int64              // bytes of manifests, configs and layers
+	pull      ref.Name
 }
 
 // Publish reads an archive and publishes it on a store. When it fails the
@@ -107,7 +111,7 @@ func publish(ctx context.Context, a *archive.Archive, s sink, o Options) (r *Res
 // finish makes the layout of what was read, checks that it is complete and
 // commits it.
 func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
-	index, named, found, err := in.layout(ctx, k)
+	index, found, err := in.layout(ctx, k)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +120,7 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Format: k.String(), Absent: needed.Absent, Dropped: in.dropped, Misnamed: in.misnamed, Unindexed: in.unindexed()}
-	if r.Images, err = describe(ctx, found, named); err != nil {
+	if err := r.describe(ctx, found, index); err != nil {
 		return nil, err
 	}
 	files, err := found.files(ctx, in.sink, index, needed)
@@ -129,24 +133,39 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 	r.Layers = layers(needed.Blobs, func(d digest.Digest) (stored, bool) { s, ok := files[oci.BlobPath(d)]; return s, ok })
 	in.remember()
 	r.Root, r.Stats, err = in.sink.commit(ctx, files, r.Names())
+	for i := range r.Images {
+		r.Images[i].pull.Root = r.Root
+	}
 	return r, err
 }
 
-// describe tells what each name stands for.
-func describe(ctx context.Context, found contents, named []image) ([]Image, error) {
-	var images []Image
-	for _, n := range named {
-		one, err := oci.Walk(ctx, found, oci.NewIndex([]ocispec.Descriptor{n.desc}))
-		if err != nil {
-			return nil, err
+// describe tells by which names the images of a layout are pulled, and what each
+// stands for.
+func (r *Result) describe(ctx context.Context, found contents, index ocispec.Index) error {
+	names := meaning.NewNames(cid.Undef, index, found)
+	lines, err := names.Lines(ctx)
+	if err != nil {
+		return err
+	}
+	if len(lines) == 0 {
+		return fmt.Errorf("%w: none of the %d entries of index.json is an image: the first is of type %q", archive.ErrFormat, len(index.Manifests), index.Manifests[0].MediaType)
+	}
+	whole := map[digest.Digest]*oci.Reachable{} // an image of many names is followed once
+	for _, l := range lines {
+		desc := l.Image.Descriptor
+		if whole[desc.Digest] == nil {
+			if whole[desc.Digest], err = oci.Walk(ctx, found, oci.NewIndex([]ocispec.Descriptor{desc})); err != nil {
+				return err
+			}
 		}
-		img := Image{Name: ref.TrimHost(n.name), Manifest: n.desc, Platforms: one.Platforms}
-		for _, b := range one.Blobs {
+		img := Image{Name: l.Name, Manifest: desc, Platforms: whole[desc.Digest].Platforms, pull: l.Pull}
+		for _, b := range whole[desc.Digest].Blobs {
 			img.Size += b.Size
 		}
-		images = append(images, img)
+		r.Images = append(r.Images, img)
 	}
-	return images, nil
+	r.Same, err = names.Same(ctx)
+	return err
 }
 
 // Names lists the images' names, those that have one.
@@ -160,35 +179,20 @@ func (r *Result) Names() []string {
 	return names
 }
 
-// PullName is the name under which image i is pulled from a registry host:
-//
-//	one name in the layout     host/<root>/repository
-//	several names              host/<root>/repository:tag
-//	one image without a name   host/<root>
-//	several, this one without  host/<root>/image@sha256:…
-func (r *Result) PullName(i int, host string) string {
-	n := ref.Name{Host: host, Root: r.Root}
-	repository, tag, _ := ref.CutTag(r.Images[i].Name)
-	switch single := r.single(); {
-	case repository == "" && tag == "" && single:
-	case repository == "" && tag == "":
-		n.Repository, n.Digest = "image", r.Images[i].Manifest.Digest
-	case repository == "" && single:
-	case repository == "":
-		n.Repository, n.Tag = "image", tag
-	case len(r.Names()) == 1 && single:
-		n.Repository = repository
-	default:
-		n.Repository, n.Tag = repository, tag
+// PlatformsOf lists the platforms of an image for humans.
+func (r *Result) PlatformsOf(d digest.Digest) string {
+	for _, i := range r.Images {
+		if i.Manifest.Digest == d {
+			return strings.Join(i.Platforms, ", ")
+		}
 	}
-	return n.String()
+	return ""
 }
 
-// single tells whether all names stand for one image.
-func (r *Result) single() bool {
-	digests := map[digest.Digest]bool{}
-	for _, i := range r.Images {
-		digests[i.Manifest.Digest] = true
-	}
-	return len(digests) == 1
+// PullName is the name under which image i is pulled from a registry host, as
+// [meaning.Names.Lines] has it.
+func (r *Result) PullName(i int, host string) string {
+	name := r.Images[i].pull
+	name.Host = host
+	return name.String()
 }

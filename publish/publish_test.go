@@ -205,40 +205,6 @@ func TestDirectoryPublishedAgain(t *testing.T) {
 	}
 }
 
-func TestPullNames(t *testing.T) {
-	named := func(names ...string) *Result {
-		r := &Result{Root: mustRoot(t)}
-		for i, n := range names {
-			d := digest.FromString("image")
-			if i > 0 && !strings.HasPrefix(n, "=") {
-				d = digest.FromString(n)
-			}
-			r.Images = append(r.Images, Image{Name: strings.TrimPrefix(n, "="), Manifest: ocispec.Descriptor{Digest: d}})
-		}
-		return r
-	}
-	root := "h/ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi"
-	for _, test := range []struct {
-		names []string
-		want  []string
-	}{
-		{[]string{"app:1"}, []string{"/app"}},
-		{[]string{"app:1", "=app:latest"}, []string{"/app:1", "/app:latest"}},
-		{[]string{"app:1", "other:2"}, []string{"/app:1", "/other:2"}},
-		{[]string{""}, []string{""}},
-		{[]string{":1"}, []string{""}},
-		{[]string{":1", ":2"}, []string{"/image:1", "/image:2"}},
-		{[]string{"", "app:1"}, []string{"/image@" + digest.FromString("image").String(), "/app:1"}},
-	} {
-		r := named(test.names...)
-		for i, want := range test.want {
-			if got := r.PullName(i, "h"); got != root+want {
-				t.Errorf("%q: name %d is %s, want %s", test.names, i, got, root+want)
-			}
-		}
-	}
-}
-
 // What cannot be right is refused by name and leaves the store as it was.
 func TestRefused(t *testing.T) {
 	one := layerTar(1)

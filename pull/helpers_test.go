@@ -6,9 +6,9 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/ipfs/go-cid"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
@@ -16,7 +16,7 @@ import (
 // given.
 func selected(t *testing.T, b *testlayout.Blocks, root cid.Cid, rest, platform string) (*pull.Image, error) {
 	t.Helper()
-	l, err := ipfs.OpenLayout(t.Context(), b, root)
+	l, err := layout.Open(t.Context(), b, root)
 	if err != nil {
 		t.Fatal(err)
 	}

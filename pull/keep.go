@@ -15,6 +15,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 // Keep copies the whole layout l from wherever its blocks are to a store, and
 // publishes it there under the names that it has. Blobs are read from the start
 // on, so that sources can stream them. Errors match those of from and to.
-func Keep(ctx context.Context, from *sources.Set, to ipfs.Store, l *ipfs.Layout) (stats ipfs.Stats, err error) {
+func Keep(ctx context.Context, from *sources.Set, to ipfs.Store, l *layout.Layout) (stats ipfs.Stats, err error) {
 	root, err := rootOf(ctx, l)
 	if err != nil {
 		return stats, err
@@ -36,11 +37,11 @@ func Keep(ctx context.Context, from *sources.Set, to ipfs.Store, l *ipfs.Layout)
 	}
 	defer func() { err = errors.Join(err, tx.Abort()) }()
 	k := keeper{from: from, to: tx}
-	blobs, err := k.blobs(ctx, l)
+	blobs, err := k.blobs(ctx, l.Files())
 	if err != nil {
 		return stats, err
 	}
-	if err := ipfs.Copy(ctx, withLayoutFile{from}, tx, l.Root, blobs...); err != nil {
+	if err := ipfs.Copy(ctx, withLayoutFile{from}, tx, root.CID, blobs...); err != nil {
 		return stats, err
 	}
 	return tx.Commit(ctx, root)
@@ -60,14 +61,18 @@ func (g withLayoutFile) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 }
 
 // rootOf describes a layout as it is to be published.
-func rootOf(ctx context.Context, l *ipfs.Layout) (ipfs.Root, error) {
-	root := ipfs.Root{CID: l.Root, Names: []string{}, Published: time.Now().UTC().Truncate(time.Millisecond)}
-	for _, image := range oci.NewImages(l.Index).List() {
-		for _, name := range image.Names {
-			root.Names = append(root.Names, name.String())
+func rootOf(ctx context.Context, l *layout.Layout) (ipfs.Root, error) {
+	root := ipfs.Root{CID: l.Files().Root, Names: []string{}, Published: time.Now().UTC().Truncate(time.Millisecond)}
+	lines, err := l.Lines(ctx)
+	if err != nil {
+		return root, err
+	}
+	for _, line := range lines {
+		if line.Name != "" {
+			root.Names = append(root.Names, line.Name)
 		}
 	}
-	needed, err := oci.Walk(ctx, l, l.Index)
+	needed, err := l.Reachable(ctx, l.Files().Index.Manifests...)
 	if err != nil {
 		return root, err
 	}

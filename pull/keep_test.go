@@ -6,11 +6,11 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/pull"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
@@ -28,11 +28,11 @@ func TestKeepIncomplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	layout, err := ipfs.OpenLayout(t.Context(), from, root)
+	opened, err := layout.Open(t.Context(), from, root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pull.Keep(t.Context(), from, store, layout); !errors.Is(err, oci.ErrNotFound) {
+	if _, err := pull.Keep(t.Context(), from, store, opened); !errors.Is(err, oci.ErrNotFound) {
 		t.Errorf("got error %v, want one that matches ErrNotFound", err)
 	}
 	if roots, err := store.Roots(t.Context()); err != nil || len(roots) > 0 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -75,7 +76,7 @@ func lockDirectory(ctx context.Context, dir string, p Progress) (unlock func() e
 }
 
 // mergedIndex is the index.json of dir with the image in it. An image that is
-// there under the same name gives way.
+// there under the same name stays, and gives its name to the new one.
 func (i *Image) mergedIndex(dir string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(dir, ocispec.ImageIndexFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -88,18 +89,35 @@ func (i *Image) mergedIndex(dir string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	same := func(a, b ocispec.Descriptor) bool {
-		an, bn := oci.ImageNames(a), oci.ImageNames(b)
-		return slices.Equal(an, bn) && (len(an) > 0 || a.Digest == b.Digest)
+	var kept []ocispec.Descriptor
+	for _, desc := range old.Manifests {
+		if desc, stays := beside(desc, i.index.Manifests); stays {
+			kept = append(kept, desc)
+		}
 	}
-	merged := slices.DeleteFunc(old.Manifests, func(d ocispec.Descriptor) bool {
-		return slices.ContainsFunc(i.index.Manifests, func(n ocispec.Descriptor) bool { return same(d, n) })
-	})
-	if len(merged) == 0 {
+	if len(kept) == 0 {
 		return i.indexFile()
 	}
-	old.Manifests = slices.Concat(merged, i.index.Manifests)
+	old.Manifests = slices.Concat(kept, i.index.Manifests)
 	return json.Marshal(old)
+}
+
+// beside is an entry of index.json as it stays beside new ones, unless they have
+// the same image: less a name that is theirs now.
+func beside(old ocispec.Descriptor, added []ocispec.Descriptor) (desc ocispec.Descriptor, stays bool) {
+	names := oci.ImageNames(old)
+	for _, a := range added {
+		theirs := oci.ImageNames(a)
+		if a.Digest == old.Digest && (len(names) == 0 || slices.Equal(names, theirs)) {
+			return old, false
+		}
+		if a.Digest != old.Digest && slices.ContainsFunc(names, func(n oci.ImageName) bool { return n.Tag != "" && slices.Contains(theirs, n) }) {
+			old.Annotations = maps.Clone(old.Annotations)
+			delete(old.Annotations, oci.AnnotationImageName)
+			delete(old.Annotations, ocispec.AnnotationRefName)
+		}
+	}
+	return old, true
 }
 
 // indexFile is the index.json of a layout with nothing but the image.
@@ -169,7 +187,7 @@ func (i *Image) resume(ctx context.Context, f *os.File, desc ocispec.Descriptor,
 	if err != nil {
 		return err
 	}
-	blob, err := i.layout.Open(ctx, desc.Digest, ahead)
+	blob, err := i.layout.Files().Open(ctx, desc.Digest, ahead)
 	if err != nil {
 		return err
 	}
@@ -253,7 +271,7 @@ func (i *Image) toEntry(ctx context.Context, tw *tar.Writer, desc ocispec.Descri
 	if err := tw.WriteHeader(header(oci.BlobPath(desc.Digest), desc.Size)); err != nil {
 		return err
 	}
-	blob, err := i.layout.Fetch(ctx, desc)
+	blob, err := i.layout.Files().Fetch(ctx, desc)
 	if err != nil {
 		return err
 	}
@@ -281,7 +299,7 @@ func (i *Image) dockerManifest(ctx context.Context) ([]byte, error) {
 		}
 		at, ok := seen[desc.Digest]
 		if !ok {
-			data, err := i.layout.Manifest(ctx, desc)
+			data, err := i.layout.Files().Manifest(ctx, desc)
 			if err != nil {
 				return nil, err
 			}

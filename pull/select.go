@@ -3,6 +3,7 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
 
 // Image is what of a published layout is to be pulled.
@@ -26,37 +29,62 @@ type Image struct {
 	Platforms []string             // of what is complete, as "linux/amd64"
 	Absent    []string             // what a sparse index names and the layout lacks
 
-	layout    *ipfs.Layout
+	layout    *layout.Layout
 	index     ocispec.Index
 	indexJSON []byte // of the layout, when all of it is pulled
+	several   error  // why no engine can take it: nothing names one of several images
 }
 
-// Select finds what name means in layout l. Without a platform all platforms
-// are pulled, and a name without a repository means everything in the layout.
-// With one, the best match (containerd's rules) of an index is taken. Errors
-// match [oci.ErrNotFound] and list what there is, or those of the layout.
-func Select(ctx context.Context, l *ipfs.Layout, name ref.Name, platform platforms.MatchComparer) (*Image, error) {
-	i := &Image{Name: name, layout: l, index: l.Index, indexJSON: l.IndexJSON}
-	if !i.wholeLayout(platform) {
-		target, err := i.find(ctx)
-		top := target
-		if err == nil && platform != nil {
-			target, err = i.onPlatform(ctx, target, platform)
+// Select finds what name means in layout l, as [layout.Names.Resolve] does.
+// Without a platform all platforms are pulled, and a name alone of a root means
+// everything in the layout. With one, the best match (containerd's rules) of an
+// index is taken. Errors match [oci.ErrNotFound] and list what there is, or those
+// of the layout.
+func Select(ctx context.Context, l *layout.Layout, name ref.Name, platform platforms.MatchComparer) (*Image, error) {
+	i := &Image{Name: name, layout: l, index: l.Files().Index, indexJSON: l.Files().IndexJSON}
+	target, err := l.Resolve(ctx, name)
+	whole, wholeErr := i.wholeLayout(ctx, platform)
+	switch {
+	case wholeErr != nil:
+		return nil, wholeErr
+	case whole && name.Repository == "" && name.Tag == "":
+		i.Target, i.several = target, err
+		if err != nil && len(i.index.Manifests) > 0 {
+			i.Target = i.index.Manifests[0]
 		}
-		if err != nil {
+	case err != nil:
+		return nil, err
+	case whole:
+		i.Target = target
+	default:
+		if err := i.choose(ctx, target, platform); err != nil {
 			return nil, err
 		}
-		i.Target, i.indexJSON = target, nil
-		i.index = oci.NewIndex([]ocispec.Descriptor{named(target, top, name)})
-	} else if len(l.Index.Manifests) > 0 {
-		i.Target = l.Index.Manifests[0]
 	}
-	needed, err := oci.Walk(ctx, l, i.index)
+	needed, err := l.Reachable(ctx, i.index.Manifests...)
 	if err != nil {
 		return nil, err
 	}
 	i.Blobs, i.Platforms, i.Absent = needed.Blobs, needed.Platforms, needed.Absent
 	return i, nil
+}
+
+// choose makes the image the one that was resolved, or its manifest for a
+// platform.
+func (i *Image) choose(ctx context.Context, resolved ocispec.Descriptor, platform platforms.MatchComparer) (err error) {
+	target := resolved
+	entry, listed := i.layout.Entry(resolved.Digest)
+	if listed {
+		target.Platform = entry.Descriptor.Platform
+	}
+	if platform != nil {
+		if target, err = i.onPlatform(ctx, target, platform); err != nil {
+			return err
+		}
+	}
+	i.Target, i.indexJSON = target, nil
+	i.index = oci.NewIndex([]ocispec.Descriptor{named(target, entry, i.Name)})
+	return nil
 }
 
 // Require refuses an image that is for none of the platforms asked for, where
@@ -79,67 +107,16 @@ func (i *Image) Require(wanted ...ocispec.Platform) error {
 
 // wholeLayout tells whether the layout is pulled as it is: on request, or
 // because there is nothing in it to choose from.
-func (i *Image) wholeLayout(platform platforms.MatchComparer) bool {
-	if platform != nil || i.Name.Digest != "" {
-		return false
-	}
-	images := oci.NewImages(i.layout.Index).List()
-	return i.Name.Repository == "" && i.Name.Tag == "" || len(images) == 1
-}
-
-// find finds what the name means. A digest must be that of an image in the
-// layout and, next to a tag, of that tag's image.
-func (i *Image) find(ctx context.Context) (ocispec.Descriptor, error) {
+func (i *Image) wholeLayout(ctx context.Context, platform platforms.MatchComparer) (bool, error) {
 	n := i.Name
-	if n.Repository == "" && n.Tag == "" && n.Digest == "" {
-		if err := one(n, i.layout.Index); err != nil {
-			return ocispec.Descriptor{}, err
-		}
+	if platform != nil || n.Digest != "" || oci.IsReferrerTag(n.Tag) {
+		return false, nil
 	}
-	target, err := oci.Select(i.layout.Index, n.Repository, n.Tag)
-	if n.Digest == "" || err == nil && target.Digest == n.Digest {
-		return target, err
+	if n.Repository == "" && n.Tag == "" {
+		return true, nil
 	}
-	if n.Tag == "" {
-		return i.byDigest(ctx)
-	}
-	if err == nil {
-		err = fmt.Errorf("%w: the name says that %s is %s, under %s it is %s",
-			oci.ErrNotFound, oci.ImageName{Repository: n.Repository, Tag: n.Tag}, n.Digest, ref.Ciq(n.Root), target.Digest)
-	}
-	return target, err
-}
-
-// one refuses an index of several images where one is meant, and lists them.
-func one(n ref.Name, index ocispec.Index) error {
-	images := oci.NewImages(index).List()
-	if len(images) < 2 {
-		return nil
-	}
-	var names []string
-	for _, image := range images {
-		for _, name := range image.Names {
-			names = append(names, name.String())
-		}
-		if len(image.Names) == 0 {
-			names = append(names, "image@"+image.Descriptor.Digest.String())
-		}
-	}
-	return fmt.Errorf("%w: %s holds several images, %s: add the name of one", oci.ErrNameUnknown, ref.Ciq(n.Root), strings.Join(names, ", "))
-}
-
-// byDigest finds the manifest or index that the name pins.
-func (i *Image) byDigest(ctx context.Context) (ocispec.Descriptor, error) {
-	all, err := oci.Walk(ctx, i.layout, i.layout.Index)
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	for _, b := range all.Blobs {
-		if b.Digest == i.Name.Digest && (oci.IsIndex(b.MediaType) || oci.IsManifest(b.MediaType)) {
-			return b, nil
-		}
-	}
-	return ocispec.Descriptor{}, fmt.Errorf("%w: no manifest %s under %s", oci.ErrNotFound, i.Name.Digest, ref.Ciq(i.Name.Root))
+	images, err := i.layout.Images(ctx)
+	return len(images) == 1, err
 }
 
 // onPlatform descends from an index to the manifest that suits best.
@@ -171,7 +148,7 @@ func (i *Image) candidates(ctx context.Context, desc ocispec.Descriptor, depth i
 	if depth > oci.MaxDepth {
 		return nil, fmt.Errorf("%w: index %s: more than %d levels", oci.ErrCorrupt, desc.Digest, oci.MaxDepth)
 	}
-	data, err := i.layout.Manifest(ctx, desc)
+	data, err := i.layout.Files().Manifest(ctx, desc)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +181,7 @@ func (i *Image) candidates(ctx context.Context, desc ocispec.Descriptor, depth i
 // configPlatform is the platform that the config of an image states; nil when
 // it states none or is not there.
 func (i *Image) configPlatform(ctx context.Context, desc ocispec.Descriptor) (*ocispec.Platform, error) {
-	found, err := oci.Walk(ctx, i.layout, oci.NewIndex([]ocispec.Descriptor{desc}))
+	found, err := i.layout.Reachable(ctx, desc)
 	if errors.Is(err, oci.ErrNotFound) {
 		return nil, nil
 	}
@@ -216,22 +193,22 @@ func (i *Image) configPlatform(ctx context.Context, desc ocispec.Descriptor) (*o
 }
 
 // named gives the top-level descriptor of a pulled image its name: the one that
-// it has in the layout, where top is its entry, unless another was asked for.
-func named(desc, top ocispec.Descriptor, name ref.Name) ocispec.Descriptor {
-	for _, own := range oci.ImageNames(top) {
+// it has in the layout, unless another was asked for. What was asked for by its
+// digest alone has no tag.
+func named(desc ocispec.Descriptor, entry registry.Image, name ref.Name) ocispec.Descriptor {
+	for _, own := range entry.Names {
 		if (name.Repository == "" || own.Repository == name.Repository) && (name.Tag == "" || own.Tag == name.Tag) {
-			desc.Annotations = top.Annotations
+			desc.Annotations = entry.Descriptor.Annotations
 			return desc
 		}
 	}
-	if name.Repository == "" {
+	switch {
+	case name.Repository == "":
 		return desc
+	case name.Tag == "" && name.Digest != "":
+		return oci.Named(desc, name.Repository+"@"+desc.Digest.String())
 	}
-	tag := name.Tag
-	if tag == "" {
-		tag = oci.DefaultTag
-	}
-	return oci.Named(desc, name.Repository+":"+tag)
+	return oci.Named(desc, name.Repository+":"+cmp.Or(name.Tag, oci.DefaultTag))
 }
 
 // Size is the number of bytes in all contents.

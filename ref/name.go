@@ -142,6 +142,9 @@ func CheckRegistry(s string) error {
 	return nil
 }
 
+// Plain tells whether a name is that of a root alone, of whatever is under it.
+func (n Name) Plain() bool { return n.Repository == "" && n.Tag == "" && n.Digest == "" }
+
 // String is the pull name with the root in its default spelling.
 func (n Name) String() string {
 	var b strings.Builder

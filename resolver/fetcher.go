@@ -65,7 +65,7 @@ func (f *Fetcher) open(ctx context.Context, d digest.Digest, desc *ocispec.Descr
 	if err != nil {
 		return nil, err
 	}
-	c, err := l.Locate(ctx, d)
+	place, err := l.Locate(ctx, d)
 	if err != nil {
 		if desc != nil && isAbsent(err) && d.Algorithm().FromBytes(desc.Data) == d { // it holds the content itself
 			return newBlob(ctx, f, *desc, memory(desc.Data)), nil
@@ -82,7 +82,7 @@ func (f *Fetcher) open(ctx context.Context, d digest.Digest, desc *ocispec.Descr
 		}
 		release = func() { limiter.Release(1) }
 	}
-	b, err := f.openFile(ctx, c, d, desc, ahead)
+	b, err := f.openFile(ctx, place.CID, d, desc, ahead)
 	if err != nil {
 		release()
 		return nil, err

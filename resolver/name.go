@@ -7,8 +7,8 @@ import (
 	docker "github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
 
 // unnamed stands where containerd wants a repository and the image has none.
@@ -35,13 +35,12 @@ func imageName(given string, n ref.Name, repository string) string {
 	return n.String()
 }
 
-// repository is how the layout calls an image.
-func (l *layout) repository(d digest.Digest) string {
-	for _, image := range l.images.List() {
-		for _, name := range image.Names {
-			if image.Descriptor.Digest == d && oci.ValidName(name.Repository) {
-				return name.Repository
-			}
+// repositoryOf is how the layout calls an image.
+func repositoryOf(l *layout.Layout, d digest.Digest) string {
+	entry, _ := l.Entry(d)
+	for _, name := range entry.Names {
+		if name.Repository != "" {
+			return name.Repository
 		}
 	}
 	return unnamed

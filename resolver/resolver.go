@@ -210,11 +210,11 @@ func (r *Resolver) Resolve(ctx context.Context, name string) (string, ocispec.De
 	if err != nil {
 		return "", ocispec.Descriptor{}, classified(fmt.Errorf("resolving %s: %w", name, err))
 	}
-	desc, err := l.find(ctx, n)
+	desc, err := l.Resolve(ctx, n)
 	if err != nil {
 		return "", ocispec.Descriptor{}, classified(fmt.Errorf("resolving %s: %w", name, err))
 	}
-	return imageName(name, n, l.repository(desc.Digest)), desc, nil
+	return imageName(name, n, repositoryOf(l, desc.Digest)), desc, nil
 }
 
 // Fetcher gives the contents of the layout that a name leads to. It also

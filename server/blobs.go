@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,9 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
-	"github.com/image2ipfs/image2ipfs/registry/legacy"
 )
 
 const typeBlob = "application/octet-stream"
@@ -30,7 +27,8 @@ func (s *Server) blob(w *response, r *request) error {
 		return err
 	}
 	d := digest.Digest(r.reference)
-	b, err := locate(r.Context(), l, d)
+	b, err := l.Locate(r.Context(), d)
+	s.roots.recount(r.root, l) // it keeps the directories that it opens
 	if err != nil {
 		return absent(codeBlobUnknown, err)
 	}
@@ -52,15 +50,6 @@ func (s *Server) blob(w *response, r *request) error {
 	defer f.Close()
 	h.Set("Content-Type", typeBlob)
 	return serveFile(w, r.Request, f)
-}
-
-// locate finds where a blob of a layout, or of an old tree, lies.
-func locate(ctx context.Context, l *layout, d digest.Digest) (legacy.Blob, error) {
-	if l.old != nil {
-		return l.old.Blob(ctx, d)
-	}
-	c, err := l.Locate(ctx, d)
-	return legacy.Blob{CID: c, Path: oci.BlobPath(d)}, err
 }
 
 // redirectTo sends the client elsewhere. Which gateway answers can change, so

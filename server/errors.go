@@ -25,6 +25,7 @@ const (
 	codeNameInvalid     errorCode = "NAME_INVALID"
 	codeNameUnknown     errorCode = "NAME_UNKNOWN"
 	codeManifestUnknown errorCode = "MANIFEST_UNKNOWN"
+	codeManifestInvalid errorCode = "MANIFEST_INVALID"
 	codeBlobUnknown     errorCode = "BLOB_UNKNOWN"
 	codeDigestInvalid   errorCode = "DIGEST_INVALID"
 	codeDenied          errorCode = "DENIED"
@@ -43,6 +44,7 @@ var statuses = map[errorCode]int{
 	codeNameInvalid:     http.StatusBadRequest,
 	codeNameUnknown:     http.StatusNotFound,
 	codeManifestUnknown: http.StatusNotFound,
+	codeManifestInvalid: http.StatusNotFound, // so that an engine that asks a mirror goes on
 	codeBlobUnknown:     http.StatusNotFound,
 	codeDigestInvalid:   http.StatusBadRequest,
 	codeDenied:          http.StatusForbidden,
@@ -82,8 +84,14 @@ func absent(code errorCode, err error) error {
 		return err
 	case errors.Is(err, ipfs.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		code = codeUnavailable
+	case errors.Is(err, oci.ErrManifestInvalid):
+		code = codeManifestInvalid
 	case errors.Is(err, oci.ErrCorrupt):
 		code = codeUnknown
+	case errors.Is(err, oci.ErrNameUnknown):
+		code = codeNameUnknown
+	case errors.Is(err, oci.ErrManifestUnknown):
+		code = codeManifestUnknown
 	case errors.Is(err, oci.ErrNotFound):
 	default:
 		code = codeUnknown

@@ -92,7 +92,7 @@ func TestBlobsOfPeers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := locate(t.Context(), l, p.layer)
+	b, err := l.Locate(t.Context(), p.layer)
 	if err != nil {
 		t.Fatal(err)
 	}

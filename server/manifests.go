@@ -3,16 +3,15 @@ package server
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry"
 )
 
 // Cache-Control of what is served.
@@ -35,7 +34,7 @@ func (s *Server) manifest(w *response, r *request) error {
 	}
 	d, cache := digest.Digest(r.reference), cacheForever
 	if !strings.Contains(r.reference, ":") {
-		if d, err = selectImage(l, r.repository, r.reference); err != nil {
+		if d, err = s.resolve(r, l); err != nil {
 			return err
 		}
 		cache = cacheTag
@@ -43,34 +42,28 @@ func (s *Server) manifest(w *response, r *request) error {
 		return err
 	}
 	s.redirects.prepare(r.root)
-	data, mediaType, err := s.manifests.read(r.Context(), l, d)
+	m, err := s.manifests.read(r.Context(), r.root, l, d)
 	if err != nil {
 		return err
 	}
 	h := w.Header()
-	h.Set("Content-Type", mediaType)
+	h.Set("Content-Type", m.Descriptor.MediaType)
 	h.Set("Cache-Control", cache)
 	setDigest(h, d)
 	w.source = "manifest"
-	return serveContent(w, r.Request, bytes.NewReader(data))
+	return serveContent(w, r.Request, bytes.NewReader(m.Content))
 }
 
-// selectImage finds the digest that a tag means.
-func selectImage(l *layout, repository, tag string) (digest.Digest, error) {
-	if !oci.ValidTag(tag) {
-		return "", errorf(codeManifestUnknown, "%q is neither a tag nor a digest", tag)
+// resolve finds the digest that a tag means.
+func (s *Server) resolve(r *request, l reader) (digest.Digest, error) {
+	if !oci.ValidTag(r.reference) {
+		return "", errorf(codeManifestUnknown, "%q is neither a tag nor a digest", r.reference)
 	}
-	desc, err := l.images.Select(repository, tag)
-	switch {
-	case errors.Is(err, oci.ErrNameUnknown):
-		return "", absent(codeNameUnknown, err)
-	case err != nil:
-		return "", absent(codeManifestUnknown, err)
-	}
-	if err := desc.Digest.Validate(); err != nil {
-		return "", errorf(codeUnknown, "index.json has digest %q: %w", desc.Digest, err)
-	}
-	return desc.Digest, nil
+	defer s.roots.recount(r.root, l)
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Limits.Open)
+	defer cancel()
+	desc, err := l.Resolve(ctx, ref.Name{Root: r.root, Repository: r.repository, Tag: r.reference})
+	return desc.Digest, absent(codeManifestUnknown, err)
 }
 
 // checkDigest refuses what breaks the grammar of digests, or has an algorithm
@@ -89,9 +82,9 @@ func setDigest(h http.Header, d digest.Digest) {
 
 // manifests reads manifests and keeps them.
 type manifests struct {
-	metadata ipfs.Getter
-	kept     *lru[manifestKey, []byte]
-	reading  *flights[manifestKey, []byte]
+	roots   *roots
+	kept    *lru[manifestKey, registry.Manifest]
+	reading *flights[manifestKey, registry.Manifest]
 }
 
 type manifestKey struct {
@@ -99,74 +92,28 @@ type manifestKey struct {
 	d    digest.Digest
 }
 
-func newManifests(life *lifetime, metadata ipfs.Getter, limits Limits) *manifests {
+func newManifests(life *lifetime, roots *roots, limits Limits) *manifests {
 	return &manifests{
-		metadata: metadata,
-		kept:     newLRU[manifestKey, []byte](limits.Manifests),
-		reading:  newFlights[manifestKey, []byte](life, limits.Open),
+		roots:   roots,
+		kept:    newLRU[manifestKey, registry.Manifest](limits.Manifests),
+		reading: newFlights[manifestKey, registry.Manifest](life, limits.Open),
 	}
 }
 
-// read gives a manifest of the layout, checked against its digest, and its
-// media type. Any blob that is a manifest will do, listed in an index or not.
-// Errors have the code MANIFEST_UNKNOWN when the layout has no such manifest.
-func (m *manifests) read(ctx context.Context, l *layout, d digest.Digest) ([]byte, string, error) {
-	key := manifestKey{l.Root, d}
-	data, ok := m.kept.get(key)
-	if !ok {
-		var err error
-		data, err = m.reading.join(key, func(ctx context.Context) ([]byte, error) {
-			data, err := m.load(ctx, l, d)
-			if err == nil {
-				m.kept.put(key, data, int64(len(data))+256)
-			}
-			return data, err
-		}).wait(ctx)
-		if err != nil {
-			return nil, "", absent(codeManifestUnknown, err)
+// read gives a manifest of what is under root. Errors have the code
+// MANIFEST_UNKNOWN when there is no such manifest.
+func (m *manifests) read(ctx context.Context, root cid.Cid, l reader, d digest.Digest) (registry.Manifest, error) {
+	key := manifestKey{root, d}
+	if found, ok := m.kept.get(key); ok {
+		return found, nil
+	}
+	found, err := m.reading.join(key, func(ctx context.Context) (registry.Manifest, error) {
+		defer m.roots.recount(root, l)
+		found, err := l.Manifest(ctx, d)
+		if err == nil {
+			m.kept.put(key, found, int64(len(found.Content))+512)
 		}
-	}
-	mediaType := l.types[d]
-	if !safeType(mediaType) {
-		mediaType = oci.SniffMediaType(data)
-	}
-	if !safeType(mediaType) {
-		return nil, "", errorf(codeManifestUnknown, "blob %s is no manifest", d)
-	}
-	return data, mediaType, nil
-}
-
-func (m *manifests) load(ctx context.Context, l *layout, d digest.Digest) ([]byte, error) {
-	if l.old != nil {
-		return manifestOf(l, d)
-	}
-	_, listed := l.types[d]
-	link, err := l.Blob(ctx, d)
-	switch {
-	case errors.Is(err, ipfs.ErrNoEntry) && listed:
-		return nil, fmt.Errorf("an index lists %s, but this layout was published without it: %w", d, err)
-	case err != nil:
-		return nil, err
-	case link.Size > oci.MaxManifestSize:
-		return nil, errorf(codeManifestUnknown, "blob %s is no manifest: it has %d bytes, a manifest at most %d", d, link.Size, int64(oci.MaxManifestSize))
-	}
-	data, err := ipfs.ReadFile(ctx, m.metadata, link.CID, oci.MaxManifestSize)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", d, err)
-	}
-	if got := d.Algorithm().FromBytes(data); got != d {
-		return nil, fmt.Errorf("%w: blob %s of %s has the content of %s", ipfs.ErrIntegrity, d, l.Root, got)
-	}
-	return data, nil
-}
-
-// safeType tells whether a media type from a layout may be sent as it is: a
-// browser must not be made to run what somebody put into an image.
-func safeType(mediaType string) bool {
-	rest, ok := strings.CutPrefix(mediaType, "application/")
-	if !ok || rest == "" || len(rest) > 127 {
-		return false
-	}
-	return strings.Trim(rest, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$&-^_.+") == "" &&
-		!strings.HasPrefix(rest, "xhtml") && rest != "javascript"
+		return found, err
+	}).wait(ctx)
+	return found, absent(codeManifestUnknown, err)
 }

@@ -192,7 +192,7 @@ func (c *state) Collect(out chan<- prometheus.Metric) {
 	}
 	for name, u := range map[string]usage{
 		"layouts": c.s.roots.opened.usage(), "manifests": c.s.manifests.kept.usage(),
-		"referrers": c.s.referrers.kept.usage(), "blocks": c.s.foreign.blocks.usage(),
+		"blocks": c.s.foreign.blocks.usage(),
 	} {
 		gauge(cacheBytes, float64(u.cost), name)
 		gauge(cacheEntries, float64(u.entries), name)

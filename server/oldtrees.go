@@ -13,7 +13,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
-	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry"
 	"github.com/image2ipfs/image2ipfs/registry/legacy"
 )
 
@@ -54,21 +54,14 @@ func newOldTrees(life *lifetime, cfg Config, local, metadata ipfs.Getter, f *for
 	return o
 }
 
-// read opens the tree under root as a layout. The error matches
-// [ipfs.ErrNotFound] when there is none.
-func (o *oldTrees) read(ctx context.Context, root cid.Cid, keptIn *lru[cid.Cid, *layout]) (*layout, error) {
+// read opens the tree under root. The error matches [ipfs.ErrNotFound] when there
+// is none.
+func (o *oldTrees) read(ctx context.Context, root cid.Cid) (reader, error) {
 	t, err := legacy.Open(ctx, o.metadata, root, o.size)
 	if err != nil {
 		return nil, err
 	}
-	l := &layout{
-		Layout: &ipfs.Layout{Root: root, Index: t.Index},
-		old:    t, images: oci.NewImages(t.Index), types: map[digest.Digest]string{}, cost: t.Cost(), keptIn: keptIn,
-	}
-	for _, desc := range t.Index.Manifests {
-		l.note(desc)
-	}
-	return l, nil
+	return t, nil
 }
 
 // size is the [legacy.Sizer] of the server. A size that cannot be read from
@@ -115,25 +108,12 @@ func (o *oldTrees) measure(c cid.Cid) *flight[int64] {
 	})
 }
 
-// manifestOf gives a manifest of an old tree.
-func manifestOf(l *layout, d digest.Digest) ([]byte, error) {
-	data, err := l.old.Manifest(d)
-	if err != nil {
-		return nil, err
-	}
-	if t := l.types[d]; t == oci.MediaTypeDockerSchema1 || t == oci.MediaTypeDockerSigned1 {
-		return nil, errorf(codeManifestUnknown,
-			"image2ipfs 0.0.2 or 0.0.3 published this image as schema 1, which no engine pulls any more; make an OCI image of it with: image2ipfs convert %s", ref.Ciq(l.Root))
-	}
-	return data, nil
-}
-
 const hintInflate = "a layer that image2ipfs 0.1.0 published has to be decompressed by this server, in whose store it is not; " +
 	"start it with --open to let it fetch and stream what others published"
 
 // inflatedBlob streams a blob whose file is gzip. No gateway has these bytes,
 // so clients are never redirected.
-func (s *Server) inflatedBlob(w *response, r *request, d digest.Digest, b legacy.Blob) error {
+func (s *Server) inflatedBlob(w *response, r *request, d digest.Digest, b registry.Place) error {
 	if !s.cfg.Open {
 		if _, err := s.local.Get(r.Context(), b.CID); err != nil {
 			return errorf(codeDenied, "%s", hintInflate)

@@ -274,7 +274,7 @@ func blobCID(t *testing.T, s *site, root cid.Cid, d digest.Digest) cid.Cid {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := l.old.Blob(t.Context(), d)
+	b, err := l.Locate(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,13 +55,13 @@ func TestPullingNestedIndices(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	l := testlayout.New(t, blocks)
 	amd, arm, absentImage := l.Image("amd64", []byte("a")), l.Image("arm64", []byte("b")), l.Image("riscv64", []byte("c"))
-	attestation := l.JSON(ocispec.MediaTypeImageManifest, map[string]any{"schemaVersion": 2, "layers": []any{}})
+	attestation := l.JSON(ocispec.MediaTypeImageManifest, map[string]any{"schemaVersion": 2, "config": map[string]any{}, "layers": []any{}})
 	list := l.JSON(oci.MediaTypeDockerManifestList, map[string]any{"schemaVersion": 2, "manifests": []any{arm, absentImage}})
 	l.Without(absentImage.Digest)
 	index := l.Index(amd, list, attestation)
 	unlisted := l.Image("s390x", []byte("d"))
 	schema1 := l.Blob("", []byte(`{"schemaVersion":1,"fsLayers":[]}`))
-	sha512 := l.BlobAs(digest.SHA512, ocispec.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"layers":[]}`))
+	sha512 := l.BlobAs(digest.SHA512, ocispec.MediaTypeImageManifest, []byte(`{"schemaVersion":2,"config":{},"layers":[]}`))
 	root := l.Publish(oci.Named(index, "app:1"))
 	s := start(t, Config{Local: blocks})
 	for d, mediaType := range map[digest.Digest]string{
@@ -189,9 +189,9 @@ func TestErrorCodes(t *testing.T) {
 	}{
 		{n + "/app/manifests/" + none, 404, codeManifestUnknown, none},
 		{n + "/app/manifests/.bad-tag", 404, codeManifestUnknown, "neither a tag nor a digest"},
-		{n + "/app/manifests/" + digest.FromBytes(layer).String(), 404, codeManifestUnknown, "no manifest"},
-		{n + "/app/manifests/" + config, 404, codeManifestUnknown, "no manifest"},
-		{n + "/app/manifests/" + html.Digest.String(), 404, codeManifestUnknown, "no manifest"},
+		{n + "/app/manifests/" + digest.FromBytes(layer).String(), 404, codeManifestUnknown, "neither a manifest nor an index"},
+		{n + "/app/manifests/" + config, 404, codeManifestUnknown, "neither a manifest nor an index"},
+		{n + "/app/manifests/" + html.Digest.String(), 404, codeManifestUnknown, "neither a manifest nor an index"},
 		{n + "/app/blobs/" + none, 404, codeBlobUnknown, none},
 		{n + "/app/manifests/sha256:abc", 400, codeDigestInvalid, "sha256:abc"},
 		{n + "/app/manifests/sha256:" + strings.Repeat("G", 64), 400, codeDigestInvalid, ""},
@@ -217,7 +217,7 @@ func TestErrorCodes(t *testing.T) {
 		{n + "/app/tags/lists", 404, codeNameUnknown, "endpoint"},
 		{n + "/app/tags/list?n=x", 400, codeNumberInvalid, ""},
 		{n + "/app/tags/list?n=-1", 400, codeNumberInvalid, ""},
-		{n + "/app/manifests/" + lie.String(), 500, codeUnknown, "integrity"},
+		{n + "/app/manifests/" + lie.String(), 500, codeUnknown, "another digest"},
 	} {
 		s.both(test.path).expect(t, test.status, test.code, test.says)
 	}

@@ -356,11 +356,11 @@ func TestMissingBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := l.Locate(t.Context(), p.layer)
+	b, err := l.Locate(t.Context(), p.layer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks.Drop(c)
+	blocks.Drop(b.CID)
 	s.both(p.blob()).expect(t, http.StatusNotFound, codeBlobUnknown, "missing")
 }
 

@@ -62,7 +62,7 @@ func TestDirectoriesCount(t *testing.T) {
 func TestTooManyManifests(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	l := testlayout.New(t, blocks)
-	many := make([]ocispec.Descriptor, maxManifests+1)
+	many := make([]ocispec.Descriptor, oci.MaxManifests+1)
 	root := l.Publish(many...)
 	s := start(t, Config{Local: blocks})
 	s.both(name(root)+"/app/manifests/latest").expect(t, http.StatusInternalServerError, codeUnknown, "10001 descriptors")

@@ -125,7 +125,7 @@ type Server struct {
 	old       *oldTrees
 	roots     *roots
 	manifests *manifests
-	referrers *referrers
+	listing   *flights[cid.Cid, struct{}] // of referrers, by root
 	redirects *redirects
 	exports   chan struct{}
 	streams   *streams
@@ -154,8 +154,8 @@ func New(cfg Config) (*Server, error) {
 	s.metadata = ipfs.First(ipfs.Verified(s.local), s.foreign)
 	s.old = newOldTrees(s.life, cfg, s.local, s.metadata, s.foreign)
 	s.roots = newRoots(s.life, s.local, s.metadata, s.old, cfg.Limits)
-	s.manifests = newManifests(s.life, s.metadata, cfg.Limits)
-	s.referrers = newReferrers(s.life, s.manifests, cfg.Limits)
+	s.manifests = newManifests(s.life, s.roots, cfg.Limits)
+	s.listing = newFlights[cid.Cid, struct{}](s.life, cfg.Limits.Open)
 	if !cfg.NoRedirect {
 		s.redirects = newRedirects(s.life, s.foreign, cfg)
 	}

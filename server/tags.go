@@ -14,7 +14,7 @@ func (s *Server) tags(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	tags, err := l.images.Tags(r.repository)
+	tags, err := l.Tags(r.Context(), r.repository)
 	if err != nil {
 		return absent(codeNameUnknown, err)
 	}

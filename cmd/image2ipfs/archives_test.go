@@ -70,7 +70,7 @@ var kinds = map[string]func(names []string) []entry{
 	// Docker 25 and later, classic store: manifests made at save time, an
 	// index.json that lacks the image, an orphan config.
 	"docker-25": func(names []string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		m := l.dockerManifest(anImage, names)
 		m.LayerSources = map[digest.Digest]ocispec.Descriptor{}
 		for _, diffID := range anImage.config.RootFS.DiffIDs {
@@ -81,36 +81,36 @@ var kinds = map[string]func(names []string) []entry{
 	},
 	// Docker with the containerd store: the same files, but its own.
 	"docker-containerd": func(names []string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		m := l.dockerManifest(anImage, names)
 		return append(l.entries(named(l.image(anImage, plain), names)...), manifestJSON(m))
 	},
 	"oci": func(names []string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		return l.entries(named(l.image(anImage, gzipped), names)...)
 	},
 	"oci-zstd": func(names []string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		return l.entries(named(l.image(anImage, zstded), names)...)
 	},
 	"oci-unnamed": func([]string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		return l.entries(l.image(anImage, gzipped))
 	},
 	"oci-two-unnamed": func([]string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		return l.entries(l.image(anImage, gzipped), l.image(newImage("amd64", "other"), gzipped))
 	},
 	// BuildKit: an index inside the index, two platforms and an attestation.
 	"oci-platforms": func(names []string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		return l.entries(named(l.platforms(), names)...)
 	},
 	// The containerd store after a pull of one platform.
 	"oci-sparse": func(names []string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		index := l.platforms()
-		arm := layout{}
+		arm := ociLayout{}
 		arm.image(newImage("arm64", "base", "arm64"), gzipped)
 		for name := range arm {
 			if !bytes.Equal(arm[name], gzipped(layers["base"])) {
@@ -119,10 +119,10 @@ var kinds = map[string]func(names []string) []entry{
 		}
 		return l.entries(named(index, names)...)
 	},
-	"oci-empty": func([]string) []entry { return layout{}.entries() },
+	"oci-empty": func([]string) []entry { return ociLayout{}.entries() },
 	// skopeo copy … dir:
 	"dir": func([]string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		manifest := l.image(anImage, gzipped)
 		files := []entry{{name: "version", data: []byte("Directory Transport Version: 1.1\n")}}
 		for name, data := range l {
@@ -142,13 +142,13 @@ var kinds = map[string]func(names []string) []entry{
 		return append(files, manifestJSON(m))
 	},
 	"bad-blob": func(names []string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		image := l.image(anImage, gzipped)
 		l[oci.BlobPath(digest.FromBytes(gzipped(layers["app"])))] = gzipped(layers["other"])
 		return l.entries(named(image, names)...)
 	},
 	"bad-size": func(names []string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		image := l.image(anImage, gzipped)
 		image.Size++
 		return l.entries(named(image, names)...)
@@ -158,7 +158,7 @@ var kinds = map[string]func(names []string) []entry{
 		return append(files[1:], manifestJSON(m))
 	},
 	"missing-blob": func(names []string) []entry {
-		l := layout{}
+		l := ociLayout{}
 		image := l.image(anImage, gzipped)
 		delete(l, oci.BlobPath(digest.FromBytes(gzipped(layers["app"]))))
 		return l.entries(named(image, names)...)
@@ -286,10 +286,10 @@ func merge(a, b []entry) []entry {
 
 // ---- OCI layouts ---------------------------------------------------------------
 
-// layout holds blobs by path.
-type layout map[string][]byte
+// ociLayout holds blobs by path.
+type ociLayout map[string][]byte
 
-func (l layout) blob(mediaType string, data []byte) ocispec.Descriptor {
+func (l ociLayout) blob(mediaType string, data []byte) ocispec.Descriptor {
 	d := digest.FromBytes(data)
 	l[oci.BlobPath(d)] = data
 	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(data))}
@@ -312,7 +312,7 @@ func zstded(data []byte) []byte {
 }
 
 // image adds an image whose layers are compressed so.
-func (l layout) image(i image, compress func([]byte) []byte) ocispec.Descriptor {
+func (l ociLayout) image(i image, compress func([]byte) []byte) ocispec.Descriptor {
 	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		Config: l.blob(ocispec.MediaTypeImageConfig, marshal(i.config))}
 	for _, data := range i.layers {
@@ -331,7 +331,7 @@ func (l layout) image(i image, compress func([]byte) []byte) ocispec.Descriptor 
 }
 
 // platforms adds an index of two platforms, one with an attestation.
-func (l layout) platforms() ocispec.Descriptor {
+func (l ociLayout) platforms() ocispec.Descriptor {
 	amd64 := l.image(anImage, gzipped)
 	arm64 := l.image(newImage("arm64", "base", "arm64"), gzipped)
 	statement := l.blob("application/vnd.in-toto+json", []byte(`{"_type":"https://in-toto.io/Statement/v0.1"}`))
@@ -348,7 +348,7 @@ func (l layout) platforms() ocispec.Descriptor {
 }
 
 // dockerManifest adds an image with plain layers and its line of manifest.json.
-func (l layout) dockerManifest(i image, names []string) dockerManifest {
+func (l ociLayout) dockerManifest(i image, names []string) dockerManifest {
 	l.image(i, plain)
 	m := dockerManifest{Config: oci.BlobPath(digest.FromBytes(marshal(i.config))), RepoTags: names}
 	for _, data := range i.layers {
@@ -366,7 +366,7 @@ func named(desc ocispec.Descriptor, names []string) []ocispec.Descriptor {
 }
 
 // entries is the layout: blobs first, as docker save writes them.
-func (l layout) entries(top ...ocispec.Descriptor) []entry {
+func (l ociLayout) entries(top ...ocispec.Descriptor) []entry {
 	var files []entry
 	for name, data := range l {
 		files = append(files, entry{name: name, data: data})

@@ -18,6 +18,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/server"
 	"github.com/image2ipfs/image2ipfs/test/oldtree"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
@@ -78,14 +79,15 @@ func readConverted(t *testing.T, name string) converted {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	l, err := ipfs.OpenLayout(ctx, store, n.Root)
+	opened, err := layout.Open(ctx, store, n.Root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var c converted
-	if c.desc, err = oci.Select(l.Index, n.Repository, n.Tag); err != nil {
+	if c.desc, err = opened.Resolve(ctx, n); err != nil {
 		t.Fatal(err)
 	}
+	l := opened.Files()
 	read := func(desc ocispec.Descriptor, v any) {
 		r, err := l.Fetch(ctx, desc)
 		if err != nil {

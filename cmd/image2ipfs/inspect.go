@@ -17,6 +17,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/local"
 )
 
@@ -45,7 +46,7 @@ func newInspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := knows(cmd.Context(), l, name); err != nil {
+			if err := isThere(cmd.Context(), l, name); err != nil {
 				return err
 			}
 			v, err := inspect(cmd.Context(), l)
@@ -53,7 +54,7 @@ func newInspect() *cobra.Command {
 				return err
 			}
 			if shared {
-				if v.Sharing, err = all.Sharing(cmd.Context(), l, v.layers()); err != nil {
+				if v.Sharing, err = all.Sharing(cmd.Context(), l.Files(), v.layers()); err != nil {
 					return err
 				}
 			}
@@ -93,11 +94,15 @@ type inspectedManifest struct {
 	Layers   []ocispec.Descriptor `json:"layers"`
 }
 
-func inspect(ctx context.Context, l *ipfs.Layout) (*inspected, error) {
-	v := &inspected{Root: ref.Spell(l.Root)}
+func inspect(ctx context.Context, l *layout.Layout) (*inspected, error) {
+	v := &inspected{Root: ref.Spell(l.Files().Root)}
+	images, err := l.Images(ctx)
+	if err != nil {
+		return nil, err
+	}
 	seen := map[digest.Digest]bool{}
-	for _, image := range oci.NewImages(l.Index).List() {
-		one, err := oci.Walk(ctx, l, oci.NewIndex([]ocispec.Descriptor{image.Descriptor}))
+	for _, image := range images {
+		one, err := l.Reachable(ctx, image.Descriptor)
 		if err != nil {
 			return nil, err
 		}
@@ -113,7 +118,7 @@ func inspect(ctx context.Context, l *ipfs.Layout) (*inspected, error) {
 			if !oci.IsManifest(b.MediaType) {
 				continue
 			}
-			m, err := inspectManifest(ctx, l, b)
+			m, err := inspectManifest(ctx, l.Files(), b)
 			if err != nil {
 				return nil, err
 			}

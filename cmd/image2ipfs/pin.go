@@ -9,6 +9,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
 
 func newPin() *cobra.Command {
@@ -89,9 +90,12 @@ func (o *pinOptions) run(cmd *cobra.Command, args []string) (err error) {
 		if err != nil {
 			return err
 		}
-		l, err := ipfs.OpenLayout(cmd.Context(), from, name.Root)
+		l, err := layout.Open(cmd.Context(), from, name.Root)
 		if err != nil {
 			return o.unfound(all, name, err)
+		}
+		if err := isThere(cmd.Context(), l, name); err != nil {
+			return err
 		}
 		stats, err := keep(cmd, all, from, l, o.quiet || o.json)
 		if err != nil {

@@ -241,6 +241,12 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 	for _, dropped := range r.Dropped {
 		o.say(cmd, "not published, since it refers to a digest of before: %s\n", dropped)
 	}
+	for _, same := range r.Same {
+		o.say(cmd, "%s is the name of %d images and means the first; the others are pulled by digest:\n", same.Name, len(same.Images))
+		for _, image := range same.Images {
+			o.say(cmd, "  %s %s\n", image.Descriptor.Digest, r.PlatformsOf(image.Descriptor.Digest))
+		}
+	}
 	for _, name := range r.Misnamed {
 		o.say(cmd, "no name that engines take, so left out: %q\n", name)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/resolver"
 )
 
@@ -181,7 +182,7 @@ func engineError(ctx context.Context, err error) error {
 func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *sources.Set, to pull.Target) (pulled, error) {
 	ctx := cmd.Context()
 	out := pulled{Root: ref.Spell(name.Root), Target: to.String()}
-	l, err := ipfs.OpenLayout(ctx, from, name.Root)
+	l, err := layout.Open(ctx, from, name.Root)
 	if errors.Is(err, ipfs.ErrNotFound) {
 		if size, sizeErr := ipfs.FileSize(ctx, from, name.Root); sizeErr == nil {
 			out.Size = size

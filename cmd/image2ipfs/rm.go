@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -73,10 +72,17 @@ func doomed(ctx context.Context, all stores, name ref.Name) (names []string, err
 	if err != nil {
 		return nil, nil
 	}
-	for _, i := range oci.NewImages(l.Index).List() {
-		for _, n := range i.Names {
-			names = append(names, n.String())
+	if err := isThere(ctx, l, name); err != nil {
+		return nil, err
+	}
+	lines, err := l.Lines(ctx)
+	if err != nil {
+		return nil, nil // nothing keeps a broken image from being removed
+	}
+	for _, line := range lines {
+		if line.Name != "" {
+			names = append(names, line.Name)
 		}
 	}
-	return names, knows(ctx, l, name)
+	return names, nil
 }

@@ -3,17 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
-	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/local"
 )
 
@@ -139,35 +137,6 @@ func (o *storeOptions) openExisting(ctx context.Context) (stores, error) {
 	return newStores(own, k), nil
 }
 
-// knows refuses a name whose repository, tag or digest nothing in the layout
-// has, even where a pull would not need it. A name alone leads to what it is of.
-func knows(ctx context.Context, l *ipfs.Layout, name ref.Name) error {
-	var there []string
-	fits := name.Repository == ""
-	for _, i := range oci.NewImages(l.Index).List() {
-		for _, n := range i.Names {
-			there = append(there, n.String())
-			fits = fits || n.Repository == name.Repository && (name.Tag == "" || name.Tag == n.Tag)
-		}
-	}
-	if !fits && len(there) > 0 {
-		return fmt.Errorf("%w: %s holds %s, no %s", ipfs.ErrNotFound, ref.Ciq(name.Root), strings.Join(there, ", "), strings.TrimSuffix(name.Repository+":"+name.Tag, ":"))
-	}
-	if name.Digest == "" {
-		return nil
-	}
-	all, err := oci.Walk(ctx, l, l.Index)
-	if err != nil {
-		return err
-	}
-	for _, b := range all.Blobs {
-		if b.Digest == name.Digest {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: %s holds nothing with digest %s", ipfs.ErrNotFound, ref.Ciq(name.Root), name.Digest)
-}
-
 // findOne finds the one name that an argument means.
 func findOne(ctx context.Context, all stores, arg string) (ref.Name, error) {
 	name, err := all.FindOne(ctx, arg)
@@ -175,6 +144,16 @@ func findOne(ctx context.Context, all stores, arg string) (ref.Name, error) {
 		err = usageError{err}
 	}
 	return name, err
+}
+
+// isThere refuses a name that means nothing in a layout, where the whole of it is
+// asked for. A root alone always does.
+func isThere(ctx context.Context, l *layout.Layout, name ref.Name) error {
+	if name.Plain() {
+		return nil
+	}
+	_, err := l.Resolve(ctx, name)
+	return err
 }
 
 // completeNames completes the published names on the command line.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
 
 // verifyOptions are the flags of verify.
@@ -85,6 +86,15 @@ func (o *verifyOptions) verify(cmd *cobra.Command, all stores, arg string) (err 
 	}
 	if h != nil {
 		from = h
+	}
+	if !name.Plain() {
+		l, err := layout.Open(ctx, ipfs.Verified(from), name.Root)
+		if err == nil {
+			err = isThere(ctx, l, name)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	p := newProgress(cmd.ErrOrStderr(), ref.Ciq(name.Root), -1, o.quiet || o.json)
 	result.Verification, err = ipfs.Verify(ctx, from, name.Root, p.add)

@@ -23,7 +23,7 @@ import (
 func (t *Tree) WriteArchive(ctx context.Context, w io.Writer) error {
 	c := &converter{ctx: ctx, t: t, tar: tar.NewWriter(w), written: map[string]bool{}}
 	convert := c.layout
-	for _, i := range t.Images {
+	for _, i := range t.Stored {
 		if i.Corrected || i.Schema1() {
 			convert = c.dockerArchive
 		}
@@ -53,7 +53,7 @@ func (c *converter) layout() error {
 	if err := c.bytes(ocispec.ImageIndexFile, index); err != nil {
 		return err
 	}
-	for _, i := range c.t.Images {
+	for _, i := range c.t.Stored {
 		if err := c.bytes(oci.BlobPath(i.Descriptor.Digest), i.stored); err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ type savedImage struct {
 
 func (c *converter) dockerArchive() error {
 	var saved []savedImage
-	for _, i := range c.t.Images {
+	for _, i := range c.t.Stored {
 		config, layers, err := c.image(i)
 		if err != nil {
 			return fmt.Errorf("%s: %w", i.Name, err)

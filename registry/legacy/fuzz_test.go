@@ -39,14 +39,14 @@ func FuzzTree(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, i := range tree.Images {
-			if data, err := tree.Manifest(i.Descriptor.Digest); err != nil || digest.FromBytes(data) != i.Descriptor.Digest {
-				t.Errorf("manifest %s is served as %s (%v)", data, i.Descriptor.Digest, err)
+		for _, i := range tree.Stored {
+			if m, err := tree.Names.Manifest(t.Context(), i.Descriptor.Digest); err != nil || digest.FromBytes(m.Content) != i.Descriptor.Digest {
+				t.Errorf("manifest %s is served as %s (%v)", m.Content, i.Descriptor.Digest, err)
 			}
 		}
 		_ = tree.WriteArchive(ctx, io.Discard) // may fail, must not panic
 		for d, size := range tree.inflated {
-			b, err := tree.Blob(ctx, d)
+			b, err := tree.Locate(ctx, d)
 			if err != nil {
 				t.Fatal(err)
 			}

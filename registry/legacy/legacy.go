@@ -23,16 +23,20 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
 
 // Tree is an opened tree. It is not changed after [Open], so it is safe for
 // concurrent use.
 type Tree struct {
+	*layout.Names
 	Root cid.Cid
 	// Index lists the images under their names. Manifests that need
 	// conversion are among them, with schema 1's media type.
 	Index  ocispec.Index
-	Images []Image
+	Stored []Image
 
 	g         ipfs.Getter
 	places    []place
@@ -41,6 +45,12 @@ type Tree struct {
 	inflated  map[digest.Digest]int64 // sizes of the blobs that are to be inflated
 	bytes     int64                   // of manifests
 }
+
+var (
+	_ registry.Reader  = (*Tree)(nil)
+	_ registry.Lister  = (*Tree)(nil)
+	_ registry.Locator = (*Tree)(nil)
+)
 
 // Image is one manifest of a tree.
 type Image struct {
@@ -54,17 +64,10 @@ type Image struct {
 }
 
 // Schema1 tells whether the image cannot be served before it is converted.
-func (i Image) Schema1() bool {
-	return i.Descriptor.MediaType == oci.MediaTypeDockerSchema1 || i.Descriptor.MediaType == oci.MediaTypeDockerSigned1
-}
+func (i Image) Schema1() bool { return isSchema1(i.Descriptor.MediaType) }
 
-// Blob is where a blob lies.
-type Blob struct {
-	CID  cid.Cid // of its file
-	Path string  // of its file, below the root
-	// Inflate tells that the file is gzip and the blob what it inflates to.
-	Inflate bool
-	Size    int64 // of the blob in bytes; known for those to inflate only
+func isSchema1(mediaType string) bool {
+	return mediaType == oci.MediaTypeDockerSchema1 || mediaType == oci.MediaTypeDockerSigned1
 }
 
 // Sizer tells to how many bytes the gzip file c inflates; [Size] is one.
@@ -92,12 +95,13 @@ func Open(ctx context.Context, g ipfs.Getter, root cid.Cid, size Sizer) (*Tree, 
 		for _, i := range images {
 			top = append(top, oci.Named(i.Descriptor, i.Name))
 		}
-		t.Images = append(t.Images, images...)
+		t.Stored = append(t.Stored, images...)
 	}
 	if len(top) == 0 {
 		return nil, fmt.Errorf("%w: %s has no image manifest", ipfs.ErrNotFound, root)
 	}
 	t.Index = oci.NewIndex(top)
+	t.Names = layout.NewNames(root, t.Index, small(t.manifests))
 	return t, nil
 }
 
@@ -135,34 +139,65 @@ func (t *Tree) read(ctx context.Context, p place, size Sizer) ([]Image, error) {
 	return images, nil
 }
 
-// Manifest gives a manifest as it is served. The error matches
-// [ipfs.ErrNotFound] when no image has it.
-func (t *Tree) Manifest(d digest.Digest) ([]byte, error) {
-	data, ok := t.manifests[d]
+// small are the manifests of a tree as they are served; [layout.Names] reads them.
+type small map[digest.Digest][]byte
+
+// Small implements [layout.Contents].
+func (s small) Small(_ context.Context, d digest.Digest) ([]byte, error) {
+	data, ok := s[d]
 	if !ok {
-		return nil, fmt.Errorf("%w: no manifest %s in %s", ipfs.ErrNotFound, d, t.Root)
+		return nil, fmt.Errorf("%w: %s is no manifest of this tree", ipfs.ErrNoEntry, d)
 	}
 	return data, nil
 }
 
-// Blob finds a blob; it reads nothing of it. The error matches
-// [ipfs.ErrNotFound] when the tree does not have it.
-func (t *Tree) Blob(ctx context.Context, d digest.Digest) (Blob, error) {
+// Manifest implements [registry.Reader]: manifests as they are served. Those of
+// schema 1 match [oci.ErrManifestUnknown], since no engine pulls them any more.
+func (t *Tree) Manifest(ctx context.Context, d digest.Digest) (registry.Manifest, error) {
+	m, err := t.Names.Manifest(ctx, d)
+	if media := m.Descriptor.MediaType; err == nil && isSchema1(media) {
+		return registry.Manifest{}, fmt.Errorf("%w: image2ipfs 0.0.2 or 0.0.3 published this image as schema 1, which no engine pulls any more; "+
+			"make an OCI image of it with: image2ipfs convert %s", oci.ErrManifestUnknown, ref.Ciq(t.Root))
+	}
+	return m, err
+}
+
+// Locate implements [registry.Locator].
+func (t *Tree) Locate(ctx context.Context, d digest.Digest) (registry.Place, error) {
 	for _, p := range t.places {
 		c, err := p.blob(ctx, d)
 		if errors.Is(err, ipfs.ErrNoEntry) {
 			continue
 		}
 		if err != nil {
-			return Blob{}, err
+			return registry.Place{}, err
 		}
 		size, inflate := t.inflated[d]
-		return Blob{CID: c, Path: p.name + "/blobs/" + d.String(), Inflate: inflate, Size: size}, nil
+		return registry.Place{CID: c, Path: p.name + "/blobs/" + d.String(), Inflate: inflate, Size: size}, nil
 	}
-	return Blob{}, fmt.Errorf("blob %s: %w: not in tree %s", d, ipfs.ErrNotFound, t.Root)
+	return registry.Place{}, fmt.Errorf("blob %s: %w: not in tree %s", d, ipfs.ErrNotFound, t.Root)
 }
+
+// Blob implements [registry.Reader]; what is to be inflated is.
+func (t *Tree) Blob(ctx context.Context, d digest.Digest) (registry.Blob, error) {
+	place, err := t.Locate(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	f, err := ipfs.OpenFile(ctx, t.g, place.CID, readAhead)
+	if err != nil {
+		return nil, fmt.Errorf("blob %s: %w", d, err)
+	}
+	if place.Inflate {
+		return NewInflated(f, d, place.Size), nil
+	}
+	return f, nil
+}
+
+// readAhead is how many blocks of a blob are asked for at once.
+const readAhead = 16
 
 // Cost is roughly how many bytes of memory the tree takes.
 func (t *Tree) Cost() int64 {
-	return 4096 + t.kept + 2*t.bytes + int64(1024*len(t.Images)+256*len(t.inflated))
+	return 4096 + t.kept + 2*t.bytes + int64(1024*len(t.Stored)+256*len(t.inflated))
 }

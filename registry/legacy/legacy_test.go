@@ -43,17 +43,18 @@ func TestOpen(t *testing.T) {
 		for _, name := range []string{"busybox", "coreos/etcd", "a/b/manifests/blobs/c"} {
 			t.Run(version+" "+name, func(t *testing.T) {
 				tree, _ := open(t, oldtree.Files(t, version, name, image))
-				if len(tree.Images) != 1 || tree.Images[0].Name != name+":latest" {
-					t.Fatalf("images %+v", tree.Images)
+				if len(tree.Stored) != 1 || tree.Stored[0].Name != name+":latest" {
+					t.Fatalf("images %+v", tree.Stored)
 				}
-				got := tree.Images[0]
+				got := tree.Stored[0]
 				if want := version == "0.0.2" || version == "0.0.3"; got.Schema1() != want {
 					t.Errorf("schema 1: %v, want %v", got.Schema1(), want)
 				}
 				if want := version == "0.1.0"; got.Corrected != want {
 					t.Errorf("corrected: %v, want %v", got.Corrected, want)
 				}
-				data, err := tree.Manifest(got.Descriptor.Digest)
+				m, err := tree.Names.Manifest(t.Context(), got.Descriptor.Digest)
+				data := m.Content
 				if err != nil || digest.FromBytes(data) != got.Descriptor.Digest || int64(len(data)) != got.Descriptor.Size {
 					t.Errorf("manifest %s (%v) is not %+v", data, err, got.Descriptor)
 				}
@@ -74,7 +75,7 @@ func checkLayers(t *testing.T, tree *Tree, image oldtree.Image, manifest []byte)
 		t.Fatalf("manifest %s: %v", manifest, err)
 	}
 	for _, desc := range append(m.Layers, m.Config) {
-		b, err := tree.Blob(ctx, desc.Digest)
+		b, err := tree.Locate(ctx, desc.Digest)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +266,7 @@ func TestShardOutOfReach(t *testing.T) {
 	blobs := testlayout.Dir(t, blocks, entries)
 	app := testlayout.Dir(t, blocks, map[string]cid.Cid{"manifests": resolve(t, blocks, root, "app/manifests"), "blobs": blobs})
 	root = testlayout.Dir(t, blocks, map[string]cid.Cid{"app": app})
-	if tree, err := Open(t.Context(), blocks, root, Size(blocks)); err != nil || !tree.Images[0].Corrected {
+	if tree, err := Open(t.Context(), blocks, root, Size(blocks)); err != nil || !tree.Stored[0].Corrected {
 		t.Fatalf("not corrected: %v", err)
 	}
 	for _, d := range []digest.Digest{config, layer} {
@@ -283,7 +284,7 @@ func TestShardOutOfReach(t *testing.T) {
 			t.Fatal(err)
 		}
 		tree := &Tree{Root: root, g: away, places: []place{{name: "app", blobs: dir}}}
-		if b, err := tree.Blob(t.Context(), d); !errors.Is(err, ipfs.ErrUnavailable) {
+		if b, err := tree.Locate(t.Context(), d); !errors.Is(err, ipfs.ErrUnavailable) {
 			t.Errorf("%s out of reach: %+v, %v", d, b, err)
 		}
 	}
@@ -320,7 +321,7 @@ func TestBrokenTrees(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree, _ := open(t, files)
-			b, err := tree.Blob(context.Background(), digest.FromBytes(image.Layers[0]))
+			b, err := tree.Locate(context.Background(), digest.FromBytes(image.Layers[0]))
 			if b.Inflate {
 				t.Errorf("is to be inflated: %+v %v", b, err)
 			}
@@ -348,7 +349,7 @@ func TestTags(t *testing.T) {
 	files["app/manifests/only-v1"] = files["app/manifests/latest-v1"]
 	tree, _ := open(t, files)
 	var names []string
-	for _, i := range tree.Images {
+	for _, i := range tree.Stored {
 		names = append(names, i.Name+" "+i.Descriptor.MediaType)
 	}
 	want := []string{

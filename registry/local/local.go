@@ -13,6 +13,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
 
 // Stores are all that keep images, the one to publish on first.
@@ -155,8 +156,8 @@ func (s Stores) named(ctx context.Context, arg string) ([]ref.Name, error) {
 
 // Layout opens the layout under a name, from any of the stores. The error matches
 // [ipfs.ErrNotFound] when none has it.
-func (s Stores) Layout(ctx context.Context, name ref.Name) (*ipfs.Layout, error) {
-	l, err := ipfs.OpenLayout(ctx, ipfs.Verified(s.Getter()), name.Root)
+func (s Stores) Layout(ctx context.Context, name ref.Name) (*layout.Layout, error) {
+	l, err := layout.Open(ctx, ipfs.Verified(s.Getter()), name.Root)
 	if errors.Is(err, ipfs.ErrNotFound) {
 		err = fmt.Errorf("%s is not here (image2ipfs ls lists what is): %w", ref.Ciq(name.Root), err)
 	}

@@ -1,0 +1,105 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/registry"
+)
+
+// Manifest implements [registry.Reader]. Any blob of the layout that is a manifest
+// will do, listed or not, and nothing else is read for it. Its media type is the
+// one that index.json states, else its own, else what its fields make it.
+func (n *Names) Manifest(ctx context.Context, d digest.Digest) (registry.Manifest, error) {
+	if err := d.Validate(); err != nil {
+		return registry.Manifest{}, fmt.Errorf("%w: digest %q: %v", oci.ErrManifestUnknown, d, err)
+	}
+	data, err := n.contents.Small(ctx, d)
+	switch e := n.byDigest[d]; {
+	case err == nil:
+	case errors.Is(err, oci.ErrManifestUnknown) || isPassing(ctx, err):
+		return registry.Manifest{}, err
+	case isSettled(err) && e != nil && !errors.Is(err, oci.ErrCorrupt):
+		return registry.Manifest{}, fmt.Errorf("%w: index.json lists %s, but this layout was published without it: %w", oci.ErrManifestUnknown, d, err)
+	case errors.Is(err, oci.ErrNotFound):
+		return registry.Manifest{}, fmt.Errorf("%w: %w", oci.ErrManifestUnknown, err)
+	default:
+		return registry.Manifest{}, err
+	}
+	desc, err := n.typed(d, data)
+	if err != nil {
+		return registry.Manifest{}, err
+	}
+	if oci.IsIndex(desc.MediaType) {
+		n.read.note(data)
+	}
+	return registry.Manifest{Descriptor: desc, Content: data}, nil
+}
+
+// typed tells what a content is as a manifest.
+func (n *Names) typed(d digest.Digest, data []byte) (ocispec.Descriptor, error) {
+	desc := ocispec.Descriptor{Digest: d, Size: int64(len(data))}
+	said, known := n.read.about(d)
+	if e := n.byDigest[d]; e != nil {
+		said, known = e.Descriptor, true
+		desc.MediaType = said.MediaType
+	}
+	if desc.MediaType == "" {
+		desc.MediaType = oci.SniffMediaType(data)
+	}
+	if !oci.IsAnyManifest(desc.MediaType) {
+		return desc, fmt.Errorf("%w: blob %s of %d bytes is neither a manifest nor an index", oci.ErrManifestUnknown, d, len(data))
+	}
+	if known && said.Size != desc.Size {
+		return desc, fmt.Errorf("%w: %s has %d bytes, its descriptor says %d", oci.ErrManifestInvalid, d, desc.Size, said.Size)
+	}
+	if known && said.MediaType != "" && said.MediaType != desc.MediaType {
+		return desc, fmt.Errorf("%w: %s is of type %s, its descriptor says %s", oci.ErrManifestInvalid, d, desc.MediaType, said.MediaType)
+	}
+	return desc, nil
+}
+
+// stated is what descriptors of indices that were read say of their children.
+type stated struct {
+	mu   sync.Mutex
+	said map[digest.Digest]ocispec.Descriptor
+}
+
+// maxStated is how many descriptors are remembered.
+const maxStated = 2 * oci.MaxManifests
+
+func (s *stated) note(indexJSON []byte) {
+	index, err := oci.ParseIndex(indexJSON)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.said == nil {
+		s.said = map[digest.Digest]ocispec.Descriptor{}
+	}
+	for _, child := range index.Manifests {
+		if _, ok := s.said[child.Digest]; !ok && len(s.said) < maxStated {
+			s.said[child.Digest] = ocispec.Descriptor{MediaType: child.MediaType, Size: child.Size}
+		}
+	}
+}
+
+func (s *stated) about(d digest.Digest) (desc ocispec.Descriptor, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	desc, ok = s.said[d]
+	return desc, ok
+}
+
+func (s *stated) cost() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int64(512 * len(s.said))
+}
