@@ -29,13 +29,15 @@ var allowed = map[string][]string{
 	"ipfs/p2p":        {"ipfs", "layer", "oci", "ref"},
 	"ipfs/sources":    {"ipfs", "layer", "oci", "ref"},
 	"registry/local":  {"ipfs", "layer", "oci", "ref", "registry", "registry/layout"},
-	"registry/legacy": {"ipfs", "layer", "oci", "ref"},
-	"server":          {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "registry/legacy", "oci", "ref"},
-	"resolver":        {"ipfs", "ipfs/sources", "layer", "oci", "ref"},
+	"registry":        {"layer", "oci", "ref"},
+	"registry/layout": {"ipfs", "layer", "oci", "ref", "registry"},
+	"registry/legacy": {"ipfs", "layer", "oci", "ref", "registry", "registry/layout"},
+	"server":          {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "registry/legacy", "oci", "ref", "registry", "registry/layout"},
+	"resolver":        {"ipfs", "ipfs/sources", "layer", "oci", "ref", "registry", "registry/layout"},
 	"setup":           {},
 	"setup/doctor":    {"ipfs", "ipfs/car", "ipfs/gateway", "layer", "oci", "ref", "setup"},
-	"pull":            {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "registry/legacy", "oci", "ref", "resolver", "server"},
-	"publish":         {"archive", "dockerarchive", "ipfs", "layer", "oci", "ref"},
+	"pull":            {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "registry/legacy", "oci", "ref", "resolver", "server", "registry", "registry/layout"},
+	"publish":         {"archive", "dockerarchive", "ipfs", "layer", "oci", "ref", "registry", "registry/layout"},
 }
 
 // forbidden are packages from elsewhere that would make a package too heavy, or

@@ -78,7 +78,7 @@ func (c *Containerd) Close() error { return c.client.Close() }
 // not fetched again, content that is there in part is completed. The image gets
 // the name that nerdctl and ctr find it by, docker.io/[Image.EngineName].
 func (c *Containerd) Pull(ctx context.Context, j Job) (name string, err error) {
-	if err := j.Image.several; err != nil {
+	if err := j.Image.Several(); err != nil {
 		return "", err
 	}
 	ctx = namespaces.WithNamespace(ctx, c.opts.Namespace)

@@ -103,7 +103,7 @@ func (d *Docker) Close() error { return d.client.Close() }
 // [Docker.Far] it pulls from a registry that serves the job's blocks on loopback
 // meanwhile, and so fetches only layers that it lacks.
 func (d *Docker) Pull(ctx context.Context, j Job) (name string, err error) {
-	if err := j.Image.several; err != nil {
+	if err := j.Image.Several(); err != nil {
 		return "", err
 	}
 	if d.far {

@@ -1,11 +1,15 @@
 package pull_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/containerd/platforms"
 	"github.com/ipfs/go-cid"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
@@ -37,4 +41,17 @@ func mustSelect(t *testing.T, b *testlayout.Blocks, root cid.Cid, rest string) *
 		t.Fatal(err)
 	}
 	return i
+}
+
+func readIndex(t *testing.T, dir string) ocispec.Index {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, ocispec.ImageIndexFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := oci.ParseIndex(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return index
 }

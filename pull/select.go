@@ -87,6 +87,11 @@ func (i *Image) choose(ctx context.Context, resolved ocispec.Descriptor, platfor
 	return nil
 }
 
+// Several says why no engine can take the image: nothing names one of the several
+// that are in the layout. The error matches [oci.ErrNameUnknown]; it is nil where
+// one is named.
+func (i *Image) Several() error { return i.several }
+
 // Require refuses an image that is for none of the platforms asked for, where
 // it says what it is for. The error matches [oci.ErrNotFound].
 func (i *Image) Require(wanted ...ocispec.Platform) error {

@@ -56,7 +56,7 @@ func TestPullingNestedIndices(t *testing.T) {
 	l := testlayout.New(t, blocks)
 	amd, arm, absentImage := l.Image("amd64", []byte("a")), l.Image("arm64", []byte("b")), l.Image("riscv64", []byte("c"))
 	attestation := l.JSON(ocispec.MediaTypeImageManifest, map[string]any{"schemaVersion": 2, "config": map[string]any{}, "layers": []any{}})
-	list := l.JSON(oci.MediaTypeDockerManifestList, map[string]any{"schemaVersion": 2, "manifests": []any{arm, absentImage}})
+	list := l.JSON(oci.MediaTypeDockerManifestList, map[string]any{"schemaVersion": 2, "mediaType": oci.MediaTypeDockerManifestList, "manifests": []any{arm, absentImage}})
 	l.Without(absentImage.Digest)
 	index := l.Index(amd, list, attestation)
 	unlisted := l.Image("s390x", []byte("d"))
@@ -189,7 +189,7 @@ func TestErrorCodes(t *testing.T) {
 	}{
 		{n + "/app/manifests/" + none, 404, codeManifestUnknown, none},
 		{n + "/app/manifests/.bad-tag", 404, codeManifestUnknown, "neither a tag nor a digest"},
-		{n + "/app/manifests/" + digest.FromBytes(layer).String(), 404, codeManifestUnknown, "neither a manifest nor an index"},
+		{n + "/app/manifests/" + digest.FromBytes(layer).String(), 404, codeManifestUnknown, "a manifest at most"},
 		{n + "/app/manifests/" + config, 404, codeManifestUnknown, "neither a manifest nor an index"},
 		{n + "/app/manifests/" + html.Digest.String(), 404, codeManifestUnknown, "neither a manifest nor an index"},
 		{n + "/app/blobs/" + none, 404, codeBlobUnknown, none},

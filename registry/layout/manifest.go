@@ -21,12 +21,12 @@ func (n *Names) Manifest(ctx context.Context, d digest.Digest) (registry.Manifes
 		return registry.Manifest{}, fmt.Errorf("%w: digest %q: %v", oci.ErrManifestUnknown, d, err)
 	}
 	data, err := n.contents.Small(ctx, d)
-	switch e := n.byDigest[d]; {
+	switch {
 	case err == nil:
 	case errors.Is(err, oci.ErrManifestUnknown) || isPassing(ctx, err):
 		return registry.Manifest{}, err
-	case isSettled(err) && e != nil && !errors.Is(err, oci.ErrCorrupt):
-		return registry.Manifest{}, fmt.Errorf("%w: index.json lists %s, but this layout was published without it: %w", oci.ErrManifestUnknown, d, err)
+	case isSettled(err) && n.isListed(d) && !errors.Is(err, oci.ErrCorrupt):
+		return registry.Manifest{}, fmt.Errorf("%w: an index lists %s, but this layout was published without it: %w", oci.ErrManifestUnknown, d, err)
 	case errors.Is(err, oci.ErrNotFound):
 		return registry.Manifest{}, fmt.Errorf("%w: %w", oci.ErrManifestUnknown, err)
 	default:
@@ -42,7 +42,15 @@ func (n *Names) Manifest(ctx context.Context, d digest.Digest) (registry.Manifes
 	return registry.Manifest{Descriptor: desc, Content: data}, nil
 }
 
-// typed tells what a content is as a manifest.
+// isListed tells whether index.json, or an index that was read, lists a digest.
+func (n *Names) isListed(d digest.Digest) bool {
+	_, known := n.read.about(d)
+	return known || n.byDigest[d] != nil
+}
+
+// typed tells what a content is as a manifest. A descriptor that calls an index a
+// manifest, or the other way round, is wrong; Docker's and OCI's names of one
+// thing are not told apart in what does not say its own.
 func (n *Names) typed(d digest.Digest, data []byte) (ocispec.Descriptor, error) {
 	desc := ocispec.Descriptor{Digest: d, Size: int64(len(data))}
 	said, known := n.read.about(d)
@@ -59,7 +67,7 @@ func (n *Names) typed(d digest.Digest, data []byte) (ocispec.Descriptor, error) 
 	if known && said.Size != desc.Size {
 		return desc, fmt.Errorf("%w: %s has %d bytes, its descriptor says %d", oci.ErrManifestInvalid, d, desc.Size, said.Size)
 	}
-	if known && said.MediaType != "" && said.MediaType != desc.MediaType {
+	if known && said.MediaType != "" && oci.IsIndex(said.MediaType) != oci.IsIndex(desc.MediaType) {
 		return desc, fmt.Errorf("%w: %s is of type %s, its descriptor says %s", oci.ErrManifestInvalid, d, desc.MediaType, said.MediaType)
 	}
 	return desc, nil

@@ -299,8 +299,13 @@ func untyped(l *testlayout.Layout) ([]ocispec.Descriptor, []ask) {
 func otherwise(l *testlayout.Layout) ([]ocispec.Descriptor, []ask) {
 	good, long := l.Image("amd64", []byte("one")), l.Image("amd64", []byte("two"))
 	long.Size++
-	return []ocispec.Descriptor{oci.Named(good, "app:1"), oci.Named(long, "long:1")}, []ask{
+	index := l.Index(l.Image("arm64", []byte("three")))
+	swapped := index
+	swapped.MediaType = ocispec.MediaTypeImageManifest
+	outer := l.Index(swapped)
+	return []ocispec.Descriptor{oci.Named(good, "app:1"), oci.Named(long, "long:1"), oci.Named(outer, "outer:1")}, []ask{
 		{rest: "/app:1", want: good.Digest},
+		{rest: "/app@" + index.Digest.String(), want: index.Digest}, // the descriptor that is wrong was not read
 		{rest: "/app@" + long.Digest.String(), err: oci.ErrManifestInvalid, says: []string{long.Digest.String()}},
 	}
 }

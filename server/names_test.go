@@ -1,0 +1,55 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/registrytest"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
+)
+
+// An engine that pulls a name must get what `image2ipfs pull` gets.
+func TestNames(t *testing.T) {
+	kinds := map[errorCode]error{codeNameUnknown: oci.ErrNameUnknown, codeManifestUnknown: oci.ErrManifestUnknown, codeManifestInvalid: oci.ErrManifestInvalid}
+	registrytest.Questions(t, func(t *testing.T, blocks *testlayout.Blocks, n ref.Name) (digest.Digest, error) {
+		s := start(t, Config{Local: blocks})
+		path := "/v2/" + ref.Ciq(n.Root)
+		if n.Repository != "" {
+			path += "/" + n.Repository
+		}
+		ask := func(reference string) (digest.Digest, error) {
+			got := s.both(path + "/manifests/" + reference)
+			if got.StatusCode == http.StatusOK {
+				return digest.Digest(got.Header.Get("Docker-Content-Digest")), nil
+			}
+			var body struct{ Errors []struct{ Code, Message string } }
+			if err := json.Unmarshal(got.body, &body); err != nil || len(body.Errors) != 1 {
+				t.Fatalf("error body %q: %v", got.body, err)
+			}
+			return "", fmt.Errorf("%w: %s", kinds[errorCode(body.Errors[0].Code)], body.Errors[0].Message)
+		}
+		tag := n.Tag
+		if tag == "" {
+			tag = oci.DefaultTag
+		}
+		if n.Digest == "" {
+			return ask(tag)
+		}
+		if n.Tag != "" { // engines ask for both, and compare
+			byTag, err := ask(tag)
+			if err == nil && byTag != n.Digest {
+				err = fmt.Errorf("%w: %s and %s contradict", oci.ErrManifestUnknown, byTag, n.Digest)
+			}
+			if err != nil {
+				return "", err
+			}
+		}
+		return ask(n.Digest.String())
+	})
+}
