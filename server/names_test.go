@@ -28,7 +28,9 @@ func TestNames(t *testing.T) {
 			if got.StatusCode == http.StatusOK {
 				return digest.Digest(got.Header.Get("Docker-Content-Digest")), nil
 			}
-			var body struct{ Errors []struct{ Code, Message string } }
+			var body struct {
+				Errors []struct{ Code, Message string }
+			}
 			if err := json.Unmarshal(got.body, &body); err != nil || len(body.Errors) != 1 {
 				t.Fatalf("error body %q: %v", got.body, err)
 			}
