@@ -136,14 +136,14 @@ func TestSharing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alone, err := local.Stores{own}.Sharing(t.Context(), l, []digest.Digest{layer})
+	alone, err := local.Stores{own}.Sharing(t.Context(), l.Files(), []digest.Digest{layer})
 	if err != nil || alone[layer].SharedBlocks != 0 || alone[layer].Blocks != 1 || alone[layer].Bytes != 8 {
 		t.Errorf("alone: %+v, %v", alone[layer], err)
 	}
 	two := testlayout.New(t, own)
 	other := two.Publish(two.Image("arm64", []byte("the same"), []byte("another")))
 	own.roots = append(own.roots, ipfs.Root{CID: other})
-	both, err := local.Stores{own}.Sharing(t.Context(), l, []digest.Digest{layer, layer})
+	both, err := local.Stores{own}.Sharing(t.Context(), l.Files(), []digest.Digest{layer, layer})
 	if err != nil || both[layer].SharedBlocks != 1 || both[layer].SharedBytes != 8 {
 		t.Errorf("beside another image: %+v, %v", both[layer], err)
 	}
