@@ -1,11 +1,10 @@
 // Package archive goes through the files of an image archive: a tar, also one
-// wrapped in gzip or zstd, from a file or a pipe, or a directory. It sniffs
+// wrapped in gzip, zstd or bzip2, from a file or a pipe, or a directory. It sniffs
 // which it is and refuses names and links that leave the archive.
 package archive
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +26,9 @@ type Entry struct {
 	Size    int64     // bytes of Content
 	Link    string    // for links: the name of the entry that is meant; no Content then
 	Content io.Reader // valid until the callback returns
+	Again   bool      // an entry before has this name
+	Refused error     // no file, or a link out of the archive: why nobody may read it
+	sparse  bool
 }
 
 // readBuffer spares system calls on small entries; larger reads go past it.
@@ -123,7 +125,7 @@ func (a *Archive) sniff(f *os.File) error {
 	switch {
 	case len(head) == 0:
 		return fmt.Errorf("%w: %s is empty: did the command that should write it fail?", ErrFormat, a.name)
-	case IsGzip(head), IsZstd(head):
+	case IsGzip(head), IsZstd(head), IsBzip2(head):
 		a.seekable = nil
 		r, err := Inflate(head, buffered)
 		if err != nil {
@@ -132,24 +134,9 @@ func (a *Archive) sniff(f *os.File) error {
 		a.stream, a.close = r, append(a.close, r.Close)
 	case IsTar(head):
 	default:
-		return fmt.Errorf("%w: %s is %s, expected a tar archive (plain, gzip or zstd) or a directory", ErrFormat, a.name, describe(head))
+		return fmt.Errorf("%w: %s is %s, expected a tar archive (plain, or compressed with gzip, zstd or bzip2) or a directory", ErrFormat, a.name, a.describe(head))
 	}
 	return nil
-}
-
-func describe(head []byte) string {
-	switch {
-	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
-		return "compressed with xz, which is not read: pipe it through xz -dc"
-	case bytes.HasPrefix(head, []byte("BZh")):
-		return "compressed with bzip2, which is not read: pipe it through bzip2 -dc"
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return "a zip file"
-	case len(head) < 512:
-		return fmt.Sprintf("%d bytes long", len(head))
-	default:
-		return fmt.Sprintf("something that begins with %q", head[:8])
-	}
 }
 
 // Walk calls fn for every file and link, in the order of the archive, with
@@ -172,38 +159,6 @@ func (a *Archive) Walk(ctx context.Context, count func(n int), fn func(Entry) er
 	return nil
 }
 
-// Peek reads, before Walk, those of the named files that the archive has, each
-// of at most limit bytes. ok is false for pipes and compressed archives, where
-// that would consume them.
-func (a *Archive) Peek(ctx context.Context, limit int64, names ...string) (files map[string][]byte, ok bool, err error) {
-	files = map[string][]byte{}
-	read := func(e Entry) (err error) {
-		if e.Content != nil && slices.Contains(names, e.Name) {
-			files[e.Name], err = ReadSmall(e, limit)
-		}
-		return err
-	}
-	switch {
-	case a.dir != nil:
-		for _, name := range names {
-			if err := a.openInDir(name, nil, read); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return nil, true, err
-			}
-		}
-		return files, true, nil
-	case a.seekable != nil:
-		if _, err := a.seekable.Seek(0, io.SeekStart); err != nil {
-			return nil, true, err
-		}
-		err := walkTar(&seekReader{contextReader{ctx: ctx, r: a.seekable}, a.seekable}, read)
-		if err != nil {
-			return nil, true, fmt.Errorf("%s: %w", a.name, err)
-		}
-		return files, true, nil
-	}
-	return nil, false, nil
-}
-
 // ReadSmall reads the content of an entry of at most limit bytes.
 func ReadSmall(e Entry, limit int64) ([]byte, error) {
 	if e.Size > limit {
@@ -216,7 +171,8 @@ func ReadSmall(e Entry, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// CleanName makes an entry's name relative and canonical, or refuses it.
+// CleanName makes an entry's name relative and canonical, or refuses it. A
+// backslash separates, too, and a slash in front is left out, as tar does.
 func CleanName(name string) (string, error) {
 	if len(name) > maxName {
 		return "", fmt.Errorf("%w: entry %q… has a name of %d bytes, at most %d are allowed", ErrFormat, name[:40], len(name), maxName)
@@ -224,8 +180,8 @@ func CleanName(name string) (string, error) {
 	if strings.ContainsRune(name, 0) {
 		return "", fmt.Errorf("%w: entry %q has a zero byte in its name", ErrFormat, name)
 	}
-	clean := path.Clean(strings.ReplaceAll(name, `\`, "/"))
-	if path.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../") {
+	clean := path.Clean(strings.TrimLeft(strings.ReplaceAll(name, `\`, "/"), "/"))
+	if clean == ".." || strings.HasPrefix(clean, "../") {
 		return "", fmt.Errorf("%w: entry %q lies outside the archive", ErrFormat, name)
 	}
 	return clean, nil
@@ -246,10 +202,4 @@ func (c *contextReader) Read(p []byte) (int, error) {
 		c.count(n)
 	}
 	return n, err
-}
-
-// seekReader lets archive/tar skip contents.
-type seekReader struct {
-	contextReader
-	io.Seeker
 }

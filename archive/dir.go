@@ -23,7 +23,7 @@ func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) e
 		if d.IsDir() {
 			return nil
 		}
-		if err := seen.add(Entry{Name: name}); err != nil {
+		if _, err := seen.add(Entry{Name: name}); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
 		if d.Type() == fs.ModeSymlink {
@@ -31,11 +31,8 @@ func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) e
 			if err != nil {
 				return err
 			}
-			link, err := linkTarget(name, path.Dir(name), target)
-			if err != nil {
-				return fmt.Errorf("%s: %w", a.name, err)
-			}
-			return fn(Entry{Name: name, Link: link})
+			link, refused := linkTarget(name, path.Dir(name), target)
+			return fn(Entry{Name: name, Link: link, Refused: refused})
 		}
 		read := func(n int) {
 			if count != nil {
@@ -55,7 +52,7 @@ func (a *Archive) openInDir(name string, wrap func(io.Reader) io.Reader, fn func
 		return err
 	}
 	if !info.Mode().IsRegular() { // opening a named pipe would wait for its writer
-		return fmt.Errorf("%s: %w: %s is neither file, directory nor link", a.name, ErrFormat, name)
+		return fn(Entry{Name: name, Refused: fmt.Errorf("%w: %s is neither file, directory nor link", ErrFormat, name)})
 	}
 	f, err := a.dir.Open(name)
 	if err != nil {

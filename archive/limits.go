@@ -1,12 +1,12 @@
 package archive
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -22,28 +22,36 @@ const (
 	maxZstdFrame = 128 << 20
 )
 
-// Inflate reads the content of a gzip or zstd file, which r must hold; head is
-// its first bytes. Close releases the decompressor. What is broken, or inflates
-// as no image does, is an error that matches [ErrFormat]: more than 1 TiB, or
-// more than 1 GiB at more than 200 bytes for each that was read. A zstd frame
-// whose window takes more than 128 MiB of memory is refused, too.
+// Inflate reads the content of a gzip, zstd or bzip2 file, which r must hold;
+// head is its first bytes. Zeros behind it are padding, anything else is an
+// error. Close releases the decompressor. What is broken, or inflates as no
+// image does, is an error that matches [ErrFormat]: more than 1 TiB, or more
+// than 1 GiB at more than 200 bytes for each that was read. A zstd frame whose
+// window takes more than 128 MiB of memory is refused, too.
 func Inflate(head []byte, r io.Reader) (io.ReadCloser, error) {
 	in := &counter{r: r}
-	if IsGzip(head) {
-		z, err := gzip.NewReader(in)
+	out := &inflated{source: in, close: func() error { return nil }}
+	out.in = &in.n
+	switch {
+	case IsGzip(head):
+		z, err := newGzipMembers(in)
 		if err != nil {
 			return nil, fmt.Errorf("%w: gzip: %v", ErrFormat, err)
 		}
-		return &inflated{bounded: bounded{r: z, in: &in.n, what: "gzip"}, source: in, close: z.Close}, nil
+		out.r, out.what, out.close = z, "gzip", z.z.Close
+	case IsZstd(head):
+		frames := &zstdFrames{in: bufio.NewReaderSize(in, readBuffer)}
+		z, err := zstd.NewReader(frames, zstd.WithDecoderMaxWindow(maxZstdFrame), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, fmt.Errorf("%w: zstd: %v", ErrFormat, err)
+		}
+		out.r, out.what, out.close = z, "zstd", func() error { z.Close(); return nil }
+	case IsBzip2(head):
+		out.r, out.what = newBzip2Streams(in), "bzip2"
+	default:
+		return nil, fmt.Errorf("%w: compressed with neither gzip, zstd nor bzip2", ErrFormat)
 	}
-	if !IsZstd(head) {
-		return nil, fmt.Errorf("%w: compressed with neither gzip nor zstd", ErrFormat)
-	}
-	z, err := zstd.NewReader(in, zstd.WithDecoderMaxWindow(maxZstdFrame), zstd.WithDecoderLowmem(true))
-	if err != nil {
-		return nil, fmt.Errorf("%w: zstd: %v", ErrFormat, err)
-	}
-	return &inflated{bounded: bounded{r: z, in: &in.n, what: "zstd"}, source: in, close: func() error { z.Close(); return nil }}, nil
+	return out, nil
 }
 
 type inflated struct {

@@ -253,7 +253,7 @@ func TestNameLimits(t *testing.T) {
 	many := names{}
 	var err error
 	for i := 0; err == nil && i <= maxEntries; i++ {
-		err = many.add(Entry{Name: fmt.Sprint(i)})
+		_, err = many.add(Entry{Name: fmt.Sprint(i)})
 	}
 	if !errors.Is(err, ErrFormat) || len(many.seen) != maxEntries+1 {
 		t.Errorf("%v after %d entries", err, len(many.seen))
@@ -261,7 +261,7 @@ func TestNameLimits(t *testing.T) {
 	long := names{}
 	err = nil
 	for i := 0; err == nil && i <= maxEntries; i++ {
-		err = long.add(Entry{Name: fmt.Sprintf("%04000d", i)})
+		_, err = long.add(Entry{Name: fmt.Sprintf("%04000d", i)})
 	}
 	if !errors.Is(err, ErrFormat) || long.bytes > maxNames+4000 {
 		t.Errorf("%v after %d bytes of names", err, long.bytes)

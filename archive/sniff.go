@@ -15,6 +15,15 @@ func IsZstd(head []byte) bool {
 		head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18})
 }
 
+// IsBzip2 tells whether data begins as a bzip2 file: the magic, the block size,
+// and the mark of a block or of the end.
+func IsBzip2(head []byte) bool {
+	if len(head) < 10 || string(head[:3]) != "BZh" || head[3] < '1' || head[3] > '9' {
+		return false
+	}
+	return string(head[4:10]) == "\x31\x41\x59\x26\x53\x59" || string(head[4:10]) == "\x17\x72\x45\x38\x50\x90"
+}
+
 // IsTar tells whether data begins as a tar archive, which may be empty or older
 // than POSIX: its first 512 bytes decide.
 func IsTar(head []byte) bool {

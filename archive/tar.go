@@ -27,7 +27,7 @@ func walkTar(r io.Reader, fn func(Entry) error) error {
 			break
 		}
 		if err != nil {
-			return tarError(fmt.Sprintf("after %d entries", len(seen.seen)), err)
+			return tarError(fmt.Sprintf("after %d entries", seen.entries), err)
 		}
 		e, ok, err := tarEntry(h)
 		if err != nil {
@@ -36,10 +36,10 @@ func walkTar(r io.Reader, fn func(Entry) error) error {
 		if !ok {
 			continue
 		}
-		if err := seen.add(e); err != nil {
+		if e.Again, err = seen.add(e); err != nil {
 			return err
 		}
-		if e.Link == "" {
+		if e.Link == "" && e.Refused == nil {
 			e.Content = &entryReader{name: e.Name, r: content(tr, h, end)}
 		}
 		if err := fn(e); err != nil {
@@ -67,34 +67,31 @@ const blockSize = 512
 
 // names are those of the entries so far.
 type names struct {
-	seen  map[string]bool
-	bytes int
+	seen    map[string]bool
+	entries int
+	bytes   int
 }
 
-// add notes an entry's name, or refuses it.
-func (n *names) add(e Entry) error {
+// add notes an entry's name and tells whether it was there before; it refuses
+// too many.
+func (n *names) add(e Entry) (again bool, err error) {
 	if n.seen == nil {
 		n.seen = map[string]bool{}
 	}
-	if n.seen[e.Name] {
-		return fmt.Errorf("%w: entry %s occurs twice", ErrFormat, e.Name)
-	}
+	again = n.seen[e.Name]
 	n.seen[e.Name] = true
+	n.entries++
 	n.bytes += len(e.Name) + len(e.Link)
-	if len(n.seen) > maxEntries || n.bytes > maxNames {
-		return fmt.Errorf("%w: more than %d entries or %d bytes of names", ErrFormat, maxEntries, maxNames)
+	if n.entries > maxEntries || n.bytes > maxNames {
+		return again, fmt.Errorf("%w: more than %d entries or %d bytes of names", ErrFormat, maxEntries, maxNames)
 	}
-	return nil
+	return again, nil
 }
 
 // content reads an entry. The holes of a sparse one cost nothing in the
 // archive and can be as large as a number can say.
 func content(tr *tar.Reader, h *tar.Header, in *endWatch) io.Reader {
-	sparse := h.Typeflag == tar.TypeGNUSparse
-	for key := range h.PAXRecords {
-		sparse = sparse || strings.HasPrefix(key, "GNU.sparse.")
-	}
-	if !sparse {
+	if !isSparse(h) {
 		return tr
 	}
 	return &bounded{r: tr, in: &in.n, start: in.n.Load(), what: "sparse entry " + h.Name}
@@ -105,28 +102,28 @@ func tarEntry(h *tar.Header) (e Entry, ok bool, err error) {
 	if h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeXGlobalHeader {
 		return Entry{}, false, nil
 	}
-	e = Entry{Size: h.Size}
+	e = Entry{Size: h.Size, sparse: isSparse(h)}
 	if e.Name, err = CleanName(h.Name); err != nil {
 		return e, false, err
 	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
-		return e, true, nil
 	case tar.TypeSymlink:
-		e.Link, err = linkTarget(e.Name, path.Dir(e.Name), h.Linkname)
+		e.Link, e.Refused = linkTarget(e.Name, path.Dir(e.Name), h.Linkname)
 	case tar.TypeLink:
-		e.Link, err = linkTarget(e.Name, ".", h.Linkname)
+		e.Link, e.Refused = linkTarget(e.Name, ".", strings.TrimLeft(h.Linkname, "/"))
 	default:
-		err = fmt.Errorf("%w: entry %s is neither file, directory nor link (tar type %q)", ErrFormat, e.Name, h.Typeflag)
+		e.Refused = fmt.Errorf("%w: entry %s is neither file, directory nor link (tar type %q)", ErrFormat, e.Name, h.Typeflag)
 	}
-	return e, err == nil, err
+	return e, true, nil
 }
 
 func linkTarget(name, dir, target string) (string, error) {
 	if path.IsAbs(target) {
 		return "", fmt.Errorf("%w: link %s leads to the absolute path %q", ErrFormat, name, target)
 	}
-	clean, err := CleanName(path.Join(dir, target))
+	joined := path.Join(dir, strings.ReplaceAll(target, `\`, "/"))
+	clean, err := CleanName(joined)
 	if err != nil {
 		return "", fmt.Errorf("%w: link %s leads to %q, outside the archive", ErrFormat, name, target)
 	}
