@@ -12,6 +12,23 @@ import (
 // walkDir goes through a directory in lexical order. Symbolic links that stay
 // inside are links; os.Root refuses to follow the others.
 func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) error) error {
+	read := func(n int) {
+		if count != nil {
+			count(n)
+		}
+	}
+	return a.eachInDir(ctx, func(e Entry, isLink bool) error {
+		if isLink {
+			return fn(e)
+		}
+		return a.openInDir(e.Name, func(r io.Reader) io.Reader {
+			return &contextReader{ctx: ctx, r: r, count: read}
+		}, fn)
+	})
+}
+
+// eachInDir names what is in a directory, with the targets of links.
+func (a *Archive) eachInDir(ctx context.Context, fn func(e Entry, isLink bool) error) error {
 	seen := names{}
 	return fs.WalkDir(a.dir.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -23,25 +40,19 @@ func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) e
 		if d.IsDir() {
 			return nil
 		}
-		if _, err := seen.add(Entry{Name: name}); err != nil {
+		e := Entry{Name: name}
+		if _, err := seen.add(e); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
-		if d.Type() == fs.ModeSymlink {
+		isLink := d.Type() == fs.ModeSymlink
+		if isLink {
 			target, err := a.dir.Readlink(name)
 			if err != nil {
 				return err
 			}
-			link, refused := linkTarget(name, path.Dir(name), target)
-			return fn(Entry{Name: name, Link: link, Refused: refused})
+			e.Link, e.Refused = linkTarget(name, path.Dir(name), target)
 		}
-		read := func(n int) {
-			if count != nil {
-				count(n)
-			}
-		}
-		return a.openInDir(name, func(r io.Reader) io.Reader {
-			return &contextReader{ctx: ctx, r: r, count: read}
-		}, fn)
+		return fn(e, isLink)
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 type Files struct {
 	a       *Archive
 	entries map[string]place // of tars
-	links   Links            // of tars; a directory's are followed by the system
+	links   Links
 }
 
 // place is where a content lies in a tar.
@@ -22,7 +22,7 @@ type place struct{ at, size int64 }
 // and compressed archives, where that would consume them.
 func (a *Archive) Files(ctx context.Context) (*Files, error) {
 	if a.dir != nil {
-		return &Files{a: a}, nil
+		return a.filesOfDir(ctx)
 	}
 	if a.seekable == nil {
 		return nil, nil
@@ -49,6 +49,20 @@ func (a *Archive) Files(ctx context.Context) (*Files, error) {
 	}
 	return f, nil
 }
+
+func (a *Archive) filesOfDir(ctx context.Context) (*Files, error) {
+	f := &Files{a: a, links: Links{}}
+	err := a.eachInDir(ctx, func(e Entry, _ bool) error {
+		if e.Link != "" && e.Refused == nil {
+			f.links[e.Name] = e.Link
+		}
+		return nil
+	})
+	return f, err
+}
+
+// Links are those of the archive.
+func (f *Files) Links() Links { return f.links }
 
 // Head gives the first bytes of a file, at most limit, and its size; ok is false
 // for what is not there or cannot be read. Links are followed.

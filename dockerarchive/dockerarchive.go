@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
-	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -37,7 +35,7 @@ type Layer struct {
 // Files gives access to the entries of an archive by name, links followed.
 // Errors match [ErrMissing].
 type Files interface {
-	// JSON is the content of a small file.
+	// JSON is the content of a small file. Names are as manifest.json spells them.
 	JSON(name string) ([]byte, error)
 	// Layer tells what became of an entry that is a layer.
 	Layer(name string) (Layer, error)
@@ -63,23 +61,12 @@ type manifestEntry struct {
 	LayerSources map[string]json.RawMessage
 }
 
-// MadeAtSave tells whether manifest.json says that the OCI manifests beside it
-// were made by docker save (Docker 25 and later, classic store) and are not
-// the image's own.
-func MadeAtSave(manifestJSON []byte) bool {
-	var entries []manifestEntry
-	if json.Unmarshal(manifestJSON, &entries) != nil {
-		return false
-	}
-	return slices.ContainsFunc(entries, func(e manifestEntry) bool { return e.LayerSources != nil })
-}
-
 // Convert makes OCI images of an archive of any era. Errors match [ErrInvalid]
 // and name the entry, what was expected and what was found.
 func Convert(files Files) ([]Image, error) {
 	data, err := files.JSON(ManifestFile)
-	if errors.Is(err, ErrMissing) {
-		return convertLegacy(files)
+	if _, known := ParseManifest(data); errors.Is(err, ErrMissing) || err == nil && !known && has(files, RepositoriesFile) {
+		return convertLegacy(files) // a manifest.json beside repositories is somebody else's
 	}
 	if err != nil {
 		return nil, err
@@ -102,14 +89,19 @@ func Convert(files Files) ([]Image, error) {
 	return images, nil
 }
 
+func has(files Files, name string) bool {
+	_, err := files.JSON(name)
+	return err == nil
+}
+
 func convertEntry(files Files, e manifestEntry) (Image, error) {
-	config, err := files.JSON(path.Clean(e.Config))
+	config, err := files.JSON(e.Config)
 	if err != nil {
 		return Image{}, fmt.Errorf("config: %w", err)
 	}
 	layers := make([]Layer, len(e.Layers))
 	for i, name := range e.Layers {
-		if layers[i], err = files.Layer(path.Clean(name)); err != nil {
+		if layers[i], err = files.Layer(name); err != nil {
 			return Image{}, fmt.Errorf("layer %d: %w", i, err)
 		}
 	}
@@ -124,7 +116,7 @@ func convertEntry(files Files, e manifestEntry) (Image, error) {
 func checkConfig(name string, config []byte, layers []Layer) ([]byte, error) {
 	var c ocispec.Image
 	if err := json.Unmarshal(config, &c); err != nil {
-		return nil, fmt.Errorf("%w: config %s: %v", ErrInvalid, name, err)
+		return nil, fmt.Errorf("%w: config %s of %d bytes: %v", ErrInvalid, name, len(config), err)
 	}
 	if len(c.RootFS.DiffIDs) == 0 && len(layers) > 0 {
 		var fields map[string]json.RawMessage

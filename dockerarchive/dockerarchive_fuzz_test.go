@@ -50,8 +50,8 @@ func FuzzConvert(f *testing.F) {
 		if manifest != nil {
 			e[ManifestFile] = manifest
 		}
-		MadeAtSave(manifest)
-		ConfigNames(manifest)
+		ParseManifest(manifest)
+		Expected(manifest, func(string) []byte { return config })
 		images, err := Convert(e)
 		if err != nil && !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrMissing) {
 			t.Errorf("%v is none of the promised errors", err)

@@ -18,9 +18,12 @@ import (
 // content is something with a digest that may become part of the layout:
 // stored already, or small and in memory.
 type content struct {
-	at   *stored
-	data []byte
+	at    *stored
+	data  []byte
+	fault error // why it is not what its name says; then there is no more
 }
+
+func (c content) isEmpty() bool { return c.at == nil && c.data == nil && c.fault == nil }
 
 // contents are those of one archive; they are the [oci.Contents] of its layout.
 type contents map[digest.Digest]content
@@ -33,7 +36,7 @@ func (c contents) Manifest(_ context.Context, desc ocispec.Descriptor) ([]byte, 
 	if found.at != nil {
 		return nil, fmt.Errorf("%w: %s is not a JSON file of at most %d bytes", oci.ErrCorrupt, desc.Digest, oci.MaxManifestSize)
 	}
-	return found.data, nil
+	return found.data, found.fault
 }
 
 // Small makes contents those of [layout.Names].
@@ -44,6 +47,14 @@ func (c contents) Small(ctx context.Context, d digest.Digest) ([]byte, error) {
 	return c.Manifest(ctx, ocispec.Descriptor{Digest: d})
 }
 
+// small is a JSON file of the layout, one in a descriptor's data field included.
+func (c contents) small(ctx context.Context, d digest.Digest, needed *oci.Reachable) ([]byte, error) {
+	if data, ok := needed.Inline[d]; ok {
+		return data, nil
+	}
+	return c.Small(ctx, d)
+}
+
 func (c contents) Size(_ context.Context, d digest.Digest) (int64, error) {
 	found, ok := c[d]
 	if !ok {
@@ -52,7 +63,7 @@ func (c contents) Size(_ context.Context, d digest.Digest) (int64, error) {
 	if found.at != nil {
 		return found.at.Size, nil
 	}
-	return int64(len(found.data)), nil
+	return int64(len(found.data)), found.fault
 }
 
 func (c contents) hold(data []byte) {
@@ -70,22 +81,7 @@ func (in *intake) layout(ctx context.Context, k kind) (ocispec.Index, contents, 
 		return index, nil, err
 	}
 	found := contents{}
-	for _, it := range in.items {
-		if it.claimed != "" && it.asFound() {
-			found[it.claimed] = content{at: it.raw, data: it.data}
-		}
-	}
-	for name := range in.links {
-		it, err := in.lookup(name)
-		if d := claimedDigest(name); d != "" && err == nil {
-			if it.digest != d {
-				return index, nil, fmt.Errorf("%w: link %s leads to %s with digest %s", archive.ErrFormat, name, it.name, it.digest)
-			}
-			if it.asFound() {
-				found[d] = content{at: it.raw, data: it.data}
-			}
-		}
-	}
+	in.claims(found)
 	if in.recompress {
 		if index, err = in.convert(ctx, index, found); err != nil {
 			return index, nil, err
@@ -94,40 +90,69 @@ func (in *intake) layout(ctx context.Context, k kind) (ocispec.Index, contents, 
 	return index, found, nil
 }
 
-// index reads index.json, or makes one for skopeo's dir:.
+// claims adds what lies where a layout has its blobs, also by way of links. What
+// is broken stays a fault until something needs it.
+func (in *intake) claims(found contents) {
+	add := func(d digest.Digest, name string, it *item) {
+		switch {
+		case d == "" || !it.asFound():
+		case it.digest == d:
+			found[d] = content{at: it.raw, data: it.data}
+		case found[d].isEmpty():
+			found[d] = content{fault: fmt.Errorf("%w: entry %s: its name says %s, its content has digest %s", archive.ErrFormat, name, d, it.digest)}
+		}
+	}
+	for _, it := range in.items {
+		add(in.claim(it.name), it.name, it)
+	}
+	for name := range in.links {
+		if it, err := in.lookup(name); err == nil {
+			add(claimedDigest(name), name, it)
+		}
+	}
+}
+
+// index reads index.json, or makes one for skopeo's dir:. The file oci-layout may
+// be missing, as for skopeo and podman.
 func (in *intake) index() (ocispec.Index, error) {
-	manifest, err := in.JSON(dockerarchive.ManifestFile)
-	if err == nil && isDirManifest(manifest) {
-		it, err := in.lookup(dockerarchive.ManifestFile)
-		if err != nil {
-			return ocispec.Index{}, err
-		}
-		media := oci.SniffMediaType(manifest)
-		if media == "" {
-			return ocispec.Index{}, fmt.Errorf("%w: %s is no image manifest", archive.ErrFormat, it.name)
-		}
-		it.claimed = it.digest
-		return oci.NewIndex([]ocispec.Descriptor{{MediaType: media, Digest: it.digest, Size: it.size}}), nil
-	}
-	if err != nil && !errors.Is(err, errMissing) {
-		return ocispec.Index{}, err
-	}
 	data, err := in.JSON(ocispec.ImageIndexFile)
+	if errors.Is(err, errMissing) {
+		return in.dirIndex()
+	}
 	if err != nil {
 		return ocispec.Index{}, err
 	}
 	layout, err := in.JSON(ocispec.ImageLayoutFile)
-	if err != nil {
-		return ocispec.Index{}, err
+	if err == nil {
+		err = oci.CheckLayoutFile(layout)
 	}
-	if err := oci.CheckLayoutFile(layout); err != nil {
+	if err != nil && !errors.Is(err, errMissing) {
 		return ocispec.Index{}, fmt.Errorf("%w: %w", archive.ErrFormat, err)
 	}
 	index, err := oci.ParseIndex(data)
 	if err != nil {
 		return index, fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err)
 	}
+	index.SchemaVersion = 2 // what is published is for everybody to read
 	return index, nil
+}
+
+// dirIndex makes an index.json for the manifest of skopeo's dir:.
+func (in *intake) dirIndex() (ocispec.Index, error) {
+	manifest, err := in.JSON(dockerarchive.ManifestFile)
+	if err != nil {
+		return ocispec.Index{}, err
+	}
+	it, err := in.lookup(dockerarchive.ManifestFile)
+	if err != nil {
+		return ocispec.Index{}, err
+	}
+	media := oci.SniffMediaType(manifest)
+	if media == "" {
+		return ocispec.Index{}, fmt.Errorf("%w: %s of %d bytes is no image manifest, and there is no %s", archive.ErrFormat, it.name, it.size, ocispec.ImageIndexFile)
+	}
+	it.claimed = it.digest
+	return oci.NewIndex([]ocispec.Descriptor{{MediaType: media, Digest: it.digest, Size: it.size}}), nil
 }
 
 func (in *intake) fromDocker() (ocispec.Index, contents, error) {

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 
@@ -11,16 +12,21 @@ import (
 	"github.com/image2ipfs/image2ipfs/archive"
 )
 
-// diffIDOf decompresses a layer to learn its diffID.
+// diffIDOf decompresses a layer to learn its diffID. What is wrong with it
+// matters to who needs the layer.
 func diffIDOf(it *item) func(io.Reader) error {
 	return func(r io.Reader) error {
 		plain, done, err := decompressed(it.media, r)
-		if err != nil {
-			return err
-		}
-		defer done()
 		hash := digest.Canonical.Digester()
-		if _, err := io.Copy(hash.Hash(), plain); err != nil {
+		if err == nil {
+			defer done()
+			_, err = io.Copy(hash.Hash(), plain)
+		}
+		switch {
+		case errors.Is(err, archive.ErrFormat):
+			it.fault = err
+			return nil
+		case err != nil:
 			return err
 		}
 		it.diffID = hash.Digest()

@@ -25,6 +25,8 @@ type item struct {
 	claimed digest.Digest // digest that the entry's name states; may be empty
 	digest  digest.Digest // of the content as found, when that was hashed
 	data    []byte        // small JSON content; not in the sink yet
+	head    []byte        // first bytes, for messages
+	fault   error         // why it cannot be a layer, though it looks like one
 	raw     *stored       // the content as found
 	packed  *packed       // the content compressed by us
 	diffID  digest.Digest // of the uncompressed content, when that is known
@@ -53,12 +55,18 @@ type intake struct {
 	options layer.Options
 	kind    kind // unknown while reading a pipe
 	items   map[string]*item
-	links   map[string]string
+	links   archive.Links
 	held    int64 // bytes of JSON in memory
 
 	recompress bool     // layers that arrive compressed as well
 	dropped    []string // what could not outlive that
 	misnamed   []string // names that are none
+
+	aliases    map[string]digest.Digest // of entries to which links in blobs/ lead
+	blobDirs   map[string]string        // directories to which links lead, and the place in blobs/ of each
+	layoutSeen bool                     // an entry belongs to a layout
+	refused    error                    // the first entry that nobody may read
+	repeats    []repeat
 
 	expected map[string]digest.Digest // diffIDs of layers by entry, where known beforehand
 
@@ -73,17 +81,27 @@ const (
 )
 
 func (in *intake) entry(ctx context.Context, e archive.Entry) error {
-	if e.Link != "" {
-		in.links[e.Name] = e.Link
+	switch {
+	case e.Refused != nil:
+		if in.refused == nil {
+			in.refused = e.Refused
+		}
+		return nil
+	case e.Again:
+		return in.repeated(e)
+	case e.Link != "":
+		in.link(e.Name, e.Link)
 		return nil
 	}
-	it := &item{name: e.Name, size: e.Size, claimed: claimedDigest(e.Name)}
+	it := &item{name: e.Name, size: e.Size, claimed: in.claim(e.Name)}
 	in.items[e.Name] = it
 	content := bufio.NewReaderSize(e.Content, 4<<10)
 	head, err := content.Peek(512)
 	if err != nil && err != io.EOF {
 		return err
 	}
+	in.layoutSeen = in.layoutSeen || isOfLayout(e.Name)
+	it.head = bytes.Clone(head[:min(len(head), 16)])
 	if in.holdable(head, e.Size) {
 		if in.held += e.Size; in.held > maxHeld {
 			return fmt.Errorf("%w: entry %s: manifests, configs and other small JSON files have more than %d MiB together", archive.ErrFormat, e.Name, maxHeld>>20)
@@ -93,44 +111,27 @@ func (in *intake) entry(ctx context.Context, e archive.Entry) error {
 			return err
 		}
 		it.digest = algorithm(it.claimed).FromBytes(it.data)
-		return in.checkClaim(it)
+		return nil
 	}
 	if err := in.store(ctx, it, head, content); err != nil {
 		return fmt.Errorf("entry %s: %w", e.Name, err)
 	}
-	return in.checkClaim(it)
+	return nil
 }
 
 func (in *intake) holdable(head []byte, size int64) bool {
-	text := bytes.TrimLeft(head, " \t\r\n")
-	if len(text) == 0 || text[0] != '{' && text[0] != '[' || archive.IsTar(head) {
+	if !looksJSON(head) {
 		return false
 	}
 	return size <= smallJSON || size <= oci.MaxManifestSize && in.held < largeHeld
 }
 
-// checkClaim refuses a blob whose content is not what its name says. In a
-// docker archive names are only names.
-func (in *intake) checkClaim(it *item) error {
-	if in.kind == ociLayout && it.claimed != "" && it.digest != "" && it.digest != it.claimed {
-		return fmt.Errorf("%w: entry %s: its name says %s, its content has digest %s", archive.ErrFormat, it.name, it.claimed, it.digest)
-	}
-	return nil
-}
-
 // store decides in which forms a content may be needed and stores it so.
 func (in *intake) store(ctx context.Context, it *item, head []byte, r io.Reader) error {
-	isTar := archive.IsTar(head) || it.size == 0
-	isCompressed := archive.IsGzip(head) || archive.IsZstd(head)
-	switch {
-	case isTar:
-		it.media = ocispec.MediaTypeImageLayer
-	case archive.IsGzip(head):
-		it.media = ocispec.MediaTypeImageLayerGzip
-	case archive.IsZstd(head):
-		it.media = ocispec.MediaTypeImageLayerZstd
-	}
-	inLayout, inDocker := it.claimed != "" && in.kind != dockerArchive, in.kind != ociLayout
+	it.media = layerType(head, it.size)
+	isTar, isCompressed := it.media == ocispec.MediaTypeImageLayer, it.media != "" && it.media != ocispec.MediaTypeImageLayer
+	inLayout := it.claimed != "" && in.kind != dockerArchive || in.kind == unknown && in.layoutSeen
+	inDocker := in.kind != ociLayout
 	pack := inDocker && isTar && in.options.Compression != layer.None
 	if pack || !in.recompress {
 		if done, err := in.recognise(ctx, it, pack, r); done {
@@ -142,6 +143,8 @@ func (in *intake) store(ctx context.Context, it *item, head []byte, r io.Reader)
 		return in.storeConverted(ctx, it, r)
 	case inLayout && pack:
 		return in.storeBothWays(ctx, it, r)
+	case inLayout && it.claimed == "" && isCompressed: // a link may make it a blob
+		return in.storeRaw(ctx, it, r, diffIDOf(it))
 	case inLayout:
 		return in.storeRaw(ctx, it, r)
 	case pack:
@@ -192,10 +195,11 @@ func (in *intake) storeBothWays(ctx context.Context, it *item, r io.Reader) (err
 // settle drops the forms that the archive turned out not to need.
 func (in *intake) settle(k kind) error {
 	in.kind = k
-	for _, it := range in.items {
-		if err := in.checkClaim(it); err != nil {
-			return err
-		}
+	if in.refused != nil {
+		return in.refused
+	}
+	if err := in.checkRepeats(); err != nil {
+		return err
 	}
 	if in.rawSide == nil {
 		return nil
@@ -249,27 +253,6 @@ func (in *intake) packer(ctx context.Context, it *item, to adder) func(io.Reader
 		return nil
 	}
 }
-
-// lookup finds an entry, through links.
-func (in *intake) lookup(name string) (*item, error) {
-	asked := name
-	for range maxHops {
-		if it, ok := in.items[name]; ok {
-			return it, nil
-		}
-		target, ok := in.links[name]
-		if !ok {
-			if name != asked {
-				return nil, fmt.Errorf("entry %s, to which link %s leads: %w", name, asked, errMissing)
-			}
-			return nil, fmt.Errorf("entry %s: %w", asked, errMissing)
-		}
-		name = target
-	}
-	return nil, fmt.Errorf("%w: links from %s go round in a circle", archive.ErrFormat, asked)
-}
-
-const maxHops = 40
 
 // claimedDigest reads the digest in the name of a blob: blobs/<algorithm>/<hex>
 // of layouts, plain <hex> and <hex>.manifest.json of skopeo's dir:.

@@ -2,14 +2,18 @@ package publish
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/dockerarchive"
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // kind is the format of an archive.
@@ -25,64 +29,206 @@ func (k kind) String() string {
 	return [...]string{"unknown", "OCI layout", "docker archive"}[k]
 }
 
-// telling are the files by which a format is told.
-var telling = []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile, dockerarchive.ManifestFile, dockerarchive.RepositoriesFile}
+// view is what the format of an archive is told by, before it is read or after.
+type view interface {
+	// has tells whether there is an entry.
+	has(name string) bool
+	// json is the content of a small JSON entry; nil for what is none.
+	json(name string) []byte
+	// layer is the media type of a layer's bytes; "" for what is none.
+	layer(name string) string
+}
 
-// kindOf tells the format of an archive that has these of the telling files.
-func kindOf(files map[string][]byte) kind {
-	manifest, hasManifest := files[dockerarchive.ManifestFile]
-	_, hasIndex := files[ocispec.ImageIndexFile]
-	_, hasLayout := files[ocispec.ImageLayoutFile]
-	_, hasRepositories := files[dockerarchive.RepositoriesFile]
+// kindOf tells the format of an archive by all that it says. An index.json makes
+// a layout, unless manifest.json is docker save's list and knows better; any
+// other file of that name is somebody else's.
+func kindOf(v view) kind {
+	manifest := v.json(dockerarchive.ManifestFile)
+	saved, isList := dockerarchive.ParseManifest(manifest)
+	index, err := oci.ParseIndex(v.json(ocispec.ImageIndexFile))
+	hasIndex := err == nil && v.json(ocispec.ImageIndexFile) != nil
 	switch {
-	case hasManifest && isDirManifest(manifest):
-		return ociLayout
-	case hasManifest && dockerarchive.MadeAtSave(manifest):
+	case hasIndex && isList && (madeAtSave(v, saved) || lacksImages(v, saved, index)):
 		return dockerArchive
-	case hasIndex && hasLayout:
+	case hasIndex:
 		return ociLayout
-	case hasManifest, hasRepositories:
+	case isList:
+		return dockerArchive
+	case oci.SniffMediaType(manifest) != "", v.has(ocispec.ImageIndexFile):
+		return ociLayout
+	case v.has(dockerarchive.RepositoriesFile):
+		return dockerArchive
+	case isObject(manifest):
+		return ociLayout
+	case manifest != nil:
 		return dockerArchive
 	}
 	return unknown
 }
 
-// isDirManifest tells the manifest.json of skopeo's dir:, an image's manifest,
-// from that of docker save, a list.
-func isDirManifest(manifest []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(manifest, " \t\r\n"), []byte("{"))
-}
+func isObject(text []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) }
 
-// kind tells the format of an archive that was read to its end.
-func (in *intake) detect() (kind, error) {
-	files := map[string][]byte{}
-	for _, name := range telling {
-		if it, err := in.lookup(name); err == nil {
-			files[name] = it.data
+// madeAtSave tells whether the layout was made by docker save (Docker 25 and
+// later, classic store), which writes layers as they are on disk, uncompressed.
+// Where layers are compressed they are the image's own, as its digests are.
+func madeAtSave(v view, saved []dockerarchive.Saved) bool {
+	if !slices.ContainsFunc(saved, func(s dockerarchive.Saved) bool { return s.LayerSources }) {
+		return false
+	}
+	for _, s := range saved {
+		for _, name := range s.Layers {
+			if media := v.layer(name); media != "" && media != ocispec.MediaTypeImageLayer {
+				return false
+			}
 		}
 	}
-	if k := kindOf(files); k != unknown {
+	return true
+}
+
+// lacksImages tells whether manifest.json has an image, with all its parts, of
+// which the layout knows no manifest with as many layers.
+func lacksImages(v view, saved []dockerarchive.Saved, index ocispec.Index) bool {
+	known := &manifests{v: v, layers: map[digest.Digest]map[int]bool{}}
+	known.follow(index.Manifests, 0)
+	lacks := false
+	for _, s := range saved {
+		config := v.json(s.Config)
+		if config == nil || slices.ContainsFunc(s.Layers, func(name string) bool { return v.layer(name) == "" }) {
+			return false
+		}
+		lacks = lacks || !known.layers[digest.FromBytes(config)][len(s.Layers)]
+	}
+	return lacks
+}
+
+// manifests notes how many layers the manifests of a layout have, by config.
+type manifests struct {
+	v      view
+	layers map[digest.Digest]map[int]bool
+	reads  int
+}
+
+func (m *manifests) follow(descs []ocispec.Descriptor, depth int) {
+	for _, desc := range descs {
+		if m.reads++; m.reads > oci.MaxManifests || depth > oci.MaxDepth || desc.Digest.Validate() != nil {
+			return
+		}
+		data := m.v.json(oci.BlobPath(desc.Digest))
+		if data == nil {
+			data = desc.Data
+		}
+		index, err := oci.ParseIndex(data)
+		if err != nil {
+			continue
+		}
+		m.follow(index.Manifests, depth+1)
+		var image ocispec.Manifest
+		if json.Unmarshal(data, &image) != nil || image.Config.Digest == "" {
+			continue
+		}
+		counts := m.layers[image.Config.Digest]
+		if counts == nil {
+			counts = map[int]bool{}
+			m.layers[image.Config.Digest] = counts
+		}
+		counts[len(image.Layers)] = true
+	}
+}
+
+// layerType is the media type that a layer has by its first bytes; empty for what
+// is none.
+func layerType(head []byte, size int64) string {
+	switch {
+	case size == 0, archive.IsTar(head):
+		return ocispec.MediaTypeImageLayer
+	case archive.IsGzip(head):
+		return ocispec.MediaTypeImageLayerGzip
+	case archive.IsZstd(head):
+		return ocispec.MediaTypeImageLayerZstd
+	}
+	return ""
+}
+
+// looksJSON tells JSON objects and arrays, by their first bytes, from tars.
+func looksJSON(head []byte) bool {
+	text := bytes.TrimLeft(head, " \t\r\n")
+	return len(text) > 0 && (text[0] == '{' || text[0] == '[') && !archive.IsTar(head)
+}
+
+// unread is an archive that is to be read.
+type unread struct{ files *archive.Files }
+
+func (u unread) has(name string) bool { _, _, ok := u.files.Head(name, 0); return ok }
+
+func (u unread) json(name string) []byte {
+	head, size, ok := u.files.Head(name, 512)
+	if ok && size > int64(len(head)) && size <= oci.MaxManifestSize && looksJSON(head) {
+		head, _, ok = u.files.Head(name, size)
+	}
+	if !ok || size > int64(len(head)) || !looksJSON(head[:min(len(head), 512)]) {
+		return nil
+	}
+	return head
+}
+
+func (u unread) layer(name string) string {
+	head, size, ok := u.files.Head(name, 512)
+	if !ok || looksJSON(head) {
+		return ""
+	}
+	return layerType(head, size)
+}
+
+// read is an archive that was read.
+type read struct{ in *intake }
+
+func (r read) has(name string) bool { _, err := r.in.lookup(name); return err == nil }
+
+func (r read) json(name string) []byte {
+	if it, err := r.in.lookup(name); err == nil {
+		return it.data
+	}
+	return nil
+}
+
+func (r read) layer(name string) string {
+	if it, err := r.in.lookup(name); err == nil {
+		return it.media
+	}
+	return ""
+}
+
+// peek learns before the archive is read which format it has and what its
+// layers ought to be, where that is possible.
+func (in *intake) peek(ctx context.Context, a *archive.Archive) error {
+	files, err := a.Files(ctx)
+	if err != nil || files == nil {
+		return err
+	}
+	v := unread{files}
+	in.kind = kindOf(v)
+	if in.kind == ociLayout {
+		for name, target := range files.Links() {
+			in.link(name, target)
+		}
+	}
+	if in.kind == dockerArchive && in.sink.remembers() {
+		in.expected = dockerarchive.Expected(v.json(dockerarchive.ManifestFile), v.json)
+	}
+	return nil
+}
+
+// detect tells the format of an archive that was read to its end.
+func (in *intake) detect() (kind, error) {
+	if k := kindOf(read{in}); k != unknown {
 		return k, nil
 	}
 	for name := range in.items {
-		if strings.HasSuffix(name, "/json") { // from before Docker 1.10, saved by id
+		if id, ok := strings.CutSuffix(name, "/json"); ok && !strings.Contains(id, "/") { // from before Docker 1.10, saved by id
 			return dockerArchive, nil
 		}
 	}
-	return unknown, fmt.Errorf("%w: no image in it: expected %s with %s, or %s, or %s; found %s", archive.ErrFormat,
-		ocispec.ImageLayoutFile, ocispec.ImageIndexFile, dockerarchive.ManifestFile, dockerarchive.RepositoriesFile, in.some())
-}
-
-// some lists the first few entries for an error message.
-func (in *intake) some() string {
-	names := in.Names()
-	switch {
-	case len(names) == 0:
-		return "no files at all"
-	case len(names) > 5:
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:5], ", "), len(names)-5)
-	}
-	return strings.Join(names, ", ")
+	return unknown, fmt.Errorf("%w: no image in it: %s", archive.ErrFormat, in.advice())
 }
 
 // Names lists the entries, sorted; with JSON and Layer it makes an intake the
@@ -108,7 +254,7 @@ func (in *intake) JSON(name string) ([]byte, error) {
 		return nil, err
 	}
 	if it.data == nil {
-		return nil, fmt.Errorf("%w: entry %s is not a JSON file of at most 4 MiB (it has %d bytes)", archive.ErrFormat, name, it.size)
+		return nil, fmt.Errorf("%w: entry %s: expected a JSON file of at most 4 MiB, found %s", archive.ErrFormat, name, it.describe())
 	}
 	return it.data, nil
 }
@@ -121,10 +267,12 @@ func (in *intake) Layer(name string) (dockerarchive.Layer, error) {
 	}
 	l := dockerarchive.Layer{DiffID: it.diffID}
 	switch {
+	case it.fault != nil:
+		return l, fmt.Errorf("entry %s: %w", name, it.fault)
 	case it.diffID == "" && it.raw != nil && it.media != "": // compressed, in blobs/, which could be an image's own
 		return l, fmt.Errorf("%w: layer %s of this docker archive is compressed and lies where layouts keep an image's own layers, which a pipe cannot tell apart in time: publish the archive from a file", archive.ErrFormat, name)
 	case it.diffID == "":
-		return l, fmt.Errorf("%w: entry %s is used as a layer, but is neither a tar nor one compressed with gzip or zstd", archive.ErrFormat, name)
+		return l, fmt.Errorf("%w: entry %s is used as a layer: expected a tar, plain or compressed with gzip or zstd, found %s", archive.ErrFormat, name, it.describe())
 	case it.packed != nil:
 		l.Descriptor = it.packed.descriptor()
 	default:

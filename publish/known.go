@@ -8,11 +8,9 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/dockerarchive"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/layer"
-	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // What a store remembers (see [ipfs.Memory]) under these keys: the compressed
@@ -25,23 +23,6 @@ func tocKey(o layer.Options, diffID digest.Digest) string {
 	return fmt.Sprintf("toc %s %s", o, diffID)
 }
 func blobKey(d digest.Digest) string { return "blob " + d.String() }
-
-// peek learns before the archive is read which format it has and what its
-// layers ought to be, where that is possible.
-func (in *intake) peek(ctx context.Context, a *archive.Archive) error {
-	files, ok, err := a.Peek(ctx, oci.MaxManifestSize, telling...)
-	if err != nil || !ok {
-		return err
-	}
-	in.kind = kindOf(files)
-	manifest := files[dockerarchive.ManifestFile]
-	if in.kind != dockerArchive || !in.sink.remembers() {
-		return nil
-	}
-	configs, _, err := a.Peek(ctx, oci.MaxManifestSize, dockerarchive.ConfigNames(manifest)...)
-	in.expected = dockerarchive.Expected(manifest, configs)
-	return err
-}
 
 // recognise spares a content that an earlier publication has stored: it is only
 // hashed, to be sure. done is false when nothing was read.

@@ -4,6 +4,7 @@ package publish
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -87,7 +88,7 @@ func publish(ctx context.Context, a *archive.Archive, s sink, o Options) (r *Res
 	if o.Compression.Compression == "" {
 		o.Compression.Compression = layer.Gzip
 	}
-	in := &intake{sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, links: map[string]string{}}
+	in := &intake{sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, links: archive.Links{}, aliases: map[string]digest.Digest{}, blobDirs: map[string]string{}}
 	if err := in.peek(ctx, a); err != nil {
 		return nil, err
 	}
@@ -117,6 +118,9 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 	}
 	needed, err := oci.Walk(ctx, found, index)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkLayerCounts(ctx, found, needed); err != nil {
 		return nil, err
 	}
 	r := &Result{Format: k.String(), Absent: needed.Absent, Dropped: in.dropped, Misnamed: in.misnamed, Unindexed: in.unindexed()}
@@ -195,4 +199,32 @@ func (r *Result) PullName(i int, host string) string {
 	name := r.Images[i].pull
 	name.Host = host
 	return name.String()
+}
+
+// checkLayerCounts refuses images whose config knows of other layers than their
+// manifest has: engines refuse them late, or run them without (image-spec,
+// "rootfs"). Configs without diff_ids are let pass.
+func checkLayerCounts(ctx context.Context, found contents, needed *oci.Reachable) error {
+	for _, desc := range needed.Blobs {
+		if !oci.IsManifest(desc.MediaType) {
+			continue
+		}
+		var m ocispec.Manifest
+		var c ocispec.Image
+		if data, err := found.small(ctx, desc.Digest, needed); err != nil || json.Unmarshal(data, &m) != nil || !isImageConfig(m.Config.MediaType) {
+			continue
+		}
+		data, err := found.small(ctx, m.Config.Digest, needed)
+		if err != nil || json.Unmarshal(data, &c) != nil {
+			continue
+		}
+		if n := len(c.RootFS.DiffIDs); n > 0 && n != len(m.Layers) {
+			return fmt.Errorf("%w: manifest %s has %d layers, its config %s has diff_ids of %d: save the image again", archive.ErrFormat, desc.Digest, len(m.Layers), m.Config.Digest, n)
+		}
+	}
+	return nil
+}
+
+func isImageConfig(mediaType string) bool {
+	return mediaType == ocispec.MediaTypeImageConfig || mediaType == oci.MediaTypeDockerConfig
 }

@@ -120,6 +120,9 @@ func (v *converter) drop(desc ocispec.Descriptor, why string) {
 // data is the JSON file that desc names; ok is false when it is not there.
 func (v *converter) data(desc ocispec.Descriptor) (data []byte, ok bool, err error) {
 	if there, ok := v.found[desc.Digest]; ok {
+		if there.fault != nil {
+			return nil, true, there.fault
+		}
 		if there.data == nil {
 			return nil, true, fmt.Errorf("%w: not a JSON file", oci.ErrCorrupt)
 		}

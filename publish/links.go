@@ -1,0 +1,140 @@
+package publish
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/archive"
+)
+
+// link notes a link and what it makes of the entry to which it leads.
+func (in *intake) link(name, target string) {
+	in.links[name] = target
+	in.layoutSeen = in.layoutSeen || isOfLayout(name)
+	if d := claimedDigest(name); d != "" {
+		in.aliases[in.target(target)] = d
+	}
+	if name == ocispec.ImageBlobsDir || path.Dir(name) == ocispec.ImageBlobsDir {
+		in.blobDirs[in.target(target)] = name
+	}
+}
+
+// target follows links as far as they are known.
+func (in *intake) target(name string) string {
+	to, _, err := in.links.Resolve(name, func(string) bool { return false })
+	if err != nil { // a circle, of which whoever needs it is told
+		return name
+	}
+	return to
+}
+
+// claim is the digest that an entry's name states, or that of a link in blobs/;
+// it may be empty.
+func (in *intake) claim(name string) digest.Digest {
+	if d := claimedDigest(name); d != "" {
+		return d
+	}
+	if d := in.aliases[name]; d != "" {
+		return d
+	}
+	dir, base := path.Split(name)
+	dir = strings.TrimSuffix(dir, "/")
+	if at, ok := in.blobDirs[dir]; ok {
+		return claimedDigest(at + "/" + base)
+	}
+	if at, ok := in.blobDirs[path.Dir(dir)]; ok {
+		return claimedDigest(at + "/" + path.Base(dir) + "/" + base)
+	}
+	return ""
+}
+
+// isOfLayout tells an entry that a layout has and a docker archive of the older
+// kind has not.
+func isOfLayout(name string) bool {
+	top, _, below := strings.Cut(name, "/")
+	return top == ocispec.ImageBlobsDir || !below && (top == ocispec.ImageLayoutFile || top == ocispec.ImageIndexFile)
+}
+
+// lookup finds an entry, through links.
+func (in *intake) lookup(name string) (*item, error) {
+	asked := name
+	name, err := archive.CleanName(name)
+	if err != nil {
+		return nil, err
+	}
+	at, ok, err := in.links.Resolve(name, func(n string) bool { return in.items[n] != nil })
+	switch {
+	case err != nil:
+		return nil, err
+	case ok:
+		return in.items[at], nil
+	case at != name:
+		return nil, fmt.Errorf("entry %s, to which link %s leads: %w", at, asked, errMissing)
+	}
+	return nil, fmt.Errorf("entry %s: %w", asked, errMissing)
+}
+
+// repeat is an entry whose name was there before.
+type repeat struct {
+	name   string
+	link   string // where it leads, when it is a link
+	digest digest.Digest
+	size   int64
+}
+
+// repeated reads an entry that is there already: tools that write an entry for
+// each use of it, or append to a tar, may do so with the same bytes.
+func (in *intake) repeated(e archive.Entry) error {
+	again := repeat{name: e.Name, link: e.Link, size: e.Size}
+	if e.Link == "" {
+		hash := algorithm(in.claim(e.Name))
+		if it := in.items[e.Name]; it != nil && it.bytes() != "" {
+			hash = it.bytes().Algorithm()
+		}
+		digester := hash.Digester()
+		if _, err := io.Copy(digester.Hash(), e.Content); err != nil {
+			return fmt.Errorf("entry %s: %w", e.Name, err)
+		}
+		again.digest = digester.Digest()
+	}
+	in.repeats = append(in.repeats, again)
+	return nil
+}
+
+// bytes is the digest of a content as found; empty for what nobody needs.
+func (it *item) bytes() digest.Digest {
+	if it.digest == "" && it.media == ocispec.MediaTypeImageLayer {
+		return it.diffID
+	}
+	return it.digest
+}
+
+// checkRepeats refuses names that mean two things.
+func (in *intake) checkRepeats() error {
+	for _, r := range in.repeats {
+		if r.link != "" && r.link == in.links[r.name] {
+			continue
+		}
+		first, err := in.lookup(r.name)
+		if err != nil {
+			return fmt.Errorf("%w: entry %s occurs twice, first as a link that leads nowhere", archive.ErrFormat, r.name)
+		}
+		found, size := r.digest, r.size
+		if r.link != "" {
+			it, err := in.lookup(r.link)
+			if err != nil {
+				return fmt.Errorf("%w: entry %s occurs twice, then as a link that leads nowhere", archive.ErrFormat, r.name)
+			}
+			found, size = it.bytes(), it.size
+		}
+		if first.size != size || first.bytes() != "" && first.bytes() != found {
+			return fmt.Errorf("%w: entry %s occurs twice with different bytes: %d with digest %s, then %d with %s", archive.ErrFormat, r.name, first.size, first.bytes(), size, found)
+		}
+	}
+	return nil
+}
