@@ -3,6 +3,7 @@
 package dockerarchive
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,8 +66,9 @@ type manifestEntry struct {
 // and name the entry, what was expected and what was found.
 func Convert(files Files) ([]Image, error) {
 	data, err := files.JSON(ManifestFile)
-	if _, known := ParseManifest(data); errors.Is(err, ErrMissing) || err == nil && !known && has(files, RepositoriesFile) {
-		return convertLegacy(files) // a manifest.json beside repositories is somebody else's
+	isObject := json.Unmarshal(data, &struct{}{}) == nil && !bytes.Equal(bytes.TrimSpace(data), []byte("null"))
+	if errors.Is(err, ErrMissing) || err == nil && isObject && has(files, RepositoriesFile) {
+		return convertLegacy(files) // an object beside repositories is somebody else's
 	}
 	if err != nil {
 		return nil, err

@@ -147,6 +147,9 @@ func legacyConfig(head []byte, layers []Layer, history []ocispec.History) ([]byt
 	if err := json.Unmarshal(head, &fields); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrInvalid, err)
 	}
+	if fields == nil {
+		return nil, fmt.Errorf("%w: the image's json is null", ErrInvalid)
+	}
 	for _, name := range []string{"id", "parent", "Size", "parent_id", "layer_id", "throwaway"} {
 		delete(fields, name)
 	}

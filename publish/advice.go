@@ -12,28 +12,29 @@ import (
 )
 
 // advice says of an archive without an image what it seems to be, and what to do.
-func (in *intake) advice() string {
+// special is false when it is like nothing that is known.
+func (in *intake) advice() (text string, special bool) {
 	names := in.Names()
 	if dir, ok := imageBelow(names); ok {
 		return fmt.Sprintf("expected %s or %s at the top, found %s: it lies too deep; publish what is in %s, such as  tar -C %s -c . | image2ipfs publish -",
-			ocispec.ImageIndexFile, dockerarchive.ManifestFile, dir, path.Dir(dir)+"/", path.Dir(dir))
+			ocispec.ImageIndexFile, dockerarchive.ManifestFile, dir, path.Dir(dir)+"/", path.Dir(dir)), true
 	}
 	for _, name := range names {
 		dir, base := path.Split(name)
 		if base == "Chart.yaml" && strings.Count(dir, "/") <= 1 {
-			return fmt.Sprintf("expected an image, found %s: this is a Helm chart; push it to a registry, copy it from there into an OCI layout and publish that", name)
+			return fmt.Sprintf("expected an image, found %s: this is a Helm chart; push it to a registry, copy it from there into an OCI layout and publish that", name), true
 		}
 	}
-	if in.isFileSystem(names) {
-		return fmt.Sprintf("expected what docker save writes, found the file system of a container (%s): that is what docker export writes; type  docker save IMAGE | image2ipfs publish -  or, for a container, docker commit it first", in.some(names))
+	if isFileSystem(names) {
+		return fmt.Sprintf("expected what docker save writes, found the file system of a container (%s): that is what docker export writes; type  docker save IMAGE | image2ipfs publish -  or, for a container, docker commit it first", some(names)), true
 	}
 	for _, name := range names {
 		if !strings.Contains(name, "/") && (strings.HasSuffix(name, ".tar") || strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".tar.zst")) {
-			return fmt.Sprintf("expected %s or %s, found another archive: unpack and publish %s", ocispec.ImageIndexFile, dockerarchive.ManifestFile, name)
+			return fmt.Sprintf("expected %s or %s, found another archive: unpack and publish %s", ocispec.ImageIndexFile, dockerarchive.ManifestFile, name), true
 		}
 	}
 	return fmt.Sprintf("expected %s with %s, or %s, or %s; found %s", ocispec.ImageLayoutFile, ocispec.ImageIndexFile,
-		dockerarchive.ManifestFile, dockerarchive.RepositoriesFile, in.some(names))
+		dockerarchive.ManifestFile, dockerarchive.RepositoriesFile, some(names)), false
 }
 
 // imageBelow finds the telling file of an image that lies in a directory, the one
@@ -56,7 +57,7 @@ func imageBelow(names []string) (found string, ok bool) {
 }
 
 // isFileSystem tells what a container or a machine has at its top.
-func (in *intake) isFileSystem(names []string) bool {
+func isFileSystem(names []string) bool {
 	tops := map[string]bool{}
 	for _, name := range names {
 		top, _, _ := strings.Cut(name, "/")
@@ -72,7 +73,7 @@ func (in *intake) isFileSystem(names []string) bool {
 }
 
 // some lists the first few entries for an error message.
-func (in *intake) some(names []string) string {
+func some(names []string) string {
 	switch {
 	case len(names) == 0:
 		return "no files at all"

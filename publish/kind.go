@@ -56,11 +56,9 @@ func kindOf(v view) kind {
 		return dockerArchive
 	case oci.SniffMediaType(manifest) != "", v.has(ocispec.ImageIndexFile):
 		return ociLayout
-	case v.has(dockerarchive.RepositoriesFile):
-		return dockerArchive
-	case isObject(manifest):
+	case isObject(manifest) && !v.has(dockerarchive.RepositoriesFile):
 		return ociLayout
-	case manifest != nil:
+	case manifest != nil, v.has(dockerarchive.RepositoriesFile):
 		return dockerArchive
 	}
 	return unknown
@@ -228,7 +226,11 @@ func (in *intake) detect() (kind, error) {
 			return dockerArchive, nil
 		}
 	}
-	return unknown, fmt.Errorf("%w: no image in it: %s", archive.ErrFormat, in.advice())
+	advice, special := in.advice()
+	if in.refused != nil && !special {
+		return unknown, in.refused
+	}
+	return unknown, fmt.Errorf("%w: no image in it: %s", archive.ErrFormat, advice)
 }
 
 // Names lists the entries, sorted; with JSON and Layer it makes an intake the

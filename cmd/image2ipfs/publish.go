@@ -50,7 +50,7 @@ for each image name.
 
 An ARCHIVE is a file or a directory, or - for standard input: what docker save
 of any era writes, an OCI image layout (buildkit, skopeo, podman, containerd),
-or a directory of skopeo's dir: transport, plain or wrapped in gzip or zstd.
+or a directory of skopeo's dir: transport, plain or wrapped in gzip, zstd or bzip2.
 Which it is, is found out. Everything that has a digest keeps it; images of
 docker archives get OCI manifests and compressed layers.`,
 		Example: `  image2ipfs publish app.tar
