@@ -13,7 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-func (p *Plan) containerd(ctx context.Context, o Options) error {
+func (p *Plan) containerd(o Options) error {
 	path, err := o.containerdConfig()
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (p *Plan) containerd(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := p.certsDir(o, dirs); err != nil {
+	if err := p.certsDir(dirs); err != nil {
 		return err
 	}
 	changes := len(p.Changes)
@@ -208,14 +208,15 @@ func (p *Plan) nerdctl(o Options) error {
 	if o.HostsDir == "" && len(config.HostsDir) > 0 {
 		dirs = o.allAt(config.HostsDir)
 	}
-	return p.certsDir(o, dirs)
+	return p.certsDir(dirs)
 }
 
 // HostsDir is the certs.d that containerd's CRI and nerdctl read on this
 // machine, by the configuration that is there now.
 func HostsDir(o Options) (string, error) {
 	o.Engine = "containerd"
-	if err := o.complete(); err != nil {
+	o, err := o.completed()
+	if err != nil {
 		return "", err
 	}
 	path, err := o.containerdConfig()
@@ -237,7 +238,8 @@ func HostsDir(o Options) (string, error) {
 // cannot be seen, because it runs in a container, counts as stale.
 func Stale(o Options) bool {
 	o.Engine = "containerd"
-	if o.complete() != nil {
+	o, err := o.completed()
+	if err != nil {
 		return true
 	}
 	daemons := running(o.proc(), "containerd", o.Rootless)

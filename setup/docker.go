@@ -17,7 +17,7 @@ const (
 	snapDocker   = "/var/snap/docker/current/config/daemon.json"
 )
 
-func (p *Plan) docker(ctx context.Context, o Options) error {
+func (p *Plan) docker(o Options) error {
 	daemons, err := o.dockerds()
 	if err != nil {
 		return err

@@ -75,19 +75,20 @@ func sameBut(a, b map[string]any, key string) bool {
 // certsDir plans the hosts.toml files in the first of the directories in which
 // containerd looks for a registry's. It takes _default of the first before it
 // looks into the second, so there is none when that would hide a registry's.
-func (p *Plan) certsDir(o Options, dirs []string) error {
+func (p *Plan) certsDir(dirs []string) error {
+	later := strings.Join(dirs[1:], ", ")
 	hidden, err := p.hiddenBy(dirs)
 	if err != nil {
 		return err
 	}
 	if slices.Contains(hidden, "docker.io") && !p.Undo {
-		return fmt.Errorf("%w: %s speaks of docker.io too, which containerd would overlook beside %s: move it there first", ErrConfig, dirs[1], dirs[0])
+		return fmt.Errorf("%w: %s speaks of docker.io too, which containerd would overlook beside %s: move it there first", ErrConfig, later, dirs[0])
 	}
 	for _, name := range hostsDirs {
 		path := filepath.Join(dirs[0], name, "hosts.toml")
 		leave := name == "_default" && len(hidden) > 0 && !p.Undo
 		if leave {
-			p.note("%s is left out, since it would hide %s in %s from containerd: give ctr names with docker.io/ in front", filepath.Dir(path), strings.Join(hidden, ", "), dirs[1])
+			p.note("%s is left out, since it would hide %s in %s from containerd: give ctr names with docker.io/ in front", filepath.Dir(path), strings.Join(hidden, ", "), later)
 		}
 		if err := p.hostsFile(path, p.Undo || leave); err != nil {
 			return err

@@ -149,7 +149,7 @@ func insertEndpoint(text []byte, server string, made []string, mirrors, key, hub
 	item := "- " + quoted(server)
 	switch {
 	case mirrors == nil:
-		lines := append(made, "mirrors:", "  docker.io:", "    endpoint:", "      "+item)
+		lines := append(slices.Clone(made), "mirrors:", "  docker.io:", "    endpoint:", "      "+item)
 		return insertBlock(text, len(text), "", lines...), nil
 	case endpoints != nil && len(endpoints.Content) > 0 && endpoints.Style&yaml.FlowStyle == 0:
 		first := endpoints.Content[0]
@@ -236,7 +236,7 @@ func (p *Plan) microk8s(o Options) error {
 	if err != nil {
 		return err
 	}
-	return p.certsDir(o, []string{dir})
+	return p.certsDir([]string{dir})
 }
 
 // k0sCRI reads k0s's own files: what the user manages, or drop-ins.
@@ -295,7 +295,7 @@ func (p *Plan) k0s(o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := p.certsDir(o, []string{dir}); err != nil {
+	if err := p.certsDir([]string{dir}); err != nil {
 		return err
 	}
 	for _, f := range c.files {

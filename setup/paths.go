@@ -55,11 +55,10 @@ func (o Options) within(path string) string {
 	return filepath.Join(string(filepath.Separator), rest)
 }
 
-// read, glob, list and exists take paths of the engine.
-func (o Options) read(path string) ([]byte, error)   { return o.place().read(o.at(path)) }
-func (o Options) list(path string) ([]string, error) { return o.place().list(o.at(path)) }
-func (o Options) exists(path string) bool            { return o.place().exists(o.at(path)) }
-func (o Options) place() place                       { return place{o.Root} }
+// read, glob and exists take paths of the engine.
+func (o Options) read(path string) ([]byte, error) { return o.place().read(o.at(path)) }
+func (o Options) exists(path string) bool          { return o.place().exists(o.at(path)) }
+func (o Options) place() place                     { return place{o.Root} }
 func (o Options) glob(pattern string) (f []string, e error) {
 	f, e = o.place().glob(o.at(pattern))
 	for i := range f {

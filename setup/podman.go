@@ -62,7 +62,7 @@ type confFile struct {
 	conf  registriesConf
 }
 
-func (p *Plan) podman(ctx context.Context, o Options) error {
+func (p *Plan) podman(o Options) error {
 	files, err := podmanFiles(o)
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (p *Plan) podmanNotes(files []confFile, where int, prefix string, search *[
 	}
 	for _, f := range files {
 		for _, r := range f.conf.Registry {
-			if name := cmp.Or(r.Prefix, r.Location); strings.HasPrefix(hub+"/library/", name+"/") && name != hub {
+			if name := cmp.Or(r.Prefix, r.Location); name == hub+"/library" {
 				p.note("%s has a rule for %s, which counts for ciq… without a repository: pull ciq…/app", f.path, name)
 			}
 		}

@@ -81,7 +81,7 @@ type Plan struct {
 
 // New finds out what has to be done. Errors match [ErrInvalid] or [ErrConfig],
 // or are those of reading the files.
-func New(ctx context.Context, o Options) (*Plan, error) {
+func New(o Options) (*Plan, error) {
 	server, err := cleanServer(o.Server)
 	if err != nil {
 		return nil, err
@@ -90,19 +90,19 @@ func New(ctx context.Context, o Options) (*Plan, error) {
 	if !slices.Contains(Engines, o.Engine) {
 		return nil, fmt.Errorf("%w: engine %q: want %s", ErrInvalid, o.Engine, strings.Join(Engines, ", "))
 	}
-	if err := o.complete(); err != nil {
+	if o, err = o.completed(); err != nil {
 		return nil, err
 	}
 	p := &Plan{Engine: o.Engine, Server: server, Undo: o.Undo, place: o.place()}
 	switch o.Engine {
 	case "docker":
-		err = p.docker(ctx, o)
+		err = p.docker(o)
 	case "containerd":
-		err = p.containerd(ctx, o)
+		err = p.containerd(o)
 	case "nerdctl":
 		err = p.nerdctl(o)
 	case "podman":
-		err = p.podman(ctx, o)
+		err = p.podman(o)
 	case "k3s", "rke2":
 		err = p.registriesYAML(o)
 	case "microk8s":
@@ -119,15 +119,15 @@ func New(ctx context.Context, o Options) (*Plan, error) {
 	return p, nil
 }
 
-// complete fills in what is not given.
-func (o *Options) complete() (err error) {
+// completed fills in what is not given.
+func (o Options) completed() (_ Options, err error) {
 	if o.Home == "" && o.Root != "" && !o.Rootless {
 		o.Home = "/root"
 	}
 	if o.Home == "" {
 		o.ownHome = true
 		if o.Home, err = os.UserHomeDir(); err != nil && o.Rootless {
-			return fmt.Errorf("%w: no home directory: %v", ErrInvalid, err)
+			return o, fmt.Errorf("%w: no home directory: %v", ErrInvalid, err)
 		}
 		if os.Geteuid() != 0 && !o.Rootless && runtime.GOOS == "linux" {
 			o.Home, o.ownHome = "/root", false
@@ -138,13 +138,13 @@ func (o *Options) complete() (err error) {
 			continue
 		}
 		if *path, err = filepath.Abs(*path); err != nil {
-			return err
+			return o, err
 		}
 		if _, ok := below(o.Root, *path); o.Root != "" && !ok {
-			return fmt.Errorf("%w: %s is %w (%s)", ErrInvalid, *path, errOutside, o.Root)
+			return o, fmt.Errorf("%w: %s is %w (%s)", ErrInvalid, *path, errOutside, o.Root)
 		}
 	}
-	return nil
+	return o, nil
 }
 
 // cleanServer checks the server's URL and gives its only spelling.

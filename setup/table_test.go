@@ -124,7 +124,7 @@ func TestTable(t *testing.T) {
 			o.Engine, _, _ = strings.Cut(c.name, ":")
 			o.Root = m.root
 			if c.refused != "" {
-				_, err := New(t.Context(), o)
+				_, err := New(o)
 				if err == nil || !strings.Contains(err.Error(), c.refused) || !errors.Is(err, ErrConfig) && !errors.Is(err, ErrInvalid) {
 					t.Errorf("got %v, want an error with %q", err, c.refused)
 				}

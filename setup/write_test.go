@@ -62,7 +62,7 @@ func (m machine) files() map[string]string {
 func (m machine) plan(o Options) *Plan {
 	m.Helper()
 	o.Root = m.root
-	p, err := New(m.Context(), o)
+	p, err := New(o)
 	if err != nil {
 		m.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestBrokenFilesStay(t *testing.T) {
 		"podman":     {"etc/containers/registries.conf": "[[registry]"},
 	} {
 		m := newMachine(t, files)
-		_, err := New(t.Context(), Options{Engine: engine, Root: m.root})
+		_, err := New(Options{Engine: engine, Root: m.root})
 		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), m.root) {
 			t.Errorf("%s: got %v, want an error that matches ErrConfig and names the file", engine, err)
 		}
@@ -185,7 +185,7 @@ func TestBrokenFilesStay(t *testing.T) {
 	}
 	certificates := map[string]string{"etc/containerd/certs.d/docker.io/ca.crt": "x"}
 	m := newMachine(t, certificates)
-	if _, err := New(t.Context(), Options{Engine: "nerdctl", Root: m.root}); !errors.Is(err, ErrConfig) {
+	if _, err := New(Options{Engine: "nerdctl", Root: m.root}); !errors.Is(err, ErrConfig) {
 		t.Errorf("certificates without hosts.toml: got %v", err)
 	}
 }
@@ -215,7 +215,7 @@ func TestDefaultHidesNothing(t *testing.T) {
 		t.Errorf("_default stays: %q", text)
 	}
 	m.write("etc/docker/certs.d/docker.io/ca.crt", "x")
-	if _, err := New(t.Context(), Options{Engine: "nerdctl", Root: m.root}); !errors.Is(err, ErrConfig) {
+	if _, err := New(Options{Engine: "nerdctl", Root: m.root}); !errors.Is(err, ErrConfig) {
 		t.Errorf("docker.io in the second directory: %v", err)
 	}
 }
@@ -279,7 +279,7 @@ func TestServerURL(t *testing.T) {
 			t.Errorf("%q: got %q (%v), want %q", given, got, err, want)
 		}
 	}
-	if _, err := New(t.Context(), Options{Engine: "cri-o"}); !errors.Is(err, ErrInvalid) {
+	if _, err := New(Options{Engine: "cri-o"}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("an unknown engine: %v", err)
 	}
 }
@@ -390,7 +390,7 @@ func TestRootIsNotLeft(t *testing.T) {
 	m.place("etc/docker", "-> "+outside)
 	m.place("etc/containers", "-> ../../../../../../../../../.."+outside)
 	for _, engine := range []string{"docker", "podman"} {
-		p, err := New(t.Context(), Options{Engine: engine, Root: m.root})
+		p, err := New(Options{Engine: engine, Root: m.root})
 		if err == nil {
 			err = p.Write(t.Context())
 		}
@@ -398,7 +398,7 @@ func TestRootIsNotLeft(t *testing.T) {
 			t.Errorf("%s: %v was written outside (%v)", engine, names, err)
 		}
 	}
-	if _, err := New(t.Context(), Options{Engine: "docker", Root: m.root, Config: filepath.Join(outside, "daemon.json")}); !errors.Is(err, ErrInvalid) {
+	if _, err := New(Options{Engine: "docker", Root: m.root, Config: filepath.Join(outside, "daemon.json")}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a file that is not below the root: %v", err)
 	}
 }

@@ -79,7 +79,7 @@ things have changed since. image2ipfs doctor tries it out.
 }
 
 func (o *setupOptions) run(cmd *cobra.Command) error {
-	plan, err := setup.New(cmd.Context(), o.Options)
+	plan, err := setup.New(o.Options)
 	if errors.Is(err, setup.ErrInvalid) {
 		return usageError{err}
 	}

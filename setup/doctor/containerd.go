@@ -161,7 +161,7 @@ func (c *containerd) readable(version string) error {
 }
 
 // Next implements engine.
-func (c *containerd) Next(ctx context.Context, err error, o Options) string {
+func (c *containerd) Next(err error, o Options) string {
 	switch {
 	case isDenied(err):
 		return "sudo image2ipfs doctor " + c.kind
@@ -174,8 +174,8 @@ func (c *containerd) Next(ctx context.Context, err error, o Options) string {
 	if hosts == "containerd" {
 		hosts = "nerdctl" // certs.d alone: what CRI is told is CRI's check
 	}
-	if advice(ctx, hosts, o) != "" {
-		return advice(ctx, c.kind, o)
+	if advice(hosts, o) != "" {
+		return advice(c.kind, o)
 	}
 	return "see " + c.certs + "/*/hosts.toml, and whether this machine reaches the server there; setup has nothing to add"
 }
@@ -256,7 +256,7 @@ func whyNoCRI(ctx context.Context, engine *client.Client) error {
 }
 
 // Next implements engine.
-func (c *cri) Next(ctx context.Context, err error, o Options) string {
+func (c *cri) Next(err error, o Options) string {
 	switch {
 	case isDenied(err):
 		return "sudo image2ipfs doctor " + c.kind
@@ -265,7 +265,7 @@ func (c *cri) Next(ctx context.Context, err error, o Options) string {
 	case errors.Is(err, errCRIFailed):
 		return "see journalctl -u containerd and mend what it names, then sudo systemctl restart containerd"
 	}
-	next := advice(ctx, c.kind, o)
+	next := advice(c.kind, o)
 	switch {
 	case next != "":
 		return next

@@ -98,7 +98,7 @@ func forgetInDocker(ctx context.Context, c *client.Client, name string) error {
 }
 
 // Next implements engine.
-func (d *dockerd) Next(ctx context.Context, err error, o Options) string {
+func (d *dockerd) Next(err error, o Options) string {
 	known := slices.ContainsFunc(d.mirrors, func(m string) bool { return strings.TrimRight(m, "/") == o.server() })
 	text := err.Error()
 	switch {
@@ -115,7 +115,7 @@ func (d *dockerd) Next(ctx context.Context, err error, o Options) string {
 	case known:
 		return "its mirrors include " + o.server() + ": see dockerd's log (journalctl -u docker), and whether dockerd reaches that address from where it runs"
 	}
-	if next := advice(ctx, "docker", o); next != "" {
+	if next := advice("docker", o); next != "" {
 		return next
 	}
 	return "sudo systemctl reload docker   # daemon.json has the mirror, the dockerd at " + d.host + " does not know it; if that is not this machine's own, setup docker --config its daemon.json"

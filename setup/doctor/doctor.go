@@ -76,7 +76,7 @@ type engine interface {
 	Try(ctx context.Context, name string, want digest.Digest) (detail string, err error)
 	// Next says what to do about an error of Try; it is never what was done
 	// already.
-	Next(ctx context.Context, err error, o Options) string
+	Next(err error, o Options) string
 }
 
 // Engines pulls the probe through every engine that is found or was asked for
@@ -103,7 +103,6 @@ func Engines(ctx context.Context, o Options, probe *Probe, report func(Check)) {
 }
 
 func try(ctx context.Context, o Options, e engine, probe *Probe) Check {
-	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, o.timeout())
 	defer cancel()
 	began := time.Now()
@@ -115,7 +114,7 @@ func try(ctx context.Context, o Options, e engine, probe *Probe) Check {
 		err = fmt.Errorf("no answer within %v: %w", o.timeout(), err)
 	}
 	if err != nil {
-		return Check{Name: e.String(), Status: Problem, Detail: oneLine(err), Next: e.Next(whole, err, o)}
+		return Check{Name: e.String(), Status: Problem, Detail: oneLine(err), Next: e.Next(err, o)}
 	}
 	return Check{Name: e.String(), Status: OK, Detail: fmt.Sprintf("%s pulls ciq… names, %v", detail, time.Since(began).Round(time.Millisecond))}
 }
@@ -146,8 +145,8 @@ func setupCommand(kind string, o Options) string {
 
 // advice is what setup has to do for an engine on this machine: its command, or
 // why it refuses. It is empty when the files have what setup puts there.
-func advice(ctx context.Context, kind string, o Options) string {
-	plan, err := setup.New(ctx, setup.Options{Engine: kind, Server: o.Server, HostsDir: o.HostsDir, Rootless: setup.Rootless(kind)})
+func advice(kind string, o Options) string {
+	plan, err := setup.New(setup.Options{Engine: kind, Server: o.Server, HostsDir: o.HostsDir, Rootless: setup.Rootless(kind)})
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return "sudo image2ipfs doctor " + kind
@@ -156,12 +155,12 @@ func advice(ctx context.Context, kind string, o Options) string {
 	case len(plan.Changes) == 0:
 		return ""
 	}
-	command := setupCommand(kind, o)
+	commands := []string{setupCommand(kind, o)}
 	for _, next := range plan.Next {
 		step, _, _ := strings.Cut(next, "   #")
-		command += " && " + step
+		commands = append(commands, step)
 	}
-	return command
+	return strings.Join(commands, " && ")
 }
 
 // certificate says how an engine is told of the authority that has signed the

@@ -73,11 +73,11 @@ func (p *program) run(ctx context.Context, args ...string) (string, error) {
 }
 
 // Next implements engine.
-func (p *program) Next(ctx context.Context, err error, o Options) string {
+func (p *program) Next(err error, o Options) string {
 	if next := certificate(err, "/etc/containers/certs.d", o); next != "" && p.kind == "podman" {
 		return next
 	}
-	if next := advice(ctx, p.kind, o); next != "" {
+	if next := advice(p.kind, o); next != "" {
 		return next
 	}
 	return "its configuration has the server; try by hand: " + strings.Join(p.command, " ") + " --log-level debug pull docker.io/ciq…/app"

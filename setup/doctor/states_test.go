@@ -170,11 +170,11 @@ func TestAdviceForDocker(t *testing.T) {
 		"x509: certificate signed by unknown authority": "/etc/docker/certs.d/" + strings.TrimPrefix(url, "http://") + "/ca.crt",
 		"manifest unknown": "journalctl -u docker",
 	} {
-		if next := d.Next(t.Context(), errors.New(text), o); !strings.Contains(next, want) || strings.Contains(next, "setup docker") {
+		if next := d.Next(errors.New(text), o); !strings.Contains(next, want) || strings.Contains(next, "setup docker") {
 			t.Errorf("%s: %q", text, next)
 		}
 	}
-	if next := d.Next(t.Context(), context.DeadlineExceeded, o); !strings.Contains(next, "one of its mirrors") {
+	if next := d.Next(context.DeadlineExceeded, o); !strings.Contains(next, "one of its mirrors") {
 		t.Error(next)
 	}
 }
@@ -187,7 +187,7 @@ func TestAdviceIsNotALoop(t *testing.T) {
 	certs := t.TempDir()
 	o := Options{Server: "http://127.0.0.1:5000", HostsDir: certs}
 	c := &containerd{kind: "containerd", address: "/x", certs: certs}
-	if next := c.Next(t.Context(), errors.New("not found"), o); !strings.Contains(next, "setup containerd --yes --hosts-dir "+certs) {
+	if next := c.Next(errors.New("not found"), o); !strings.Contains(next, "setup containerd --yes --hosts-dir "+certs) {
 		t.Errorf("before setup: %q", next)
 	}
 	for _, name := range []string{"docker.io", "_default"} {
@@ -199,17 +199,17 @@ func TestAdviceIsNotALoop(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if next := c.Next(t.Context(), errors.New("not found"), o); strings.Contains(next, "setup containerd --yes") {
+	if next := c.Next(errors.New("not found"), o); strings.Contains(next, "setup containerd --yes") {
 		t.Errorf("after setup: %q", next)
 	}
 	k := &cri{containerd{kind: "containerd", address: "/x", certs: certs}}
 	failed := errors.Join(errCRIFailed, errors.New("`mirrors` cannot be set when `config_path` is provided"))
-	if next := k.Next(t.Context(), failed, o); !strings.Contains(next, "beside config_path") || strings.Contains(next, "setup containerd --yes") {
+	if next := k.Next(failed, o); !strings.Contains(next, "beside config_path") || strings.Contains(next, "setup containerd --yes") {
 		t.Errorf("CRI failed: %q", next)
 	}
 	o.Server = "http://[::1]:5000"
 	p := &program{kind: "podman", command: []string{"podman"}}
-	if next := p.Next(t.Context(), errors.New("x"), o); !strings.Contains(next, "by hand") || !strings.Contains(next, "/etc/hosts") {
+	if next := p.Next(errors.New("x"), o); !strings.Contains(next, "by hand") || !strings.Contains(next, "/etc/hosts") {
 		t.Errorf("setup refuses: %q", next)
 	}
 }
@@ -231,7 +231,7 @@ func TestOldContainerdReadsNoIPv6(t *testing.T) {
 	if !errors.Is(err, errUnreadable) || !strings.Contains(err.Error(), "line 2") {
 		t.Fatalf("got %v", err)
 	}
-	if next := c.Next(t.Context(), err, Options{}); !strings.Contains(next, "/etc/hosts") {
+	if next := c.Next(err, Options{}); !strings.Contains(next, "/etc/hosts") {
 		t.Error(next)
 	}
 }
