@@ -54,7 +54,7 @@ image: ## dist/image2ipfs-image.tar, an OCI image of the server
 release: ## static binaries for all platforms, checksums and SBOM in dist/
 	GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' PLATFORMS='$(PLATFORMS)' hack/release.sh
 
-wine: ## run the Windows binary and the tests of its files under Wine (root on Debian)
+wine: ## run the Windows binary, and tests that can be, under Wine (root on Debian)
 	hack/wine.sh
 
 load: build ## 200 clients pull 50 images for minutes while gateways are killed
