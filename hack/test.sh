@@ -35,13 +35,14 @@ large() {
 
 hack/engines.sh install >"$IMAGE2IPFS_E2E/log/install.log" 2>&1 &
 install=$!
-trap 'kill $install 2>/dev/null || true' EXIT
+trap '[ -z "$install" ] || kill "$install" 2>/dev/null || true' EXIT
 
 step lint hack/lint.sh
 if ! step "engines and tools" wait $install; then
 	tail -5 "$IMAGE2IPFS_E2E/log/install.log" >&2
 	hack/engines.sh tools # without root, or without Debian: these are to be had all the same
 fi
+install= # it has ended, and another process may get its number
 step "unit tests" go test -race -short -timeout 15m ./...
 step "large files" large
 step fuzz hack/fuzz.sh "${FUZZTIME:-5s}"
