@@ -75,7 +75,7 @@ func Stream(name string, r io.ReadCloser) *Archive {
 
 func openStdin() (*Archive, error) {
 	if term.IsTerminal(int(os.Stdin.Fd())) {
-		return nil, errors.New("standard input is a terminal: pipe an archive in (docker save app:1 | image2ipfs) or name a file (-i app.tar)")
+		return nil, errors.New("standard input is a terminal: pipe an archive in, such as  docker save app:1 | image2ipfs  or name a file, such as  image2ipfs publish app.tar")
 	}
 	info, err := os.Stdin.Stat()
 	if err != nil {

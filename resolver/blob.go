@@ -122,13 +122,20 @@ type alsoFailed [2]error
 func (e alsoFailed) Error() string   { return e[0].Error() + "; " + e[1].Error() }
 func (e alsoFailed) Unwrap() []error { return e[:] }
 
-// Seek moves within the content; what lies between is not read.
+// Seek moves within the content; what lies between is not read. After Close, and
+// after a failure for good, it gives the error that Read gives.
 func (b *blob) Seek(offset int64, whence int) (int64, error) {
+	if b.err != nil {
+		return b.pos, b.err
+	}
 	switch whence {
+	case io.SeekStart:
 	case io.SeekCurrent:
 		offset += b.pos
 	case io.SeekEnd:
 		offset += b.desc.Size
+	default:
+		return b.pos, fmt.Errorf("seek from whence %d: expected 0, 1 or 2", whence)
 	}
 	if offset < 0 {
 		return b.pos, errors.New("seek before the start of the content")

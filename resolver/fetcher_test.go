@@ -52,6 +52,15 @@ func TestFetchReadsRanges(t *testing.T) {
 	if all, err := io.ReadAll(s); err != nil || !bytes.Equal(all, im.content) {
 		t.Errorf("the whole: %d bytes, %v", len(all), err)
 	}
+	if _, err := s.Seek(0, 3); err == nil {
+		t.Error("seek from nowhere works")
+	}
+	defer func() {
+		if _, err := s.Seek(0, io.SeekStart); err == nil {
+			t.Error("what is closed can be sought in")
+		}
+	}()
+	defer s.Close()
 	if _, err := s.Seek(-1, io.SeekStart); err == nil {
 		t.Error("seek before the start")
 	}

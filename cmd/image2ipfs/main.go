@@ -26,7 +26,7 @@ func main() {
 		err = errInterrupted
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "image2ipfs:", err)
+		fmt.Fprintln(os.Stderr, "image2ipfs:", printable(err.Error()))
 	}
 	os.Exit(exitCode(err))
 }

@@ -207,7 +207,7 @@ func checkInput(input string) error {
 		return usageError{errors.New("the name of an archive is empty")}
 	}
 	if input == "-" && term.IsTerminal(int(os.Stdin.Fd())) {
-		return usageError{errors.New("standard input is a terminal: pipe an archive in (docker save app:1 | image2ipfs) or name a file (-i app.tar)")}
+		return usageError{errors.New("standard input is a terminal: pipe an archive in, such as  docker save app:1 | image2ipfs  or name a file, such as  image2ipfs publish app.tar")}
 	}
 	return nil
 }
