@@ -1,12 +1,13 @@
 #!/bin/bash
 # gofmt, golangci-lint with .golangci.yml (go vet and staticcheck are in it), go
-# vet and the tests compiled for macOS and Windows, govulncheck, and whether the
-# command reference is up to date. The tools are built from source at these versions,
-# once (golangci-lint takes up to three minutes of a small machine).
+# vet and the tests compiled for macOS and Windows, go.mod being tidy, functions that
+# nothing reaches, govulncheck, and whether the command reference is up to date. The
+# tools are built from source at these versions, once (golangci-lint takes up to three minutes of a small machine).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 GOLANGCI=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+DEADCODE=golang.org/x/tools/cmd/deadcode@v0.49.0
 GOVULNCHECK=golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
 # tool MODULE@VERSION prints the path of the built tool.
@@ -37,6 +38,15 @@ done
 
 golangci=$(tool "$GOLANGCI")
 "$golangci" run ./...
+
+go mod tidy -diff
+
+deadcode=$(tool "$DEADCODE")
+dead=$("$deadcode" -test -tags e2e ./...)
+if [ -n "$dead" ]; then
+	echo "neither a program nor a test reaches:" "$dead" >&2
+	exit 1
+fi
 
 # Its database is on the network. Where that cannot be reached the check is left
 # out, and this says so; GOVULNDB names a copy, such as file:///….

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -116,7 +115,7 @@ func (d *Docker) Pull(ctx context.Context, j Job) (name string, err error) {
 }
 
 func (d *Docker) pullFromHere(ctx context.Context, j Job) (err error) {
-	registry, err := server.New(server.Config{Local: j.Blocks, LocalAhead: ahead, Open: true, Logger: slog.New(slog.DiscardHandler)})
+	registry, err := server.New(server.Config{Local: j.Blocks, LocalAhead: ahead, Open: true})
 	if err != nil {
 		return err
 	}

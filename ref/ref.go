@@ -78,12 +78,6 @@ func parseCID(s string) (cid.Cid, error) {
 	return cid.NewCidV1(p.Codec, c.Hash()), nil
 }
 
-// IsRoot tells whether s is a spelling of a root.
-func IsRoot(s string) bool {
-	_, err := ParseRoot(s)
-	return err == nil
-}
-
 // Spellings are all the ways to write one root. Ciq, V0 and Hex are empty for
 // roots that are not dag-pb, because they cannot carry a codec.
 type Spellings struct {

@@ -26,6 +26,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -128,9 +129,6 @@ func New(opts ...Option) *Resolver {
 	for _, o := range opts {
 		o(&c)
 	}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
-	}
 	if c.count == nil {
 		c.count = func(int) {}
 	}
@@ -142,7 +140,7 @@ func New(opts ...Option) *Resolver {
 		idle:   c.timeouts.Idle,
 		count:  c.count,
 		ahead:  min(max(c.ahead, 0), maxAhead),
-		log:    c.log,
+		log:    silent.Logger(c.log),
 	}
 	if r.blocks == nil {
 		r.own = c.sources()

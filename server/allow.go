@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -62,10 +63,7 @@ const (
 // longer than seconds. A list that comes with an error that matches
 // [ipfs.ErrIntegrity] counts as far as it goes; log may be nil.
 func Pinned(list func(context.Context) ([]cid.Cid, error), log *slog.Logger) Allow {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return &pinned{list: list, log: log, looking: make(chan struct{}, 1)}
+	return &pinned{list: list, log: silent.Logger(log), looking: make(chan struct{}, 1)}
 }
 
 type pinned struct {

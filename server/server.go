@@ -19,6 +19,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -65,7 +66,7 @@ type Config struct {
 	Collectors []prometheus.Collector
 	// MetricsElsewhere leaves /metrics to [Server.ServeMetrics].
 	MetricsElsewhere bool
-	// Logger takes the access log and what goes wrong; nil is slog's default.
+	// Logger takes the access log and what goes wrong; nil for none.
 	Logger *slog.Logger
 	// Limits are replaced by defaults where they are zero.
 	Limits Limits
@@ -143,9 +144,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("LocalAhead is %d, expected 0 or more", cfg.LocalAhead)
 	}
 	cfg.Limits.setDefaults()
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
+	cfg.Logger = silent.Logger(cfg.Logger)
 	s := &Server{cfg: cfg, log: cfg.Logger, local: cfg.Local, life: newLifetime(cfg.Logger)}
 	if s.local == nil {
 		s.local = nothing{}

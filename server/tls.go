@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 )
 
 // recheck is how often the files of a certificate are looked at, at most.
@@ -17,10 +19,7 @@ const recheck = time.Second
 // that a renewed certificate needs no restart; as long as what is there then is
 // no pair, the old one is used and log is told. The error names the files.
 func TLS(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: silent.Logger(log)}
 	if err := c.load(c.stamp()); err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -148,13 +149,10 @@ var _ ipfs.Getter = (*Exchange)(nil)
 func New(cfg Config) *Exchange {
 	cfg.Limits.setDefaults()
 	x := &Exchange{
-		net: cfg.Network, store: cfg.Store, log: cfg.Logger, limits: cfg.Limits, gate: newGate(cfg.Limits),
+		net: cfg.Network, store: cfg.Store, log: silent.Logger(cfg.Logger), limits: cfg.Limits, gate: newGate(cfg.Limits),
 		wake:  make(chan struct{}, 1),
 		peers: map[string]*peer{}, others: newPeer("others"), jobs: map[string]*job{},
 		blocks: map[string]*block{}, searches: map[string]*search{}, taking: make(chan struct{}, maxTaking),
-	}
-	if x.log == nil {
-		x.log = slog.New(slog.DiscardHandler)
 	}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	x.tasks.Go(x.schedule)

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/image2ipfs/image2ipfs/internal/control"
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
 	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
@@ -66,9 +67,7 @@ func Join(ctx context.Context, store *packstore.Store, cfg Config) (*Network, er
 	}
 	err = n.node.Ready(ctx)
 	if errors.Is(err, ipfs.ErrUnavailable) {
-		if cfg.Logger != nil {
-			cfg.Logger.Warn("no peers", "error", err) // another source may do
-		}
+		silent.Logger(cfg.Logger).Warn("no peers", "error", err) // another source may do
 		n.absent = err
 	} else if err != nil {
 		return nil, errors.Join(err, n.Close())
@@ -92,8 +91,8 @@ func Serve(ctx context.Context, store *packstore.Store, cfg Config) (*Network, e
 	if err != nil {
 		return nil, err
 	}
-	if err := n.control.Serve(n.answers()); err != nil && cfg.Logger != nil { // blocks are exchanged without as well
-		cfg.Logger.Warn("image2ipfs id and peers get no answer from this server", "error", err)
+	if err := n.control.Serve(n.answers()); err != nil { // blocks are exchanged without as well
+		silent.Logger(cfg.Logger).Warn("image2ipfs id and peers get no answer from this server", "error", err)
 	}
 	return n, nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -111,10 +112,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{log: cfg.Logger, dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), local: cfg.MDNS, delegated: len(cfg.Routing) > 0}
-	if n.log == nil {
-		n.log = slog.New(slog.DiscardHandler)
-	}
+	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), local: cfg.MDNS, delegated: len(cfg.Routing) > 0}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.start(cfg, parsed); err != nil {
 		return nil, errors.Join(err, n.Close())

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -61,9 +62,7 @@ func (o *Options) setDefaults() {
 			*field = value
 		}
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = silent.Logger(o.Logger)
 }
 
 // Set gets blocks from wherever they are first found. It implements

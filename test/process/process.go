@@ -78,9 +78,6 @@ func (p *Process) await(ctx context.Context, ready func(context.Context) error) 
 	return fmt.Errorf("not ready within %v: %w", StartPatience, err)
 }
 
-// Done is closed when the program has ended.
-func (p *Process) Done() <-chan struct{} { return p.done }
-
 // Last is the end of what the program has said.
 func (p *Process) Last() string {
 	data, err := os.ReadFile(p.Log)
