@@ -7,12 +7,12 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/resolver"
 	"github.com/image2ipfs/image2ipfs/test/sample"
 )
@@ -38,11 +38,11 @@ func Example() {
 
 	from := sources.New(sources.Options{}, sources.Near(store)) // and sources.Far of gateways
 	defer from.Close()
-	layout, err := ipfs.OpenLayout(ctx, from, published.Root)
+	there, err := layout.Open(ctx, from, published.Root)
 	if err != nil {
 		log.Fatal(err)
 	}
-	image, err := pull.Select(ctx, layout, ref.Name{Root: published.Root, Repository: "app", Tag: "1"}, nil)
+	image, err := pull.Select(ctx, there, ref.Name{Root: published.Root, Repository: "app", Tag: "1"}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
