@@ -103,7 +103,11 @@ func (in *intake) claims(found contents) {
 		}
 	}
 	for _, it := range in.items {
-		add(in.claim(it.name), it.name, it)
+		d := it.claimed // that of manifest.json in dir: is its own
+		if d == "" {
+			d = in.claim(it.name)
+		}
+		add(d, it.name, it)
 	}
 	for name := range in.links {
 		if it, err := in.lookup(name); err == nil {
