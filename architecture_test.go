@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"resolver":        {"ipfs", "ipfs/sources", "layer", "oci", "ref", "registry", "registry/layout"},
 	"setup":           {},
 	"setup/doctor":    {"ipfs", "ipfs/car", "ipfs/gateway", "layer", "oci", "ref", "setup"},
-	"pull":            {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "registry/legacy", "oci", "ref", "resolver", "server", "registry", "registry/layout"},
+	"pull":            {"ipfs", "ipfs/car", "ipfs/gateway", "ipfs/sources", "layer", "oci", "ref", "resolver", "registry", "registry/layout"},
 	"publish":         {"archive", "dockerarchive", "ipfs", "layer", "oci", "ref", "registry", "registry/layout"},
 }
 

@@ -18,7 +18,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/ref"
-	"github.com/image2ipfs/image2ipfs/server"
 )
 
 // Docker is a dockerd, of either image store.
@@ -115,23 +114,13 @@ func (d *Docker) Pull(ctx context.Context, j Job) (name string, err error) {
 }
 
 func (d *Docker) pullFromHere(ctx context.Context, j Job) (err error) {
-	registry, err := server.New(server.Config{Local: j.Blocks, LocalAhead: ahead, Open: true})
+	registry, err := serveLoopback(ctx, j.Image.layout)
 	if err != nil {
 		return err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
-	served := make(chan error, 1)
-	go func() { served <- registry.Serve(serving, listener) }()
-	defer func() {
-		stop()
-		err = errors.Join(err, <-served, registry.Close())
-	}()
+	defer func() { err = errors.Join(err, registry.Close()) }()
 	name := j.Image.EngineName()
-	here := listener.Addr().String() + "/" + name
+	here := registry.addr + "/" + name
 	if j.Image.Name.Digest != "" { // that image alone, whatever has the tag
 		repository, _, _ := ref.CutTag(here)
 		here = repository + "@" + j.Image.Name.Digest.String()

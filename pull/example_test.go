@@ -49,7 +49,7 @@ func Example() {
 	r := resolver.New(resolver.WithSources(from))
 	defer r.Close()
 	to := pull.Directory(filepath.Join(dir, "layout"))
-	if _, err := to.Pull(ctx, pull.Job{Image: image, Blocks: from, Resolver: r}); err != nil {
+	if _, err := to.Pull(ctx, pull.Job{Image: image, Resolver: r}); err != nil {
 		log.Fatal(err)
 	}
 	_, err = os.Stat(filepath.Join(string(to), "index.json"))

@@ -11,14 +11,11 @@ import (
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
 // Job is one pull.
 type Job struct {
 	Image     *Image
-	Blocks    ipfs.Getter        // where blocks come from, checked
 	Resolver  remotes.Resolver   // the same, for containerd
 	Platforms []ocispec.Platform // for engines; all, or the engine's choice, when empty
 	Progress  Progress

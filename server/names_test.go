@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	trustless "github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/registrytest"
@@ -53,5 +56,17 @@ func TestNames(t *testing.T) {
 			}
 		}
 		return ask(n.Digest.String())
+	})
+}
+
+// A layout means the same where its blocks come through a gateway, as from
+// another image2ipfs.
+func TestReaderOverGateway(t *testing.T) {
+	registrytest.RunOver(t, func(t *testing.T, blocks *testlayout.Blocks, _ cid.Cid) ipfs.Getter {
+		g, err := trustless.New(start(t, Config{Local: blocks}).url, trustless.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
 	})
 }

@@ -219,7 +219,7 @@ func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *
 	defer bar.done()
 	r := resolver.New(resolver.WithSources(from), resolver.WithProgress(bar.add))
 	job := pull.Job{
-		Image: image, Blocks: from, Resolver: r, Platforms: wanted,
+		Image: image, Resolver: r, Platforms: wanted,
 		Progress: pull.Progress{Event: bar.line, Bytes: bar.add},
 	}
 	out.Name, err = to.Pull(ctx, job)

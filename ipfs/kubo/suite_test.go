@@ -6,6 +6,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/storetest"
+	"github.com/image2ipfs/image2ipfs/registry/registrytest"
 )
 
 // Users must be able to change the store without noticing.
@@ -14,6 +15,11 @@ func TestEngineSuite(t *testing.T) {
 		d := startKubo(t)
 		return swept{Store: d.store(t).Counting(), gc: func() { d.ipfs(t, "repo", "gc", "--quiet") }}
 	})
+}
+
+// Names mean on Kubo what they mean everywhere.
+func TestReader(t *testing.T) {
+	registrytest.RunOverStore(t, func(t *testing.T) ipfs.Store { return startKubo(t).store(t) })
 }
 
 // swept is the store of a user who collects Kubo's garbage after each

@@ -15,9 +15,11 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
@@ -342,6 +344,76 @@ func Run(t *testing.T, open Open) {
 	t.Run("contents", func(t *testing.T) { contents(t, open) })
 	t.Run("limits", func(t *testing.T) { limits(t, open) })
 	t.Run("images", func(t *testing.T) { images(t, open) })
+}
+
+// RunOver is Run for layouts whose blocks come from elsewhere: over gives what
+// serves those of a memory.
+func RunOver(t *testing.T, over func(t *testing.T, blocks *testlayout.Blocks, root cid.Cid) ipfs.Getter) {
+	Run(t, func(t *testing.T, blocks *testlayout.Blocks, root cid.Cid) Reader {
+		l, err := layout.Open(t.Context(), ipfs.Verified(over(t, blocks, root)), root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	})
+}
+
+// RunOverStore is RunOver for a store, into which the blocks are put.
+func RunOverStore(t *testing.T, open func(t *testing.T) ipfs.Store) {
+	store := open(t)
+	RunOver(t, func(t *testing.T, blocks *testlayout.Blocks, root cid.Cid) ipfs.Getter {
+		tx, err := store.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Abort()
+		if err := blocks.PutInto(t.Context(), tx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Commit(t.Context(), ipfs.Root{CID: root}); err != nil {
+			t.Fatal(err)
+		}
+		return store
+	})
+}
+
+// Known asks a reader of one image, which cannot be made for the other questions,
+// for what is in it: name is that of the image, and content one of its blobs.
+func Known(t *testing.T, r Reader, name ref.Name, image ocispec.Descriptor, content []byte) {
+	t.Helper()
+	ctx := t.Context()
+	for _, n := range []ref.Name{name, {}, {Repository: "any", Tag: "thing"}, {Repository: name.Repository, Digest: image.Digest}} {
+		if desc, err := r.Resolve(ctx, n); err != nil || desc.Digest != image.Digest || desc.MediaType != image.MediaType || desc.Size != image.Size {
+			t.Errorf("%+v is %+v (%v), want %+v", n, desc, err, image)
+		}
+	}
+	for _, n := range []ref.Name{{Tag: "sha256-" + image.Digest.Encoded()}, {Digest: digest.FromString("absent")}} {
+		if desc, err := r.Resolve(ctx, n); !errors.Is(err, oci.ErrManifestUnknown) {
+			t.Errorf("%+v is %+v (%v)", n, desc, err)
+		}
+	}
+	if m, err := r.Manifest(ctx, image.Digest); err != nil || digest.FromBytes(m.Content) != image.Digest {
+		t.Errorf("manifest %q: %v", m.Content, err)
+	}
+	b, err := r.Blob(ctx, digest.FromBytes(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readAll(b); err != nil || got != string(content) {
+		t.Errorf("a blob of %d bytes, want %d: %v", len(got), len(content), err)
+	}
+	if _, err := r.Blob(ctx, digest.FromString("absent")); !errors.Is(err, oci.ErrNotFound) {
+		t.Errorf("a blob that is not there: %v", err)
+	}
+	if all, err := r.Images(ctx); err != nil || len(all) != 1 || all[0].Descriptor.Digest != image.Digest {
+		t.Errorf("images %+v, %v", all, err)
+	}
+	if tags, err := r.Tags(ctx, name.Repository); err != nil || len(tags) != 1 || tags[0] != name.Tag {
+		t.Errorf("tags %q, %v", tags, err)
+	}
+	if found, err := r.Referrers(ctx, image.Digest); err != nil || len(found) != 0 {
+		t.Errorf("referrers %+v, %v", found, err)
+	}
 }
 
 func contents(t *testing.T, open Open) {

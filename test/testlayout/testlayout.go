@@ -73,11 +73,19 @@ func (b *Blocks) Drop(c cid.Cid) {
 
 // CopyTo puts all blocks into another store.
 func (b *Blocks) CopyTo(to *Blocks) {
+	_ = b.PutInto(context.Background(), to) // which never fails
+}
+
+// PutInto puts all blocks into a store of any kind.
+func (b *Blocks) PutInto(ctx context.Context, to ipfs.Putter) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for c, data := range b.blocks {
-		_ = to.Put(context.Background(), c, data) // never fails
+		if err := to.Put(ctx, c, data); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // Layout is an OCI image layout being made.
