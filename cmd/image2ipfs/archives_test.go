@@ -174,7 +174,9 @@ var kinds = map[string]func(names []string) []entry{
 	},
 	"twice": func(names []string) []entry {
 		m, files := saved(anImage, names)
-		return append(files, files[0], manifestJSON(m))
+		other := files[0]
+		other.data = append(slices.Clone(other.data), make([]byte, 512)...) // the same bytes would be taken
+		return append(files, other, manifestJSON(m))
 	},
 	"no-image": func([]string) []entry { return []entry{{name: "hello.txt", data: []byte("hello")}} },
 }
