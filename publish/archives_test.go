@@ -10,13 +10,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/oci"
-	"github.com/image2ipfs/image2ipfs/ref"
 )
 
 // entry is a file or a link of an archive.
@@ -178,12 +176,4 @@ func layout() files {
 		add(path(one), one).add(path(config), config).add(path(manifest), manifest).add(path(index), index).
 		add("oci-layout", oci.LayoutFile).
 		json("index.json", oci.NewIndex([]ocispec.Descriptor{oci.Named(descriptor(ocispec.MediaTypeImageIndex, index), "quay.io/team/app:2")}))
-}
-
-func mustRoot(t testing.TB) cid.Cid {
-	c, err := ref.ParseRoot("ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
