@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"fmt"
+	"strings"
 )
 
 // foreign are formats that are not read, and what to do with them.
@@ -36,7 +37,7 @@ func (a *Archive) describe(head []byte) string {
 		if !bytes.HasPrefix(head, []byte(f.magic)) {
 			continue
 		}
-		if bytes.Contains([]byte(f.is), []byte("%s")) {
+		if strings.Contains(f.is, "%s") {
 			return fmt.Sprintf(f.is, name)
 		}
 		return f.is

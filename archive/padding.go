@@ -168,13 +168,13 @@ func newBzip2Streams(r io.Reader) *bzip2Streams {
 	return &bzip2Streams{bzip2.NewReader(in), in}
 }
 
-// noMoreStreams is what compress/bzip2 says of two bytes behind a stream that do
+// errNoMoreStreams is what compress/bzip2 says of two bytes behind a stream that do
 // not begin another.
-const noMoreStreams = bzip2.StructuralError("bad magic value in continuation file")
+const errNoMoreStreams = bzip2.StructuralError("bad magic value in continuation file")
 
 func (b *bzip2Streams) Read(p []byte) (int, error) {
 	n, err := b.z.Read(p)
-	if errors.Is(err, noMoreStreams) {
+	if errors.Is(err, errNoMoreStreams) {
 		if b.in.last != [2]byte{} {
 			return n, fmt.Errorf("%w: bzip2: what is behind the end of the compressed data is neither more of it nor zeros: was something appended to the file?", ErrFormat)
 		}

@@ -39,8 +39,6 @@ type tocEntry struct {
 	ChunkDigest digest.Digest     `json:"chunkDigest,omitempty"`
 }
 
-var emptyDigest = digest.FromBytes(nil)
-
 // errLongEntry is why a layer with an entry that no piece may hold has no index.
 var errLongEntry = errors.New("the index would have an entry of more than 12 KiB")
 

@@ -169,12 +169,9 @@ func partStatement(name string, e tocEntry) nameKey {
 }
 
 func hashOf(e tocEntry) nameKey {
-	text, err := json.Marshal(e)
-	if err != nil { // of strings and numbers
-		panic(err)
-	}
-	sum := sha256.Sum256(text)
-	return nameKey(sum[:])
+	h := sha256.New()
+	_ = json.NewEncoder(h).Encode(e) // of strings and numbers, which json always can write, to a hash
+	return nameKey(h.Sum(nil))
 }
 
 // compare reads the layer's tar member by member and compares it with what the

@@ -52,28 +52,7 @@ func TestVerifyIndexFindsLies(t *testing.T) {
 	members, _ := compress(t, bytes.NewReader(plain), Options{})
 	_, r := lazily(t, plain)
 	toc := tocOf(t, plain)
-	forge := func(change func(entries []tocEntry) []tocEntry) error {
-		var honest struct{ Entries []tocEntry }
-		if err := json.Unmarshal(toc, &honest); err != nil {
-			t.Fatal(err)
-		}
-		p, err := newPieces()
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := tocWriter{add: p.add}
-		for _, e := range change(honest.Entries) {
-			if err := w.write(e); err != nil {
-				t.Fatal(err)
-			}
-		}
-		pieces, d, err := p.end([]byte("]}"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		blob := bytes.Join(append(append([][]byte{members}, pieces...), footer(int64(len(members)+pieceHeader))), nil)
-		return VerifyIndex(bytes.NewReader(blob), int64(len(blob)), d)
-	}
+	forge := func(change func([]tocEntry) []tocEntry) error { return verifyForged(t, members, toc, change) }
 	if err := forge(func(e []tocEntry) []tocEntry { return e }); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +101,31 @@ func TestVerifyIndexFindsLies(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// verifyForged verifies a layer of these members with an index that was changed.
+func verifyForged(t *testing.T, members, toc []byte, change func(entries []tocEntry) []tocEntry) error {
+	t.Helper()
+	var honest struct{ Entries []tocEntry }
+	if err := json.Unmarshal(toc, &honest); err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPieces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tocWriter{add: p.add}
+	for _, e := range change(honest.Entries) {
+		if err := w.write(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pieces, d, err := p.end([]byte("]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := bytes.Join(append(append([][]byte{members}, pieces...), footer(int64(len(members)+pieceHeader))), nil)
+	return VerifyIndex(bytes.NewReader(blob), int64(len(blob)), d)
 }
 
 // tocOf is the JSON of a layer's index.

@@ -119,7 +119,11 @@ func refuse(w http.ResponseWriter, code string, err error) {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
+	body, encodeErr := json.Marshal(map[string][]entry{"errors": {{code, strings.ToValidUTF8(err.Error(), "�")}}})
+	if encodeErr != nil {
+		status = http.StatusInternalServerError
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string][]entry{"errors": {{code, strings.ToValidUTF8(err.Error(), "�")}}}) // dockerd is gone otherwise
+	_, _ = w.Write(body) // dockerd is gone otherwise
 }

@@ -120,7 +120,7 @@ func TestFalseHeaders(t *testing.T) {
 	if got, err := roots(body); err != nil || !slices.Equal(got, []cid.Cid{c}) {
 		t.Fatalf("%v, %v", got, err)
 	}
-	for n := range len(body) {
+	for n := range body {
 		if got, err := roots(body[:n]); !errors.Is(err, ipfs.ErrIntegrity) {
 			t.Errorf("its first %d bytes: %v, %v", n, got, err)
 		}

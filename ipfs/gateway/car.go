@@ -92,7 +92,7 @@ func (g *Gateway) ask(ctx context.Context, where, accept string) (*answer, error
 		return nil, fmt.Errorf("gateway %s: %w", g, err)
 	}
 	req.Header.Set("Accept", accept)
-	if a.resp, err = g.client.Do(req); err != nil {
+	if a.resp, err = g.client.Do(req); err != nil { //nolint:bodyclose // close does
 		err = a.unavailable(err)
 		a.cancel(nil)
 		return nil, err

@@ -43,12 +43,12 @@ func TestStreamFails(t *testing.T) {
 			io.WriteString(w, "\x80")
 		}, want: ipfs.ErrUnavailable},
 		"not there":    {answer: http.NotFound, want: ipfs.ErrNotFound},
-		"broken":       {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, want: ipfs.ErrUnavailable},
-		"no CARs":      {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(406) }, want: errors.ErrUnsupported},
+		"broken":       {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, want: ipfs.ErrUnavailable},
+		"no CARs":      {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotAcceptable) }, want: errors.ErrUnsupported},
 		"another kind": {answer: func(w http.ResponseWriter, _ *http.Request) { w.Write(data) }, want: errors.ErrUnsupported},
 		"too busy": {answer: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
-			w.WriteHeader(429)
+			w.WriteHeader(http.StatusTooManyRequests)
 		}, want: ipfs.ErrUnavailable},
 	} {
 		g := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -84,7 +84,7 @@ func (s stalled) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	body, out := io.Pipe()
 	context.AfterFunc(r.Context(), func() { out.CloseWithError(r.Context().Err()) })
-	return &http.Response{StatusCode: 200, Status: "200 OK", Header: http.Header{"Content-Type": {s.kind}}, Body: body, ContentLength: -1}, nil
+	return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{"Content-Type": {s.kind}}, Body: body, ContentLength: -1}, nil
 }
 
 // A gateway that stands still is given up, be it before its answer or within it.

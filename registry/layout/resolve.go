@@ -90,7 +90,7 @@ func (n *Names) selectEntry(ctx context.Context, repository, tag string) (*entry
 		return all[0], nil
 	}
 	if repository == "" {
-		return n.withTag(ctx, all, asked)
+		return n.withTag(all, asked)
 	}
 	if tag == oci.DefaultTag {
 		if e := n.only(ctx, repository); e != nil {
@@ -133,7 +133,7 @@ func (n *Names) first(ctx context.Context, found []*entry) (*entry, error) {
 
 // withTag answers where no repository is named and several images are there: a
 // tag that one of them has under some repository will do; no tag will not.
-func (n *Names) withTag(ctx context.Context, all []*entry, tag string) (*entry, error) {
+func (n *Names) withTag(all []*entry, tag string) (*entry, error) {
 	if tag == "" || tag == oci.DefaultTag {
 		return nil, fmt.Errorf("%w: %s holds %d images, %s: add the name of one", oci.ErrNameUnknown, n, len(all), describe(all))
 	}

@@ -81,13 +81,13 @@ func FreeAddr() (string, error) {
 	lastPort.Lock()
 	defer lastPort.Unlock()
 	if lastPort.n == 0 {
-		lastPort.n = rand.IntN(ports) //nolint:gosec // other programs of the tests begin elsewhere; no secret
+		lastPort.n = rand.IntN(ports)
 	}
 	var failed error
 	for range 100 {
 		lastPort.n++
 		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+lastPort.n%ports)
-		l, err := net.Listen("tcp", addr) //nolint:noctx // comes back at once
+		l, err := net.Listen("tcp", addr)
 		if err == nil {
 			return addr, l.Close()
 		}
