@@ -28,12 +28,12 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 go -C docs/examples/containerd-pull vet ./...
-# Of the other systems what is released is vetted, and its tests are compiled and
-# linked; what is in hack/ and test/ is not released.
+# Of the other systems what is released is vetted, and its tests are compiled, which
+# go list -export does without linking them; what is in hack/ and test/ is not released.
 released=$(go list ./... | grep -vE "/(hack|test)/")
 for os in darwin windows; do
 	GOOS=$os CGO_ENABLED=0 go vet $released
-	GOOS=$os CGO_ENABLED=0 go test -vet=off -exec true $released >/dev/null
+	GOOS=$os CGO_ENABLED=0 go list -export -test -f '{{""}}' $released >/dev/null
 done
 
 golangci=$(tool "$GOLANGCI")
