@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
-		Deadline:            time.Now().Add(2 * time.Minute), // for a command that hangs
+		Deadline:            time.Now().Add(8 * time.Minute), // for a command that hangs
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
@@ -139,7 +139,7 @@ func cmdPort(ts *testscript.TestScript, neg bool, args []string) {
 
 // await URL waits until a server answers there.
 func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
-	const patience = 20 * time.Second
+	const patience = time.Minute
 	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
 		if resp, err := http.Get(args[0]); err == nil {
 			resp.Body.Close()
@@ -157,7 +157,7 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: until PROGRAM [ARG...] TEXT")
 	}
-	const patience = 20 * time.Second
+	const patience = time.Minute
 	last := len(args) - 1
 	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
 		if err := ts.Exec(args[0], args[1:last]...); err == nil && strings.Contains(ts.ReadFile("stdout"), args[last]) {
