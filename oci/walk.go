@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -117,7 +116,7 @@ func (w *walker) index(children []ocispec.Descriptor, depth int) (whole bool, er
 	for _, child := range children {
 		ok, err := w.manifest(child, depth+1)
 		if isLacking(err) && w.ctx.Err() == nil {
-			w.out.Absent = append(w.out.Absent, fmt.Sprintf("%s (%v)", platform(child), err))
+			w.out.Absent = append(w.out.Absent, fmt.Sprintf("%s (%v)", FormatPlatform(child.Platform), err))
 			continue
 		}
 		if err != nil {
@@ -170,9 +169,9 @@ func (w *walker) count(data []byte) error {
 // platform is that of the descriptor, else the one that the config states.
 func (w *walker) platform(desc ocispec.Descriptor, m manifest) (string, error) {
 	if desc.Platform != nil || m.Config == nil {
-		return platform(desc), nil
+		return FormatPlatform(desc.Platform), nil
 	}
-	if t := m.Config.MediaType; t != ocispec.MediaTypeImageConfig && t != MediaTypeDockerConfig {
+	if !IsImageConfig(m.Config.MediaType) {
 		return "", nil
 	}
 	if known, ok := w.platforms[m.Config.Digest]; ok {
@@ -185,11 +184,7 @@ func (w *walker) platform(desc ocispec.Descriptor, m manifest) (string, error) {
 	if err := w.count(data); err != nil {
 		return "", fmt.Errorf("config %s: %w", m.Config.Digest, err)
 	}
-	var p ocispec.Platform
-	text := ""
-	if json.Unmarshal(data, &p) == nil && p.OS != "" {
-		text = platforms.Format(p)
-	}
+	text := ConfigPlatform(data)
 	w.platforms[m.Config.Digest] = text
 	return text, nil
 }
@@ -245,13 +240,6 @@ func checkSize(desc ocispec.Descriptor, size int64) error {
 		return fmt.Errorf("%w: the descriptor says %d bytes, the content has %d", ErrCorrupt, desc.Size, size)
 	}
 	return nil
-}
-
-func platform(desc ocispec.Descriptor) string {
-	if desc.Platform == nil {
-		return ""
-	}
-	return platforms.Format(*desc.Platform)
 }
 
 // isForeign tells whether a layer may be missing because it is distributed

@@ -34,7 +34,7 @@ type Result struct {
 	Root      cid.Cid
 	Format    string         // of the archive, for humans
 	Images    []Image        // in the order of the archive, one for each name
-	Size      int64          // bytes of the whole layout
+	Size      int64          // bytes of all blobs, each once
 	Absent    []string       // what a sparse index names and the archive lacks
 	Unindexed []string       // layers that can have no index, which Options asked for, and why
 	Dropped   []string       // attestations, signatures and artifacts that Recompress made worthless
@@ -131,9 +131,7 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range files {
-		r.Size += f.Size
-	}
+	r.Size = blobBytes(files)
 	r.Layers = layers(needed.Blobs, func(d digest.Digest) (stored, bool) { s, ok := files[oci.BlobPath(d)]; return s, ok })
 	in.remember()
 	r.Root, r.Stats, err = in.sink.commit(ctx, files, r.Names())

@@ -99,11 +99,11 @@ func (s *storeSink) branch() (branch, error) {
 }
 
 func (s *storeSink) commit(ctx context.Context, files map[string]stored, names []string) (cid.Cid, ipfs.Stats, error) {
-	root, size, err := addTree(ctx, s.tx, files)
+	root, _, err := addTree(ctx, s.tx, files)
 	if err != nil {
 		return cid.Undef, ipfs.Stats{}, ofStore(err)
 	}
-	stats, err := s.tx.Commit(ctx, ipfs.Root{CID: root.CID, Names: names, Published: now(), Size: size})
+	stats, err := s.tx.Commit(ctx, ipfs.Root{CID: root.CID, Names: names, Published: now(), Size: blobBytes(files)})
 	return root.CID, stats, ofStore(err)
 }
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -35,6 +37,16 @@ func addTree(ctx context.Context, p ipfs.Putter, files map[string]stored) (root 
 	}
 	root, err = ipfs.AddDirectory(ctx, p, entries)
 	return root, size, err
+}
+
+// blobBytes are the bytes of the blobs among the files of a layout.
+func blobBytes(files map[string]stored) (n int64) {
+	for path, f := range files {
+		if strings.HasPrefix(path, ocispec.ImageBlobsDir+"/") {
+			n += f.Size
+		}
+	}
+	return n
 }
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,13 +8,11 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/containerd/platforms"
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/local"
@@ -49,10 +46,11 @@ func newInspect() *cobra.Command {
 			if err := isThere(cmd.Context(), l, name); err != nil {
 				return err
 			}
-			v, err := inspect(cmd.Context(), l)
+			found, err := l.Inspect(cmd.Context())
 			if err != nil {
 				return err
 			}
+			v := inspectedAs(l.Files().Root, found)
 			if shared {
 				if v.Sharing, err = all.Sharing(cmd.Context(), l.Files(), v.layers()); err != nil {
 					return err
@@ -94,55 +92,20 @@ type inspectedManifest struct {
 	Layers   []ocispec.Descriptor `json:"layers"`
 }
 
-func inspect(ctx context.Context, l *layout.Layout) (*inspected, error) {
-	v := &inspected{Root: ref.Spell(l.Files().Root)}
-	images, err := l.Images(ctx)
-	if err != nil {
-		return nil, err
-	}
-	seen := map[digest.Digest]bool{}
-	for _, image := range images {
-		one, err := l.Reachable(ctx, image.Descriptor)
-		if err != nil {
-			return nil, err
-		}
-		i := inspectedImage{Digest: image.Descriptor.Digest, MediaType: image.Descriptor.MediaType, Absent: one.Absent, Names: []string{}}
+// inspectedAs gives what a layout holds the form in which it is printed.
+func inspectedAs(root cid.Cid, l *layout.Inspection) *inspected {
+	v := &inspected{Root: ref.Spell(root), Size: l.Size}
+	for _, image := range l.Images {
+		i := inspectedImage{Digest: image.Descriptor.Digest, MediaType: image.Descriptor.MediaType, Absent: image.Absent, Names: []string{}}
 		for _, name := range image.Names {
 			i.Names = append(i.Names, name.String())
 		}
-		for _, b := range one.Blobs {
-			if !seen[b.Digest] {
-				seen[b.Digest] = true
-				v.Size += b.Size
-			}
-			if !oci.IsManifest(b.MediaType) {
-				continue
-			}
-			m, err := inspectManifest(ctx, l.Files(), b)
-			if err != nil {
-				return nil, err
-			}
-			i.Manifests = append(i.Manifests, m)
+		for _, m := range image.Manifests {
+			i.Manifests = append(i.Manifests, inspectedManifest(m))
 		}
 		v.Images = append(v.Images, i)
 	}
-	return v, nil
-}
-
-func inspectManifest(ctx context.Context, l *ipfs.Layout, desc ocispec.Descriptor) (inspectedManifest, error) {
-	data, err := l.Manifest(ctx, desc)
-	if err != nil {
-		return inspectedManifest{}, err
-	}
-	var m ocispec.Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return inspectedManifest{}, fmt.Errorf("%w: manifest %s: %v", oci.ErrCorrupt, desc.Digest, err)
-	}
-	out := inspectedManifest{Digest: desc.Digest, Config: m.Config, Layers: m.Layers}
-	if desc.Platform != nil {
-		out.Platform = platforms.Format(*desc.Platform)
-	}
-	return out, nil
+	return v
 }
 
 // layers are those of all images.

@@ -1,0 +1,100 @@
+package layout
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/registry"
+)
+
+// Inspection is what a layout holds.
+type Inspection struct {
+	Size   int64 // bytes of all blobs, each once, whether an image needs them or not
+	Images []InspectedImage
+}
+
+// InspectedImage is an image with all manifests that it leads to.
+type InspectedImage struct {
+	registry.Image
+	Manifests []InspectedManifest // in the order of its indices
+	Absent    []string            // what an index names and the layout lacks, for humans
+}
+
+// InspectedManifest is an image manifest.
+type InspectedManifest struct {
+	Digest   digest.Digest
+	Platform string // "linux/amd64": the descriptor's, else the config's; "" when neither says
+	Config   ocispec.Descriptor
+	Layers   []ocispec.Descriptor
+}
+
+// Inspect reads the manifests of all images. Images must be whole: errors are
+// those of [Layout.Images], [Layout.Reachable] and of the sizes of blobs.
+func (l *Layout) Inspect(ctx context.Context) (*Inspection, error) {
+	images, err := l.Images(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &Inspection{}
+	for _, image := range images {
+		i, err := l.inspectImage(ctx, image)
+		if err != nil {
+			return nil, err
+		}
+		out.Images = append(out.Images, i)
+	}
+	err = l.files.Blobs(ctx, func(d digest.Digest, _ cid.Cid) error {
+		size, err := l.files.Size(ctx, d)
+		out.Size += size
+		return err
+	})
+	return out, err
+}
+
+func (l *Layout) inspectImage(ctx context.Context, image registry.Image) (InspectedImage, error) {
+	out := InspectedImage{Image: image}
+	needed, err := l.Reachable(ctx, image.Descriptor)
+	if err != nil {
+		return out, err
+	}
+	out.Absent = needed.Absent
+	for _, b := range needed.Blobs {
+		if !oci.IsManifest(b.MediaType) {
+			continue
+		}
+		m, err := l.inspectManifest(ctx, b)
+		if err != nil {
+			return out, err
+		}
+		out.Manifests = append(out.Manifests, m)
+	}
+	return out, nil
+}
+
+func (l *Layout) inspectManifest(ctx context.Context, desc ocispec.Descriptor) (InspectedManifest, error) {
+	out := InspectedManifest{Digest: desc.Digest, Platform: oci.FormatPlatform(desc.Platform)}
+	data, err := l.files.Manifest(ctx, desc)
+	if err != nil {
+		return out, err
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return out, fmt.Errorf("%w: manifest %s: %v", oci.ErrCorrupt, desc.Digest, err)
+	}
+	out.Config, out.Layers = m.Config, m.Layers
+	if desc.Platform != nil || !oci.IsImageConfig(m.Config.MediaType) {
+		return out, nil
+	}
+	config, err := l.files.Manifest(ctx, m.Config)
+	if err != nil {
+		return out, fmt.Errorf("config %s of manifest %s: %w", m.Config.Digest, desc.Digest, err)
+	}
+	out.Platform = oci.ConfigPlatform(config)
+	return out, nil
+}
