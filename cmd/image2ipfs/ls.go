@@ -73,7 +73,7 @@ func printRoots(cmd *cobra.Command, roots []local.Kept, asJSON, quiet bool) erro
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "ROOT\tIMAGES\tSIZE\tPUBLISHED\tENGINE")
+	fmt.Fprintln(w, "ROOT\tIMAGES\tSIZE\tPUBLISHED\tSTORE")
 	for _, r := range roots {
 		names, size, published := strings.Join(r.Names, ", "), "-", "-"
 		if names == "" {

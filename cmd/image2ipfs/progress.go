@@ -110,7 +110,7 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f %cB", value, "kMGTP"[exp])
 }
 
-// newBytesText says how much of a publication is new, where the engine knows.
+// newBytesText says how much of a publication is new, where the store knows.
 func newBytesText(s ipfs.Stats) string {
 	if s.NewBytes < 0 {
 		return ""
