@@ -8,6 +8,7 @@
 #   small      busybox: three layers
 #   big        a Debian root with Python, above 150 MB in five layers
 #   multi      two images that share layers, three tags
+#   pair       two images with one tag
 #   unnamed    small, saved by its id
 #   platforms  amd64, arm64 and arm/v7, with provenance
 #   plain      one layer, whose only program is ours
@@ -72,7 +73,7 @@ whole() {
     *-oci.tar | *.buildkit.tar | *.containerd.tar) images=("oci-archive:$file") ;;
     *.docker28*.tar) images+=("oci-archive:$file") ;; # both in one
     # In the second image skopeo takes a link to a shared layer for an empty one.
-    multi.*) images=("docker-archive:$file:@0") ;;
+    multi.* | pair.*) images=("docker-archive:$file:@0") ;;
   esac
   for from in "${images[@]}"; do
     rm -rf "$SRC/read"
@@ -184,12 +185,14 @@ DOCKERFILE
 # ---- archives ------------------------------------------------------------------
 
 from_docker20() {
-  missing {small,multi,unnamed,big}.docker20.tar || return 0
+  missing {small,multi,pair,unnamed,big}.docker20.tar || return 0
   small_context
   d20 build -q --network none -t small:1 -t small:latest "$SRC/small" >&2
   d20 build -q --network none -t second:2 "$SRC/second" >&2
   archive small.docker20.tar d20 save small:1
   archive multi.docker20.tar d20 save small:1 small:latest second:2
+  d20 tag second:2 db:1
+  archive pair.docker20.tar d20 save small:1 db:1
   archive unnamed.docker20.tar d20 save "$(d20 image inspect -f '{{.Id}}' small:1)"
   big_context
   d20 import "$SRC/debian.tar" debian-root:1 >&2
