@@ -19,6 +19,8 @@ import (
 type Verification struct {
 	Blobs int   `json:"blobs"` // whose digests are right
 	Bytes int64 `json:"bytes"` // in them
+
+	Absent []string `json:"absent,omitempty"` // what is named and may be missing, as [oci.Reachable] has it
 }
 
 // Verify reads the whole layout under root, checks every block against its CID,
@@ -55,6 +57,7 @@ func Verify(ctx context.Context, g Getter, root cid.Cid, count func(n int)) (Ver
 		needed, err := oci.Walk(ctx, l, l.Index)
 		faults = append(faults, err)
 		if err == nil {
+			v.Absent = needed.Absent
 			faults = append(faults, verifyIndices(ctx, l, needed.Blobs)...)
 		}
 	}

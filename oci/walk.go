@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -32,7 +33,8 @@ type Reachable struct {
 	Blobs     []ocispec.Descriptor     // every content that is there, each digest once
 	Inline    map[digest.Digest][]byte // those that only a descriptor's data field holds
 	Platforms []string                 // of the complete images, as "linux/amd64"
-	Absent    []string                 // what an index names and the layout lacks, for humans
+	Absent    []string                 // what is named and the layout lacks, for humans: platforms, and Foreign
+	Foreign   []ocispec.Descriptor     // layers that are distributed elsewhere and not there, each digest once
 }
 
 // manifest has the fields that lead to other content, of every kind of manifest.
@@ -50,7 +52,7 @@ type manifest struct {
 // layers. Indices may be sparse: platforms that are not there are reported in
 // Absent, as long as one is whole. What a top-level manifest needs must be
 // there, except layers that are distributed elsewhere (image-spec,
-// "Non-Distributable Layers"). Errors match [ErrNotFound] or [ErrCorrupt].
+// "Non-Distributable Layers"), which are reported in Foreign and Absent. Errors match [ErrNotFound] or [ErrCorrupt].
 func Walk(ctx context.Context, c Contents, index ocispec.Index) (*Reachable, error) {
 	w := &walker{
 		ctx: ctx, c: c, sizes: map[digest.Digest]int64{}, platforms: map[digest.Digest]string{},
@@ -145,6 +147,7 @@ func (w *walker) image(desc ocispec.Descriptor, m manifest) error {
 	for i, part := range parts {
 		err := w.content(part)
 		if isLacking(err) && isForeign(part) {
+			w.foreign(part)
 			continue
 		}
 		if err != nil {
@@ -156,6 +159,26 @@ func (w *walker) image(desc ocispec.Descriptor, m manifest) error {
 		w.out.Platforms = append(w.out.Platforms, p)
 	}
 	return err
+}
+
+// foreign notes a layer that is not there and need not be.
+func (w *walker) foreign(layer ocispec.Descriptor) {
+	known := func(f ocispec.Descriptor) bool { return f.Digest == layer.Digest }
+	if slices.ContainsFunc(w.out.Foreign, known) {
+		return
+	}
+	w.out.Foreign = append(w.out.Foreign, layer)
+	w.out.Absent = append(w.out.Absent, DescribeForeign(layer))
+}
+
+// DescribeForeign says for humans which layer is not in a layout, and where it
+// is to be had.
+func DescribeForeign(layer ocispec.Descriptor) string {
+	from := "without a URL to get it from"
+	if len(layer.URLs) > 0 {
+		from = "to be had from " + strings.Join(layer.URLs, ", ")
+	}
+	return fmt.Sprintf("layer %s of %d bytes, distributed elsewhere and %s", layer.Digest, layer.Size, from)
 }
 
 // count bounds what is read.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -40,5 +41,28 @@ func TestWalkTellsLeftOutFromLost(t *testing.T) {
 	delete(m, other.Digest)
 	if all, err := Walk(t.Context(), m, index); err != nil || len(all.Absent) != 1 {
 		t.Errorf("a manifest that was left out: %v", err)
+	}
+}
+
+// A layer that is distributed elsewhere need not be there, but whoever lacks it is
+// told, once, and where it is.
+func TestWalkTellsForeignLayers(t *testing.T) {
+	m := memory{}
+	elsewhere := ocispec.Descriptor{
+		MediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", Digest: digest.FromString("base"), Size: 4, URLs: []string{"https://layers.example/base"},
+	}
+	image := m.json(ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Config: m.add(ocispec.MediaTypeImageConfig, []byte("{}")), Layers: []ocispec.Descriptor{elsewhere, elsewhere},
+	})
+	all, err := Walk(t.Context(), m, NewIndex([]ocispec.Descriptor{image}))
+	if err != nil || len(all.Foreign) != 1 || all.Foreign[0].Digest != elsewhere.Digest {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if len(all.Absent) != 1 || !strings.Contains(all.Absent[0], elsewhere.Digest.String()) || !strings.Contains(all.Absent[0], elsewhere.URLs[0]) {
+		t.Errorf("absent: %q, want the layer and its URL", all.Absent)
+	}
+	m[elsewhere.Digest] = []byte("base")
+	if all, err = Walk(t.Context(), m, NewIndex([]ocispec.Descriptor{image})); err != nil || len(all.Foreign)+len(all.Absent) != 0 {
+		t.Errorf("one that is there: %+v, %v", all, err)
 	}
 }

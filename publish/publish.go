@@ -35,7 +35,7 @@ type Result struct {
 	Format    string         // of the archive, for humans
 	Images    []Image        // in the order of the archive, one for each name
 	Size      int64          // bytes of all blobs, each once
-	Absent    []string       // what a sparse index names and the archive lacks
+	Absent    []string       // what is named and the archive lacks: platforms, layers that are distributed elsewhere
 	Unindexed []string       // layers that can have no index, which Options asked for, and why
 	Dropped   []string       // attestations, signatures and artifacts that Recompress made worthless
 	Misnamed  []string       // what the archive calls images by and no engine takes as a name

@@ -105,6 +105,9 @@ func (d *Docker) Pull(ctx context.Context, j Job) (name string, err error) {
 		return "", err
 	}
 	if d.far {
+		if err := j.Image.CheckDockerArchive(ctx); err != nil {
+			return "", err
+		}
 		archive := j.Image.forEngine()
 		err = d.Load(ctx, func(w io.Writer) error { return archive.ToTar(ctx, w, j.Progress) })
 	} else {

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
@@ -235,9 +234,10 @@ func writeBytes(path string, data []byte) error {
 	})
 }
 
-// ToTar writes the image as a tar that is an OCI layout and, when it is for one
-// platform, a docker archive as well: docker load of every version, podman
-// load, ctr images import and skopeo read it.
+// ToTar writes the image as a tar that is an OCI layout and, unless
+// [Image.CheckDockerArchive] speaks against it, a docker archive as well: docker
+// load of every version, podman load, ctr images import and skopeo read it. One
+// of several platforms is a layout only.
 func (i *Image) ToTar(ctx context.Context, w io.Writer, p Progress) error {
 	index, err := i.indexFile()
 	if err != nil {
@@ -281,44 +281,4 @@ func (i *Image) toEntry(ctx context.Context, tw *tar.Writer, desc ocispec.Descri
 
 func header(name string, size int64) *tar.Header {
 	return &tar.Header{Name: name, Size: size, Mode: 0o644, Typeflag: tar.TypeReg, ModTime: time.Unix(0, 0)}
-}
-
-// dockerManifest is the manifest.json that makes the layout a docker archive;
-// nil when an index stands at its top, for which docker archives have no words.
-func (i *Image) dockerManifest(ctx context.Context) ([]byte, error) {
-	type entry struct {
-		Config   string
-		RepoTags []string
-		Layers   []string
-	}
-	var entries []entry
-	seen := map[digest.Digest]int{}
-	for _, desc := range i.index.Manifests {
-		if !oci.IsManifest(desc.MediaType) {
-			return nil, nil
-		}
-		at, ok := seen[desc.Digest]
-		if !ok {
-			data, err := i.layout.Files().Manifest(ctx, desc)
-			if err != nil {
-				return nil, err
-			}
-			var m ocispec.Manifest
-			if err := json.Unmarshal(data, &m); err != nil {
-				return nil, fmt.Errorf("%w: manifest %s: %v", oci.ErrCorrupt, desc.Digest, err)
-			}
-			e := entry{Config: oci.BlobPath(m.Config.Digest), RepoTags: []string{}}
-			for _, l := range m.Layers {
-				e.Layers = append(e.Layers, oci.BlobPath(l.Digest))
-			}
-			at = len(entries)
-			seen[desc.Digest], entries = at, append(entries, e)
-		}
-		for _, name := range oci.ImageNames(desc) {
-			if name.Repository != "" {
-				entries[at].RepoTags = append(entries[at].RepoTags, name.String())
-			}
-		}
-	}
-	return json.Marshal(entries)
 }

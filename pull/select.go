@@ -27,7 +27,8 @@ type Image struct {
 	Target    ocispec.Descriptor   // manifest or index; empty when the whole layout is meant
 	Blobs     []ocispec.Descriptor // all contents, each once
 	Platforms []string             // of what is complete, as "linux/amd64"
-	Absent    []string             // what a sparse index names and the layout lacks
+	Absent    []string             // what is named and the layout lacks, as [oci.Reachable] has it
+	Foreign   []ocispec.Descriptor // layers that are distributed elsewhere and that the layout lacks
 
 	layout    *layout.Layout
 	index     ocispec.Index
@@ -65,7 +66,7 @@ func Select(ctx context.Context, l *layout.Layout, name ref.Name, platform platf
 	if err != nil {
 		return nil, err
 	}
-	i.Blobs, i.Platforms, i.Absent = needed.Blobs, needed.Platforms, needed.Absent
+	i.Blobs, i.Platforms, i.Absent, i.Foreign = needed.Blobs, needed.Platforms, needed.Absent, needed.Foreign
 	return i, nil
 }
 

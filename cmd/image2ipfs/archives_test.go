@@ -119,7 +119,9 @@ var kinds = map[string]func(names []string) []entry{
 		}
 		return l.entries(named(index, names)...)
 	},
-	"oci-empty": func([]string) []entry { return ociLayout{}.entries() },
+	"oci-foreign":  foreign,
+	"oci-artifact": artifact,
+	"oci-empty":    func([]string) []entry { return ociLayout{}.entries() },
 	// skopeo copy … dir:
 	"dir": func([]string) []entry {
 		l := ociLayout{}

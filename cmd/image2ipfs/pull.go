@@ -212,6 +212,9 @@ func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *
 	if err == nil {
 		err = image.Require(asked...)
 	}
+	if err == nil && o.dockerArchive() {
+		err = image.CheckDockerArchive(ctx)
+	}
 	if err != nil {
 		return out, err
 	}
@@ -243,10 +246,15 @@ func (o *pullOptions) asked() ([]platforms.Platform, error) {
 	return asked, nil
 }
 
+// dockerArchive tells whether docker load is to read what is written.
+func (o *pullOptions) dockerArchive() bool {
+	return o.to == "-" || strings.HasPrefix(o.to, "docker-archive:")
+}
+
 // platform tells which manifest of an index goes into the target, and which
 // platforms an engine is told to take.
 func (o *pullOptions) platform(to pull.Target, asked []platforms.Platform) (platforms.MatchComparer, []platforms.Platform, error) {
-	single := o.to == "-" || strings.HasPrefix(o.to, "docker-archive:")
+	single := o.dockerArchive()
 	switch to := to.(type) {
 	case *pull.Docker:
 		if single = true; !to.Far() && len(asked) < 2 && !o.allPlatforms {
@@ -301,13 +309,22 @@ func (o *pullOptions) report(cmd *cobra.Command, to pull.Target, p pulled) error
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(p)
 	}
 	if !o.quiet {
-		for _, absent := range p.Absent {
-			fmt.Fprintf(cmd.ErrOrStderr(), "not in the layout: %s\n", absent)
+		tellAbsent(cmd, p.Absent)
+		all := "all"
+		if len(p.Absent) > 0 {
+			all = "the other"
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "the %s has all %s of it\n", to, bytesText(p.Size))
+		fmt.Fprintf(cmd.ErrOrStderr(), "the %s has %s %s of it\n", to, all, bytesText(p.Size))
 	}
 	if p.Name != "" {
 		fmt.Fprintln(cmd.OutOrStdout(), p.Name)
 	}
 	return nil
+}
+
+// tellAbsent says what an image names and its layout lacks.
+func tellAbsent(cmd *cobra.Command, absent []string) {
+	for _, what := range absent {
+		fmt.Fprintf(cmd.ErrOrStderr(), "not in the layout: %s\n", what)
+	}
 }

@@ -124,6 +124,7 @@ func (o *verifyOptions) report(cmd *cobra.Command, name ref.Name, v verified) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: healed block %s\n", ref.Ciq(name.Root), c)
 	}
 	if v.OK && !o.quiet {
+		tellAbsent(cmd, v.Absent)
 		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d blobs, %s, all CIDs and digests right\n", ref.Ciq(name.Root), v.Blobs, bytesText(v.Bytes))
 	}
 }
