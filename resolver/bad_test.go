@@ -61,8 +61,8 @@ var badGateways = []struct {
 		w.WriteHeader(status)
 		w.Write(body[:len(body)/2])
 	})},
-	{"never answers", "waited 3s for an answer", stalling},
-	{"stops in the middle", "waited 500ms for more", func(good http.Handler) http.Handler {
+	{"never answers", "waited 8s for an answer", stalling},
+	{"stops in the middle", "waited 2s for more", func(good http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			rec := httptest.NewRecorder()
 			good.ServeHTTP(rec, r)
