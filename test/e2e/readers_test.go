@@ -145,8 +145,8 @@ func (r reading) skopeo(t *testing.T) {
 		return
 	}
 	args := []string{"copy", "--quiet", "--all", "--preserve-digests", "oci:" + r.dir, "dir:" + t.TempDir()}
-	if strings.HasPrefix(r.file, "multi") { // skopeo takes one of them, by its tag
-		args[len(args)-2] += ":2"
+	if strings.HasPrefix(r.file, "multi") { // skopeo takes one of them, by its name
+		args[len(args)-2] += ":second:2"
 	} else if out, err := skopeo.output(deadline(t), "inspect", "oci:"+r.dir); err != nil || !strings.Contains(out, `"Layers"`) {
 		t.Errorf("%v: %s", err, out)
 	}
