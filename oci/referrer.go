@@ -33,3 +33,16 @@ func Referrer(desc ocispec.Descriptor, data []byte) (subject digest.Digest, foun
 	}
 	return m.Subject.Digest, found, true
 }
+
+// Weight is at least the length of desc in JSON, and about what it takes in
+// memory. A character can become six.
+func Weight(desc ocispec.Descriptor) int64 {
+	n := len(desc.MediaType) + len(desc.ArtifactType) + len(desc.Data)
+	for _, u := range desc.URLs {
+		n += len(u)
+	}
+	for k, v := range desc.Annotations {
+		n += len(k) + len(v) + 2
+	}
+	return int64(6*n) + 512
+}

@@ -48,20 +48,11 @@ func (s *Server) listReferrers(w *response, r *request) error {
 func fitting(found []ocispec.Descriptor) int {
 	room := int64(oci.MaxManifestSize) - 256
 	for i, desc := range found {
-		if room -= weight(desc); room < 0 && i > 0 {
+		if room -= oci.Weight(desc); room < 0 && i > 0 {
 			return i
 		}
 	}
 	return len(found)
-}
-
-// weight is at least the length of desc in JSON. A character can become six.
-func weight(desc ocispec.Descriptor) int64 {
-	n := len(desc.MediaType) + len(desc.ArtifactType)
-	for k, v := range desc.Annotations {
-		n += len(k) + len(v) + 2
-	}
-	return int64(6*n) + 512
 }
 
 // referrers asks l. The first question reads every manifest of an image, which

@@ -25,7 +25,6 @@ import (
 type Layout struct {
 	*Names
 	files *ipfs.Layout
-	g     ipfs.Getter
 }
 
 var (
@@ -41,7 +40,7 @@ func Open(ctx context.Context, g ipfs.Getter, root cid.Cid) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Layout{Names: NewNames(root, files.Index, blobs{files}), files: files, g: g}, nil
+	return &Layout{Names: NewNames(root, files.Index, blobs{files}), files: files}, nil
 }
 
 // Files is the same layout as directories and files.

@@ -87,7 +87,7 @@ func (n *Names) String() string {
 func (n *Names) Cost() int64 {
 	cost := int64(1024 * len(n.entries))
 	for _, e := range n.entries {
-		cost += weight(e.Descriptor)
+		cost += oci.Weight(e.Descriptor)
 	}
 	if table, ok := n.table.known(); ok {
 		cost += table.cost

@@ -95,7 +95,7 @@ func (r *refereeing) manifest(desc ocispec.Descriptor) (below []ocispec.Descript
 	}
 	if subject, found, ok := oci.Referrer(desc, data); ok {
 		r.table.of[subject] = append(r.table.of[subject], found)
-		r.table.cost += weight(found)
+		r.table.cost += oci.Weight(found)
 	}
 	if r.bytes += len(data); r.bytes > maxReferrerBytes || r.table.cost > maxReferrerTable {
 		return nil, fmt.Errorf("%w: more than %d bytes of manifests or %d of descriptors", oci.ErrLimit, maxReferrerBytes, maxReferrerTable)
@@ -108,17 +108,4 @@ func (r *refereeing) manifest(desc ocispec.Descriptor) (below []ocispec.Descript
 		return nil, nil // what is no index has no children
 	}
 	return index.Manifests, nil
-}
-
-// weight is at least the length of desc in JSON, and about what it takes in
-// memory. A character can become six.
-func weight(desc ocispec.Descriptor) int64 {
-	n := len(desc.MediaType) + len(desc.ArtifactType) + len(desc.Data)
-	for _, u := range desc.URLs {
-		n += len(u)
-	}
-	for k, v := range desc.Annotations {
-		n += len(k) + len(v) + 2
-	}
-	return int64(6*n) + 512
 }
