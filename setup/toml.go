@@ -134,18 +134,18 @@ func cutBlocks(text []byte) []byte {
 		return nil
 	}
 	out := make([]byte, 0, len(text))
-	inside := false
+	inside, newline := false, ""
 	for at := 0; at < len(text); {
 		end := lineEnd(text, at)
 		line := text[at:end]
 		content := string(bytes.TrimSpace(line))
 		switch {
 		case !inside && content == markerBegin && bytes.Contains(text[end:], []byte(markerEnd)):
-			inside = true
+			inside, newline = true, lineEnding(line)
 		case inside && content == markerEnd:
 			inside = false
 			if !bytes.HasSuffix(line, []byte("\n")) { // so the last line had no end before
-				out = withoutLineEnd(out)
+				out = bytes.TrimSuffix(out, []byte(newline))
 			}
 		case inside && strings.HasPrefix(content, markerWas):
 			indent, was, _ := bytes.Cut(line, []byte(markerWas))
@@ -156,6 +156,14 @@ func cutBlocks(text []byte) []byte {
 		at = end
 	}
 	return out
+}
+
+// lineEnding is how a line ends: in "\n" or "\r\n".
+func lineEnding(line []byte) string {
+	if bytes.HasSuffix(line, []byte("\r\n")) {
+		return "\r\n"
+	}
+	return "\n"
 }
 
 func withoutLineEnd(text []byte) []byte {

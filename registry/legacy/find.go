@@ -92,20 +92,6 @@ func (f *finder) find(ctx context.Context, c cid.Cid, name string, depth int) er
 		return f.add(ctx, name, m, b)
 	}
 	for _, e := range below {
-		byName[e.name] = e.cid
-	}
-	if m, b := byName["manifests"], byName["blobs"]; name != "" && m.Defined() && b.Defined() {
-		p := place{name: name}
-		if p.manifests, err = ipfs.OpenDir(ctx, f.g, m); err != nil {
-			return err
-		}
-		if p.blobs, err = ipfs.OpenDir(ctx, f.g, b); err != nil {
-			return err
-		}
-		f.found = append(f.found, p)
-		return nil
-	}
-	for _, e := range below {
 		err := f.find(ctx, e.cid, path.Join(name, e.name), depth+1)
 		if err != nil && !leadsNowhere(err) {
 			return err

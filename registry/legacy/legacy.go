@@ -121,7 +121,7 @@ func (t *Tree) read(ctx context.Context, p place, size Sizer) ([]Image, error) {
 			return nil, fmt.Errorf("%w: more than %d bytes of manifests", ipfs.ErrIntegrity, int64(oci.MaxManifestSize))
 		}
 		mediaType := oci.SniffMediaType(data)
-		if mediaType == "" {
+		if !oci.IsAnyManifest(mediaType) && !isSchema1(mediaType) {
 			continue // no manifest
 		}
 		i := Image{Name: p.name + ":" + tag.name, stored: data, place: p}
