@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -139,7 +140,38 @@ func (s *Server) permit(ctx context.Context, root cid.Cid) error {
 	case err != nil:
 		return absent(codeUnavailable, err)
 	case !ok:
-		return errorf(codeDenied, "%s is not among the images that this server serves", ref.Ciq(root))
+		return errorf(codeDenied, "%s is not among the images that this server serves", spell(root))
 	}
 	return nil
+}
+
+// spell is how messages name a root, which may be no sha2-256 one.
+func spell(root cid.Cid) string {
+	if root.Prefix().MhType != multihash.SHA2_256 {
+		return clip(root.String())
+	}
+	return ref.Ciq(root)
+}
+
+// within gives the blocks of the own store that a request for what lies below root
+// may read. Who limits the roots limits what is reached from them, not how the
+// first CID is written: a root that carries its own content (identity) is its own
+// to show, but what it links to is reached from no allowed root.
+// Errors have the code DENIED, also those of the blocks.
+func (s *Server) within(ctx context.Context, root cid.Cid) (ipfs.Getter, error) {
+	err := s.permit(ctx, root)
+	switch {
+	case err == nil:
+		return withIdentity{s.local}, nil
+	case root.Prefix().MhType == multihash.IDENTITY:
+		return withIdentity{refused{}}, nil
+	}
+	return nil, err
+}
+
+// refused is a store of what is reached from no allowed root.
+type refused struct{}
+
+func (refused) Get(_ context.Context, c cid.Cid) ([]byte, error) {
+	return nil, errorf(codeDenied, "%s is reached from no image that this server serves", c)
 }

@@ -28,12 +28,10 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	if err != nil {
 		return errorf(codeNameInvalid, "%q is no CID: %w", clip(spelled), err)
 	}
-	if root.Prefix().MhType != multihash.IDENTITY { // which carries its own content
-		if err := s.permit(r.Context(), root); err != nil {
-			return err
-		}
+	own, err := s.within(r.Context(), root)
+	if err != nil {
+		return err
 	}
-	own := withIdentity{s.local}
 	path := &recorder{Getter: own}
 	target, err := ipfs.Resolve(r.Context(), path, root, rest)
 	if err != nil {

@@ -26,6 +26,15 @@ func (o *accessOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.metrics, "metrics", "", "address for /metrics alone, such as 127.0.0.1:9100 (default: /metrics is on --addr)")
 }
 
+// checkPeers refuses a limit that peers would not be held to: they may have every
+// block of the store, so those who connect must be one's own.
+func (o *accessOptions) checkPeers(peers peerOptions) error {
+	if (o.pinned || len(o.allow) > 0) && peers.asked() && peers.swarmKey == "" {
+		return usageError{errors.New("--allow and --pinned limit the registry, and peers may have every block of the store: with peers give --swarm-key too, so that they are your own, or run this server without peers")}
+	}
+	return nil
+}
+
 // apply puts the flags into a server's configuration.
 func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 	if (o.tlsCert == "") != (o.tlsKey == "") {

@@ -46,7 +46,8 @@ gateway of another.
 
 On an address that others reach, images that are not in the own store are only
 redirected to a gateway, never fetched for others, unless --open is given. Which
-images are served at all is limited by --pinned and --allow.
+images are served at all is limited by --pinned and --allow; together with peers,
+who may have every block of the store, that takes --swarm-key.
 
 With --peers, --mdns, --public, --routing or --swarm-listen the server also gives
 the blocks of its store to peers over libp2p, and gets from them what it lacks.
@@ -83,6 +84,9 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	ctx := cmd.Context()
 	log, err := o.logger(cmd)
 	if err != nil {
+		return err
+	}
+	if err := o.access.checkPeers(o.peers); err != nil {
 		return err
 	}
 	all, err := o.openAll(ctx)
