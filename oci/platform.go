@@ -2,6 +2,9 @@ package oci
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -29,4 +32,13 @@ func ConfigPlatform(config []byte) string {
 		return ""
 	}
 	return platforms.Format(p)
+}
+
+// Quoted is a text of an image, such as a platform, as part of a line that people
+// read: as it is, or as a Go string where it would break the line or the terminal.
+func Quoted(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) || !utf8.ValidString(text) {
+		return strconv.Quote(text)
+	}
+	return text
 }

@@ -105,7 +105,7 @@ func (i *Image) Require(wanted ...ocispec.Platform) error {
 			return err == nil && platforms.Only(w).Match(p)
 		})
 		if !fits {
-			return fmt.Errorf("%w: no image for %s under %s, which has %s", oci.ErrNotFound, platforms.Format(w), ref.Ciq(i.Name.Root), strings.Join(i.Platforms, ", "))
+			return fmt.Errorf("%w: no image for %s under %s, which has %s", oci.ErrNotFound, platforms.Format(w), ref.Ciq(i.Name.Root), oci.Quoted(strings.Join(i.Platforms, ", ")))
 		}
 	}
 	return nil
@@ -143,7 +143,7 @@ func (i *Image) onPlatform(ctx context.Context, desc ocispec.Descriptor, want pl
 		}
 	}
 	if best == nil {
-		return desc, fmt.Errorf("%w: no image for the platform asked for in %s, which has %s", oci.ErrNotFound, desc.Digest, strings.Join(there, ", "))
+		return desc, fmt.Errorf("%w: no image for the platform asked for in %s, which has %s", oci.ErrNotFound, desc.Digest, oci.Quoted(strings.Join(there, ", ")))
 	}
 	return *best, nil
 }

@@ -392,6 +392,9 @@ func writeTar(w io.Writer, files []entry) error {
 	tw := tar.NewWriter(w)
 	for _, f := range files {
 		h := &tar.Header{Name: f.name, Mode: 0o644, Size: int64(len(f.data)), Typeflag: tar.TypeReg, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+		if strings.Contains(f.name+f.target, escape) {
+			h.Format = tar.FormatPAX
+		}
 		if f.target != "" {
 			h.Typeflag, h.Linkname = tar.TypeSymlink, f.target
 		}

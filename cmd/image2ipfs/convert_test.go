@@ -51,7 +51,7 @@ func oldGateway(t *testing.T, files map[string][]byte) (url, root string) {
 func run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out, told bytes.Buffer
-	root := newRoot(io.Discard)
+	root := newRoot(io.Discard, io.Discard)
 	root.SetArgs(args)
 	root.SetOut(&out)
 	root.SetErr(&told)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 func newID() *cobra.Command {
@@ -31,9 +32,9 @@ The ID belongs to a key in the store, which is made when there is none.`,
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(id)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), id.ID)
+			fmt.Fprintln(cmd.OutOrStdout(), oci.Quoted(id.ID))
 			for _, a := range id.Addrs {
-				fmt.Fprintln(cmd.OutOrStdout(), a)
+				fmt.Fprintln(cmd.OutOrStdout(), oci.Quoted(a))
 			}
 			return nil
 		},

@@ -13,6 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/local"
@@ -125,16 +126,16 @@ func (v *inspected) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(w, "root\t%s\n\t%s\nsize\t%s\n", v.Root.Ciq, v.Root.V1, bytesText(v.Size))
 	for _, i := range v.Images {
-		names := strings.Join(i.Names, ", ")
+		names := oci.Quoted(strings.Join(i.Names, ", "))
 		if names == "" {
 			names = "(no name)"
 		}
-		fmt.Fprintf(w, "image\t%s\n  digest\t%s\n  type\t%s\n", names, i.Digest, i.MediaType)
+		fmt.Fprintf(w, "image\t%s\n  digest\t%s\n  type\t%s\n", names, i.Digest, oci.Quoted(i.MediaType))
 		for _, m := range i.Manifests {
-			fmt.Fprintf(w, "  manifest\t%s\t%s\n", m.Digest, m.Platform)
+			fmt.Fprintf(w, "  manifest\t%s\t%s\n", m.Digest, oci.Quoted(m.Platform))
 			fmt.Fprintf(w, "    config\t%s\t%s\n", m.Config.Digest, bytesText(m.Config.Size))
 			for _, layer := range m.Layers {
-				fmt.Fprintf(w, "    layer\t%s\t%s\t%s", layer.Digest, bytesText(layer.Size), layer.MediaType)
+				fmt.Fprintf(w, "    layer\t%s\t%s\t%s", layer.Digest, bytesText(layer.Size), oci.Quoted(layer.MediaType))
 				if s := v.Sharing[layer.Digest]; s != nil {
 					fmt.Fprintf(w, "\tshared %s, %d of %d blocks", bytesText(s.SharedBytes), s.SharedBlocks, s.Blocks)
 				}
@@ -142,7 +143,7 @@ func (v *inspected) print(out io.Writer) error {
 			}
 		}
 		for _, absent := range i.Absent {
-			fmt.Fprintf(w, "  absent\t%s\n", absent)
+			fmt.Fprintf(w, "  absent\t%s\n", oci.Quoted(absent))
 		}
 	}
 	return w.Flush()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
 )
@@ -75,7 +76,7 @@ func printRoots(cmd *cobra.Command, roots []local.Kept, asJSON, quiet bool) erro
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "ROOT\tIMAGES\tSIZE\tPUBLISHED\tSTORE")
 	for _, r := range roots {
-		names, size, published := strings.Join(r.Names, ", "), "-", "-"
+		names, size, published := oci.Quoted(strings.Join(r.Names, ", ")), "-", "-"
 		if names == "" {
 			names = "-"
 		}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
 )
 
 func main() {
@@ -18,7 +20,9 @@ func main() {
 		stop() // a second signal ends the process at once
 	}()
 	out := &result{to: os.Stdout}
-	err := newRoot(out).ExecuteContext(ctx)
+	root := newRoot(out, os.Stderr)
+	p2p.LogTo(root.ErrOrStderr())
+	err := root.ExecuteContext(ctx)
 	if err == nil && out.failed != nil {
 		err = out.failed
 	}
@@ -26,7 +30,7 @@ func main() {
 		err = errInterrupted
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "image2ipfs:", printable(err.Error()))
+		fmt.Fprintln(root.ErrOrStderr(), "image2ipfs:", indented(err.Error()))
 	}
 	os.Exit(exitCode(err))
 }

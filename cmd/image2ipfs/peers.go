@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 func newPeers() *cobra.Command {
@@ -52,7 +53,8 @@ func printPeers(cmd *cobra.Command, peers []network.Peer, asJSON bool) error {
 		if p.Latency > 0 {
 			latency = p.Latency.Round(100 * time.Microsecond).String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.Addr, orDash(strings.Join(p.Protocols, ", ")), bytesText(p.BytesIn), bytesText(p.BytesOut), latency, orDash(p.Agent))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oci.Quoted(p.ID), oci.Quoted(p.Addr), orDash(oci.Quoted(strings.Join(p.Protocols, ", "))),
+			bytesText(p.BytesIn), bytesText(p.BytesOut), latency, orDash(oci.Quoted(p.Agent)))
 	}
 	return w.Flush()
 }

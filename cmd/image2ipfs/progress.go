@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -31,11 +30,11 @@ const plainInterval = 5 * time.Second
 
 func newProgress(w io.Writer, name string, total int64, quiet bool) *progress {
 	p := &progress{w: w, name: name, total: total, last: time.Now(), quiet: quiet}
-	f, ok := w.(*os.File)
-	if !quiet && ok && term.IsTerminal(int(f.Fd())) {
+	f := terminal(w)
+	if !quiet && f != nil && term.IsTerminal(int(f.Fd())) {
 		p.bar = progressbar.NewOptions64(total,
-			progressbar.OptionSetWriter(w),
-			progressbar.OptionSetDescription(short(name)),
+			progressbar.OptionSetWriter(f),
+			progressbar.OptionSetDescription(printable(short(name))),
 			progressbar.OptionShowBytes(true),
 			progressbar.OptionShowTotalBytes(true),
 			progressbar.OptionShowCount(),

@@ -20,6 +20,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/layer"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -224,7 +225,7 @@ func closeOnCancel(ctx context.Context, input string) {
 func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipfs.Store) error {
 	host := ref.CleanRegistry(o.registry)
 	for _, absent := range r.Absent {
-		o.say(cmd, "not in the archive, so not published: %s\n", absent)
+		o.say(cmd, "not in the archive, so not published: %s\n", oci.Quoted(absent))
 	}
 	for _, l := range r.Layers {
 		if strings.Contains(l.MediaType, "zstd") && o.compression != string(layer.Zstd) {
@@ -236,15 +237,15 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 		o.say(cmd, "layers were compressed again: digests of images and layers are others than in the archive\n")
 	}
 	for _, unindexed := range r.Unindexed {
-		o.say(cmd, "no index for layer %s: engines pull it as a whole\n", unindexed)
+		o.say(cmd, "no index for layer %s: engines pull it as a whole\n", oci.Quoted(unindexed))
 	}
 	for _, dropped := range r.Dropped {
-		o.say(cmd, "not published, since it refers to a digest of before: %s\n", dropped)
+		o.say(cmd, "not published, since it refers to a digest of before: %s\n", oci.Quoted(dropped))
 	}
 	for _, same := range r.Same {
-		o.say(cmd, "%s is the name of %d images and means the first; the others are pulled by digest:\n", same.Name, len(same.Images))
+		o.say(cmd, "%s is the name of %d images and means the first; the others are pulled by digest:\n", oci.Quoted(same.Name), len(same.Images))
 		for _, image := range same.Images {
-			o.say(cmd, "  %s %s\n", image.Descriptor.Digest, r.PlatformsOf(image.Descriptor.Digest))
+			o.say(cmd, "  %s %s\n", image.Descriptor.Digest, oci.Quoted(r.PlatformsOf(image.Descriptor.Digest)))
 		}
 	}
 	for _, name := range r.Misnamed {
@@ -255,7 +256,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 	}
 	if r.Directory != "" {
 		o.say(cmd, "CID             %s (not on IPFS: written to a directory)\n", r.Root)
-		fmt.Fprintln(cmd.OutOrStdout(), r.Directory)
+		fmt.Fprintln(exact(cmd), r.Directory)
 		return nil
 	}
 	names := pullNames(r, host)

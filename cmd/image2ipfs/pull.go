@@ -16,6 +16,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
@@ -325,6 +326,6 @@ func (o *pullOptions) report(cmd *cobra.Command, to pull.Target, p pulled) error
 // tellAbsent says what an image names and its layout lacks.
 func tellAbsent(cmd *cobra.Command, absent []string) {
 	for _, what := range absent {
-		fmt.Fprintf(cmd.ErrOrStderr(), "not in the layout: %s\n", what)
+		fmt.Fprintf(cmd.ErrOrStderr(), "not in the layout: %s\n", oci.Quoted(what))
 	}
 }

@@ -13,7 +13,8 @@ import (
 var version = "0.2.0-dev"
 
 // newRoot is the whole command. Called without a subcommand it is the client.
-func newRoot(out io.Writer) *cobra.Command {
+// All that it prints goes through a [printer].
+func newRoot(out, errs io.Writer) *cobra.Command {
 	opts := &publishOptions{}
 	root := &cobra.Command{
 		Use:   "image2ipfs",
@@ -43,7 +44,8 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})
 	root.SetVersionTemplate("image2ipfs {{.Version}}\n")
-	root.SetOut(out)
+	root.SetOut(&printer{to: out})
+	root.SetErr(&printer{to: errs})
 	root.AddCommand(
 		newClient(), newPublish(), newServe(),
 		newPull(), newConvert(),

@@ -68,7 +68,7 @@ func (n *Names) typed(d digest.Digest, data []byte) (ocispec.Descriptor, error) 
 		return desc, fmt.Errorf("%w: %s has %d bytes, its descriptor says %d", oci.ErrManifestInvalid, d, desc.Size, said.Size)
 	}
 	if known && said.MediaType != "" && oci.IsIndex(said.MediaType) != oci.IsIndex(desc.MediaType) {
-		return desc, fmt.Errorf("%w: %s is of type %s, its descriptor says %s", oci.ErrManifestInvalid, d, desc.MediaType, said.MediaType)
+		return desc, fmt.Errorf("%w: %s is of type %q, its descriptor says %q", oci.ErrManifestInvalid, d, desc.MediaType, said.MediaType)
 	}
 	return desc, nil
 }

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ipfs/go-cid"
@@ -19,7 +20,8 @@ type Sharing struct {
 }
 
 // Sharing compares blobs of a layout with everything else that the stores keep. It
-// reads the nodes of all images, not their contents.
+// reads the nodes of all images, not their contents. Blobs that the layout lacks, as
+// those that are distributed elsewhere, are left out.
 func (s Stores) Sharing(ctx context.Context, l *ipfs.Layout, blobs []digest.Digest) (map[digest.Digest]*Sharing, error) {
 	others, err := s.blocks(ctx, l.Root)
 	if err != nil {
@@ -30,7 +32,14 @@ func (s Stores) Sharing(ctx context.Context, l *ipfs.Layout, blobs []digest.Dige
 		if found[d] != nil {
 			continue
 		}
-		if found[d], err = s.compare(ctx, l, d, others); err != nil {
+		link, err := l.Blob(ctx, d)
+		if errors.Is(err, ipfs.ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			found[d], err = s.compare(ctx, link, others)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("layer %s: %w", d, err)
 		}
 	}
@@ -60,13 +69,9 @@ func (s Stores) blocks(ctx context.Context, root cid.Cid) (map[string]bool, erro
 	return others, nil
 }
 
-func (s Stores) compare(ctx context.Context, l *ipfs.Layout, d digest.Digest, others map[string]bool) (*Sharing, error) {
-	link, err := l.Blob(ctx, d)
-	if err != nil {
-		return nil, err
-	}
+func (s Stores) compare(ctx context.Context, link ipfs.Link, others map[string]bool) (*Sharing, error) {
 	sum := &Sharing{}
-	err = ipfs.Blocks(ctx, s.Getter(), link.CID, link.Size, func(c cid.Cid, size int64) bool {
+	err := ipfs.Blocks(ctx, s.Getter(), link.CID, link.Size, func(c cid.Cid, size int64) bool {
 		sum.Blocks++
 		sum.Bytes += size
 		if others[c.KeyString()] {
