@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ipfs/boxo/bitswap"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
@@ -31,7 +32,9 @@ const (
 	// maxCID is the length of the longest CID that a peer may ask for, in bytes.
 	maxCID = 100
 	// messageBytes is how much is put into one message, so that small blocks travel together.
-	messageBytes   = 128 << 10
+	messageBytes = 128 << 10
+	// askAgain is after how long without a block those that miss are asked for anew.
+	askAgain       = 10 * time.Second
 	bitswapWorkers = 4
 )
 
@@ -64,43 +67,68 @@ func (n *Node) Blocks(ctx context.Context, cids []cid.Cid, yield func(c cid.Cid,
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
-	session := n.bitswap.NewSession(ctx)
 	size, got, bytes := firstBatch, 0, 0
 	for len(cids) > 0 {
 		batch := cids[:min(size, len(cids))]
 		cids = cids[len(batch):]
-		from, err := session.GetBlocks(ctx, batch)
-		if err != nil {
-			return fmt.Errorf("asking for %d blocks by bitswap: %w", len(batch), err)
-		}
-		before := got
-		for block := range from {
-			got, bytes = got+1, bytes+len(block.RawData())
-			if err := take(block, yield); err != nil {
+		for missing := cid.NewSet(); ; {
+			for _, c := range batch {
+				missing.Add(c)
+			}
+			err := n.batch(ctx, batch, func(c cid.Cid, data []byte) error {
+				got, bytes = got+1, bytes+len(data)
+				missing.Remove(c)
+				return yield(c, data)
+			})
+			if err != nil {
 				return err
 			}
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if missing := len(batch) - (got - before); missing > 0 {
-			return fmt.Errorf("%w: bitswap ended with %d of %d blocks missing", ipfs.ErrUnavailable, missing, len(batch))
+			if batch = missing.Keys(); len(batch) == 0 {
+				break
+			}
 		}
 		size = min(max(batchBytes*got/max(bytes, 1), 2), maxBatch)
 	}
 	return nil
 }
 
+// batch gets blocks in a session of its own, and returns when all have come or
+// none has for [askAgain]: a session now and then forgets what it was asked for,
+// mostly what is asked for when it has just got all of the batch before, and
+// bitswap by itself would wait for ever.
+func (n *Node) batch(ctx context.Context, batch []cid.Cid, yield func(c cid.Cid, data []byte) error) error {
+	sessionCtx, end := context.WithCancel(ctx)
+	defer end()
+	from, err := n.bitswap.NewSession(sessionCtx).GetBlocks(sessionCtx, batch)
+	if err != nil {
+		return fmt.Errorf("asking for %d blocks by bitswap: %w", len(batch), err)
+	}
+	stalled := time.NewTimer(askAgain)
+	defer stalled.Stop()
+	for {
+		select {
+		case block, ok := <-from:
+			if !ok {
+				return ctx.Err()
+			}
+			if err := ipfs.VerifyBlock(block.Cid(), block.RawData()); err != nil {
+				return err
+			}
+			if err := yield(block.Cid(), block.RawData()); err != nil {
+				return err
+			}
+			stalled.Reset(askAgain)
+		case <-stalled.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // onlyBitswap tells whether there is no other way to ask a peer for blocks.
 func (n *Node) onlyBitswap(id peer.ID) bool {
 	return n.speaks(id, bitswapProtocols...) && !n.speaks(id, Protocol)
-}
-
-func take(block blocks.Block, yield func(c cid.Cid, data []byte) error) error {
-	if err := ipfs.VerifyBlock(block.Cid(), block.RawData()); err != nil {
-		return err
-	}
-	return yield(block.Cid(), block.RawData())
 }
 
 // view shows Blocks to the bitswap server, which only reads.
