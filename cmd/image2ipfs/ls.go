@@ -76,16 +76,8 @@ func printRoots(cmd *cobra.Command, roots []local.Kept, asJSON, quiet bool) erro
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "ROOT\tIMAGES\tSIZE\tPUBLISHED\tSTORE")
 	for _, r := range roots {
-		names, size, published := oci.Quoted(strings.Join(r.Names, ", ")), "-", "-"
-		if names == "" {
-			names = "-"
-		}
-		if r.Size > 0 {
-			size = bytesText(r.Size)
-		}
-		if !r.Published.IsZero() {
-			published = r.Published.Local().Format(time.DateTime)
-		}
+		names := orDash(oci.Quoted(strings.Join(r.Names, ", ")))
+		size, published := sizeAndDate(r)
 		store, _, _ := strings.Cut(r.Store.String(), " ") // "embedded store …", "Kubo …"
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", ref.Ciq(r.CID), names, size, published, store)
 	}

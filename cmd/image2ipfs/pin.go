@@ -34,7 +34,8 @@ this machine lies in a cache of limited size and goes when it is not used.`,
 	ls.Example = `  image2ipfs pin ls
   image2ipfs pin ls --json`
 	rm.Short = "Do not keep images any longer"
-	rm.Example = `  image2ipfs pin rm app:1 && image2ipfs gc`
+	rm.Example = `  image2ipfs pin rm app:1 && image2ipfs gc
+  image2ipfs pin rm --older app:1`
 	cmd.AddCommand(newPinAdd(), rm, ls)
 	return cmd
 }
@@ -86,10 +87,11 @@ func (o *pinOptions) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, leave()) }()
 	for _, arg := range args {
-		name, err := findOne(cmd.Context(), all, arg)
+		found, err := findOne(cmd.Context(), all, arg, "")
 		if err != nil {
 			return err
 		}
+		name := found.Name
 		l, err := layout.Open(cmd.Context(), from, name.Root)
 		if err != nil {
 			return o.unfound(all, name, err)

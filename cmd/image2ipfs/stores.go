@@ -3,13 +3,18 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/local"
@@ -137,13 +142,39 @@ func (o *storeOptions) openExisting(ctx context.Context) (stores, error) {
 	return newStores(own, k), nil
 }
 
-// findOne finds the one name that an argument means.
-func findOne(ctx context.Context, all stores, arg string) (ref.Name, error) {
-	name, err := all.FindOne(ctx, arg)
-	if errors.Is(err, local.ErrAmbiguous) {
-		err = usageError{err}
+// findOne finds the one root that an argument means; hint says what else can be done
+// where there are several.
+func findOne(ctx context.Context, all stores, arg, hint string) (local.Match, error) {
+	m, err := all.FindOne(ctx, arg)
+	var several *local.AmbiguousError
+	if errors.As(err, &several) {
+		err = usageError{fmt.Errorf("%w: %q was published %d times; name one of these by its CID%s\n%s", local.ErrAmbiguous, arg, len(several.Found), hint, datedRoots(several.Found))}
 	}
-	return name, err
+	return m, err
+}
+
+// datedRoots lists roots by which people tell them apart.
+func datedRoots(found []local.Match) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
+	for _, m := range found {
+		size, published := sizeAndDate(m.Kept)
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", ref.Ciq(m.Name.Root), published, size, oci.Quoted(strings.Join(m.Names, ", ")))
+	}
+	_ = w.Flush() // a builder takes everything
+	return strings.TrimRight(text.String(), "\n")
+}
+
+// sizeAndDate are those of a root for humans, "-" where the store does not know.
+func sizeAndDate(k local.Kept) (size, published string) {
+	size, published = "-", "-"
+	if k.Size > 0 {
+		size = bytesText(k.Size)
+	}
+	if !k.Published.IsZero() {
+		published = k.Published.Local().Format(time.DateTime)
+	}
+	return size, published
 }
 
 // isThere refuses a name that means nothing in a layout, where the whole of it is

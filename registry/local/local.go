@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/ipfs/go-cid"
 
@@ -91,67 +89,6 @@ func (s Stores) Total(ctx context.Context) (roots int, bytes int64, err error) {
 		bytes += r.Size
 	}
 	return len(all), bytes, nil
-}
-
-// ErrAmbiguous is matched by errors about an image name that several roots have.
-var ErrAmbiguous = errors.New("published more than once")
-
-// Find gives the name that an argument means: any spelling of a pull name, or an
-// image name ("app:1", "app"), which means the newest root that has it. The error
-// matches [ipfs.ErrNotFound] when there is none.
-func (s Stores) Find(ctx context.Context, arg string) (ref.Name, error) {
-	found, err := s.named(ctx, arg)
-	if err != nil {
-		return ref.Name{}, err
-	}
-	return found[len(found)-1], nil
-}
-
-// FindOne is Find, but refuses an image name that several roots have, with an error
-// that matches [ErrAmbiguous].
-func (s Stores) FindOne(ctx context.Context, arg string) (ref.Name, error) {
-	found, err := s.named(ctx, arg)
-	if err != nil {
-		return ref.Name{}, err
-	}
-	if len(found) == 1 {
-		return found[0], nil
-	}
-	var text strings.Builder
-	for _, name := range found {
-		fmt.Fprintf(&text, "\n  %s", ref.Ciq(name.Root))
-	}
-	return ref.Name{}, fmt.Errorf("%w: %q was published %d times; name one of%s", ErrAmbiguous, arg, len(found), &text)
-}
-
-// named gives all that an argument can mean, the newest root last.
-func (s Stores) named(ctx context.Context, arg string) ([]ref.Name, error) {
-	if name, err := ref.ParseName(arg); err == nil {
-		return []ref.Name{name}, nil
-	}
-	roots, err := s.Roots(ctx)
-	if IsFatal(err) {
-		return nil, err
-	}
-	slices.SortStableFunc(roots, func(a, b Kept) int { return a.Published.Compare(b.Published) })
-	wanted := ref.TrimHost(arg)
-	var found []ref.Name
-	for _, r := range roots {
-		for _, n := range r.Names {
-			repository, tag, _ := ref.CutTag(n)
-			known := slices.ContainsFunc(found, func(f ref.Name) bool { return f.Root.Equals(r.CID) })
-			if (n == wanted || repository == wanted) && !known {
-				found = append(found, ref.Name{Root: r.CID, Repository: repository, Tag: tag})
-			}
-		}
-	}
-	if len(found) == 0 && err != nil {
-		return nil, err // the damaged record may be the one
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%w: %q is neither a published image (image2ipfs ls) nor a name with a CID in it", ipfs.ErrNotFound, arg)
-	}
-	return found, nil
 }
 
 // Layout opens the layout under a name, from any of the stores. The error matches

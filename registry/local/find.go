@@ -1,0 +1,156 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// Match is a root that an argument means, by which name, and what is known of it:
+// of one that no store keeps, nothing.
+type Match struct {
+	Name ref.Name
+	Kept
+}
+
+// ErrAmbiguous is matched by errors about an image name that several roots have.
+var ErrAmbiguous = errors.New("published more than once")
+
+// AmbiguousError lists the roots that have a name. It matches [ErrAmbiguous].
+type AmbiguousError struct {
+	Arg   string
+	Found []Match // oldest first
+}
+
+func (e *AmbiguousError) Unwrap() error { return ErrAmbiguous }
+
+func (e *AmbiguousError) Error() string {
+	var text strings.Builder
+	for _, m := range e.Found {
+		fmt.Fprintf(&text, "\n  %s", ref.Ciq(m.Name.Root))
+	}
+	return fmt.Sprintf("%v: %q was published %d times; name one of%s", ErrAmbiguous, e.Arg, len(e.Found), &text)
+}
+
+// Find gives the name that an argument means: any spelling of a pull name, or an
+// image name ("app:1", "app"), which means the newest root that has it. The error
+// matches [ipfs.ErrNotFound] when there is none.
+func (s Stores) Find(ctx context.Context, arg string) (ref.Name, error) {
+	if name, err := ref.ParseName(arg); err == nil { // no store need be asked
+		return name, nil
+	}
+	found, err := s.FindAll(ctx, arg)
+	if err != nil {
+		return ref.Name{}, err
+	}
+	return found[len(found)-1].Name, nil
+}
+
+// FindOne is [Stores.FindAll] for an argument that must mean one root: an image name
+// that several have is an [AmbiguousError].
+func (s Stores) FindOne(ctx context.Context, arg string) (Match, error) {
+	found, err := s.FindAll(ctx, arg)
+	if err != nil {
+		return Match{}, err
+	}
+	if len(found) > 1 {
+		return Match{}, &AmbiguousError{Arg: arg, Found: found}
+	}
+	return found[0], nil
+}
+
+// FindAll gives all roots that an argument can mean, the newest last, each once: as
+// of the later date where two stores keep it. The error matches [ipfs.ErrNotFound]
+// when no root has that name; a CID always means its own.
+func (s Stores) FindAll(ctx context.Context, arg string) ([]Match, error) {
+	kept, damaged := s.byAge(ctx)
+	if name, err := ref.ParseName(arg); err == nil { // whether or not a store answers
+		m := Match{Name: name}
+		for _, k := range kept {
+			if k.CID.Equals(name.Root) {
+				m.Kept = k
+			}
+		}
+		return []Match{m}, nil
+	}
+	if IsFatal(damaged) {
+		return nil, damaged
+	}
+	var found []Match
+	for _, k := range kept {
+		if name, ok := meant(k, ref.TrimHost(arg)); ok {
+			found = append(found, Match{name, k})
+		}
+	}
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case damaged != nil:
+		return nil, damaged // the damaged record may be the one
+	}
+	return nil, fmt.Errorf("%w: %q is neither a published image (image2ipfs ls) nor a name with a CID in it", ipfs.ErrNotFound, arg)
+}
+
+// Superseded parts what was found by a name: old are the roots each of whose names
+// a newer root has, too, and current the others, which are the newest of a name, or
+// of which no store says when they were published.
+func (s Stores) Superseded(ctx context.Context, found []Match) (old, current []Match, err error) {
+	kept, damaged := s.byAge(ctx)
+	if IsFatal(damaged) {
+		return nil, nil, damaged
+	}
+	newest := map[string]Kept{}
+	for _, k := range kept {
+		for _, n := range k.Names {
+			newest[n] = k
+		}
+	}
+	for _, m := range found {
+		isNewest := func(name string) bool { return newest[name].CID.Equals(m.CID) }
+		if m.Published.IsZero() || len(m.Names) == 0 || slices.ContainsFunc(m.Names, isNewest) {
+			current = append(current, m)
+		} else {
+			old = append(old, m)
+		}
+	}
+	return old, current, nil
+}
+
+// meant gives the name by which a root has the wanted one.
+func meant(k Kept, wanted string) (ref.Name, bool) {
+	for _, n := range k.Names {
+		if repository, tag, _ := ref.CutTag(n); n == wanted || repository == wanted {
+			return ref.Name{Root: k.CID, Repository: repository, Tag: tag}, true
+		}
+	}
+	return ref.Name{}, false
+}
+
+// byAge is [Stores.Roots] with the newest last, each root once with all names that
+// any store has for it.
+func (s Stores) byAge(ctx context.Context) ([]Kept, error) {
+	roots, err := s.Roots(ctx)
+	slices.SortStableFunc(roots, func(a, b Kept) int { return a.Published.Compare(b.Published) })
+	var kept []Kept
+	for i, r := range roots {
+		same := func(other Kept) bool { return other.CID.Equals(r.CID) }
+		if slices.ContainsFunc(roots[i+1:], same) {
+			continue
+		}
+		r.Names = slices.Clone(r.Names)
+		for _, earlier := range roots[:i] {
+			for _, n := range earlier.Names {
+				if same(earlier) && !slices.Contains(r.Names, n) {
+					r.Names = append(r.Names, n)
+				}
+			}
+		}
+		kept = append(kept, r)
+	}
+	return kept, err
+}
