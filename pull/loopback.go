@@ -13,6 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/internal/websafe"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
@@ -53,6 +54,10 @@ func (r *loopback) Close() error {
 // /v2/<name>/blobs/<digest> (distribution-spec, "Pull").
 func (r *loopback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	if !websafe.IsLocalHost(req.Host) {
+		http.Error(w, "this server answers for the loopback alone", http.StatusMisdirectedRequest)
+		return
+	}
 	if req.URL.Path == "/v2/" {
 		return
 	}

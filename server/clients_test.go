@@ -76,13 +76,13 @@ func TestCrowd(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	crowd := open(t, url, 300, "GET "+large.blob()+" HTTP/1.1\r\nHost: x\r\n\r\n")
+	crowd := open(t, url, 300, "GET "+large.blob()+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	for _, conn := range crowd { // all are being answered
 		if _, err := io.ReadFull(conn, make([]byte, 100)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, text := range []string{"", "GET /v2/ HTTP/1.1\r\nX-Part: ", "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"} {
+	for _, text := range []string{"", "GET /v2/ HTTP/1.1\r\nX-Part: ", "GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"} {
 		open(t, url, 700, text)
 		if err := pullOnce(t, url, p); err != nil {
 			t.Errorf("beside 700 that send %q: %v", text, err)
@@ -106,7 +106,7 @@ func TestNoRoom(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	p, large := publish(t, blocks, 1000), publish(t, blocks, 64<<20)
 	url, stop := serve(t, Config{Local: blocks, Logger: (&logs{}).logger(), Limits: Limits{MaxConns: 2, Grace: time.Millisecond}})
-	busy := open(t, url, 2, "GET "+large.blob()+" HTTP/1.1\r\nHost: x\r\n\r\n")
+	busy := open(t, url, 2, "GET "+large.blob()+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	for _, conn := range busy {
 		if _, err := io.ReadFull(conn, make([]byte, 100)); err != nil {
 			t.Fatal(err)
@@ -212,7 +212,7 @@ func TestCrowdTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := io.WriteString(conn, "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(conn, "GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	answer := make([]byte, 12)

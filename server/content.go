@@ -23,7 +23,7 @@ func serveContent(w *response, r *http.Request, content io.ReadSeeker) error {
 	return cw.err
 }
 
-// contentWriter leaves refusals to writeError, and lets files write themselves.
+// contentWriter leaves refusals to answerError, and lets files write themselves.
 type contentWriter struct {
 	*response
 	refused int // status that was not sent

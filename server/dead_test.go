@@ -121,14 +121,19 @@ func TestHealth(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "version"), []byte("1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, Config{Local: testlayout.NewBlocks(), Dir: dir})
+	blocks := testlayout.NewBlocks()
+	p := publish(t, blocks, 1000)
+	s := start(t, Config{Local: blocks, Dir: dir})
 	s.both("/healthz").expect(t, http.StatusOK, "")
+	s.both(p.manifest()).expect(t, http.StatusOK, "")
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	got := s.both("/healthz").expect(t, http.StatusServiceUnavailable, "")
-	if strings.Contains(string(got.body), dir) {
-		t.Errorf("the path is told: %s", got.body)
+	for _, path := range []string{"/healthz", p.manifest(), p.blob(), "/ipfs/" + p.root.String() + "/index.json"} {
+		got := s.both(path).expect(t, http.StatusServiceUnavailable, "")
+		if strings.Contains(string(got.body), dir) {
+			t.Errorf("%s: the path is told: %s", path, got.body)
+		}
 	}
 }
 
@@ -139,9 +144,12 @@ func TestClientText(t *testing.T) {
 	const block = "block bafybeibr3zcabjbrvsmemxewadyt5kaip2ewxvzcpi7gmf2itkoasxbywe"
 	for message, want := range map[string]string{
 		"no image: " + block + " in embedded store " + dir + ": not found\nnot found: " + block + " in the cache\n" + block + ": no peer": "no image: " + block + " in embedded store: not found; not found: in the cache; no peer",
-		"open /var/lib/i/packs/00.car: no such file": "open packs/00.car: no such file",
-		"stat /var/lib/i: no such file":              "stat: no such file",
-		"plain":                                      "plain",
+		"open /var/lib/i/packs/00.car: no such file":                                                                           "open packs/00.car: no such file",
+		"stat /var/lib/i: no such file":                                                                                        "stat: no such file",
+		"unavailable: http://gw: dial tcp: lookup gw.test on 10.11.12.13:53: no such host":                                     "unavailable: http://gw: dial tcp: lookup gw.test: no such host",
+		"lookup gw.test on [fd00::1]:53: read udp [fd00::2]:4711->[fd00::1]:53: i/o timeout":                                   "lookup gw.test: read udp: i/o timeout",
+		"http://gw: dial tcp 10.0.0.7:8080: connect: connection refused; read tcp4 10.0.0.1:99->10.0.0.7:80: connection reset": "http://gw: dial tcp: connect: connection refused; read tcp4: connection reset",
+		"plain": "plain",
 	} {
 		if got := clientText(message, dir); got != want {
 			t.Errorf("%q\nbecame %q\nwant   %q", message, got, want)

@@ -17,7 +17,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
-// errorCode is a code of the distribution spec, "Error Codes"; the last five
+// errorCode is a code of the distribution spec, "Error Codes"; the last six
 // are not in its table but in use by registries for what it has no code for.
 type errorCode string
 
@@ -35,6 +35,7 @@ const (
 	codeNumberInvalid errorCode = "PAGINATION_NUMBER_INVALID"
 	codeRangeInvalid  errorCode = "RANGE_INVALID"
 	codePrecondition  errorCode = "PRECONDITION_FAILED"
+	codeMisdirected   errorCode = "MISDIRECTED_REQUEST"
 	codeUnavailable   errorCode = "UNAVAILABLE"
 	codeUnknown       errorCode = "UNKNOWN"
 )
@@ -53,12 +54,13 @@ var statuses = map[errorCode]int{
 	codeNumberInvalid:   http.StatusBadRequest,
 	codeRangeInvalid:    http.StatusRequestedRangeNotSatisfiable,
 	codePrecondition:    http.StatusPreconditionFailed,
+	codeMisdirected:     http.StatusMisdirectedRequest,
 	codeUnavailable:     http.StatusServiceUnavailable,
 	codeUnknown:         http.StatusInternalServerError,
 }
 
 // apiError is an error that knows its code. Handlers return it, or any other
-// error, and writeError alone turns it into a response.
+// error, and answerError alone turns it into a response.
 type apiError struct {
 	code    errorCode
 	message string
@@ -118,13 +120,17 @@ func retryAfter(err error) string {
 }
 
 // clientText is message as one line that does not name dir, the store's, or
-// what lies in it by full paths. A block that several sources lack is named once.
+// what lies in it by full paths, nor addresses of this machine's network: its
+// resolver's, and those of both ends of a connection that failed. A block that
+// several sources lack is named once.
 func clientText(message, dir string) string {
 	if dir != "" {
 		message = strings.ReplaceAll(message, dir+string(filepath.Separator), "")
 		message = strings.ReplaceAll(message, " "+dir, "")
 		message = strings.ReplaceAll(message, dir, "the store")
 	}
+	message = resolverAddress.ReplaceAllString(message, "$1")
+	message = connectionEnds.ReplaceAllString(message, "$1:")
 	named := map[string]bool{}
 	message = blockName.ReplaceAllStringFunc(message, func(name string) string {
 		key := strings.TrimRight(name, ": ")
@@ -137,12 +143,18 @@ func clientText(message, dir string) string {
 	return strings.ReplaceAll(message, "\n", "; ")
 }
 
+// What the standard library's errors say of the network beside what went wrong.
+var (
+	resolverAddress = regexp.MustCompile(`\b(lookup \S+) on \S+:\d+`)
+	connectionEnds  = regexp.MustCompile(`\b((?:dial|read|write) (?:tcp|udp|ip)[46]?) \S+:\d+:`)
+)
+
 // blockName is how errors begin that tell of a block.
 var blockName = regexp.MustCompile(`\bblock [0-9A-Za-z]{40,}:? `)
 
-// writeError answers with the error: as the spec's JSON under /v2/ ("Error
-// Codes"), as a line of text elsewhere. The store's directory dir is not told.
-func writeError(w http.ResponseWriter, r *http.Request, err error, dir string) {
+// answerError answers with the error: as the spec's JSON under /v2/ ("Error
+// Codes"), as a line of text elsewhere. The store's directory is not told.
+func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	var e *apiError
 	if !errors.As(absent(codeUnknown, err), &e) {
 		return
@@ -159,7 +171,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error, dir string) {
 	case codeUnsupported:
 		h.Set("Allow", "GET, HEAD")
 	}
-	message := clientText(e.message, dir)
+	message := clientText(e.message, s.cfg.Dir)
 	body := []byte(message + "\n")
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	if isRegistryPath(r.URL.Path) {

@@ -32,6 +32,9 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.present(); err != nil {
+		return err
+	}
 	path := &recorder{Getter: own}
 	target, err := ipfs.Resolve(r.Context(), path, root, rest)
 	if err != nil {

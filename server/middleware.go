@@ -98,7 +98,7 @@ func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*re
 	cut := false
 	if err != nil {
 		if w.status == 0 {
-			writeError(w, r, err, s.cfg.Dir)
+			s.answerError(w, r, err)
 		} else {
 			cut = true
 		}

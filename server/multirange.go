@@ -22,12 +22,24 @@ type byteRange struct{ start, length int64 }
 // names several.
 type manyRanges struct{}
 
-// oneRange gives r without its Range if that names several: then all is sent, as
-// RFC 9110, 14.2 allows, by whatever does not know [serveRanges]. For several,
+// oneRange gives r without a Range of a unit that is unknown here (RFC 9110, 14.2),
+// whose name has no case, and without one that names several: then all is sent, as
+// the RFC allows, by whatever does not know [serveRanges]. For several,
 // http.ServeContent reads content in a goroutine that it leaves behind when the
 // client goes away, and content would be closed under it.
 func oneRange(r *http.Request) *http.Request {
 	several := r.Header.Get("Range")
+	if unit, set, ok := strings.Cut(several, "="); !ok || !strings.EqualFold(unit, "bytes") {
+		if several != "" {
+			r = r.Clone(r.Context())
+			r.Header.Del("Range")
+		}
+		return r
+	} else if unit != "bytes" {
+		r = r.Clone(r.Context())
+		several = "bytes=" + set
+		r.Header.Set("Range", several)
+	}
 	if !strings.Contains(several, ",") {
 		return r
 	}

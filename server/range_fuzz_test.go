@@ -33,7 +33,7 @@ func FuzzRange(f *testing.F) {
 	etag := `"` + layer.Digest.String() + `"`
 	for _, rng := range []string{
 		"", "bytes=0-0", "bytes=-1", "bytes=1048576-", "bytes=1048575-1048576", "bytes=0-1,3-4", "bytes=99999999-", "bytes=-0",
-		"bytes=5-2", "bytes=a-b", "items=0-1", "bytes=18446744073709551615-", "bytes=0-9223372036854775807", "bytes= 1 - 2 , 4-", "bytes=",
+		"bytes=5-2", "bytes=a-b", "items=0-1", "Bytes=0-1", "items=0-1,3-4", "7", "=0-1", "bytes=18446744073709551615-", "bytes=0-9223372036854775807", "bytes= 1 - 2 , 4-", "bytes=",
 	} {
 		f.Add(rng, "", "", "")
 		f.Add(rng, etag, "", "")
@@ -47,11 +47,19 @@ func FuzzRange(f *testing.F) {
 				r.Header.Set(name, value)
 			}
 		}
+		// A unit that is not known is ignored (RFC 9110, 14.2), which the standard
+		// library does not do, and has no case.
+		plain := r.Clone(r.Context())
+		if unit, set, ok := strings.Cut(rng, "="); !ok || !strings.EqualFold(unit, "bytes") {
+			plain.Header.Del("Range")
+		} else {
+			plain.Header.Set("Range", "bytes="+set)
+		}
 		got, want := httptest.NewRecorder(), httptest.NewRecorder()
 		s.ServeHTTP(got, r)
 		want.Header().Set("Content-Type", typeBlob)
 		want.Header().Set("Etag", etag)
-		http.ServeContent(want, r, "", time.Time{}, bytes.NewReader(content))
+		http.ServeContent(want, plain, "", time.Time{}, bytes.NewReader(content))
 		if got.Code != want.Code && !(got.Code == http.StatusOK && strings.Contains(rng, ",")) {
 			t.Fatalf("Range %q: status %d, want %d", rng, got.Code, want.Code)
 		}

@@ -2,8 +2,6 @@ package server
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -21,7 +19,7 @@ type request struct {
 	reference  string  // last component of the path: tag or digest
 }
 
-// handler serves one kind of request. What it returns is written by writeError.
+// handler serves one kind of request. What it returns is written by answerError.
 type handler func(s *Server, w *response, r *request) error
 
 var handlers = map[string]handler{
@@ -42,7 +40,10 @@ func (s *Server) route(w *response, r *http.Request) error {
 	if isRegistryPath(path) {
 		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if err := s.guard(w, r); err != nil {
+		return err
+	}
+	if !isRead(r.Method) {
 		return errorf(codeUnsupported, "%s is not supported: this registry is read-only; publish with image2ipfs", clip(r.Method))
 	}
 	switch {
@@ -76,6 +77,9 @@ func (s *Server) registry(w *response, r *http.Request) error {
 		return err
 	}
 	if err := s.permit(r.Context(), root); err != nil {
+		return err
+	}
+	if err := s.present(); err != nil {
 		return err
 	}
 	return handlers[kind](s, w, &request{Request: r, name: name, root: root, repository: repository, reference: reference})
@@ -132,10 +136,8 @@ func clip(s string) string {
 
 // health tells whether the server can do its work: its store must be there.
 func (s *Server) health(w *response, r *http.Request) error {
-	if s.cfg.Dir != "" {
-		if _, err := os.Stat(filepath.Join(s.cfg.Dir, "version")); err != nil {
-			return errorf(codeUnavailable, "the store is gone: %w", err)
-		}
+	if err := s.present(); err != nil {
+		return err
 	}
 	return servePlain(w, r, "text/plain; charset=utf-8", "ok\n")
 }

@@ -31,7 +31,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // meant to be out of reach of those who pull.
 func (s *Server) ServeMetrics(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", s.metrics.handler)
+	mux.Handle("GET /metrics", s.guarded(s.metrics.handler))
 	return s.serve(ctx, l, mux, nil)
 }
 
@@ -46,6 +46,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secu
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		TLSConfig:         secure,
 		ConnState:         conns.track,
+		BaseContext:       onListener,
 	}
 	run := hs.Serve
 	if secure != nil {

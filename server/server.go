@@ -41,8 +41,8 @@ type Config struct {
 	// Local is the own store; nil for none. It must answer at once from what
 	// it holds and never ask a network for blocks.
 	Local ipfs.Getter
-	// Dir is the directory of Local; "" for none. /healthz fails while it is
-	// gone, and what clients are told does not name it.
+	// Dir is the directory of Local; "" for none. /healthz, images and
+	// files are unavailable while it is gone, and what clients are told does not name it.
 	Dir string
 	// LocalAhead is how many blocks of Local are read ahead. Use 0 for a store
 	// in this process, a few for one behind a socket.
@@ -56,6 +56,10 @@ type Config struct {
 	NoRedirect bool
 	// Open allows to fetch blobs that are not in Local and stream them.
 	Open bool
+	// Hosts are names under which this server is asked beside those of this
+	// machine, when [Server.Serve] listens on the loopback alone, and others than
+	// which it does not answer then.
+	Hosts []string
 	// Allow limits the roots that are served; nil for all.
 	Allow Allow
 	// TLS is used by [Server.Serve]; nil for plain HTTP. See [TLS].

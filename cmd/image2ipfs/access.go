@@ -16,6 +16,7 @@ type accessOptions struct {
 	pinned          bool
 	tlsCert, tlsKey string
 	metrics         string
+	hosts           []string
 }
 
 func (o *accessOptions) flags(f *pflag.FlagSet) {
@@ -23,6 +24,7 @@ func (o *accessOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.pinned, "pinned", false, "serve only what the own store keeps (with --allow: that as well)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve HTTPS with the certificate chain in this PEM file, read again when it changes")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM file with the key of --tls-cert")
+	f.StringSliceVar(&o.hosts, "host", nil, "on a loopback address answer for this host name as well, not only for localhost and loopback addresses; may be given several times")
 	f.StringVar(&o.metrics, "metrics", "", "address for /metrics alone, such as 127.0.0.1:9100 (default: /metrics is on --addr)")
 }
 
@@ -45,6 +47,7 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 			return err
 		}
 	}
+	cfg.Hosts = o.hosts
 	cfg.MetricsElsewhere = o.metrics != ""
 	cfg.Stored = func(ctx context.Context) (sum server.Stored, err error) {
 		sum.Roots, sum.Bytes, err = all.Total(ctx)

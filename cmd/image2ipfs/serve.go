@@ -53,6 +53,9 @@ With --peers, --mdns, --public, --routing or --swarm-listen the server also give
 the blocks of its store to peers over libp2p, and gets from them what it lacks.
 The log says what is exposed to whom; without these it is on no such network.
 
+On a loopback address only requests for localhost, a loopback address or --host are
+answered, so that no web page reaches the server by a name of its own.
+
 Prometheus metrics are at /metrics, or with --metrics on an address of their own.
 
 Ctrl-C or SIGTERM stops the server as soon as the running transfers have ended,

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -75,7 +77,7 @@ func (c Config) parse() (*parsed, error) {
 
 // private reads the swarm key and refuses what would lead out of its network.
 func (p *parsed) private(c Config) (err error) {
-	if p.psk, err = pnet.DecodeV1PSK(bytes.NewReader(c.SwarmKey)); err != nil {
+	if p.psk, err = parseSwarmKey(c.SwarmKey); err != nil {
 		return fmt.Errorf("%w: swarm key: %w; want a file as Kubo writes it: /key/swarm/psk/1.0.0/, /base16/ and 64 hex digits, on three lines", ErrConfig, err)
 	}
 	if c.Public {
@@ -87,6 +89,23 @@ func (p *parsed) private(c Config) (err error) {
 		}
 	}
 	return nil
+}
+
+// parseSwarmKey reads a key file. Errors name the line and show nothing of what is
+// in it: a key in the wrong place is still the key.
+func parseSwarmKey(file []byte) (pnet.PSK, error) {
+	psk, err := pnet.DecodeV1PSK(bytes.NewReader(file))
+	if err == nil {
+		return psk, nil
+	}
+	lines := strings.Split(strings.ReplaceAll(string(file), "\r\n", "\n"), "\n")
+	switch {
+	case lines[0] != "/key/swarm/psk/1.0.0/":
+		return nil, errors.New("line 1 is not /key/swarm/psk/1.0.0/")
+	case len(lines) < 2 || !slices.Contains([]string{"/base16/", "/base64/", "/bin/"}, lines[1]):
+		return nil, errors.New("line 2 is none of /base16/, /base64/ and /bin/")
+	}
+	return nil, fmt.Errorf("line 3 does not hold 32 bytes as %s", lines[1])
 }
 
 // parsePeers reads multiaddrs that end in /p2p/ID, those of one peer together.

@@ -93,6 +93,8 @@ type Node struct {
 	cancel    context.CancelFunc
 	tasks     sync.WaitGroup
 	dialed    chan struct{} // closed when each static peer was dialed once
+	hasKey    bool          // a swarm key
+	unreached unreached     // static peers
 	seeking   bool          // mDNS or a DHT may still find peers
 	local     bool          // mDNS finds peers
 	delegated bool          // there is a delegated routing server
@@ -112,7 +114,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), local: cfg.MDNS, delegated: len(cfg.Routing) > 0}
+	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), local: cfg.MDNS, delegated: len(cfg.Routing) > 0, hasKey: len(cfg.SwarmKey) > 0}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.start(cfg, parsed); err != nil {
 		return nil, errors.Join(err, n.Close())

@@ -225,8 +225,8 @@ func TestSwarmKey(t *testing.T) {
 			b := start(t, Config{SwarmKey: test.key, Peers: a.Addrs()})
 			err := b.Ready(t.Context())
 			if !test.want {
-				if !errors.Is(err, ipfs.ErrUnavailable) {
-					t.Errorf("got %v, want %v", err, ipfs.ErrUnavailable)
+				if !errors.Is(err, ipfs.ErrUnavailable) || !strings.Contains(err.Error(), a.ID()) || !strings.Contains(err.Error(), "swarm key") {
+					t.Errorf("got %v, want %v that names the peer and the swarm key", err, ipfs.ErrUnavailable)
 				}
 				if len(b.Connected()) != 0 {
 					t.Errorf("connected to %v", b.Connected())
@@ -240,6 +240,26 @@ func TestSwarmKey(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A key that is in the wrong place, or written in a wrong way, must not be printed.
+func TestSwarmKeyIsNotPrinted(t *testing.T) {
+	key := strings.Repeat("5ec2e7", 10) + "abcd"
+	for name, file := range map[string]string{
+		"alone": key + "\n", "alone, without an end": key, "second": "/key/swarm/psk/1.0.0/\n" + key + "\n", "one line": "/key/swarm/psk/1.0.0/" + key + "\n",
+		"short": "/key/swarm/psk/1.0.0/\n/base16/\n" + key[:40] + "\n", "no digits": "/key/swarm/psk/1.0.0/\n/base16/\nx" + key + "\n",
+		"other encoding": "/key/swarm/psk/1.0.0/\n/" + key + "/\n" + key, "windows": "/key/swarm/psk/1.0.0/\r\n/base16/" + key + "\r\n",
+	} {
+		n, err := New(t.Context(), Config{SwarmKey: []byte(file)})
+		if err == nil {
+			n.Close()
+			t.Errorf("%s: taken", name)
+			continue
+		}
+		if !errors.Is(err, ErrConfig) || strings.Contains(err.Error(), "5ec2e7") || !strings.Contains(err.Error(), "line ") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

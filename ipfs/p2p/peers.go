@@ -117,22 +117,15 @@ func (n *Node) connect(peers []peer.AddrInfo) error {
 		for _, p := range peers {
 			all.Go(func() {
 				if err := n.dial(n.ctx, p); err != nil && n.ctx.Err() == nil {
-					n.log.Warn("peer does not answer; it is tried again", "peer", p.ID.String(), "addrs", p.Addrs, "error", keyHint(err))
+					err = n.explained(err)
+					n.unreached.note(p.ID, err)
+					n.log.Warn("peer does not answer; it is tried again", "peer", p.ID.String(), "addrs", p.Addrs, "error", err)
 				}
 			})
 		}
 		all.Wait()
 	})
 	return nil
-}
-
-// keyHint says what it may mean that a connection could not be secured: nodes
-// without a swarm key are refused by those with one, and the other way round.
-func keyHint(err error) error {
-	if strings.Contains(err.Error(), "negotiate security protocol") { // all that libp2p tells
-		err = fmt.Errorf("%w; both sides need the same swarm key, or none", err)
-	}
-	return err
 }
 
 // dial connects to a peer and waits until it has said what it speaks.
@@ -159,14 +152,14 @@ func (n *Node) Ready(ctx context.Context) error {
 	dialed, allDialed := n.dialed, false
 	for !n.ready(allDialed) {
 		if allDialed && !n.seeking && len(n.host.Network().Peers()) == 0 {
-			return fmt.Errorf("%w: none of the peers answers", ipfs.ErrUnavailable)
+			return fmt.Errorf("%w: none of the peers answers%s", ipfs.ErrUnavailable, n.unreached.text())
 		}
 		select {
 		case <-found.Out():
 		case <-dialed:
 			dialed, allDialed = nil, true
 		case <-limit.C:
-			return fmt.Errorf("%w: no peer was found within %s", ipfs.ErrUnavailable, readyTimeout)
+			return fmt.Errorf("%w: no peer was found within %s%s", ipfs.ErrUnavailable, readyTimeout, n.unreached.text())
 		case <-n.ctx.Done():
 			return fmt.Errorf("%w: the node is closed", ipfs.ErrUnavailable)
 		case <-ctx.Done():

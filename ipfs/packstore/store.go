@@ -167,6 +167,9 @@ func (s *Store) lookup(ctx context.Context, c cid.Cid, try func(location) error)
 	}
 	k := keyOf(c)
 	v, err := s.index.view()
+	if errors.Is(err, os.ErrNotExist) {
+		return s.away(err)
+	}
 	for err == nil {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -176,7 +179,9 @@ func (s *Store) lookup(ctx context.Context, c cid.Cid, try func(location) error)
 			return nil
 		}
 		before := v
-		if v, err = s.index.refresh(); v == before {
+		if v, err = s.index.refresh(); errors.Is(err, os.ErrNotExist) {
+			return s.away(err)
+		} else if v == before {
 			err = missing
 		}
 	}
@@ -184,4 +189,10 @@ func (s *Store) lookup(ctx context.Context, c cid.Cid, try func(location) error)
 		err = fmt.Errorf("%w: %w", ipfs.ErrNotFound, err)
 	}
 	return fmt.Errorf("block %s in %s: %w", c, s, err)
+}
+
+// away is the error for a store whose directory is not where it was: what is in it
+// cannot be told then, and is not missing.
+func (s *Store) away(err error) error {
+	return fmt.Errorf("%w: %s is gone: %w", ipfs.ErrUnavailable, s, err)
 }

@@ -1,0 +1,60 @@
+package p2p
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// unreached are static peers that did not answer, and why.
+type unreached struct {
+	mu  sync.Mutex
+	why map[peer.ID]error
+}
+
+func (u *unreached) note(id peer.ID, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.why == nil {
+		u.why = map[peer.ID]error{}
+	}
+	u.why[id] = err
+}
+
+// text is how a message goes on that tells of peers: each by name.
+func (u *unreached) text() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var lines []string
+	for id, err := range u.why {
+		first, _, _ := strings.Cut(err.Error(), "\n") // libp2p adds a line for each address
+		lines = append(lines, fmt.Sprintf("peer %s: %s", id, first))
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	slices.Sort(lines)
+	return ": " + strings.Join(lines, "; ")
+}
+
+// What it means that a connection was made and could not be secured.
+var (
+	errOtherKey = errors.New("it does not have the swarm key of this node: both sides need the same, or none")
+	errNoKey    = errors.New("it takes no connection that is not encrypted by its swarm key, of which this node has none: give --swarm-key")
+)
+
+// explained says by name that a peer could not be reached for want of the same
+// swarm key, of which libp2p tells no more than that nothing could be negotiated.
+func (n *Node) explained(err error) error {
+	if !strings.Contains(err.Error(), "negotiate security protocol") {
+		return err
+	}
+	if n.hasKey {
+		return fmt.Errorf("%w\n%w", errOtherKey, err)
+	}
+	return fmt.Errorf("%w\n%w", errNoKey, err)
+}

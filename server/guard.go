@@ -1,0 +1,73 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/image2ipfs/image2ipfs/internal/websafe"
+)
+
+// loopbackKey is the key under which the context of a request that came by a
+// listener on the loopback says so.
+type loopbackKey struct{}
+
+// onListener is the context of all requests that come by l.
+func onListener(l net.Listener) context.Context {
+	return context.WithValue(context.Background(), loopbackKey{}, websafe.IsLoopback(l.Addr()))
+}
+
+// guard refuses what a web page has a browser send. On the loopback no name is
+// answered that is not this machine's, whatever it points to (DNS rebinding):
+// 421 (RFC 9110, 15.5.20). Scripts may read what lies below /ipfs/, where the
+// whole world has the same (trustless gateway spec), and nothing else.
+func (s *Server) guard(w http.ResponseWriter, r *http.Request) error {
+	if local, _ := r.Context().Value(loopbackKey{}).(bool); local && !websafe.IsLocalHost(r.Host, s.cfg.Hosts...) {
+		return errorf(codeMisdirected, "this server answers on the loopback, and not for the host %q: ask 127.0.0.1 or localhost, or start it with --host %s", clip(r.Host), clip(hostName(r.Host)))
+	}
+	if err := websafe.CheckOrigin(r); err != nil {
+		return errorf(codeDenied, "%s from the web page %q is refused: %w", clip(r.Method), clip(r.Header.Get("Origin")), err)
+	}
+	if strings.HasPrefix(r.URL.Path, "/ipfs/") && isRead(r.Method) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD")
+		h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag, X-Ipfs-Path")
+	}
+	return nil
+}
+
+func isRead(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+func hostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return host
+}
+
+// guarded is guard before a handler of another kind.
+func (s *Server) guarded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.guard(w, r); err != nil {
+			s.answerError(w, r, err)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// present tells whether the own store is where it was: while it is away, what is
+// still known of it would begin answers that cannot be ended.
+func (s *Server) present() error {
+	if s.cfg.Dir == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(s.cfg.Dir, "version")); err != nil {
+		return errorf(codeUnavailable, "the store is gone: %w", err)
+	}
+	return nil
+}
