@@ -33,7 +33,7 @@ func (m *machine) copies(n int) float64 { return float64(m.sent.Load()) / float6
 // who published it.
 func TestFetchersShare(t *testing.T) {
 	if testing.Short() {
-		t.Skip("eight machines share two processors: the race detector starves them")
+		t.Skip(starves)
 	}
 	data := random(32<<20, 1)
 	var publisher *machine
@@ -61,6 +61,9 @@ func TestFetchersShare(t *testing.T) {
 // When the publisher dies, those who have got the whole image together complete
 // it among themselves.
 func TestPublisherDies(t *testing.T) {
+	if testing.Short() {
+		t.Skip(starves)
+	}
 	publisher := newMachine(t, "publisher", Limits{})
 	publisher.uplink = &uplink{rate: 16 << 20}
 	data := random(24<<20, 2)
@@ -106,6 +109,9 @@ func blocksUnder(t testing.TB, m *machine, c cid.Cid) (all []cid.Cid) {
 
 // A machine that reaches only another that is fetching gets the file through it.
 func TestFetchThroughFetcher(t *testing.T) {
+	if testing.Short() {
+		t.Skip(starves)
+	}
 	publisher := newMachine(t, "publisher", Limits{})
 	publisher.uplink = &uplink{rate: 16 << 20}
 	data := random(12<<20, 3)
@@ -139,6 +145,9 @@ func TestUpdateMovesChanges(t *testing.T) {
 // However many engines ask a machine for a file at once, it is fetched once, in
 // few requests.
 func TestManyReadersOneFetch(t *testing.T) {
+	if testing.Short() {
+		t.Skip(starves)
+	}
 	publisher, puller := newMachine(t, "publisher", Limits{}), newMachine(t, "puller", Limits{})
 	join(publisher, puller)
 	data := random(16<<20, 7)

@@ -230,6 +230,9 @@ func fetchers(t testing.TB, n int, limits Limits) (all []*machine) {
 	return all
 }
 
+// starves is why -short, with which the race detector runs, leaves tests out.
+const starves = "several machines share two processors: the race detector starves them"
+
 // random gives n bytes that do not repeat.
 func random(n int, seed uint64) []byte {
 	data := make([]byte, n)

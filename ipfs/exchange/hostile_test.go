@@ -36,6 +36,9 @@ func forever(w http.ResponseWriter, r *http.Request, write func() error) {
 
 // Whatever a peer does, the file comes from another, and what is wrong never.
 func TestHostilePeers(t *testing.T) {
+	if testing.Short() {
+		t.Skip(starves)
+	}
 	for name, test := range map[string]struct {
 		give   func(w http.ResponseWriter, r *http.Request, root cid.Cid, list []cid.Cid)
 		banned bool
