@@ -12,6 +12,8 @@ type Known struct {
 	Link
 	Digest digest.Digest // of the file's bytes, SHA-256
 	Blocks int           // of the file, counted as often as they occur
+
+	Numbers [5]uint64 // whatever whoever remembers it wants to know besides
 }
 
 // Memory is a [Tx] whose store remembers from one publication to the next

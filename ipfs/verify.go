@@ -2,6 +2,7 @@ package ipfs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,9 +26,9 @@ type Verification struct {
 
 // Verify reads the whole layout under root, checks every block against its CID,
 // every blob against its digest, that nothing is missing that index.json leads
-// to, and that indices inside of gzip layers tell what is in them. It goes on after a fault, so that the error, which matches
-// [ErrIntegrity] or [ErrNotFound], names all of them; count is told of the
-// bytes read.
+// to, and that indices inside of layers tell what is in them. It goes on after a
+// fault, so that the error, which matches [ErrIntegrity] or [ErrNotFound], names
+// all of them; count is told of the bytes read.
 func Verify(ctx context.Context, g Getter, root cid.Cid, count func(n int)) (Verification, error) {
 	var v Verification
 	g = Verified(g)
@@ -64,26 +65,65 @@ func Verify(ctx context.Context, g Getter, root cid.Cid, count func(n int)) (Ver
 	return v, errors.Join(faults...)
 }
 
-// verifyIndices compares the layers that have an index inside with it.
+// verifyIndices compares the layers that have an index inside with it, as each
+// manifest tells of it.
 func verifyIndices(ctx context.Context, l *Layout, blobs []ocispec.Descriptor) (faults []error) {
+	told := map[digest.Digest][]map[string]string{}
+	var layers []digest.Digest
+	there := map[digest.Digest]bool{}
 	for _, desc := range blobs {
-		toc := digest.Digest(desc.Annotations[layer.AnnotationTOC])
-		if toc == "" || !strings.HasSuffix(desc.MediaType, "gzip") {
+		there[desc.Digest] = true
+	}
+	for _, desc := range blobs {
+		if !oci.IsManifest(desc.MediaType) {
 			continue
 		}
-		f, err := l.Open(ctx, desc.Digest, 4)
-		if err == nil {
-			err = layer.VerifyIndex(f, f.Size(), toc)
-			err = errors.Join(err, f.Close())
+		var m ocispec.Manifest
+		data, err := l.Manifest(ctx, desc)
+		if errors.Is(err, ErrNotFound) { // in the descriptor's data, which was read
+			data, err = desc.Data, nil
 		}
-		if errors.Is(err, layer.ErrIndex) {
-			err = fmt.Errorf("%w: %w", ErrIntegrity, err)
+		if err == nil {
+			err = json.Unmarshal(data, &m)
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("layer %s: %w", desc.Digest, err))
+			faults = append(faults, fmt.Errorf("manifest %s: %w", desc.Digest, err))
+		}
+		for _, d := range m.Layers {
+			if !there[d.Digest] || !hasIndex(d) {
+				continue
+			}
+			if told[d.Digest] == nil {
+				layers = append(layers, d.Digest)
+			}
+			told[d.Digest] = append(told[d.Digest], d.Annotations)
+		}
+	}
+	for _, d := range layers {
+		if err := verifyIndex(ctx, l, d, told[d]); err != nil {
+			faults = append(faults, fmt.Errorf("layer %s: %w", d, err))
 		}
 	}
 	return faults
+}
+
+// hasIndex tells whether a layer's descriptor tells of an index in it.
+func hasIndex(d ocispec.Descriptor) bool {
+	told := d.Annotations[layer.AnnotationTOC] != "" || d.Annotations[layer.AnnotationChunkedTOC] != ""
+	return told && (strings.HasSuffix(d.MediaType, "gzip") || strings.HasSuffix(d.MediaType, "zstd"))
+}
+
+func verifyIndex(ctx context.Context, l *Layout, d digest.Digest, annotations []map[string]string) error {
+	f, err := l.Open(ctx, d, 4)
+	if err != nil {
+		return err
+	}
+	err = layer.VerifyIndex(f, f.Size(), annotations...)
+	err = errors.Join(err, f.Close())
+	if errors.Is(err, layer.ErrIndex) {
+		err = fmt.Errorf("%w: %w", ErrIntegrity, err)
+	}
+	return err
 }
 
 // verifyLayoutFile reads the oci-layout file, which no pull needs but every

@@ -67,7 +67,8 @@ func NewCompressor(ctx context.Context, r io.Reader, o Options) (*Compressor, er
 		c.running.Go(func() { work(encoders, jobs) })
 	}
 	c.running.Go(func() {
-		c.end = c.feed(ctx, r, jobs)
+		c.end = c.feed(ctx, newSegmenter(r, o.Compression == Chunked), jobs)
+		c.index.scanned()
 		close(jobs)
 		close(c.order)
 	})
@@ -95,8 +96,7 @@ func work(encoders *sync.Pool, jobs <-chan *job) {
 }
 
 // feed cuts the input into jobs for the workers and tells why it stopped.
-func (c *Compressor) feed(ctx context.Context, r io.Reader, jobs chan<- *job) error {
-	segments := newSegmenter(r)
+func (c *Compressor) feed(ctx context.Context, segments *segmenter, jobs chan<- *job) error {
 	for first := true; ; first = false {
 		seg, err := segments.next()
 		if err != nil && !(first && err == io.EOF) { // nothing in still is a member out

@@ -15,6 +15,10 @@ import (
 	"io"
 )
 
+// Cuts is the number of the rules by which blobs are cut. It has to be raised
+// whenever a blob gets other blocks by them than before.
+const Cuts = 2
+
 const (
 	// joinBelow is the size up to which neighbouring members share a block.
 	joinBelow = 4 << 10

@@ -46,7 +46,7 @@ func (o Options) newEncoder() (encoder, error) {
 			return nil, err
 		}
 		return func(buf, in []byte) ([]byte, error) { return gzipMember(w, buf, in) }, nil
-	case Zstd:
+	case Zstd, Chunked:
 		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(largeBuffer), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(o.Level)))
 		if err != nil {
 			return nil, err

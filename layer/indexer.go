@@ -2,6 +2,8 @@ package layer
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -11,40 +13,131 @@ import (
 // docs/estargz.md, "Verification").
 const AnnotationTOC = "containerd.io/snapshot/stargz/toc.digest"
 
-// Index is what there is to say of the index of a layer.
+// Annotations by which podman knows the index of a zstd:chunked layer: the digest
+// of its compressed JSON, and where that and the tar-split lie. It refuses a layer
+// that has AnnotationTOC as well (go.podman.io/storage,
+// docs/containers-storage-zstd-chunked.md).
+const (
+	chunkedPrefix             = "io.github.containers.zstd-chunked."
+	AnnotationChunkedTOC      = chunkedPrefix + "manifest-checksum"
+	annotationChunkedAt       = chunkedPrefix + "manifest-position"
+	annotationChunkedTarSplit = chunkedPrefix + "tarsplit-position"
+)
+
+// indexAnnotations begin all annotations that say something of an index, among
+// them those of versions of podman before its prefix changed.
+var indexAnnotations = []string{"containerd.io/snapshot/", "io.containers.estargz.", chunkedPrefix, "io.containers.zstd-chunked."}
+
+// IsIndexAnnotation tells whether an annotation of a layer is about its index.
+func IsIndexAnnotation(name string) bool {
+	for _, prefix := range indexAnnotations {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Index is what there is to say of the index of a layer; the zero Index is none.
 type Index struct {
-	Annotations map[string]string // for the layer's descriptor; nil without an index
-	Missing     error             // why a layer has none that was to have one
+	Missing  error         // why a layer has none that was to have one
+	toc      digest.Digest // of the JSON
+	checksum digest.Digest // of the compressed JSON, in a zstd:chunked layer
+	at       positions
 }
 
-// IndexOf is what there is to say of an index with this digest.
-func IndexOf(toc digest.Digest) Index {
-	return Index{Annotations: map[string]string{AnnotationTOC: toc.String()}}
+// Annotations are those of the layer's descriptor for stargz-snapshotter; nil
+// without an index.
+func (i Index) Annotations() map[string]string {
+	if i.toc == "" {
+		return nil
+	}
+	return map[string]string{AnnotationTOC: i.toc.String()}
 }
 
-// TOC is the digest of an index; empty without one.
-func (i Index) TOC() digest.Digest { return digest.Digest(i.Annotations[AnnotationTOC]) }
+// Chunked are the annotations of the layer's descriptor for podman; nil without
+// the index of zstd:chunked.
+func (i Index) Chunked() map[string]string {
+	if i.checksum == "" {
+		return nil
+	}
+	return map[string]string{
+		AnnotationChunkedTOC:      i.checksum.String(),
+		annotationChunkedAt:       fmt.Sprintf("%d:%d:%d:%d", i.at.toc, i.at.tocSize, i.at.tocRaw, chunkedType),
+		annotationChunkedTarSplit: fmt.Sprintf("%d:%d:%d", i.at.split(), i.at.splitSize, i.at.splitRaw),
+	}
+}
+
+// Digests are what an index is made again of, by [Options.RecallIndex]: at most
+// two, none without an index.
+func (i Index) Digests() []digest.Digest {
+	switch {
+	case i.toc == "":
+		return nil
+	case i.checksum == "":
+		return []digest.Digest{i.toc}
+	}
+	return []digest.Digest{i.toc, i.checksum}
+}
+
+// Numbers are what an index is made again of besides its Digests.
+func (i Index) Numbers() [5]uint64 {
+	return [5]uint64{i.at.toc, i.at.tocSize, i.at.tocRaw, i.at.splitSize, i.at.splitRaw}
+}
+
+// RecallIndex makes an Index of what one has said before; ok is false where these
+// are not the digests of one.
+func (o Options) RecallIndex(digests []digest.Digest, n [5]uint64) (i Index, ok bool) {
+	switch {
+	case o.Compression == Chunked && len(digests) == 2:
+		return Index{toc: digests[0], checksum: digests[1], at: positions{n[0], n[1], n[2], n[3], n[4]}}, true
+	case o.Compression != Chunked && len(digests) == 1:
+		return Index{toc: digests[0]}, true
+	}
+	return i, false
+}
 
 // indexer makes the index of a layer while it is compressed. A nil one does
 // nothing.
 type indexer struct {
 	scanner *scanner
 	toc     tocWriter
-	pieces  *pieces
+	form    indexForm
+	ends    bool  // the index tells where frames end
 	offset  int64 // of the next member
 	err     error
 	result  Index
+}
+
+// indexForm is what an index becomes in a blob.
+type indexForm interface {
+	// segment is told of the tar as it comes, scanned that there is no more.
+	segment(seg []byte)
+	scanned()
+	// add takes a piece of the JSON.
+	add(text []byte) error
+	// end gives what follows the members, which end at offset.
+	end(toc *tocWriter, headers headerHash, offset int64) ([]byte, Index, error)
 }
 
 func newIndexer(o Options) (*indexer, error) {
 	if !o.Lazy {
 		return nil, nil
 	}
-	p, err := newPieces()
+	x := &indexer{scanner: newScanner()}
+	var err error
+	if o.Compression == Chunked {
+		x.ends = true
+		x.scanner.chunked()
+		x.form, err = newChunkedIndex()
+	} else {
+		x.form, err = newPieces()
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &indexer{scanner: newScanner(), pieces: p, toc: tocWriter{add: p.add}}, nil
+	x.toc = tocWriter{add: x.form.add}
+	return x, nil
 }
 
 // scan gives the parts of the segment that follows; called in their order, by
@@ -53,7 +146,15 @@ func (x *indexer) scan(seg []byte) []part {
 	if x == nil {
 		return nil
 	}
+	x.form.segment(seg)
 	return x.scanner.segment(seg)
+}
+
+// scanned is called behind the last segment.
+func (x *indexer) scanned() {
+	if x != nil {
+		x.form.scanned()
+	}
 }
 
 // sum hashes a part of a segment.
@@ -68,8 +169,12 @@ func (x *indexer) member(parts []part, size int) {
 	if x == nil {
 		return
 	}
+	var end int64
+	if x.ends {
+		end = x.offset + int64(size)
+	}
 	if x.err == nil {
-		x.err = x.toc.member(parts, x.offset, 0)
+		x.err = x.toc.member(parts, x.offset, end)
 	}
 	x.offset += int64(size)
 }
@@ -79,30 +184,33 @@ func (x *indexer) end() []byte {
 	if x == nil {
 		return nil
 	}
-	trailer, toc, err := x.trailer()
-	if err != nil {
-		x.result.Missing = err
-		return nil
+	err := x.scanner.end()
+	if err == nil {
+		err = x.err
 	}
-	x.result = IndexOf(toc)
-	return trailer
+	if err == nil {
+		var trailer []byte
+		if trailer, x.result, err = x.form.end(&x.toc, x.scanner.all, x.offset); err == nil {
+			return trailer
+		}
+	}
+	x.result = Index{Missing: err}
+	return nil
 }
 
-func (x *indexer) trailer() ([]byte, digest.Digest, error) {
-	if err := x.scanner.end(); err != nil {
-		return nil, "", err
-	}
-	if x.err != nil {
-		return nil, "", x.err
-	}
-	text, err := x.toc.end("")
+func (p *pieces) segment([]byte) {}
+func (p *pieces) scanned()       {}
+
+// end gives the pieces and the footer.
+func (p *pieces) end(toc *tocWriter, _ headerHash, offset int64) ([]byte, Index, error) {
+	text, err := toc.end("")
 	if err != nil {
-		return nil, "", err
+		return nil, Index{}, err
 	}
-	members, toc, err := x.pieces.end(text)
+	members, sum, err := p.finish(text)
 	if err != nil {
-		return nil, "", err
+		return nil, Index{}, err
 	}
-	members = append(members, footer(x.offset+pieceHeader))
-	return bytes.Join(members, nil), toc, nil
+	members = append(members, footer(offset+pieceHeader))
+	return bytes.Join(members, nil), Index{toc: sum}, nil
 }

@@ -285,20 +285,22 @@ func FuzzCutter(f *testing.F) {
 func FuzzSegmenter(f *testing.F) {
 	f.Add(makeTar(f, tarFile{"a", text(1, 50<<10)}, tarFile{"b", nil}))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		s := newSegmenter(bytes.NewReader(in))
-		var all []byte
-		for {
-			seg, err := s.next()
-			if err == io.EOF {
-				break
+		for _, apart := range []bool{false, true} {
+			s := newSegmenter(bytes.NewReader(in), apart)
+			var all []byte
+			for {
+				seg, err := s.next()
+				if err == io.EOF {
+					break
+				}
+				if err != nil || len(seg) == 0 || len(seg) > maxSegment+minFile {
+					t.Fatalf("segment of %d bytes, %v", len(seg), err)
+				}
+				all = append(all, seg...)
 			}
-			if err != nil || len(seg) == 0 || len(seg) > maxSegment+minFile {
-				t.Fatalf("segment of %d bytes, %v", len(seg), err)
+			if !bytes.Equal(all, in) {
+				t.Fatal("the segments are not the input")
 			}
-			all = append(all, seg...)
-		}
-		if !bytes.Equal(all, in) {
-			t.Fatal("the segments are not the input")
 		}
 	})
 }

@@ -48,34 +48,39 @@ func tarOf(t testing.TB, write func(add func(h tar.Header, data []byte))) []byte
 // tree is a layer with all that a layer may have.
 func tree(t testing.TB) []byte {
 	return tarOf(t, func(add func(tar.Header, []byte)) {
-		add(tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
-		add(tar.Header{Name: "./etc/", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
-		add(tar.Header{Name: "./etc/empty"}, nil)
-		for i := range 400 {
-			if i%40 == 0 {
-				add(tar.Header{Name: fmt.Sprintf("./etc/d%d/", i), Typeflag: tar.TypeDir, Mode: 0o1777, Uid: i, Gid: 7}, nil)
-			}
-			add(tar.Header{Name: fmt.Sprintf("./etc/d%d/file%d", i/40*40, i), Uid: 1 << 22, Gid: i}, text(uint64(i), i*20))
-		}
-		add(tar.Header{Name: "./bin/su", Mode: 0o4755}, text(1, 200<<10))
-		add(tar.Header{Name: "./bin/large"}, text(2, 3*mib+17))
-		add(tar.Header{Name: "./bin/piece"}, noise(3, maxSegment))
-		add(tar.Header{Name: "./bin/pieces"}, noise(4, 2*maxSegment))
-		add(tar.Header{Name: "./bin/hard", Typeflag: tar.TypeLink, Linkname: "./bin/large"}, nil)
-		add(tar.Header{Name: "./bin/hard2", Typeflag: tar.TypeLink, Linkname: "bin/hard"}, nil)
-		add(tar.Header{Name: "./bin/soft", Typeflag: tar.TypeSymlink, Linkname: "../etc/<é>&\x01", Mode: 0o777}, nil)
-		add(tar.Header{Name: "./bin/hardsoft", Typeflag: tar.TypeLink, Linkname: "./bin/soft"}, nil)
-		add(tar.Header{Name: "./dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3, Mode: 0o666}, nil)
-		add(tar.Header{Name: "./dev/disk", Typeflag: tar.TypeBlock, Devmajor: 8, Devminor: 300}, nil)
-		add(tar.Header{Name: "./dev/pipe", Typeflag: tar.TypeFifo}, nil)
-		add(tar.Header{Name: "./x/cap", PAXRecords: map[string]string{"SCHILY.xattr.security.capability": "\x01\x00\x00\x02\xff", "SCHILY.xattr.user.é": "ü", "comment": "c"}}, []byte("x"))
+		allKinds(add)
 		add(tar.Header{Name: "./etc/", Typeflag: tar.TypeDir, Mode: 0o711}, nil) // again: the last one counts
-		add(tar.Header{Name: "./var/.wh.gone"}, nil)
-		add(tar.Header{Name: "./opt/.wh..wh..opq"}, nil)
-		add(tar.Header{Name: "./" + strings.Repeat("long/", 60) + strings.Repeat("n", 200), ModTime: time.Unix(-5, 0)}, []byte("deep"))
-		add(tar.Header{Name: "./ünïcode\t\"<&\u2028\x7f", ModTime: time.Unix(0, 1)}, []byte("quoted"))
-		add(tar.Header{Name: "./last"}, nil)
 	})
+}
+
+// allKinds adds all kinds of entries, each name once.
+func allKinds(add func(tar.Header, []byte)) {
+	add(tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
+	add(tar.Header{Name: "./etc/", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
+	add(tar.Header{Name: "./etc/empty"}, nil)
+	for i := range 400 {
+		if i%40 == 0 {
+			add(tar.Header{Name: fmt.Sprintf("./etc/d%d/", i), Typeflag: tar.TypeDir, Mode: 0o1777, Uid: i, Gid: 7}, nil)
+		}
+		add(tar.Header{Name: fmt.Sprintf("./etc/d%d/file%d", i/40*40, i), Uid: 1 << 22, Gid: i}, text(uint64(i), i*20))
+	}
+	add(tar.Header{Name: "./bin/su", Mode: 0o4755}, text(1, 200<<10))
+	add(tar.Header{Name: "./bin/large"}, text(2, 3*mib+17))
+	add(tar.Header{Name: "./bin/piece"}, noise(3, maxSegment))
+	add(tar.Header{Name: "./bin/pieces"}, noise(4, 2*maxSegment))
+	add(tar.Header{Name: "./bin/hard", Typeflag: tar.TypeLink, Linkname: "./bin/large"}, nil)
+	add(tar.Header{Name: "./bin/hard2", Typeflag: tar.TypeLink, Linkname: "bin/hard"}, nil)
+	add(tar.Header{Name: "./bin/soft", Typeflag: tar.TypeSymlink, Linkname: "../etc/<é>&\x01", Mode: 0o777}, nil)
+	add(tar.Header{Name: "./bin/hardsoft", Typeflag: tar.TypeLink, Linkname: "./bin/soft"}, nil)
+	add(tar.Header{Name: "./dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3, Mode: 0o666}, nil)
+	add(tar.Header{Name: "./dev/disk", Typeflag: tar.TypeBlock, Devmajor: 8, Devminor: 300}, nil)
+	add(tar.Header{Name: "./dev/pipe", Typeflag: tar.TypeFifo}, nil)
+	add(tar.Header{Name: "./x/cap", PAXRecords: map[string]string{"SCHILY.xattr.security.capability": "\x01\x00\x00\x02\xff", "SCHILY.xattr.user.é": "ü", "comment": "c"}}, []byte("x"))
+	add(tar.Header{Name: "./var/.wh.gone"}, nil)
+	add(tar.Header{Name: "./opt/.wh..wh..opq"}, nil)
+	add(tar.Header{Name: "./" + strings.Repeat("long/", 60) + strings.Repeat("n", 200), ModTime: time.Unix(-5, 0)}, []byte("deep"))
+	add(tar.Header{Name: "./ünïcode\t\"<&\u2028\x7f", ModTime: time.Unix(0, 1)}, []byte("quoted"))
+	add(tar.Header{Name: "./last"}, nil)
 }
 
 // many is a layer of n small files.
@@ -102,8 +107,8 @@ func lazily(t testing.TB, plain []byte) ([]byte, *estargz.Reader) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := r.TOCDigest().String(); got != index.Annotations[AnnotationTOC] {
-		t.Fatalf("the TOC's digest is %s, its annotation %v", got, index.Annotations)
+	if got := r.TOCDigest().String(); got != index.Annotations()[AnnotationTOC] {
+		t.Fatalf("the TOC's digest is %s, its annotation %v", got, index.Annotations())
 	}
 	return blob, r
 }
@@ -289,7 +294,7 @@ func TestLayersThatGetNoIndex(t *testing.T) {
 		"of headers":      tarOf(t, one(tar.Header{Name: "a", PAXRecords: map[string]string{xattrPrefix + "user.a": strings.Repeat("v", 70<<10)}})),
 	} {
 		got, c := compress(t, bytes.NewReader(in), lazy)
-		if err := c.Index().Missing; err == nil || !strings.Contains(err.Error(), why) || c.Index().Annotations != nil {
+		if err := c.Index().Missing; err == nil || !strings.Contains(err.Error(), why) || c.Index().Annotations() != nil {
 			t.Errorf("%s: index %+v", why, c.Index())
 		}
 		if want, _ := compress(t, bytes.NewReader(in), Options{}); !bytes.Equal(got, want) {

@@ -14,6 +14,10 @@ const (
 	Gzip Compression = "gzip" // every engine reads it
 	Zstd Compression = "zstd" // dockerd 23, containerd 1.5 and later
 	None Compression = "none"
+	// Chunked is zstd with a frame for each file and an index, by which podman
+	// fetches only the files that it lacks, and stargz-snapshotter those that are
+	// read.
+	Chunked Compression = "zstd:chunked"
 )
 
 // MediaType is the OCI media type of layers of this compression.
@@ -21,7 +25,7 @@ func (c Compression) MediaType() string {
 	switch c {
 	case Gzip:
 		return ocispec.MediaTypeImageLayerGzip
-	case Zstd:
+	case Zstd, Chunked:
 		return ocispec.MediaTypeImageLayerZstd
 	default:
 		return ocispec.MediaTypeImageLayer
@@ -32,7 +36,7 @@ func (c Compression) MediaType() string {
 type Options struct {
 	Compression Compression // Gzip when empty
 	Level       int         // 1 (fast) to 9 (small); 0 for the default
-	Lazy        bool        // Gzip layers get an index, by which they can be read before they are there
+	Lazy        bool        // Gzip layers get an index, by which they can be read before they are there; Chunked ones always do
 }
 
 // Default levels.
@@ -49,8 +53,11 @@ func (o Options) normal() (Options, error) {
 	if o.Level < 0 || o.Level > 9 {
 		return o, fmt.Errorf("compression level %d: want 1 to 9", o.Level)
 	}
-	if o.Lazy && o.Compression != Gzip {
+	if o.Lazy && o.Compression != Gzip && o.Compression != Chunked {
 		return o, fmt.Errorf("compression %s has no index: want gzip, or zstd:chunked, which always has one", o.Compression)
+	}
+	if o.Compression == Chunked {
+		o.Lazy = true
 	}
 	switch o.Compression {
 	case None:
@@ -58,12 +65,12 @@ func (o Options) normal() (Options, error) {
 		if o.Level == 0 {
 			o.Level = DefaultGzipLevel
 		}
-	case Zstd:
+	case Zstd, Chunked:
 		if o.Level == 0 {
 			o.Level = DefaultZstdLevel
 		}
 	default:
-		return o, fmt.Errorf("compression %q: want gzip, zstd or none", o.Compression)
+		return o, fmt.Errorf("compression %q: want gzip, zstd, zstd:chunked or none", o.Compression)
 	}
 	return o, nil
 }
@@ -79,11 +86,14 @@ func (o Options) String() string {
 		o = n
 	}
 	text := fmt.Sprintf("%s-%d-format%d", o.Compression, o.Level, Format)
-	if o.Lazy {
+	if o.Lazy && o.Compression == Gzip {
 		text += "-lazy"
 	}
 	return text
 }
+
+// Indexed tells whether layers get an index.
+func (o Options) Indexed() bool { return o.Lazy || o.Compression == Chunked }
 
 // Validate tells whether the options can be used.
 func (o Options) Validate() error {

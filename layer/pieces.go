@@ -208,8 +208,8 @@ func stored(p []byte, last bool) []byte {
 	return append(b, p...)
 }
 
-// end gives the pieces, with the text that ends the JSON, and the JSON's digest.
-func (p *pieces) end(text []byte) (members [][]byte, toc digest.Digest, err error) {
+// finish gives the pieces, with the text that ends the JSON, and the JSON's digest.
+func (p *pieces) finish(text []byte) (members [][]byte, toc digest.Digest, err error) {
 	if err := p.flush(); err != nil {
 		return nil, "", err
 	}

@@ -42,12 +42,21 @@ type scanner struct {
 	whole   hash.Hash // of it, when it lies in several segments
 	zeros   int       // empty blocks, two of which end a tar
 	err     error     // why there is no index
+	apart   bool      // the data of each file has to have segments of its own
+	times   bool      // entries tell when they were accessed and changed
+	all     headerHash
 }
 
 type nameKey [16]byte
 
 func newScanner() *scanner {
 	return &scanner{names: map[nameKey]bool{}}
+}
+
+// chunked makes it a scanner for zstd:chunked, whose readers know less: every file
+// lies in frames of its own, and tar-split has to agree.
+func (s *scanner) chunked() {
+	s.apart, s.times, s.all = true, true, newHeaderHash()
 }
 
 // segment gives the parts of the segment that follows.
@@ -59,6 +68,9 @@ func (s *scanner) segment(seg []byte) []part {
 		case s.file != nil:
 			p := s.data(rest)
 			p.at = pos
+			if s.apart && p.n != len(seg) {
+				s.err = errOwnFrame
+			}
 			parts = append(parts, p)
 			pos += p.n
 		case s.skip > 0:
@@ -130,12 +142,23 @@ func (s *scanner) header(h *[blockSize]byte) *tocEntry {
 	}
 	s.headers = append(s.headers, h[:]...)
 	header, err := tar.NewReader(bytes.NewReader(s.headers)).Next()
+	isSparse := bytes.Contains(s.headers, []byte(sparseRecords+"major=1")) // where the holes are is in the data
 	s.headers = s.headers[:0]
+	if err != nil && isSparse {
+		s.err = errSparse
+		return nil
+	}
 	if err != nil {
 		s.err = fmt.Errorf("archive/tar does not read its header: %w", err)
 		return nil
 	}
-	e, err := newTOCEntry(header)
+	e, err := newTOCEntry(header, s.times)
+	if err == nil && s.apart && header.Typeflag != tar.TypeReg && header.Size != 0 {
+		err = fmt.Errorf("%d bytes of an entry that has no data", header.Size)
+	}
+	if err == nil && s.apart {
+		s.all.add(e)
+	}
 	if err == nil {
 		err = s.register(e)
 	}
@@ -156,6 +179,8 @@ func (s *scanner) extended(h *[blockSize]byte) {
 	switch {
 	case !validHeader(h) || size < 0 || padded < size:
 		s.err = errors.New("an extended header is damaged")
+	case h[156] == 'g' && s.apart:
+		s.err = errors.New("a global header, which zstd:chunked does not know")
 	case h[156] == 'g' && len(s.headers) > 0:
 		s.err = errors.New("a global header stands between an entry's headers")
 	case h[156] == 'g':
@@ -211,6 +236,14 @@ func key(name string) nameKey {
 	return nameKey(sum[:])
 }
 
+// errSparse is why a layer with a sparse file has no index: no index can tell of
+// holes, and tar-split does not know them.
+var errSparse = errors.New("a sparse file")
+
+// sparseRecords begin the pax records of a sparse file (GNU tar manual, "PAX
+// Format").
+const sparseRecords = "GNU.sparse."
+
 // types are the entries of a tar that an index knows.
 var types = map[byte]string{
 	tar.TypeReg: typeReg, tar.TypeLink: typeLink, tar.TypeSymlink: "symlink", tar.TypeDir: typeDir,
@@ -220,8 +253,8 @@ var types = map[byte]string{
 // xattrPrefix is that of extended attributes among pax records.
 const xattrPrefix = "SCHILY.xattr."
 
-// newTOCEntry makes an index's entry of a tar's.
-func newTOCEntry(h *tar.Header) (tocEntry, error) {
+// newTOCEntry makes an index's entry of a tar's, with all times or one.
+func newTOCEntry(h *tar.Header, times bool) (tocEntry, error) {
 	e := tocEntry{
 		Name: h.Name, Type: types[h.Typeflag], LinkName: h.Linkname, Mode: h.Mode, UID: h.Uid, GID: h.Gid,
 		ModTime: h.ModTime.UTC().Format(time.RFC3339Nano), DevMajor: h.Devmajor, DevMinor: h.Devminor,
@@ -238,9 +271,14 @@ func newTOCEntry(h *tar.Header) (tocEntry, error) {
 	if year := h.ModTime.UTC().Year(); year < 0 || year > 9999 {
 		return e, fmt.Errorf("modified in the year %d, which RFC 3339 cannot write", year)
 	}
+	if times {
+		if err := e.setTimes(h); err != nil {
+			return e, err
+		}
+	}
 	for record, value := range h.PAXRecords {
-		if strings.HasPrefix(record, "GNU.sparse.") {
-			return e, errors.New("a sparse file")
+		if strings.HasPrefix(record, sparseRecords) {
+			return e, errSparse
 		}
 		name, ok := strings.CutPrefix(record, xattrPrefix)
 		if !ok {
@@ -255,4 +293,21 @@ func newTOCEntry(h *tar.Header) (tocEntry, error) {
 		e.Xattrs[name] = base64.StdEncoding.EncodeToString([]byte(value))
 	}
 	return e, nil
+}
+
+// setTimes adds the times that zstd:chunked has besides.
+func (e *tocEntry) setTimes(h *tar.Header) error {
+	for _, at := range []struct {
+		time time.Time
+		to   *string
+	}{{h.AccessTime, &e.AccessTime}, {h.ChangeTime, &e.ChangeTime}} {
+		switch year := at.time.UTC().Year(); {
+		case at.time.IsZero():
+		case year < 0 || year > 9999:
+			return fmt.Errorf("accessed or changed in the year %d, which RFC 3339 cannot write", year)
+		default:
+			*at.to = at.time.UTC().Format(time.RFC3339Nano)
+		}
+	}
+	return nil
 }

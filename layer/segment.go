@@ -30,8 +30,10 @@ const blockSize = 512 // of a tar archive (POSIX.1-2017, pax, "ustar Interchange
 // well-formed tar is passed on in segments of maxSegment bytes.
 type segmenter struct {
 	r       io.Reader
+	apart   bool // every file that has data gets segments of its own, without padding
 	pool    []byte
 	data    int64 // bytes left of the file that is being cut
+	padding int64 // bytes that follow it up to the next header
 	paxSize int64 // size that a pax header gives for the next entry, or -1
 	chained bool  // the entry before was a header for the next one
 	opaque  bool
@@ -39,8 +41,8 @@ type segmenter struct {
 	body    [minFile]byte // of a small entry
 }
 
-func newSegmenter(r io.Reader) *segmenter {
-	return &segmenter{r: r, paxSize: -1}
+func newSegmenter(r io.Reader, apart bool) *segmenter {
+	return &segmenter{r: r, apart: apart, paxSize: -1}
 }
 
 // next gives the next segment, which the caller releases, or io.EOF.
@@ -87,6 +89,12 @@ func (s *segmenter) piece() ([]byte, error) {
 // entry reads one header into the pool, and with it the data of a small entry.
 // It gives the pool when that is to be closed before the entry.
 func (s *segmenter) entry() (full []byte) {
+	if s.padding > 0 {
+		n, err := io.ReadFull(s.r, s.body[:s.padding])
+		s.padding = 0
+		s.fail(err)
+		return s.add(s.body[:n])
+	}
 	var h [blockSize]byte
 	n, err := io.ReadFull(s.r, h[:])
 	s.fail(err)
@@ -112,9 +120,14 @@ func (s *segmenter) entry() (full []byte) {
 		s.opaque = true
 		padded = 0
 	}
-	if padded >= minFile {
-		s.append(h[:])
+	if s.apart && size > 0 && !isChained(kind) {
+		s.padding = padded - size
+		s.data = size
+	} else if padded >= minFile {
 		s.data = padded
+	}
+	if s.data > 0 {
+		s.append(h[:])
 		return full
 	}
 	body := s.body[:padded]

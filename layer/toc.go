@@ -27,6 +27,8 @@ type tocEntry struct {
 	UID         int               `json:"uid,omitempty"`
 	GID         int               `json:"gid,omitempty"`
 	ModTime     string            `json:"modtime,omitempty"`
+	AccessTime  string            `json:"accesstime,omitempty"` // of zstd:chunked alone, as the next
+	ChangeTime  string            `json:"changetime,omitempty"`
 	DevMajor    int64             `json:"devMajor,omitempty"`
 	DevMinor    int64             `json:"devMinor,omitempty"`
 	Xattrs      map[string]string `json:"xattrs,omitempty"`
@@ -37,6 +39,7 @@ type tocEntry struct {
 	ChunkOffset int64             `json:"chunkOffset,omitempty"` // in the file
 	ChunkSize   int64             `json:"chunkSize,omitempty"`   // 0: to the end of the file
 	ChunkDigest digest.Digest     `json:"chunkDigest,omitempty"`
+	ChunkType   string            `json:"chunkType,omitempty"` // "zeros" where podman says so; ours has none
 }
 
 // errLongEntry is why a layer with an entry that no piece may hold has no index.
@@ -63,13 +66,18 @@ type tocWriter struct {
 // Readers learn where a member begins from the first entry with its offset and
 // no innerOffset, and read up to there. In a member of small files each has an
 // innerOffset, since headers come first; so a directory, for which offsets mean
-// nothing, is written before them to mark the place.
+// nothing, is written before them to mark the place. Where files have frames of
+// their own, all is written as it comes.
 func (t *tocWriter) member(parts []part, offset, end int64) error {
 	marked := offset == 0
 	for _, p := range parts {
 		var err error
 		switch p.Type {
 		case typeDir:
+			if end > 0 {
+				err = t.write(*p.tocEntry)
+				break
+			}
 			t.spare = append(t.spare, *p.tocEntry)
 			if len(t.spare) > maxSpare {
 				err = t.unspare(0)
@@ -114,13 +122,13 @@ func (t *tocWriter) data(p part, offset, end int64) error {
 		return nil
 	}
 	first := &t.file[0]
-	first.EndOffset = end
 	if len(t.file) == 1 {
 		first.ChunkSize, first.Digest = 0, first.ChunkDigest
 	} else {
 		first.Digest = p.whole
 	}
 	for _, e := range t.file {
+		e.EndOffset = end
 		if err := t.write(e); err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ type Contents interface {
 type Reachable struct {
 	Blobs     []ocispec.Descriptor     // every content that is there, each digest once
 	Inline    map[digest.Digest][]byte // those that only a descriptor's data field holds
-	Platforms []string                 // of the complete images, as "linux/amd64"
+	Platforms []string                 // of the complete images, as "linux/amd64", each once
 	Absent    []string                 // what is named and the layout lacks, for humans: platforms, and Foreign
 	Foreign   []ocispec.Descriptor     // layers that are distributed elsewhere and not there, each digest once
 }
@@ -155,7 +155,7 @@ func (w *walker) image(desc ocispec.Descriptor, m manifest) error {
 		}
 	}
 	p, err := w.platform(desc, m)
-	if err == nil && p != "" && p != "unknown/unknown" {
+	if err == nil && p != "" && p != "unknown/unknown" && !slices.Contains(w.out.Platforms, p) {
 		w.out.Platforms = append(w.out.Platforms, p)
 	}
 	return err

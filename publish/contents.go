@@ -173,16 +173,21 @@ func (in *intake) fromDocker() (ocispec.Index, contents, error) {
 			found[it.digest] = content{at: it.raw}
 		}
 	}
+	pairs := in.pairs(found)
 	var top []ocispec.Descriptor
 	for _, c := range converted {
 		found.hold(c.Manifest)
 		found.hold(c.Config)
+		desc, err := pairs.top(c.Descriptor)
+		if err != nil {
+			return ocispec.Index{}, nil, err
+		}
 		names := in.validNames(c.Names)
 		if len(names) == 0 {
-			top = append(top, c.Descriptor)
+			top = append(top, desc)
 		}
 		for _, name := range names {
-			top = append(top, oci.Named(c.Descriptor, name))
+			top = append(top, oci.Named(desc, name))
 		}
 	}
 	return oci.NewIndex(top), found, nil

@@ -43,9 +43,10 @@ type packed struct {
 	index  layer.Index
 }
 
-// descriptor is that of the layer in a manifest.
+// descriptor is that of the layer in a manifest, the one for stargz-snapshotter
+// where there are two.
 func (p *packed) descriptor() ocispec.Descriptor {
-	return ocispec.Descriptor{MediaType: p.media, Digest: p.digest, Size: p.Size, Annotations: p.index.Annotations}
+	return ocispec.Descriptor{MediaType: p.media, Digest: p.digest, Size: p.Size, Annotations: p.index.Annotations()}
 }
 
 // intake stores the entries of one archive in a sink as they come, in the form

@@ -14,15 +14,33 @@ import (
 )
 
 // What a store remembers (see [ipfs.Memory]) under these keys: the compressed
-// form of a layer, what its index is called (with the layer's file, whose digest
-// it is not), and the file of a blob.
+// form of a layer, what its index is called (with the layer's file, whose digests
+// these are not), and the file of a blob. Where blobs are cut decides files.
 func layerKey(o layer.Options, diffID digest.Digest) string {
-	return fmt.Sprintf("layer %s %s", o, diffID)
+	return fmt.Sprintf("layer %s cuts%d %s", o, layer.Cuts, diffID)
 }
-func tocKey(o layer.Options, diffID digest.Digest) string {
-	return fmt.Sprintf("toc %s %s", o, diffID)
+func indexKey(i int, o layer.Options, diffID digest.Digest) string {
+	return fmt.Sprintf("index%d %s", i, layerKey(o, diffID))
 }
-func blobKey(d digest.Digest) string { return "blob " + d.String() }
+func blobKey(d digest.Digest) string { return fmt.Sprintf("blob cuts%d %s", layer.Cuts, d) }
+
+// maxDigests is how many an index may have.
+const maxDigests = 2
+
+// recallIndex tells what the index of a layer is called. ok is false where there
+// is none, so that the reason will be told again.
+func (in *intake) recallIndex(ctx context.Context, diffID digest.Digest) (index layer.Index, ok bool) {
+	var digests []digest.Digest
+	var numbers [5]uint64
+	for i := range maxDigests {
+		known, ok := in.sink.recall(ctx, indexKey(i, in.options, diffID))
+		if !ok {
+			break
+		}
+		digests, numbers = append(digests, known.Digest), known.Numbers
+	}
+	return in.options.RecallIndex(digests, numbers)
+}
 
 // recognise spares a content that an earlier publication has stored: it is only
 // hashed, to be sure. done is false when nothing was read.
@@ -43,12 +61,10 @@ func (in *intake) recognise(ctx context.Context, it *item, pack bool, r io.Reade
 		return false, nil
 	}
 	var index layer.Index
-	if pack && in.options.Lazy {
-		toc, ok := in.sink.recall(ctx, tocKey(in.options, want))
-		if !ok { // there is none, and why is to be told again
+	if pack && in.options.Indexed() {
+		if index, ok = in.recallIndex(ctx, want); !ok {
 			return false, nil
 		}
-		index = layer.IndexOf(toc.Digest)
 	}
 	hash := want.Algorithm().Digester()
 	if err := fanOut(r, func(r io.Reader) error { _, err := io.Copy(hash.Hash(), r); return err }); err != nil {
@@ -81,8 +97,8 @@ func (in *intake) remember() {
 	for _, it := range in.items {
 		if p := it.packed; p != nil && !p.share.known {
 			in.sink.remember(layerKey(in.options, it.diffID), ipfs.Known{Link: p.Link, Digest: p.digest})
-			if toc := p.index.TOC(); toc != "" {
-				in.sink.remember(tocKey(in.options, it.diffID), ipfs.Known{Link: p.Link, Digest: toc})
+			for i, d := range p.index.Digests() {
+				in.sink.remember(indexKey(i, in.options, it.diffID), ipfs.Known{Link: p.Link, Digest: d, Numbers: p.index.Numbers()})
 			}
 		}
 		if it.raw != nil && !it.raw.share.known && it.digest != "" {

@@ -45,12 +45,13 @@ type converter struct {
 	found   contents
 	layers  map[digest.Digest]*item               // by the digest that they had
 	done    map[digest.Digest]*ocispec.Descriptor // by the digest that it had; nil for what cannot stay
+	pairs   pairs
 	dropped []string
 }
 
 // convert gives the layout's index with new manifests, which it adds to found.
 func (in *intake) convert(ctx context.Context, index ocispec.Index, found contents) (ocispec.Index, error) {
-	v := &converter{ctx: ctx, found: found, layers: map[digest.Digest]*item{}, done: map[digest.Digest]*ocispec.Descriptor{}}
+	v := &converter{ctx: ctx, found: found, layers: map[digest.Digest]*item{}, done: map[digest.Digest]*ocispec.Descriptor{}, pairs: in.pairs(found)}
 	for _, it := range in.items {
 		if it.packed != nil {
 			v.layers[it.digest] = it
@@ -72,11 +73,17 @@ func (v *converter) list(descs []ocispec.Descriptor, depth int) ([]ocispec.Descr
 	kept := []ocispec.Descriptor{}
 	for _, desc := range descs {
 		converted, err := v.descriptor(desc, depth)
+		switch {
+		case err != nil || converted == nil:
+		case depth == 0:
+			var top ocispec.Descriptor
+			top, err = v.pairs.top(*converted)
+			kept = append(kept, top)
+		default:
+			kept, err = v.pairs.among(kept, *converted)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
-		}
-		if converted != nil {
-			kept = append(kept, *converted)
 		}
 	}
 	return kept, nil
@@ -221,23 +228,20 @@ func (v *converter) imageLayers(m ocispec.Manifest) ([]ocispec.Descriptor, error
 			return nil, fmt.Errorf("%w: layer %d: config %s expects other diff_ids than %s, which the layer's content has", dockerarchive.ErrInvalid, i, m.Config.Digest, it.diffID)
 		}
 		layers[i] = it.packed.descriptor()
-		layers[i].Annotations = annotations(l.Annotations, it.packed.index)
+		layers[i].Annotations = annotations(l.Annotations, it.packed.index.Annotations())
 	}
 	return layers, nil
 }
 
 // annotations of a layer that was converted: its own, but instead of what is
 // said there about an index of the old bytes that of the new ones.
-func annotations(old map[string]string, index layer.Index) map[string]string {
+func annotations(old, index map[string]string) map[string]string {
 	kept := maps.Clone(old)
-	maps.DeleteFunc(kept, func(k, _ string) bool {
-		return strings.HasPrefix(k, "containerd.io/snapshot/") || strings.HasPrefix(k, "io.containers.estargz.") ||
-			strings.HasPrefix(k, "io.github.containers.zstd-chunked.") || strings.HasPrefix(k, "io.containers.zstd-chunked.")
-	})
+	maps.DeleteFunc(kept, func(k, _ string) bool { return layer.IsIndexAnnotation(k) })
 	if kept == nil {
 		kept = map[string]string{}
 	}
-	maps.Copy(kept, index.Annotations)
+	maps.Copy(kept, index)
 	if len(kept) == 0 {
 		return nil
 	}

@@ -96,12 +96,12 @@ func (o *publishOptions) flags(cmd *cobra.Command) {
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print pull names and failures only")
 	f.BoolVarP(&o.debug, "debug", "d", false, "log what is done")
 	f.BoolVar(&o.json, "json", false, "print one JSON object for each archive")
-	f.StringVar(&o.compression, "compression", string(layer.Gzip), "for layers that arrive uncompressed: gzip, zstd (not read by dockerd before 23) or none")
-	f.IntVar(&o.level, "level", 0, "compression level, 1 (fast) to 9 (small) (default: 4 for gzip, 3 for zstd)")
+	f.StringVar(&o.compression, "compression", string(layer.Gzip), "for layers that arrive uncompressed: gzip, zstd (not read by dockerd before 23), zstd:chunked (the same, and podman fetches changed files only, stargz-snapshotter those that are read) or none")
+	f.IntVar(&o.level, "level", 0, "compression level, 1 (fast) to 9 (small) (default: 4 for gzip, 3 for zstd and zstd:chunked)")
 	f.BoolVar(&o.recompress, "recompress", false, "compress layers that arrive compressed again, file by file: their updates get small, their digests change")
 	f.BoolVar(&o.lazy, "lazy", false, "give gzip layers an index of their files, by which stargz-snapshotter starts containers before layers are there")
 	_ = cmd.MarkFlagDirname("output")
-	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"gzip", "zstd", "none"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"gzip", "zstd", "zstd:chunked", "none"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // opener opens an archive when its turn has come.
@@ -136,9 +136,9 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 		return usageError{err}
 	}
 	if o.recompress && options.Compression == layer.None {
-		return usageError{errors.New("--recompress cannot be had with --compression none: choose gzip or zstd")}
+		return usageError{errors.New("--recompress cannot be had with --compression none: choose gzip, zstd or zstd:chunked")}
 	}
-	if options.Compression == layer.Zstd {
+	if options.Compression.MediaType() == layer.Zstd.MediaType() {
 		o.say(cmd, "layers will be compressed with zstd, which dockerd before 23 (20.10 among them) does not read\n")
 	}
 	if err := ref.CheckRegistry(o.registry); err != nil {
@@ -228,7 +228,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 		o.say(cmd, "not in the archive, so not published: %s\n", oci.Quoted(absent))
 	}
 	for _, l := range r.Layers {
-		if strings.Contains(l.MediaType, "zstd") && o.compression != string(layer.Zstd) {
+		if strings.Contains(l.MediaType, "zstd") && layer.Compression(o.compression).MediaType() != layer.Zstd.MediaType() {
 			o.say(cmd, "layers are compressed with zstd, which dockerd before 23 (20.10 among them) does not read\n")
 			break
 		}

@@ -24,18 +24,19 @@ import (
 // is replaced as a whole, and when it is damaged it counts as empty: it spares
 // work and nothing depends on it.
 //
-//	record  SHA-256 of the key 32 | digest 32 | hash in the file's CID 32 | size 8 | DAG size 8 | codec 8 | zero 8
+//	record  SHA-256 of the key 32 | digest 32 | hash in the file's CID 32 | size 8 | DAG size 8 | codec 8 | numbers 40
 //	footer  magic 8 | CRC-32C of records and magic 4
 
 const (
-	recordSize  = 128
-	memoryMagic = "i2i-mem1"
-	maxRecords  = 1 << 16 // 8 MiB
+	recordSize  = 160
+	memoryMagic = "i2i-mem2"
+	maxRecords  = 1 << 16 // 10 MiB
 )
 
 type record struct {
 	key, digest, hash [32]byte
 	size, dag, codec  uint64
+	numbers           [5]uint64
 }
 
 // newRecord makes a record; ok is false for what has no place in one.
@@ -47,7 +48,7 @@ func newRecord(name string, k ipfs.Known) (r record, ok bool) {
 	}
 	return record{
 		key: sha256.Sum256([]byte(name)), digest: [32]byte(sum), hash: [32]byte(mh[2:]),
-		size: uint64(k.Size), dag: k.DAG, codec: k.CID.Type(),
+		size: uint64(k.Size), dag: k.DAG, codec: k.CID.Type(), numbers: k.Numbers,
 	}, true
 }
 
@@ -66,22 +67,24 @@ func (r record) cid() cid.Cid {
 func (r record) known() ipfs.Known {
 	return ipfs.Known{
 		Link:   ipfs.Link{CID: r.cid(), Size: int64(r.size), DAG: r.dag},
-		Digest: digest.NewDigestFromBytes(digest.SHA256, r.digest[:]),
+		Digest: digest.NewDigestFromBytes(digest.SHA256, r.digest[:]), Numbers: r.numbers,
 	}
 }
 
 func (r record) append(b []byte) []byte {
 	b = append(append(append(b, r.key[:]...), r.digest[:]...), r.hash[:]...)
-	for _, n := range []uint64{r.size, r.dag, r.codec, 0} {
+	for _, n := range append([]uint64{r.size, r.dag, r.codec}, r.numbers[:]...) {
 		b = binary.LittleEndian.AppendUint64(b, n)
 	}
 	return b
 }
 
 func readRecord(b []byte) record {
+	number := func(i int) uint64 { return binary.LittleEndian.Uint64(b[96+8*i:]) }
 	return record{
 		key: [32]byte(b), digest: [32]byte(b[32:]), hash: [32]byte(b[64:]),
-		size: binary.LittleEndian.Uint64(b[96:]), dag: binary.LittleEndian.Uint64(b[104:]), codec: binary.LittleEndian.Uint64(b[112:]),
+		size: number(0), dag: number(1), codec: number(2),
+		numbers: [5]uint64{number(3), number(4), number(5), number(6), number(7)},
 	}
 }
 
