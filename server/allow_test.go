@@ -51,7 +51,7 @@ func TestAllowLimitsEveryPath(t *testing.T) {
 	blocks.CopyTo(foreign)
 	for name, cfg := range map[string]Config{
 		"own store": {Local: blocks},
-		"gateway":   {Gateways: []Gateway{newGateway("http://gateway.test", foreign, well)}},
+		"gateway":   {Gateways: []Gateway{newGateway("http://gateway.test", foreign, well)}, Open: true},
 		"open":      {Local: testlayout.NewBlocks(), Remote: []ipfs.Getter{foreign}, Open: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -39,8 +38,10 @@ func (s *Server) blob(w *response, r *request) error {
 		return s.inflatedBlob(w, r, d, b)
 	}
 	hasLocal := func() bool { return s.hasBlock(r.Context(), c) }
-	gw := s.redirects.gateway(r.Context(), r.root, hasLocal)
+	canSend := func() bool { return s.cfg.Open || hasLocal() }
+	gw := s.redirects.gateway(r.Request, r.root, canSend)
 	if gw != nil && (!hasLocal() || s.redirects.holds(r.Context(), gw, c)) {
+		s.redirects.sent.note(r.Request)
 		return redirectTo(w, gw.gateway.FileURL(r.root, b.Path))
 	}
 	f, err := s.openFile(w, r, c)
@@ -64,13 +65,15 @@ func redirectTo(w *response, location string) error {
 	return nil
 }
 
-// refusal says why a foreign blob is not served.
-func (s *Server) refusal(root cid.Cid) error {
+// refusal says why a foreign blob is not served to who asks.
+func (s *Server) refusal(r *request) error {
 	const hint = "start it with --open to let it fetch and stream what others published"
-	name := ref.Ciq(root)
+	name := ref.Ciq(r.root)
 	switch {
-	case s.redirects != nil && len(s.redirects.gateways) > 0:
+	case s.redirects.followed(askerOf(r.Request), func() bool { return false }) != 0:
 		return absent(codeBlobUnknown, fmt.Errorf("%w; %s", s.redirects.nobody(name), hint))
+	case s.redirects != nil && len(s.redirects.gateways) > 0:
+		return errorf(codeDenied, "%s is not in this server's store, and this request cannot be sent to %s; %s", name, s.redirects.names(), hint)
 	case !s.foreign.isEmpty():
 		return errorf(codeDenied, "%s is not in this server's store; %s", name, hint)
 	default:

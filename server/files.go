@@ -55,7 +55,7 @@ func (s *Server) openFile(w *response, r *request, c cid.Cid) (f *blobFile, err 
 		f, err = s.open(r.Request, g, c, s.cfg.LocalAhead)
 	}
 	if isAbsent(err) && !s.cfg.Open {
-		return nil, s.refusal(r.root)
+		return nil, s.refusal(r)
 	}
 	return f, absent(codeBlobUnknown, err)
 }

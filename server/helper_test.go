@@ -149,6 +149,7 @@ type gateway struct {
 	mood   atomic.Int32
 	asked  atomic.Int32
 	read   atomic.Int32
+	bare   atomic.Bool // it serves blocks alone
 }
 
 const (
@@ -176,6 +177,13 @@ func (g *gateway) Has(ctx context.Context, root cid.Cid) error {
 	g.asked.Add(1)
 	_, err := g.answer(ctx, root)
 	return err
+}
+
+func (g *gateway) ByPath(context.Context) error {
+	if g.bare.Load() {
+		return fmt.Errorf("%s answers 406", g.name)
+	}
+	return nil
 }
 
 func (g *gateway) Get(ctx context.Context, c cid.Cid) ([]byte, error) {

@@ -41,7 +41,7 @@ func (s *Server) manifest(w *response, r *request) error {
 	} else if err := checkDigest(r.reference); err != nil {
 		return err
 	}
-	s.redirects.prepare(r.root)
+	s.redirects.prepare(r.Request, r.root)
 	m, err := s.manifests.read(r.Context(), r.root, l, d)
 	if err != nil {
 		return err

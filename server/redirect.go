@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -14,16 +17,29 @@ import (
 )
 
 // redirects decides to which gateway clients are sent for the blobs of a root:
-// to one that has answered for that root, and for the blob if it is here. What
-// gateways said is remembered, so a decision costs a look-up or two; old
-// knowledge is renewed in the background.
+// to one that they can follow to, which serves ranges by path, and has answered
+// for that root, and for the blob if it is here. What gateways said is remembered,
+// so a decision costs a look-up or two; old knowledge is renewed in the background.
 type redirects struct {
 	life     *lifetime
+	log      *slog.Logger
 	gateways []*remoteGateway
-	known    *lru[cid.Cid, choice]
-	probes   *flights[cid.Cid, choice]
+	targets  []target // of gateways
+	known    *lru[question, choice]
+	probes   *flights[question, choice]
+	paths    *flights[*remoteGateway, *pathAnswer]
+	sent     *sent
 	limits   Limits
 }
+
+// question is who of some gateways has a root or blob.
+type question struct {
+	c   cid.Cid
+	who gatewaySet
+}
+
+// gatewaySet has a bit for each of the gateways.
+type gatewaySet uint64
 
 // choice is what the gateways said about a root.
 type choice struct {
@@ -33,6 +49,8 @@ type choice struct {
 
 const (
 	maxChoices = 10_000 // roots that redirects remembers, about 2 MB
+	// maxTargets is how many gateways clients are redirected to.
+	maxTargets = 64
 	// staleFactor times Limits.Found is how long a gateway's yes is acted upon
 	// while it is being renewed.
 	staleFactor = 2
@@ -41,72 +59,101 @@ const (
 	patientFraction = 4
 )
 
+// newRedirects is nil where clients are never redirected.
 func newRedirects(life *lifetime, f *foreign, cfg Config) *redirects {
+	if cfg.NoRedirect || len(f.gateways) == 0 {
+		return nil
+	}
+	if cfg.Allow != nil {
+		cfg.Logger.Info("clients are not redirected: gateways know nothing of --allow and --pinned")
+		return nil
+	}
 	p := &redirects{
-		life: life, limits: cfg.Limits,
-		known:  newLRU[cid.Cid, choice](maxChoices),
-		probes: newFlights[cid.Cid, choice](life, cfg.Limits.Probe),
+		life: life, log: cfg.Logger, limits: cfg.Limits,
+		known:  newLRU[question, choice](maxChoices),
+		probes: newFlights[question, choice](life, cfg.Limits.Probe),
+		paths:  newFlights[*remoteGateway, *pathAnswer](life, cfg.Limits.Probe),
+		sent:   newSent(cfg.Limits.Again),
 	}
 	for _, g := range f.gateways {
-		if hasLogin(g.gateway) {
+		location := g.gateway.FileURL(cid.NewCidV1(cid.Raw, []byte{multihash.IDENTITY, 0}), "")
+		to, err := targetOf(location)
+		switch {
+		case err != nil || hasLogin(location):
 			cfg.Logger.Warn("clients are not redirected to a gateway whose URL has a user or password", "gateway", g.String())
 			continue
+		case len(p.gateways) == maxTargets:
+			cfg.Logger.Warn(fmt.Sprintf("clients are redirected to the first %d gateways only", maxTargets), "gateway", g.String())
+			continue
 		}
-		cfg.Logger.Info("redirecting to", "gateway", g.String())
-		p.gateways = append(p.gateways, g)
+		to.log(cfg.Logger, g.String())
+		p.gateways, p.targets = append(p.gateways, g), append(p.targets, to)
 	}
 	return p
 }
 
 // hasLogin tells whether a gateway's URLs carry a user or password, which are this
 // server's and not to be told to clients, nor to the access log.
-func hasLogin(g Gateway) bool {
-	empty := cid.NewCidV1(cid.Raw, []byte{multihash.IDENTITY, 0})
-	u, err := url.Parse(g.FileURL(empty, ""))
+func hasLogin(location string) bool {
+	u, err := url.Parse(location)
 	return err != nil || u.User != nil
 }
 
-// gateway is where to send clients for the blobs of root; nil when they must
-// be streamed. With an alternative to redirecting, hasOther, an old no is taken
-// as it is while the gateways are asked again; otherwise they are waited for.
-func (p *redirects) gateway(ctx context.Context, root cid.Cid, hasOther func() bool) *remoteGateway {
-	if p == nil || len(p.gateways) == 0 {
-		return nil
+// followed are the gateways to which a client can be sent. One that refuses private
+// addresses is sent there only without an alternative to it, hasOther: older
+// versions of these clients follow.
+func (p *redirects) followed(c asker, hasOther func() bool) (set gatewaySet) {
+	if p == nil {
+		return 0
 	}
-	return p.choose(ctx, root, nil, hasOther)
+	for i, to := range p.targets {
+		if c.follows(to) && !(c.shuns && to.private && hasOther()) {
+			set |= 1 << i
+		}
+	}
+	return set
 }
 
-// choose is gateway for any CID. A preferred one is asked first.
-func (p *redirects) choose(ctx context.Context, root cid.Cid, preferred *remoteGateway, hasOther func() bool) *remoteGateway {
-	c, ok := p.known.get(root)
+// gateway is where to send the client that asks for a blob of root; nil when it
+// must be streamed. With an alternative to redirecting, hasOther, an old no is taken
+// as it is while the gateways are asked again; otherwise they are waited for.
+func (p *redirects) gateway(r *http.Request, root cid.Cid, hasOther func() bool) *remoteGateway {
+	who := p.followed(askerOf(r), hasOther)
+	if who == 0 || p.sent.lately(r) && hasOther() {
+		return nil
+	}
+	return p.choose(r.Context(), question{root, who}, hasOther)
+}
+
+// choose answers q.
+func (p *redirects) choose(ctx context.Context, q question, hasOther func() bool) *remoteGateway {
+	c, ok := p.known.get(q)
 	age := time.Since(c.asked)
 	switch {
-	case ok && preferred != nil && c.gateway != nil && c.gateway != preferred && age >= p.limits.Found:
-		// The other was quicker once: the preferred one is waited for again.
 	case ok && c.gateway != nil && c.gateway.Up():
-		return p.renewed(ctx, root, c, hasOther)
+		return p.renewed(ctx, q, c, hasOther)
 	case ok && c.gateway == nil:
 		if age < p.limits.Retry {
 			return nil
 		}
-		if run := p.ask(root, preferred); hasOther() {
+		if run := p.ask(q, nil); hasOther() {
 			return nil
 		} else {
 			return waitFor(ctx, run)
 		}
 	}
-	return waitFor(ctx, p.ask(root, preferred))
+	return waitFor(ctx, p.ask(q, nil))
 }
 
-// renewed is the gateway of c, which has said yes to root before, as long as it
+// renewed is the gateway of c, which has said yes to q before, as long as it
 // still does. It is asked again in the background as long as clients are sent
 // to it; after a pause it is waited for, for a moment only when hasOther.
-func (p *redirects) renewed(ctx context.Context, root cid.Cid, c choice, hasOther func() bool) *remoteGateway {
+func (p *redirects) renewed(ctx context.Context, q question, c choice, hasOther func() bool) *remoteGateway {
 	age, doubtful := time.Since(c.asked), c.gateway.doubtful.Load()
 	if age < p.limits.Found && !doubtful {
 		return c.gateway
 	}
-	run := p.ask(root, c.gateway)
+	run := p.ask(q, c.gateway)
 	switch {
 	case age < staleFactor*p.limits.Found && !doubtful:
 		return c.gateway
@@ -129,22 +176,24 @@ func waitFor(ctx context.Context, run *flight[choice]) *remoteGateway {
 	return c.gateway
 }
 
-// prepare asks the gateways for root, if that was not done yet, or not lately,
-// so that the answer is there when the blobs are asked for.
-func (p *redirects) prepare(root cid.Cid) {
-	if p == nil || len(p.gateways) == 0 {
+// prepare asks the gateways to which this client can be sent for root, if that was
+// not done yet, or not lately, so that the answer is there when it asks for blobs.
+func (p *redirects) prepare(r *http.Request, root cid.Cid) {
+	who := p.followed(askerOf(r), func() bool { return false })
+	if who == 0 {
 		return
 	}
-	if c, ok := p.known.get(root); !ok || c.gateway != nil && time.Since(c.asked) >= p.limits.Found {
-		p.ask(root, c.gateway)
+	q := question{root, who}
+	if c, ok := p.known.get(q); !ok || c.gateway != nil && time.Since(c.asked) >= p.limits.Found {
+		p.ask(q, c.gateway)
 	}
 }
 
 // ask has the gateways asked, preferred one first.
-func (p *redirects) ask(root cid.Cid, preferred *remoteGateway) *flight[choice] {
-	return p.probes.join(root, func(ctx context.Context) (choice, error) {
-		c := choice{gateway: p.probe(ctx, root, preferred), asked: time.Now()}
-		p.known.put(root, c, 1)
+func (p *redirects) ask(q question, preferred *remoteGateway) *flight[choice] {
+	return p.probes.join(q, func(ctx context.Context) (choice, error) {
+		c := choice{gateway: p.probe(ctx, q, preferred), asked: time.Now()}
+		p.known.put(q, c, 1)
 		return c, nil
 	})
 }
@@ -152,7 +201,7 @@ func (p *redirects) ask(root cid.Cid, preferred *remoteGateway) *flight[choice] 
 // probe asks all gateways at once and takes the first that says yes. The
 // preferred one, to which clients were sent before, has a head start. When none
 // is up, those that failed lately have a moment to show that they are well again.
-func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGateway) *remoteGateway {
+func (p *redirects) probe(ctx context.Context, q question, preferred *remoteGateway) *remoteGateway {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {
@@ -161,14 +210,10 @@ func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGa
 	}
 	results := make(chan result, len(p.gateways))
 	pending := 0
+	asked := p.members(q.who)
 	start := func(from *remoteGateway) {
 		err := p.life.start(func() {
-			_, err := contain(ctx, p.life, func(ctx context.Context) (struct{}, error) { return struct{}{}, from.gateway.Has(ctx, root) })
-			from.Report(ctx, err)
-			if ctx.Err() == nil {
-				from.doubtful.Store(errors.Is(err, ipfs.ErrUnavailable) && !errors.Is(err, ipfs.ErrOneBlock))
-			}
-			results <- result{from, err}
+			results <- result{from, p.has(ctx, from, q.c)}
 		})
 		if err == nil {
 			pending++
@@ -186,7 +231,7 @@ func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGa
 		case <-timer.C:
 		}
 	}
-	for _, from := range p.gateways {
+	for _, from := range asked {
 		if from != preferred && from.Up() {
 			start(from)
 		}
@@ -195,7 +240,7 @@ func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGa
 		var enough context.CancelFunc
 		ctx, enough = context.WithTimeout(ctx, p.limits.Probe/patientFraction)
 		defer enough()
-		for _, from := range p.gateways {
+		for _, from := range asked {
 			if from != preferred && from.Resting() {
 				start(from)
 			}
@@ -214,13 +259,41 @@ func (p *redirects) probe(ctx context.Context, root cid.Cid, preferred *remoteGa
 	return nil
 }
 
+// has tells by nil that a gateway can serve what is below c, and how.
+func (p *redirects) has(ctx context.Context, g *remoteGateway, c cid.Cid) error {
+	_, err := contain(ctx, p.life, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.gateway.Has(ctx, c) })
+	g.Report(ctx, err)
+	if ctx.Err() == nil {
+		g.doubtful.Store(errors.Is(err, ipfs.ErrUnavailable) && !errors.Is(err, ipfs.ErrOneBlock))
+	}
+	if err != nil {
+		return err
+	}
+	return g.servesPaths(ctx, p)
+}
+
+// members are the gateways of a set.
+func (p *redirects) members(set gatewaySet) (all []*remoteGateway) {
+	for i, g := range p.gateways {
+		if set&(1<<i) != 0 {
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
 // holds tells whether a gateway that has a root has a blob of it too: asked before
 // a client is sent away from a server that has it itself, which waits a moment
 // for the answer. Many gateways keep the root of what somebody once looked at.
 func (p *redirects) holds(ctx context.Context, g *remoteGateway, blob cid.Cid) bool {
 	ctx, cancel := context.WithTimeout(ctx, p.limits.Probe/patientFraction)
 	defer cancel()
-	return p.choose(ctx, blob, g, func() bool { return true }) == g
+	for i, other := range p.gateways {
+		if other == g {
+			return p.choose(ctx, question{blob, 1 << i}, func() bool { return true }) != nil
+		}
+	}
+	return false
 }
 
 // nobody is the error for a blob that is not in the own store and for which no
@@ -231,5 +304,12 @@ func (p *redirects) nobody(what string) error {
 }
 
 func (p *redirects) names() string {
-	return gatewayNames(p.gateways)
+	names := make([]string, len(p.gateways))
+	for i, g := range p.gateways {
+		names[i] = g.String()
+		if g.sourceOnly() {
+			names[i] += " (which serves no files by path)"
+		}
+	}
+	return strings.Join(names, ", ")
 }

@@ -22,7 +22,7 @@ import (
 // quick are limits for tests that wait for time-outs.
 var quick = Limits{
 	Open: 5 * time.Second, Fetch: 300 * time.Millisecond, Hedge: 20 * time.Millisecond, Probe: 150 * time.Millisecond,
-	Found: time.Hour, Retry: time.Hour,
+	Found: time.Hour, Retry: time.Hour, Again: time.Nanosecond,
 }
 
 // published is a layout with one image of one layer.
@@ -284,8 +284,8 @@ func TestNobodyAnswers(t *testing.T) {
 	gw := newGateway("http://the-gateway", blocks, well)
 	s := start(t, Config{Local: own, Gateways: []Gateway{gw}, Limits: quick})
 	s.get(p.manifest()).expect(t, http.StatusOK, "")
-	waitUntil(t, func() bool { _, ok := s.s.redirects.known.get(p.root); return ok })
-	s.s.redirects.known.forget(p.root)
+	waitUntil(t, func() bool { _, ok := s.s.redirects.known.get(question{p.root, 1}); return ok })
+	s.s.redirects.known.forget(question{p.root, 1})
 	gw.mood.Store(empty)
 	s.both(p.blob()).expect(t, http.StatusServiceUnavailable, codeUnavailable, "http://the-gateway", "--open")
 }

@@ -34,6 +34,10 @@ type Gateway interface {
 	// Has asks whether the gateway can serve root. Errors match
 	// [ipfs.ErrNotFound] or [ipfs.ErrUnavailable].
 	Has(ctx context.Context, root cid.Cid) error
+	// ByPath asks whether the gateway gives one range of a file that is asked for
+	// by path, as clients that are redirected do. Errors that match
+	// [ipfs.ErrUnavailable] leave that open.
+	ByPath(ctx context.Context) error
 }
 
 // Config says where a [Server] has its blocks from and what it may do.
@@ -50,7 +54,8 @@ type Config struct {
 	// Remote are sources of what is not in Local, asked before the gateways.
 	// Their blocks are checked. A String method names them in messages.
 	Remote []ipfs.Getter
-	// Gateways are redirected to, and sources as well.
+	// Gateways are sources as well, and clients are redirected to those that serve
+	// files by path, where they can follow; never with Allow.
 	Gateways []Gateway
 	// NoRedirect streams blobs even when a gateway has them.
 	NoRedirect bool
@@ -92,6 +97,8 @@ type Limits struct {
 	Hedge time.Duration // after which the next source is asked as well; default 1 s
 	Probe time.Duration // to ask gateways for a root; default 3 s
 	Found time.Duration // for which a gateway's yes is remembered; default 5 s
+	Paths time.Duration // for which it is remembered whether a gateway serves files by path; default 1 min
+	Again time.Duration // in which a client that was redirected and asks again is not; default 10 s
 	Retry time.Duration // for which a no or a dead source is remembered; default 5 s
 	Stall time.Duration // in which a client must take 256 KiB; default 1 min
 	Grace time.Duration // for running transfers at shutdown; default 30 s
@@ -111,6 +118,7 @@ func (l *Limits) setDefaults() {
 	for field, value := range map[*time.Duration]time.Duration{
 		&l.Open: 20 * time.Second, &l.Fetch: 8 * time.Second, &l.Hedge: time.Second,
 		&l.Probe: 3 * time.Second, &l.Found: 5 * time.Second, &l.Retry: 5 * time.Second,
+		&l.Paths: time.Minute, &l.Again: 10 * time.Second,
 		&l.Stall: time.Minute, &l.Grace: 30 * time.Second,
 	} {
 		if *field == 0 {
@@ -159,9 +167,7 @@ func New(cfg Config) (*Server, error) {
 	s.roots = newRoots(s.life, s.local, s.metadata, s.old, cfg.Limits)
 	s.manifests = newManifests(s.life, s.roots, cfg.Limits)
 	s.listing = newFlights[cid.Cid, struct{}](s.life, cfg.Limits.Open)
-	if !cfg.NoRedirect {
-		s.redirects = newRedirects(s.life, s.foreign, cfg)
-	}
+	s.redirects = newRedirects(s.life, s.foreign, cfg)
 	s.exports = make(chan struct{}, cfg.Limits.Exports)
 	s.streams = newStreams(cfg.Limits.Streams)
 	s.whole = newLRU[cid.Cid, struct{}](maxWhole)

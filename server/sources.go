@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +28,7 @@ type remoteGateway struct {
 	gateway Gateway
 	// doubtful is set while it has not answered since it failed to.
 	doubtful atomic.Bool
+	paths    atomic.Pointer[pathAnswer]
 }
 
 const (
@@ -88,14 +88,5 @@ func hidden(err error) error {
 
 // isEmpty tells that there is no source at all.
 func (f *foreign) isEmpty() bool { return len(f.Sources()) == 0 }
-
-// gatewayNames lists the gateways for humans.
-func gatewayNames(all []*remoteGateway) string {
-	names := make([]string, len(all))
-	for i, g := range all {
-		names[i] = g.String()
-	}
-	return strings.Join(names, ", ")
-}
 
 var _ ipfs.Getter = (*foreign)(nil)

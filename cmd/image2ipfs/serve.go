@@ -22,6 +22,7 @@ type serveOptions struct {
 	storeOptions
 	addr       string
 	gateways   []string
+	sources    []string
 	noRedirect bool
 	open       bool
 	access     accessOptions
@@ -40,8 +41,11 @@ func newServe() *cobra.Command {
 
 Manifests are always served from here, checked. Blobs come from the local store;
 with --gateway, engines are redirected to an IPFS gateway as soon as one has
-answered for the image. What is published while the server runs is served at
-once. The server also answers /ipfs/ from its own store, so that it can be the
+answered for the image: where they can follow. A gateway on a loopback address is
+for clients on this machine, one without TLS for those who ask without; a request
+for several ranges, one that is repeated within 10 s, and all with --allow or
+--pinned are served from here. What is published while the server runs is served
+at once. The server also answers /ipfs/ from its own store, so that it can be the
 gateway of another.
 
 On an address that others reach, images that are not in the own store are only
@@ -72,7 +76,8 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
 	opts.storeFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&opts.addr, "addr", ":5000", "address to serve on")
-	f.StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway that pulling clients can reach; may be given several times (default: $"+gatewayEnv+")")
+	f.StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway to read from, and to redirect pulling clients to where they can follow; may be given several times (default: $"+gatewayEnv+")")
+	f.StringSliceVar(&opts.sources, "source", nil, "IPFS gateway to read from alone, such as one that gives blocks and no files, or that pulling clients cannot reach; may be given several times")
 	f.BoolVar(&opts.noRedirect, "no-redirect", false, "stream blobs even when a gateway has them")
 	f.BoolVar(&opts.open, "open", false, "fetch images that are not in the own store for anyone who asks")
 	opts.access.flags(f)
@@ -236,6 +241,13 @@ func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Ne
 			return cfg, usageError{err}
 		}
 		cfg.Gateways = append(cfg.Gateways, g)
+	}
+	for _, url := range o.sources {
+		g, err := gateway.New(url, gateway.Options{})
+		if err != nil {
+			return cfg, usageError{fmt.Errorf("--source: %w", err)}
+		}
+		cfg.Remote = append(cfg.Remote, g)
 	}
 	return cfg, nil
 }

@@ -250,29 +250,10 @@ func Gateway(ctx context.Context, address string) Check {
 	}
 	took := time.Since(began).Round(time.Millisecond)
 	c.Status, c.Detail = OK, fmt.Sprintf("gives blocks, in %v, and ranges of files by path", took)
-	if status, err := aRange(ctx, address); err != nil {
+	if err := g.ByPath(ctx); errors.Is(err, ipfs.ErrUnavailable) {
 		c.Status, c.Detail, c.Next = Problem, oneLine(err), "see that gateway's log"
-	} else if status != http.StatusPartialContent {
-		c.Detail = fmt.Sprintf("gives blocks, in %v, but no ranges of files by path (it answers %d): good to fetch from, and no client can be redirected there", took, status)
+	} else if err != nil {
+		c.Detail = fmt.Sprintf("gives blocks, in %v, and is good to fetch from; no client can be redirected there: %s", took, oneLine(err))
 	}
 	return c
-}
-
-// aFile is a CID that holds a file of ten bytes itself (identity), so that every
-// gateway that serves files by path has it.
-const aFile = "bafkqactjnvqwozjsnfygm4y"
-
-// aRange asks a gateway for a range of a file by path, as a client that was
-// redirected does.
-func aRange(ctx context.Context, gateway string) (status int, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(gateway, "/")+"/ipfs/"+aFile, nil)
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Range", "bytes=0-3")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	return resp.StatusCode, resp.Body.Close()
 }

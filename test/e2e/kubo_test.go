@@ -18,9 +18,10 @@ type kubo struct {
 	gateway string
 }
 
-// startKubo starts a daemon that ends with the test. Its profile keeps it off
-// the network: no bootstrap, discovery, routing, configuration or telemetry.
-func startKubo(t *testing.T) *kubo {
+// startKubo starts a daemon that ends with the test, after a command of the client
+// that configures it, if one is given. Its profile keeps it off the network: no
+// bootstrap, discovery, routing, configuration or telemetry.
+func startKubo(t *testing.T, configure ...string) *kubo {
 	t.Helper()
 	binary := commandFor("kubo")
 	if binary == nil {
@@ -30,6 +31,11 @@ func startKubo(t *testing.T) *kubo {
 	repo := filepath.Join(t.TempDir(), "repo")
 	k := &kubo{ipfs: append(command{"env", "IPFS_PATH=" + repo, "IPFS_TELEMETRY=off"}, binary...)}
 	k.configure(t)
+	if len(configure) > 0 {
+		if _, err := k.ipfs.output(deadline(t), configure...); err != nil {
+			t.Fatal(err)
+		}
+	}
 	version, err := k.ipfs.output(deadline(t), "version")
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"crypto/sha256"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// asker is what a redirect has to respect of who asks.
+type asker struct {
+	here    bool // on this machine, see fromHere
+	secure  bool // asks by https, perhaps through a proxy that ends it
+	shuns   bool // refuses redirects to private addresses
+	literal bool // asks for what a gateway may answer in another way than this server
+}
+
+func askerOf(r *http.Request) asker {
+	h := r.Header
+	return asker{
+		here:    fromHere(r),
+		secure:  r.TLS != nil || overTLS(h),
+		shuns:   strings.Contains(r.UserAgent(), "go-containerregistry"),
+		literal: asksForMore(r),
+	}
+}
+
+// fromHere tells whether a request comes from this machine: by the loopback, and
+// not through a proxy that listens there for others.
+func fromHere(r *http.Request) bool {
+	for name := range r.Header {
+		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-") {
+			return false
+		}
+	}
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && addr.Addr().Unmap().IsLoopback()
+}
+
+// overTLS tells whether a proxy says that who asked it came by https (RFC 7239, 5.4,
+// and what was there before).
+func overTLS(h http.Header) bool {
+	if strings.EqualFold(strings.TrimSpace(h.Get("X-Forwarded-Proto")), "https") {
+		return true
+	}
+	forwarded := strings.ToLower(strings.Join(h.Values("Forwarded"), ","))
+	return strings.Contains(forwarded, "proto=https") || strings.Contains(forwarded, `proto="https"`)
+}
+
+// asksForMore tells whether a request has more than one range, a unit other than
+// bytes, or a condition on this server's ETag: gateways answer these as they like,
+// with the first of several ranges alone, for instance.
+func asksForMore(r *http.Request) bool {
+	if several, _ := r.Context().Value(manyRanges{}).(string); several != "" {
+		return true
+	}
+	ranges := r.Header.Values("Range")
+	return len(ranges) > 1 || len(ranges) == 1 && !strings.HasPrefix(ranges[0], "bytes=") || r.Header.Get("If-Range") != ""
+}
+
+// target is what clients have to respect of a gateway's address. A name is taken
+// to mean the same everywhere, but localhost.
+type target struct {
+	near    bool // loopback, link-local or unspecified: means another machine elsewhere
+	private bool // near, or an address of a private network
+	secure  bool // https
+}
+
+func targetOf(location string) (target, error) {
+	u, err := url.Parse(location)
+	if err != nil {
+		return target{}, err
+	}
+	t := target{secure: u.Scheme == "https"}
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		t.near, t.private = true, true
+		return t, nil
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return t, nil // a name
+	}
+	addr = addr.Unmap()
+	t.near = addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsUnspecified()
+	t.private = t.near || addr.IsPrivate()
+	return t, nil
+}
+
+// log says who is redirected to a gateway at t.
+func (t target) log(log *slog.Logger, name string) {
+	who := "all"
+	switch {
+	case t.near:
+		who = "this machine"
+	case !t.secure:
+		who = "who asks by http"
+	}
+	log.Info("redirecting to", "gateway", name, "clients", who)
+}
+
+// follows tells whether the client can follow a redirect to t, and will.
+func (c asker) follows(t target) bool {
+	return !c.literal && (c.here || !t.near) && (!c.secure || t.secure)
+}
+
+// sent remembers who was redirected for what, for a while: who asks again did not
+// get it there.
+type sent struct {
+	last *lru[[sha256.Size]byte, time.Time]
+	keep time.Duration
+}
+
+const maxSent = 20_000 // about 4 MB
+
+func newSent(keep time.Duration) *sent {
+	return &sent{last: newLRU[[sha256.Size]byte, time.Time](maxSent), keep: keep}
+}
+
+// key tells requests apart: those for other ranges of a blob are no repetition,
+// nor is a GET after a HEAD.
+func (s *sent) key(r *http.Request) [sha256.Size]byte {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return sha256.Sum256([]byte(strings.Join([]string{host, r.Method, r.URL.Path, r.Header.Get("Range"), r.UserAgent()}, "\n")))
+}
+
+// lately tells whether r repeats a request that was redirected.
+func (s *sent) lately(r *http.Request) bool {
+	at, ok := s.last.get(s.key(r))
+	return ok && time.Since(at) < s.keep
+}
+
+func (s *sent) note(r *http.Request) { s.last.put(s.key(r), time.Now(), 1) }
