@@ -31,7 +31,7 @@ func oneRange(r *http.Request) *http.Request {
 	several := r.Header.Get("Range")
 	if unit, set, ok := strings.Cut(several, "="); !ok || !strings.EqualFold(unit, "bytes") {
 		if several != "" {
-			r = r.Clone(r.Context())
+			r = r.Clone(context.WithValue(r.Context(), manyRanges{}, several)) // nobody is redirected with it
 			r.Header.Del("Range")
 		}
 		return r
