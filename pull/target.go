@@ -25,6 +25,9 @@ type Job struct {
 type Target interface {
 	// String names the target for humans.
 	String() string
+	// Choose tells what the target takes of the platforms that are asked for. The
+	// error matches [ErrTarget].
+	Choose(w Wanted) (Choice, error)
 	// Pull brings the image there and gives the name that it has there, if any.
 	Pull(ctx context.Context, j Job) (name string, err error)
 	// Close ends the connection.
@@ -44,14 +47,17 @@ func (d Directory) Pull(ctx context.Context, j Job) (string, error) {
 // Close implements [Target].
 func (Directory) Close() error { return nil }
 
-// Archive is a tar in a file, or on standard output where the path is "-".
-type Archive string
+// Archive is a tar with an OCI layout.
+type Archive struct {
+	Path   string // "-" is standard output
+	Docker bool   // docker load of every version is to read it
+}
 
 func (a Archive) String() string {
-	if a == "-" {
+	if a.Path == "-" {
 		return "archive on standard output"
 	}
-	return "archive " + string(a)
+	return "archive " + a.Path
 }
 
 // Pull implements [Target] by [Image.ToTar]. A file appears when it is complete.
@@ -62,10 +68,10 @@ func (a Archive) Pull(ctx context.Context, j Job) (string, error) {
 // Write lets fn write the archive. What is there and no regular file, such as a
 // named pipe or a device, is written to as it is.
 func (a Archive) Write(fn func(w io.Writer) error) error {
-	if a == "-" {
+	if a.Path == "-" {
 		return fn(os.Stdout)
 	}
-	path := string(a)
+	path := a.Path
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {

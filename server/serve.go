@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Time-outs and sizes of connections. Bodies of answers have no time-out of
@@ -33,6 +35,19 @@ func (s *Server) ServeMetrics(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.guarded(s.metrics.handler))
 	return s.serve(ctx, l, mux, nil)
+}
+
+// ServeBoth serves images, and beside them the metrics if they have a listener of
+// their own; it may be nil. When one ends, so does the other.
+func (s *Server) ServeBoth(ctx context.Context, images, metrics net.Listener) error {
+	if metrics == nil {
+		return s.Serve(ctx, images)
+	}
+	s.log.Info("metrics", "addr", metrics.Addr().String())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.ServeMetrics(ctx, metrics) })
+	g.Go(func() error { return s.Serve(ctx, images) })
+	return g.Wait()
 }
 
 func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secure *tls.Config) error {

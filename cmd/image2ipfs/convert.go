@@ -3,14 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 
-	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/archive"
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/legacy"
 )
@@ -61,65 +57,20 @@ func (o *convertOptions) run(cmd *cobra.Command, arg string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	tree, err := openTree(ctx, from, name.Root)
+	tree, err := legacy.OpenToConvert(ctx, from, name.Root)
+	if errors.Is(err, legacy.ErrLayout) {
+		err = usageError{err}
+	}
 	if err != nil {
 		return err
 	}
-	stream := &treeStream{}
+	var stream *legacy.Stream
 	err = o.publishAll(cmd, []opener{func(ctx context.Context) (*archive.Archive, error) {
-		stream.start(ctx, tree)
+		stream = tree.Stream(ctx)
 		return archive.Stream(ref.Ciq(name.Root), stream), nil
 	}})
-	if err != nil && stream.err != nil { // the cause
-		return stream.err
+	if err != nil && stream != nil && stream.Cause() != nil {
+		return stream.Cause()
 	}
-	return err
-}
-
-// openTree opens an old tree; what is none gets an error that says what it is.
-func openTree(ctx context.Context, from ipfs.Getter, root cid.Cid) (*legacy.Tree, error) {
-	_, err := ipfs.OpenLayout(ctx, from, root)
-	switch {
-	case err == nil:
-		return nil, usageError{fmt.Errorf("%s is an OCI layout already: pull it as it is", ref.Ciq(root))}
-	case !errors.Is(err, ipfs.ErrNoLayout):
-		return nil, err
-	}
-	// How large layers are does not matter here.
-	size := func(ctx context.Context, c cid.Cid) (int64, error) {
-		n, _, err := legacy.QuickSize(ctx, from, c)
-		return max(n, 1), err
-	}
-	tree, err := legacy.Open(ctx, from, root, size)
-	if errors.Is(err, ipfs.ErrNotFound) {
-		return nil, fmt.Errorf("%s is neither an OCI layout nor what older versions published: %w", ref.Ciq(root), err)
-	}
-	return tree, err
-}
-
-// treeStream is an old tree being read as an archive.
-type treeStream struct {
-	*io.PipeReader
-	err  error // of the writer; valid after Close
-	done chan struct{}
-}
-
-func (s *treeStream) start(ctx context.Context, tree *legacy.Tree) {
-	r, w := io.Pipe()
-	s.PipeReader, s.done = r, make(chan struct{})
-	go func() {
-		defer close(s.done)
-		err := tree.WriteArchive(ctx, w)
-		if err != nil && !errors.Is(err, io.ErrClosedPipe) { // closed: the reader has a reason of its own
-			s.err = err
-		}
-		w.CloseWithError(err)
-	}()
-}
-
-// Close ends the writer and waits for it.
-func (s *treeStream) Close() error {
-	err := s.PipeReader.Close()
-	<-s.done
 	return err
 }

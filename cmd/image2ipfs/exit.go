@@ -50,7 +50,8 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.Is(err, publish.ErrNotEmpty), errors.Is(err, ref.ErrNotRoot), errors.Is(err, ref.ErrInvalidName):
+	case errors.As(err, &usage), errors.Is(err, publish.ErrNotEmpty), errors.Is(err, ref.ErrNotRoot), errors.Is(err, ref.ErrInvalidName),
+		errors.Is(err, pull.ErrTarget):
 		return exitUsage
 	case errors.Is(err, archive.ErrFormat), errors.Is(err, dockerarchive.ErrInvalid),
 		errors.Is(err, dockerarchive.ErrMissing), errors.Is(err, publish.ErrArchive):

@@ -44,7 +44,7 @@ func newInspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := isThere(cmd.Context(), l, name); err != nil {
+			if err := l.Check(cmd.Context(), name); err != nil {
 				return err
 			}
 			found, err := l.Inspect(cmd.Context())

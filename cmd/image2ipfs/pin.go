@@ -96,7 +96,7 @@ func (o *pinOptions) run(cmd *cobra.Command, args []string) (err error) {
 		if err != nil {
 			return o.unfound(all, name, err)
 		}
-		if err := isThere(cmd.Context(), l, name); err != nil {
+		if err := l.Check(cmd.Context(), name); err != nil {
 			return err
 		}
 		stats, err := keep(cmd, all, from, l, o.quiet || o.json)

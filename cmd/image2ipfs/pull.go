@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -147,11 +146,11 @@ func (o *pullOptions) target(cmd *cobra.Command) (pull.Target, error) {
 		if term.IsTerminal(int(os.Stdout.Fd())) {
 			return nil, usageError{errors.New("standard output is a terminal: pipe it to docker load, or name a file with --to docker-archive:FILE")}
 		}
-		return pull.Archive("-"), nil
+		return pull.Archive{Path: "-", Docker: true}, nil
 	case kind == "oci" && path != "":
 		return pull.Directory(path), nil
 	case (kind == "oci-archive" || kind == "docker-archive") && path != "":
-		return pull.Archive(path), nil
+		return pull.Archive{Path: path, Docker: kind == "docker-archive"}, nil
 	}
 	return nil, usageError{fmt.Errorf("target %q: want docker, containerd, oci:DIR, oci-archive:FILE, docker-archive:FILE or -", o.to)}
 }
@@ -185,9 +184,9 @@ func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *
 	out := pulled{Root: ref.Spell(name.Root), Target: to.String()}
 	l, err := layout.Open(ctx, from, name.Root)
 	if errors.Is(err, ipfs.ErrNotFound) {
-		if size, sizeErr := ipfs.FileSize(ctx, from, name.Root); sizeErr == nil {
-			out.Size = size
-			return out, o.pullFile(ctx, name, from, to)
+		if file, noFile := pull.OpenFile(ctx, from, name.Root); noFile == nil {
+			out.Size = file.Size
+			return out, o.pullFile(ctx, name, file, to)
 		}
 	}
 	if errors.Is(err, ipfs.ErrNoLayout) {
@@ -201,31 +200,19 @@ func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *
 			return out, err
 		}
 	}
-	asked, err := o.asked()
+	wanted, err := o.wanted()
 	if err != nil {
 		return out, err
 	}
-	matcher, wanted, err := o.platform(to, asked)
+	job, err := pull.Prepare(ctx, l, name, to, wanted)
 	if err != nil {
 		return out, err
 	}
-	image, err := pull.Select(ctx, l, name, matcher)
-	if err == nil {
-		err = image.Require(asked...)
-	}
-	if err == nil && o.dockerArchive() {
-		err = image.CheckDockerArchive(ctx)
-	}
-	if err != nil {
-		return out, err
-	}
+	image := job.Image
 	bar := newProgress(cmd.ErrOrStderr(), ref.Ciq(name.Root), image.Size(), o.quiet || o.json)
 	defer bar.done()
 	r := resolver.New(resolver.WithSources(from), resolver.WithProgress(bar.add))
-	job := pull.Job{
-		Image: image, Resolver: r, Platforms: wanted,
-		Progress: pull.Progress{Event: bar.line, Bytes: bar.add},
-	}
+	job.Resolver, job.Progress = r, pull.Progress{Event: bar.line, Bytes: bar.add}
 	out.Name, err = to.Pull(ctx, job)
 	if _, resumes := to.(pull.Directory); resumes && ctx.Err() != nil {
 		bar.line("what has arrived stays in the " + to.String() + ": the same pull goes on from there")
@@ -234,75 +221,25 @@ func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *
 	return out, errors.Join(err, r.Close())
 }
 
-// asked reads --platform.
-func (o *pullOptions) asked() ([]platforms.Platform, error) {
-	var asked []platforms.Platform
+// wanted reads --platform and --all-platforms.
+func (o *pullOptions) wanted() (pull.Wanted, error) {
+	w := pull.Wanted{All: o.allPlatforms}
 	for _, text := range o.platforms {
 		p, err := platforms.Parse(text)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("--platform: %w", err)}
+			return w, usageError{fmt.Errorf("--platform: %w", err)}
 		}
-		asked = append(asked, p)
+		w.Platforms = append(w.Platforms, p)
 	}
-	return asked, nil
-}
-
-// dockerArchive tells whether docker load is to read what is written.
-func (o *pullOptions) dockerArchive() bool {
-	return o.to == "-" || strings.HasPrefix(o.to, "docker-archive:")
-}
-
-// platform tells which manifest of an index goes into the target, and which
-// platforms an engine is told to take.
-func (o *pullOptions) platform(to pull.Target, asked []platforms.Platform) (platforms.MatchComparer, []platforms.Platform, error) {
-	single := o.dockerArchive()
-	switch to := to.(type) {
-	case *pull.Docker:
-		if single = true; !to.Far() && len(asked) < 2 && !o.allPlatforms {
-			return nil, asked, nil
-		}
-	case *pull.Containerd:
-		if len(asked) == 0 && !o.allPlatforms {
-			return nil, []platforms.Platform{platforms.DefaultSpec()}, nil
-		}
-		return nil, asked, nil
-	}
-	switch {
-	case o.allPlatforms && single:
-		return nil, nil, usageError{fmt.Errorf("the %s takes one platform: name it with --platform, or pull --to oci-archive:FILE", to)}
-	case len(asked) > 1:
-		return nil, nil, usageError{fmt.Errorf("the %s takes one --platform", to)}
-	case len(asked) == 1:
-		return platforms.Only(asked[0]), nil, nil
-	case o.allPlatforms, !single:
-		return nil, nil, nil
-	}
-	return platforms.Default(), nil, nil
+	return w, nil
 }
 
 // pullFile brings a docker archive that is one file on IPFS to its target.
-func (o *pullOptions) pullFile(ctx context.Context, name ref.Name, from ipfs.Getter, to pull.Target) (err error) {
+func (o *pullOptions) pullFile(ctx context.Context, name ref.Name, file *pull.File, to pull.Target) error {
 	if o.pin || len(o.platforms) > 0 || o.allPlatforms {
 		return usageError{fmt.Errorf("%s is one file, not an image layout: --pin, --platform and --all-platforms are for layouts", ref.Ciq(name.Root))}
 	}
-	f, err := ipfs.OpenFile(ctx, from, name.Root, 32)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	write := func(w io.Writer) error {
-		_, err := f.WriteTo(w)
-		return err
-	}
-	switch to := to.(type) {
-	case *pull.Docker:
-		return to.Load(ctx, write)
-	case pull.Archive:
-		if !strings.HasPrefix(o.to, "oci-archive:") {
-			return to.Write(write)
-		}
-	}
-	return usageError{fmt.Errorf("%s is one file, not an image layout: pull it with --to docker or --to docker-archive:FILE, or publish that", ref.Ciq(name.Root))}
+	return file.To(ctx, to)
 }
 
 func (o *pullOptions) report(cmd *cobra.Command, to pull.Target, p pulled) error {

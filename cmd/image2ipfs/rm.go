@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -113,7 +112,7 @@ func (o *rmOptions) find(cmd *cobra.Command, all stores, arg string) ([]local.Ma
 // remove unpublishes a root wherever it is kept.
 func (o *rmOptions) remove(cmd *cobra.Command, all stores, m local.Match) error {
 	root := m.Name.Root
-	names, err := doomed(cmd.Context(), all, m.Name)
+	names, err := all.Doomed(cmd.Context(), m.Name)
 	if err != nil {
 		return err
 	}
@@ -136,29 +135,4 @@ func (o *rmOptions) remove(cmd *cobra.Command, all stores, m local.Match) error 
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), ref.Ciq(root))
 	return err
-}
-
-// doomed lists the images that go with a name, which must be one of them, where
-// the layout can be read.
-func doomed(ctx context.Context, all stores, name ref.Name) (names []string, err error) {
-	l, err := all.Layout(ctx, name)
-	if err != nil && name.Digest != "" {
-		return nil, err
-	}
-	if err != nil {
-		return nil, nil
-	}
-	if err := isThere(ctx, l, name); err != nil {
-		return nil, err
-	}
-	lines, err := l.Lines(ctx)
-	if err != nil {
-		return nil, nil // nothing keeps a broken image from being removed
-	}
-	for _, line := range lines {
-		if line.Name != "" {
-			names = append(names, line.Name)
-		}
-	}
-	return names, nil
 }

@@ -9,10 +9,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/server"
 )
@@ -126,7 +124,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		log.Info("images from", "store", e.String())
 	}
 	log.Info("serving", "addr", open.images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
-	return errors.Join(serveAll(ctx, s, open, log), s.Close())
+	return errors.Join(s.ServeBoth(ctx, open.images, open.metrics), s.Close())
 }
 
 // listeners are what serve answers on.
@@ -160,19 +158,6 @@ func (l listeners) close() {
 	}
 }
 
-// serveAll runs the server, and the metrics beside it if they have an address
-// of their own. When one ends, so does the other.
-func serveAll(ctx context.Context, s *server.Server, l listeners, log *slog.Logger) error {
-	if l.metrics == nil {
-		return s.Serve(ctx, l.images)
-	}
-	log.Info("metrics", "addr", l.metrics.Addr().String())
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.ServeMetrics(ctx, l.metrics) })
-	g.Go(func() error { return s.Serve(ctx, l.images) })
-	return g.Wait()
-}
-
 func (o *serveOptions) logger(cmd *cobra.Command) (*slog.Logger, error) {
 	level := slog.LevelInfo
 	if o.debug {
@@ -203,59 +188,38 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 
 // config decides where images come from and whom the server fetches for.
 func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Network, addr net.Addr, log *slog.Logger) (server.Config, error) {
-	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open || isLoopback(addr), Logger: log, Dir: all.own.Path()}
+	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open || server.IsLoopback(addr), Logger: log, Dir: all.own.Path()}
 	if err := o.access.apply(&cfg, all); err != nil {
 		return cfg, err
 	}
 	given := gatewayURLs(o.gateways)
-	near := []ipfs.Getter{all.own}
-	if k := all.kubo; k != nil {
-		near = append(near, k.Offline())
-		cfg.LocalAhead = kuboAhead
-		if cfg.Open {
-			cfg.Remote = append(cfg.Remote, k.Online())
-		}
-		if len(given) == 0 {
-			own, err := k.Gateway(ctx)
-			if err != nil {
-				log.Info("blobs are streamed: Kubo's own gateway does not answer", "error", err)
-			} else {
-				given = []string{own}
-			}
-		}
-	}
-	cfg.Local = ipfs.First(near...)
-	if peers != nil {
-		cfg.Collectors = append(cfg.Collectors, peers.Metrics())
-		if cfg.Open {
-			cfg.Remote = append(cfg.Remote, peers.Blocks())
-		}
-		cfg.Local = ipfs.First(append(near, peers.Cache())...)
-		if all.kubo == nil { // it can tell what is missing of a blob
-			cfg.Local = peers.Local()
-		}
-	}
-	for _, url := range given {
-		g, err := gateway.New(url, gateway.Options{})
+	if k := all.kubo; k != nil && len(given) == 0 {
+		own, err := k.Gateway(ctx)
 		if err != nil {
-			return cfg, usageError{err}
+			log.Info("blobs are streamed: Kubo's own gateway does not answer", "error", err)
+		} else {
+			given = []string{own}
 		}
+	}
+	var own ipfs.Getter = all.own
+	if peers != nil {
+		own = peers.Local()
+		cfg.Collectors = append(cfg.Collectors, peers.Metrics())
+	}
+	cfg.From(origins(own, all.kubo, peers)...)
+	gateways, err := dialGateways(given)
+	for _, g := range gateways {
 		cfg.Gateways = append(cfg.Gateways, g)
 	}
-	for _, url := range o.sources {
-		g, err := gateway.New(url, gateway.Options{})
-		if err != nil {
-			return cfg, usageError{fmt.Errorf("--source: %w", err)}
-		}
+	if err != nil {
+		return cfg, err
+	}
+	asked, err := dialGateways(o.sources)
+	if err != nil {
+		return cfg, fmt.Errorf("--source: %w", err)
+	}
+	for _, g := range asked {
 		cfg.Remote = append(cfg.Remote, g)
 	}
 	return cfg, nil
-}
-
-// kuboAhead is how many blocks of a blob are asked of Kubo at once.
-const kuboAhead = 16
-
-func isLoopback(addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
+	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
@@ -89,42 +90,65 @@ func (o *sourceOptions) unfound(all stores, name ref.Name, err error) error {
 
 // blocks gets blocks from all sources: those at hand first, then those far away.
 func (o *sourceOptions) blocks(all stores) (*sources.Set, error) {
-	var list []*sources.Source
+	var own ipfs.Getter
 	if all.own != nil {
-		list = append(list, sources.Near(all.own))
+		own = all.own
 	}
-	if k := all.kubo; k != nil {
-		list = append(list, sources.Near(k.Offline()), sources.Far(k.Online()))
-	}
+	from := origins(own, all.kubo, o.network)
 	if o.cache != nil {
-		list = append(list, sources.Near(o.cache))
+		from = append(from, sources.Origin{Near: o.cache})
 	}
-	if o.network != nil {
-		list = append(list, sources.Far(o.network.Blocks()))
+	gateways, err := dialGateways(gatewayURLs(o.gateways))
+	for _, g := range gateways {
+		from = append(from, sources.Origin{Far: g})
 	}
-	for _, url := range gatewayURLs(o.gateways) {
+	return sources.Of(sources.Options{Patience: 20 * time.Second, Insist: true}, from...), err
+}
+
+// origins are where blocks come from beside gateways; each may be nil.
+func origins(own ipfs.Getter, k *kubo.Store, peers *network.Network) []sources.Origin {
+	list := []sources.Origin{{Near: own}}
+	if k != nil {
+		list = append(list, sources.Origin{Near: k.Offline(), Far: k.Online(), Ahead: kubo.Ahead})
+	}
+	if peers != nil {
+		list = append(list, sources.Origin{Far: peers.Blocks()})
+	}
+	return list
+}
+
+// dialGateways makes clients of the gateways at URLs that a flag gives.
+func dialGateways(urls []string) ([]*gateway.Gateway, error) {
+	var all []*gateway.Gateway
+	for _, url := range urls {
 		g, err := gateway.New(url, gateway.Options{})
 		if err != nil {
 			return nil, usageError{err}
 		}
-		list = append(list, sources.Far(g))
+		all = append(all, g)
 	}
-	return sources.New(sources.Options{Patience: 20 * time.Second, Insist: true}, list...), nil
+	return all, nil
 }
 
 // healer gives a healer of the own store if that keeps root and there are other
 // sources of blocks; nil otherwise. It is to be closed.
 func (o *sourceOptions) healer(ctx context.Context, all stores, root cid.Cid, tell func(cid.Cid)) (*sources.Healer, error) {
-	if all.own == nil || !all.own.Keeps(ctx, root) {
+	if all.own == nil {
 		return nil, nil
 	}
 	others, err := o.blocks(newStores(nil, all.kubo))
 	if err != nil || len(others.Sources()) == 0 {
 		return nil, err
 	}
-	healing, err := all.own.Heal(ctx)
+	healing, err := all.own.Heal(ctx, root)
 	if err != nil {
-		return nil, errors.Join(err, others.Close())
+		err = errors.Join(err, others.Close())
+	}
+	if errors.Is(err, ipfs.ErrNotFound) {
+		return nil, nil // it is not for this store to have
+	}
+	if err != nil {
+		return nil, err
 	}
 	return sources.NewHealer(all.own, healing, others, tell), nil
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
-	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/local"
 )
 
@@ -175,16 +174,6 @@ func sizeAndDate(k local.Kept) (size, published string) {
 		published = k.Published.Local().Format(time.DateTime)
 	}
 	return size, published
-}
-
-// isThere refuses a name that means nothing in a layout, where the whole of it is
-// asked for. A root alone always does.
-func isThere(ctx context.Context, l *layout.Layout, name ref.Name) error {
-	if name.Plain() {
-		return nil
-	}
-	_, err := l.Resolve(ctx, name)
-	return err
 }
 
 // completeNames completes the published names on the command line.

@@ -90,7 +90,7 @@ func (o *verifyOptions) verify(cmd *cobra.Command, all stores, arg string) (err 
 	if !name.Plain() {
 		l, err := layout.Open(ctx, ipfs.Verified(from), name.Root)
 		if err == nil {
-			err = isThere(ctx, l, name)
+			err = l.Check(ctx, name)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)

@@ -24,6 +24,10 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
+// Ahead is how many blocks of a blob are asked of Kubo at once, whose socket each
+// of them has to cross.
+const Ahead = 16
+
 const (
 	dialTimeout = 5 * time.Second
 	// silence is how long a Kubo may say nothing that is asked for what it has. One

@@ -36,7 +36,11 @@ func flip(t testing.TB, path string, off int) {
 // heal puts one block right.
 func heal(t testing.TB, s *packstore.Store, c cid.Cid, data []byte) error {
 	t.Helper()
-	h, err := s.Heal(t.Context())
+	roots, err := s.Roots(t.Context())
+	if err != nil || len(roots) == 0 {
+		t.Fatalf("%d roots: %v", len(roots), err)
+	}
+	h, err := s.Heal(t.Context(), roots[0].CID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +128,15 @@ func TestMissingPack(t *testing.T) {
 	storetest.Check(t, s, c, content)
 }
 
+// What was only pulled through is not for the store to have.
+func TestHealWhatIsKept(t *testing.T) {
+	s := open(t, newPath(t))
+	c, _ := storetest.RawBlock(t, 100, "elsewhere")
+	if h, err := s.Heal(t.Context(), c); h != nil || !errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), c.String()) {
+		t.Errorf("%v, want ErrNotFound that names %s", err, c)
+	}
+}
+
 // Blocks of a lost pack that another source has come back, in one pack.
 func TestHealMissingPack(t *testing.T) {
 	s, source := open(t, newPath(t)), open(t, newPath(t))
@@ -134,7 +147,7 @@ func TestHealMissingPack(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open(t, s.Path())
-	h, err := s.Heal(t.Context())
+	h, err := s.Heal(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,8 +25,13 @@ type Healing struct {
 	blocks map[key]location
 }
 
-// Heal begins to heal the store; garbage is not collected until it is closed.
-func (s *Store) Heal(ctx context.Context) (*Healing, error) {
+// Heal begins to heal what is under a root that the store keeps; garbage is not
+// collected until it is closed. The error matches [ipfs.ErrNotFound] when the store
+// does not keep root.
+func (s *Store) Heal(ctx context.Context, root cid.Cid) (*Healing, error) {
+	if !s.Keeps(ctx, root) {
+		return nil, fmt.Errorf("healing %s: %w: it does not keep %s", s, ipfs.ErrNotFound, root)
+	}
 	unlock, err := lockShared(ctx, s.dir.gcLock())
 	if err != nil {
 		return nil, fmt.Errorf("healing %s: %w", s, err)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry"
 )
 
@@ -41,6 +42,16 @@ func Open(ctx context.Context, g ipfs.Getter, root cid.Cid) (*Layout, error) {
 		return nil, err
 	}
 	return &Layout{Names: NewNames(root, files.Index, blobs{files}), files: files}, nil
+}
+
+// Check refuses a name that means nothing in the layout, where the whole of that is
+// asked for: a root alone always does. Errors are those of [Names.Resolve].
+func (l *Layout) Check(ctx context.Context, name ref.Name) error {
+	if name.Plain() {
+		return nil
+	}
+	_, err := l.Resolve(ctx, name)
+	return err
 }
 
 // Files is the same layout as directories and files.

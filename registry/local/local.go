@@ -101,6 +101,33 @@ func (s Stores) Layout(ctx context.Context, name ref.Name) (*layout.Layout, erro
 	return l, err
 }
 
+// Doomed lists the images that go when the root of a name is removed, as far as the
+// layout can be read: nothing keeps a broken image from going. A digest, tag or
+// repository in the name must be of the layout; errors are those of
+// [layout.Layout.Check].
+func (s Stores) Doomed(ctx context.Context, name ref.Name) (names []string, err error) {
+	l, err := s.Layout(ctx, name)
+	if err != nil && name.Digest != "" {
+		return nil, err
+	}
+	if err != nil {
+		return nil, nil
+	}
+	if err := l.Check(ctx, name); err != nil {
+		return nil, err
+	}
+	lines, err := l.Lines(ctx)
+	if err != nil {
+		return nil, nil
+	}
+	for _, line := range lines {
+		if line.Name != "" {
+			names = append(names, line.Name)
+		}
+	}
+	return names, nil
+}
+
 // Remove ends the keeping of a root, wherever it is kept. The error matches
 // [ipfs.ErrNotFound] when no store keeps it.
 func (s Stores) Remove(ctx context.Context, root cid.Cid) error {

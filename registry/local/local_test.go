@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
@@ -181,5 +182,27 @@ func TestSharing(t *testing.T) {
 	both, err := local.Stores{own}.Sharing(t.Context(), l.Files(), []digest.Digest{layer, layer})
 	if err != nil || both[layer].SharedBlocks != 1 || both[layer].SharedBytes != 8 {
 		t.Errorf("beside another image: %+v, %v", both[layer], err)
+	}
+}
+
+// Who removes a root is told which images go with it; a name that means nothing in
+// it is refused before anything goes, and a broken layout can be removed.
+func TestDoomed(t *testing.T) {
+	m := newMemory("own")
+	l := testlayout.New(t, m)
+	root := l.Publish(oci.Named(l.Image("amd64", []byte("one")), "app:1"), oci.Named(l.Image("amd64", []byte("two")), "db:1"))
+	stores := local.Stores{m}
+	if names, err := stores.Doomed(t.Context(), ref.Name{Root: root}); err != nil || len(names) != 2 || names[0] != "app:1" || names[1] != "db:1" {
+		t.Errorf("%q, %v", names, err)
+	}
+	if _, err := stores.Doomed(t.Context(), ref.Name{Root: root, Repository: "web", Tag: "1"}); !errors.Is(err, ipfs.ErrNotFound) {
+		t.Errorf("a name of another image: %v, want ErrNotFound", err)
+	}
+	gone := testlayout.New(t, testlayout.NewBlocks()).Publish()
+	if names, err := stores.Doomed(t.Context(), ref.Name{Root: gone}); err != nil || len(names) > 0 {
+		t.Errorf("a layout that cannot be read: %q, %v", names, err)
+	}
+	if _, err := stores.Doomed(t.Context(), ref.Name{Root: gone, Digest: digest.FromString("x")}); !errors.Is(err, ipfs.ErrNotFound) {
+		t.Errorf("a digest in it: %v, want ErrNotFound", err)
 	}
 }
