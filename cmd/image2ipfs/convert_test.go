@@ -157,6 +157,9 @@ func TestConvertFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := fits("convert", out); err != nil {
+		t.Error(err)
+	}
 	var p published
 	if err := json.Unmarshal([]byte(out), &p); err != nil || len(p.Images) != 1 || p.Images[0].MediaType != ocispec.MediaTypeImageManifest {
 		t.Fatalf("printed %s: %v", out, err)

@@ -67,6 +67,12 @@ works, and 1 when there is a problem.`,
 // errProblems tells that doctor has found something.
 var errProblems = errors.New("not everything works; see what to do above")
 
+// examined is the JSON form of all checks.
+type examined struct {
+	OK     bool           `json:"ok"`
+	Checks []doctor.Check `json:"checks"`
+}
+
 func (o *doctorOptions) run(cmd *cobra.Command) (err error) {
 	if o.Timeout <= 0 {
 		return usageError{fmt.Errorf("--timeout %s: want a time such as 1m", o.Timeout)}
@@ -83,10 +89,7 @@ func (o *doctorOptions) run(cmd *cobra.Command) (err error) {
 	err = o.examine(cmd.Context(), report)
 	ok := err == nil && !slices.ContainsFunc(checks, func(c doctor.Check) bool { return c.Status == doctor.Problem || c.Status == doctor.Skipped })
 	if o.asJSON {
-		err = errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
-			OK     bool           `json:"ok"`
-			Checks []doctor.Check `json:"checks"`
-		}{ok, checks}))
+		err = errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(examined{ok, checks}))
 	}
 	if err == nil && !ok {
 		err = errProblems

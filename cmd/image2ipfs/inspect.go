@@ -95,13 +95,14 @@ type inspectedManifest struct {
 
 // inspectedAs gives what a layout holds the form in which it is printed.
 func inspectedAs(root cid.Cid, l *layout.Inspection) *inspected {
-	v := &inspected{Root: ref.Spell(root), Size: l.Size}
+	v := &inspected{Root: ref.Spell(root), Size: l.Size, Images: []inspectedImage{}}
 	for _, image := range l.Images {
-		i := inspectedImage{Digest: image.Descriptor.Digest, MediaType: image.Descriptor.MediaType, Absent: image.Absent, Names: []string{}}
+		i := inspectedImage{Digest: image.Descriptor.Digest, MediaType: image.Descriptor.MediaType, Absent: image.Absent, Names: []string{}, Manifests: []inspectedManifest{}}
 		for _, name := range image.Names {
 			i.Names = append(i.Names, name.String())
 		}
 		for _, m := range image.Manifests {
+			m.Layers = append([]ocispec.Descriptor{}, m.Layers...)
 			i.Manifests = append(i.Manifests, inspectedManifest(m))
 		}
 		v.Images = append(v.Images, i)

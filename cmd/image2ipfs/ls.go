@@ -59,7 +59,7 @@ func printRoots(cmd *cobra.Command, roots []local.Kept, asJSON, quiet bool) erro
 	if asJSON {
 		list := []listed{}
 		for _, r := range roots {
-			l := listed{Root: ref.Spell(r.CID), Names: r.Names, Size: r.Size, Store: r.Store.String()}
+			l := listed{Root: ref.Spell(r.CID), Names: append([]string{}, r.Names...), Size: r.Size, Store: r.Store.String()}
 			if !r.Published.IsZero() {
 				l.Published = &r.Published
 			}

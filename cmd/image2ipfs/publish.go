@@ -51,8 +51,8 @@ for each image name.
 
 An ARCHIVE is a file or a directory, or - for standard input: what docker save
 of any era writes, an OCI image layout (buildkit, skopeo, podman, containerd),
-or a directory of skopeo's dir: transport, plain or wrapped in gzip, zstd or bzip2.
-Which it is, is found out. Everything that has a digest keeps it; images of
+or a directory of skopeo's dir: transport, plain or wrapped in gzip, zstd, bzip2 or
+lz4. Which it is, is found out. Everything that has a digest keeps it; images of
 docker archives get OCI manifests and compressed layers.`,
 		Example: `  image2ipfs publish app.tar
   docker buildx build -o type=oci,dest=- . | image2ipfs publish -
@@ -324,7 +324,7 @@ func newPublished(r *publish.Result, host string, store ipfs.Store) published {
 	p := published{
 		Root: ref.Spell(r.Root), Format: r.Format, Directory: r.Directory,
 		Size: r.Size, NewBytes: r.Stats.NewBytes, NewBlocks: r.Stats.NewBlocks,
-		Layers: r.Layers, Absent: r.Absent, Unindexed: r.Unindexed, Dropped: r.Dropped, Misnamed: r.Misnamed,
+		Images: []publishedImage{}, Layers: append([]publish.Blob{}, r.Layers...), Absent: r.Absent, Unindexed: r.Unindexed, Dropped: r.Dropped, Misnamed: r.Misnamed,
 	}
 	if store != nil {
 		p.Store = store.String()
@@ -333,7 +333,7 @@ func newPublished(r *publish.Result, host string, store ipfs.Store) published {
 		p.Images = append(p.Images, publishedImage{
 			PullName: r.PullName(i, host), Name: image.Name,
 			Digest: image.Manifest.Digest, MediaType: image.Manifest.MediaType,
-			Platforms: image.Platforms, Size: image.Size,
+			Platforms: append([]string{}, image.Platforms...), Size: image.Size,
 		})
 	}
 	return p

@@ -179,16 +179,19 @@ type changeJSON struct {
 	Backup string `json:"backup,omitempty"`
 }
 
+// planJSON is the JSON form of what setup changes.
+type planJSON struct {
+	Engine  string       `json:"engine"`
+	Server  string       `json:"server"`
+	Undo    bool         `json:"undo"`
+	Written bool         `json:"written"`
+	Changes []changeJSON `json:"changes"`
+	Notes   []string     `json:"notes"`
+	Next    []string     `json:"next"`
+}
+
 func printPlanJSON(cmd *cobra.Command, plan *setup.Plan, written bool) error {
-	out := struct {
-		Engine  string       `json:"engine"`
-		Server  string       `json:"server"`
-		Undo    bool         `json:"undo"`
-		Written bool         `json:"written"`
-		Changes []changeJSON `json:"changes"`
-		Notes   []string     `json:"notes"`
-		Next    []string     `json:"next"`
-	}{plan.Engine, plan.Server, plan.Undo, written && len(plan.Changes) > 0, []changeJSON{}, append([]string{}, plan.Notes...), append([]string{}, plan.Next...)}
+	out := planJSON{plan.Engine, plan.Server, plan.Undo, written && len(plan.Changes) > 0, []changeJSON{}, append([]string{}, plan.Notes...), append([]string{}, plan.Next...)}
 	for _, c := range plan.Changes {
 		out.Changes = append(out.Changes, changeJSON{c.Path, c.Action(), c.Diff(), c.Backup})
 	}

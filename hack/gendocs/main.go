@@ -1,8 +1,9 @@
 // Command gendocs writes the command reference: a page for each command of the
-// built binary, with what its --help says. The pages hold no date and no
+// built binary, with what its --help says, and one of what --json prints, from its
+// schemas. The pages hold no date and no
 // version, so that they change only when the command does.
 //
-//	go run ./hack/gendocs [-binary bin/image2ipfs] docs/reference
+//	go run ./hack/gendocs [-binary bin/image2ipfs] [-schemas docs/reference/schema] docs/reference
 package main
 
 import (
@@ -19,12 +20,13 @@ import (
 
 func main() {
 	binary := flag.String("binary", "bin/image2ipfs", "the built command")
+	schemas := flag.String("schemas", "docs/reference/schema", "JSON schemas of what --json prints")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: gendocs [-binary FILE] DIRECTORY")
+		fmt.Fprintln(os.Stderr, "usage: gendocs [-binary FILE] [-schemas DIRECTORY] DIRECTORY")
 		os.Exit(2)
 	}
-	if err := run(*binary, flag.Arg(0)); err != nil {
+	if err := run(*binary, *schemas, flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "gendocs:", err)
 		os.Exit(1)
 	}
@@ -39,7 +41,7 @@ type page struct {
 func (p page) title() string { return strings.Join(p.path, " ") }
 func (p page) file() string  { return strings.Join(p.path, "_") + ".md" }
 
-func run(binary, dir string) error {
+func run(binary, schemas, dir string) error {
 	pages, err := collect(binary, []string{"image2ipfs"})
 	if err != nil {
 		return err
@@ -56,6 +58,9 @@ func run(binary, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	if err := writeJSONPage(schemas, filepath.Join(dir, "json.md")); err != nil {
+		return err
+	}
 	var index bytes.Buffer
 	fmt.Fprintf(&index, "%s# Command reference\n\n", notice)
 	for _, p := range pages {
@@ -65,6 +70,7 @@ func run(binary, dir string) error {
 			return err
 		}
 	}
+	index.WriteString("\nWhat `--json` prints, field by field: [JSON](json.md), made of the [schemas](schema).\n")
 	return os.WriteFile(filepath.Join(dir, "README.md"), index.Bytes(), 0o644)
 }
 
