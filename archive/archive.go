@@ -1,5 +1,5 @@
 // Package archive goes through the files of an image archive: a tar, also one
-// wrapped in gzip, zstd or bzip2, from a file or a pipe, or a directory. It sniffs
+// wrapped in gzip, zstd, bzip2 or lz4, from a file or a pipe, or a directory. It sniffs
 // which it is and refuses names and links that leave the archive.
 package archive
 
@@ -125,7 +125,7 @@ func (a *Archive) sniff(f *os.File) error {
 	switch {
 	case len(head) == 0:
 		return fmt.Errorf("%w: %s is empty: did the command that should write it fail?", ErrFormat, a.name)
-	case IsGzip(head), IsZstd(head), IsBzip2(head):
+	case IsGzip(head), IsZstd(head), IsBzip2(head), IsLz4(head):
 		a.seekable = nil
 		r, err := Inflate(head, buffered)
 		if err != nil {
@@ -134,7 +134,7 @@ func (a *Archive) sniff(f *os.File) error {
 		a.stream, a.close = r, append(a.close, r.Close)
 	case IsTar(head):
 	default:
-		return fmt.Errorf("%w: %s is %s, expected a tar archive (plain, or compressed with gzip, zstd or bzip2) or a directory", ErrFormat, a.name, a.describe(head))
+		return fmt.Errorf("%w: %s is %s, expected a tar archive (plain, or compressed with gzip, zstd, bzip2 or lz4) or a directory", ErrFormat, a.name, a.describe(head))
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 // foreign are formats that are not read, and what to do with them.
 var foreign = []struct{ magic, is string }{
 	{"\xfd7zXZ\x00", "compressed with xz, which is not read: type  xz -dc %s | image2ipfs publish -"},
-	{"\x04\x22\x4d\x18", "compressed with lz4, which is not read: type  lz4 -dc %s | image2ipfs publish -"},
+	{"\x02\x21\x4c\x18", "compressed with lz4 of the legacy format, which is not read: type  lz4 -dc %s | image2ipfs publish -"},
 	{"LZIP", "compressed with lzip, which is not read: type  lzip -dc %s | image2ipfs publish -"},
 	{"\x5d\x00\x00", "compressed with lzma, which is not read: type  xz -dc %s | image2ipfs publish -"},
 	{"\x1f\x9d", "compressed with compress, which is not read: type  gzip -dc %s | image2ipfs publish -"},

@@ -22,7 +22,7 @@ const (
 	maxZstdFrame = 128 << 20
 )
 
-// Inflate reads the content of a gzip, zstd or bzip2 file, which r must hold;
+// Inflate reads the content of a gzip, zstd, bzip2 or lz4 file, which r must hold;
 // head is its first bytes. Zeros behind it are padding, anything else is an
 // error. Close releases the decompressor. What is broken, or inflates as no
 // image does, is an error that matches [ErrFormat]: more than 1 TiB, or more
@@ -48,8 +48,10 @@ func Inflate(head []byte, r io.Reader) (io.ReadCloser, error) {
 		out.r, out.what, out.close = z, "zstd", func() error { z.Close(); return nil }
 	case IsBzip2(head):
 		out.r, out.what = newBzip2Streams(in), "bzip2"
+	case IsLz4(head):
+		out.r, out.what = newLz4(in), "lz4"
 	default:
-		return nil, fmt.Errorf("%w: compressed with neither gzip, zstd nor bzip2", ErrFormat)
+		return nil, fmt.Errorf("%w: compressed with neither gzip, zstd, bzip2 nor lz4", ErrFormat)
 	}
 	return out, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 // zeros yields n zero bytes.
@@ -97,6 +98,13 @@ func wrappers(t *testing.T) map[string]func(io.Writer) io.WriteCloser {
 		"zstd": func(w io.Writer) io.WriteCloser {
 			z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest))
 			if err != nil {
+				t.Fatal(err)
+			}
+			return z
+		},
+		"lz4": func(w io.Writer) io.WriteCloser {
+			z := lz4.NewWriter(w)
+			if err := z.Apply(lz4.BlockSizeOption(lz4.Block64Kb), lz4.BlockChecksumOption(true)); err != nil {
 				t.Fatal(err)
 			}
 			return z

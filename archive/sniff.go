@@ -49,3 +49,7 @@ func IsTar(head []byte) bool {
 	}
 	return sum == want
 }
+
+// IsLz4 tells whether data begins as an lz4 file: the magic of a frame (LZ4 Frame
+// Format, "General Structure").
+func IsLz4(head []byte) bool { return bytes.HasPrefix(head, []byte("\x04\x22\x4d\x18")) }

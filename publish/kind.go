@@ -271,8 +271,9 @@ func (in *intake) Layer(name string) (dockerarchive.Layer, error) {
 	switch {
 	case it.fault != nil:
 		return l, fmt.Errorf("entry %s: %w", name, it.fault)
-	case it.diffID == "" && it.raw != nil && it.media != "": // compressed, in blobs/, which could be an image's own
-		return l, fmt.Errorf("%w: layer %s of this docker archive is compressed and lies where layouts keep an image's own layers, which a pipe cannot tell apart in time: publish the archive from a file", archive.ErrFormat, name)
+	case it.claimed != "" && it.packed == nil && it.media != "" && it.media != ocispec.MediaTypeImageLayer:
+		// What its tar is, a pipe cannot find out in time: what is refused from one is from all.
+		return l, fmt.Errorf("%w: layer %s of this docker archive is compressed and lies where layouts keep an image's own layers, but no index.json lists an image with it: publish it with --recompress, or save the image again", archive.ErrFormat, name)
 	case it.diffID == "":
 		return l, fmt.Errorf("%w: entry %s is used as a layer: expected a tar, plain or compressed with gzip or zstd, found %s", archive.ErrFormat, name, it.describe())
 	case it.packed != nil:

@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/pierrec/lz4/v4"
 
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -158,6 +159,8 @@ func TestSameRootHoweverItComes(t *testing.T) {
 				"directory":         func() (*Result, error) { return publishPath(t, newStore(t), test.f.unpack(t)) },
 				"gzip":              func() (*Result, error) { return publishPath(t, newStore(t), writeFile(t, gzipped(data))) },
 				"zstd":              func() (*Result, error) { return publishPath(t, newStore(t), writeFile(t, packed)) },
+				"lz4":               func() (*Result, error) { return publishPath(t, newStore(t), writeFile(t, lz4d(t, data))) },
+				"lz4 from a pipe":   func() (*Result, error) { return publishPipe(t, newStore(t), lz4d(t, data)) },
 				"gzip with padding": func() (*Result, error) { return publishPipe(t, newStore(t), slices.Concat(gzipped(data), zeros)) },
 				"zstd with padding": func() (*Result, error) { return publishPipe(t, newStore(t), slices.Concat(packed, zeros)) },
 			} {
@@ -167,6 +170,22 @@ func TestSameRootHoweverItComes(t *testing.T) {
 			}
 		})
 	}
+}
+
+func lz4d(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := lz4.NewWriter(&out)
+	if err := z.Apply(lz4.SizeOption(uint64(len(data))), lz4.BlockChecksumOption(true)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := z.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // What cannot be an image says what it seems to be, and what to do.
@@ -201,7 +220,7 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-func must(data []byte, err error) []byte {
+func must[T any](data T, err error) T {
 	if err != nil {
 		panic(err)
 	}

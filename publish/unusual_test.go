@@ -1,8 +1,10 @@
 package publish
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -52,15 +54,26 @@ func TestMisnamed(t *testing.T) {
 	}
 }
 
-// Where a pipe cannot tell what a compressed layer is for, it says what to do.
+// What a pipe cannot tell in time, what a compressed layer in blobs/ is for, is
+// refused from wherever it comes, and says what to do; that then works.
 func TestCompressedLayerInBlobs(t *testing.T) {
 	one := layerTar(1)
 	name := oci.BlobPath(digest.FromBytes(gzipped(one)))
 	f := files{}.add(name, gzipped(one)).add("cfg.json", configOf(one)).
 		json("manifest.json", []manifestItem{{Config: "cfg.json", RepoTags: []string{"app:1"}, Layers: []string{name}}})
-	mustPublish(t, newStore(t), f.write(t))
-	if _, err := publishPipe(t, newStore(t), f.tar()); err == nil || !strings.Contains(err.Error(), "publish the archive from a file") {
-		t.Errorf("from a pipe: %v", err)
+	refusedBy(t, "compressed layer", f.tar(), "is compressed", "--recompress")
+	refusedBy(t, "compressed layer", gzipped(f.tar()), "is compressed", "--recompress")
+	if _, err := publishPath(t, newStore(t), f.unpack(t)); err == nil || !strings.Contains(err.Error(), "--recompress") {
+		t.Errorf("from a directory: %v", err)
+	}
+	for how, a := range map[string]*archive.Archive{
+		"file": must(archive.Open(f.write(t))),
+		"pipe": archive.Stream("pipe", io.NopCloser(bytes.NewReader(f.tar()))),
+	} {
+		r, err := Publish(t.Context(), a, newStore(t), Options{Recompress: true})
+		if err != nil || !slices.Equal(r.Names(), []string{"app:1"}) {
+			t.Errorf("%s, with Recompress: %v, %v", how, r, err)
+		}
 	}
 }
 

@@ -180,6 +180,19 @@ var kinds = map[string]func(names []string) []entry{
 		other.data = append(slices.Clone(other.data), make([]byte, 512)...) // the same bytes would be taken
 		return append(files, other, manifestJSON(m))
 	},
+	// A layer of which a pipe cannot tell in time what it is for.
+	"docker-compressed-blobs": func(names []string) []entry {
+		l := ociLayout{}
+		m := dockerManifest{Config: oci.BlobPath(l.blob("", marshal(anImage.config)).Digest), RepoTags: names}
+		for _, data := range anImage.layers {
+			m.Layers = append(m.Layers, oci.BlobPath(l.blob("", gzipped(data)).Digest))
+		}
+		var files []entry
+		for name, data := range l {
+			files = append(files, entry{name: name, data: data})
+		}
+		return append(sorted(files), manifestJSON(m))
+	},
 	"no-image": func([]string) []entry { return []entry{{name: "hello.txt", data: []byte("hello")}} },
 }
 
