@@ -11,7 +11,7 @@ FUZZTIME ?= 10m
 KILLS    ?= 300
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help build run test test-all wine unit bench bench-p2p lint fuzz docs image release install clean load crash
+.PHONY: help build run test test-all wine unit bench bench-p2p lint fuzz docs image release install clean load crash attack
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ load: build ## 200 clients pull 50 images for minutes while gateways are killed
 
 crash: build ## kill publish, serve, gc and rm KILLS times at random, lose nothing
 	$(GO) run ./test/crash -binary $(BIN) -kills $(KILLS)
+
+attack: build ## do to a server what strangers can, and print what came of it
+	$(GO) run ./test/attack -binary $(BIN)
 
 install: build ## install the binary below PREFIX
 	install -D -m 0755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/image2ipfs'

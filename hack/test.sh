@@ -2,7 +2,7 @@
 # What `make test` runs, cheapest first: formatting and lint, unit tests under the
 # race detector (those of the Kubo store with a real Kubo), the tests of large
 # files, every fuzz target for some seconds (FUZZTIME), the program killed KILLS
-# times (test/crash), then real engines end to end (hack/e2e.sh). What the later
+# times (test/crash) and attacked for some seconds (test/attack), then real engines end to end (hack/e2e.sh). What the later
 # steps need is downloaded and built beside the first. hack/test-all.sh runs
 # more, for longer.
 set -euo pipefail
@@ -48,5 +48,8 @@ step "large files" large
 [ -z "${FUZZTIME:-}" ] || step fuzz hack/fuzz.sh "$FUZZTIME"
 go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" ./cmd/image2ipfs
 step crash go run ./test/crash -binary "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" -kills "${KILLS:-40}"
+if [ "$(uname)" = Linux ]; then # attackers need an address of their own, and /proc tells the memory
+	step attacks go run ./test/attack -binary "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" -for 4s -scale 8 -start 5s
+fi
 step "end to end" hack/e2e.sh
 echo "test: all of it took $SECONDS s"

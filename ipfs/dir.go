@@ -146,6 +146,11 @@ func ReadFile(ctx context.Context, g Getter, c cid.Cid, limit int64) ([]byte, er
 	if f.Size() > limit {
 		return nil, fmt.Errorf("%w: file %s has %d bytes, at most %d are allowed", ErrIntegrity, c, f.Size(), limit)
 	}
+	release, err := holdReading(ctx, f.Size())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	data := make([]byte, f.Size())
 	if _, err := io.ReadFull(f, data); err != nil {
 		return nil, err

@@ -56,7 +56,13 @@ func OpenLayout(ctx context.Context, g Getter, root cid.Cid) (*Layout, error) {
 	if l.IndexJSON, err = ReadFile(ctx, g, c, oci.MaxManifestSize); err != nil {
 		return nil, fmt.Errorf("reading index.json: %w", err)
 	}
-	if l.Index, err = oci.DecodeIndex(l.IndexJSON); err != nil {
+	release, err := HoldDecoding(ctx, l.IndexJSON)
+	if err != nil {
+		return nil, fmt.Errorf("reading index.json: %w", err)
+	}
+	l.Index, err = oci.DecodeIndex(l.IndexJSON)
+	release()
+	if err != nil {
 		return nil, fmt.Errorf("%w: index.json of %s: %v", ErrIntegrity, root, err)
 	}
 	c, err = top.Lookup(ctx, ocispec.ImageBlobsDir)
@@ -177,6 +183,11 @@ func (l *Layout) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadClo
 // Manifest reads a manifest, index or config and checks its digest; with Size
 // it makes a Layout the [oci.Contents] of its index.
 func (l *Layout) Manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	release, err := holdReading(ctx, 2*desc.Size) // its buffer grows
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	return oci.ReadAll(ctx, l, desc)
 }
 

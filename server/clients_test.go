@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
@@ -135,21 +136,21 @@ func TestNoRoom(t *testing.T) {
 // one too many is told to come back.
 func TestStreamsShareMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStreams(300)
+		s := &streams{budget.NewShare("test", 300*leafSize)}
 		ctx, cancel := context.WithCancel(t.Context())
 		if ahead, err := s.begin(ctx, 16); err != nil || ahead != 16 {
 			t.Errorf("one alone: %d blocks ahead, %v", ahead, err)
 		}
-		total := 16
-		for range 299 {
+		held := 17
+		for held < 300 {
 			ahead, err := s.begin(ctx, 16)
-			if err != nil || ahead < 1 {
+			if err != nil {
 				t.Fatalf("%d blocks ahead, %v", ahead, err)
 			}
-			total += ahead
+			held += ahead + 1
 		}
-		if total > aheadBudget+300 {
-			t.Errorf("%d blocks ahead in all", total)
+		if held != 300 {
+			t.Errorf("%d blocks are held, of 300", held)
 		}
 		var e *apiError
 		if _, err := s.begin(ctx, 16); !errors.As(err, &e) || e.code != codeTooMany {
@@ -176,7 +177,7 @@ func TestListenerClosedWithoutRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limited := newConnections(1).limit(l)
+	limited := newConnections(1, func(remote string) string { return remote }).limit(l)
 	open(t, "http://"+l.Addr().String(), 2, "")
 	first, err := limited.Accept()
 	if err != nil {

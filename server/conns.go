@@ -1,58 +1,133 @@
 package server
 
 import (
-	"container/list"
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// floorTime is how long a request may go without a [chunk] that its client
+	// takes while others wait for a connection.
+	floorTime = 5 * time.Second
+	// maxPending is how many connections wait for room, of which one origin has
+	// pendingEach.
+	maxPending, pendingEach = 256, 32
 )
 
 // connections bounds how many connections are open at once. When there is no
-// room for one more, that which has waited longest without a request is closed;
-// one with a request under way never is. So who opens thousands and does
-// nothing with them keeps nobody else out.
+// room for one more, one is closed: that which has waited longest without a
+// request, else one that moves nothing, else, for who comes from elsewhere, one of
+// those who have most. So who opens thousands and does nothing with them, or reads
+// slowly from all, keeps nobody else out.
 type connections struct {
-	max   int
-	ended chan struct{} // closed when no more are accepted
+	max    int
+	origin func(remote string) string
+	ended  chan struct{} // closed when no more are accepted
 
 	mu      sync.Mutex
-	open    int
-	waiting *list.List // net.Conn without a request, the oldest first
-	places  map[net.Conn]*list.Element
+	open    map[string]int // by origin
+	total   int
+	pending map[string]int // by origin
+	waits   int
+	places  map[net.Conn]*place
 	freed   chan struct{} // closed, and replaced, when one has ended
 }
 
-func newConnections(limit int) *connections {
+// place is a connection that is served.
+type place struct {
+	origin string
+	idle   bool         // no request
+	moved  atomic.Int64 // when it last became idle or its client took something; Unix nanoseconds
+}
+
+func newConnections(limit int, origin func(remote string) string) *connections {
 	return &connections{
-		max: limit, ended: make(chan struct{}), waiting: list.New(),
-		places: map[net.Conn]*list.Element{}, freed: make(chan struct{}),
+		max: limit, origin: origin, ended: make(chan struct{}), open: map[string]int{}, pending: map[string]int{},
+		places: map[net.Conn]*place{}, freed: make(chan struct{}),
 	}
 }
 
 // limit gives a listener that accepts within the bounds. Its connections are
 // l's own, so that files can be sent by the system. The server must report to
-// [connections.track].
+// [connections.track] and [connections.context].
 func (c *connections) limit(l net.Listener) net.Listener {
-	return &limitedListener{Listener: l, conns: c, end: sync.OnceFunc(func() { close(c.ended) })}
+	limited := &limitedListener{Listener: l, conns: c, accepted: make(chan accepted), end: sync.OnceFunc(func() { close(c.ended) })}
+	go limited.run()
+	return limited
 }
 
 type limitedListener struct {
 	net.Listener
-	conns *connections
-	end   func()
+	conns    *connections
+	accepted chan accepted
+	end      func()
 }
 
+type accepted struct {
+	conn net.Conn
+	err  error
+}
+
+// run accepts until the listener is closed. Who must wait for room waits aside, so
+// that those behind him are seen.
+func (l *limitedListener) run() {
+	for {
+		conn, err := l.Listener.Accept()
+		switch {
+		case err != nil:
+			l.give(accepted{err: err})
+		case l.conns.enter(conn.RemoteAddr().String()), l.conns.dropIdle() && l.conns.await(conn.RemoteAddr().String()):
+			l.give(accepted{conn: conn})
+		default:
+			l.wait(conn)
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+	}
+}
+
+func (l *limitedListener) give(a accepted) {
+	select {
+	case l.accepted <- a:
+	case <-l.conns.ended:
+		if a.conn != nil {
+			_ = a.conn.Close() // nobody has read from it
+		}
+	}
+}
+
+// wait has a connection wait for room, or closes it when too many do.
+func (l *limitedListener) wait(conn net.Conn) {
+	leave, ok := l.conns.queue(conn.RemoteAddr().String())
+	if !ok {
+		_ = conn.Close() // nobody has read from it
+		return
+	}
+	go func() {
+		defer leave()
+		if l.conns.await(conn.RemoteAddr().String()) {
+			l.give(accepted{conn: conn})
+			return
+		}
+		_ = conn.Close() // the listener is closed
+	}()
+}
+
+// Accept implements net.Listener.
 func (l *limitedListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	select {
+	case a := <-l.accepted:
+		return a.conn, a.err
+	case <-l.conns.ended:
+		return nil, net.ErrClosed
 	}
-	if !l.conns.enter() {
-		return nil, errors.Join(net.ErrClosed, conn.Close())
-	}
-	return conn, nil
 }
 
 func (l *limitedListener) Close() error {
@@ -60,31 +135,115 @@ func (l *limitedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// enter makes room for one more connection, or waits for it; false when none
-// are accepted any more.
-func (c *connections) enter() bool {
-	for {
+// queue notes that a connection waits, unless too many do.
+func (c *connections) queue(remote string) (leave func(), ok bool) {
+	origin := c.origin(remote)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waits >= maxPending || c.pending[origin] >= pendingEach {
+		return nil, false
+	}
+	c.waits++
+	c.pending[origin]++
+	return func() {
 		c.mu.Lock()
-		if c.open < c.max {
-			c.open++
-			c.mu.Unlock()
+		defer c.mu.Unlock()
+		c.waits--
+		less(c.pending, origin)
+	}, true
+}
+
+// enter counts a connection if there is room, and nobody waits for it who has less.
+func (c *connections) enter(remote string) bool {
+	origin := c.origin(remote)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.total >= c.max {
+		return false
+	}
+	for other := range c.pending {
+		if c.open[other] < c.open[origin] {
+			return false
+		}
+	}
+	c.total++
+	c.open[origin]++
+	return true
+}
+
+// await makes room for one more connection, or waits for it; false when none
+// are accepted any more.
+func (c *connections) await(remote string) bool {
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for {
+		if c.enter(remote) {
 			return true
 		}
-		freed := c.freed
-		oldest := c.waiting.Front()
-		if oldest != nil {
-			delete(c.places, c.waiting.Remove(oldest).(net.Conn))
-		}
+		c.mu.Lock()
+		freed, victim := c.freed, c.victim(c.origin(remote))
 		c.mu.Unlock()
-		if oldest != nil {
-			closeNow(oldest.Value.(net.Conn))
+		if victim != nil {
+			closeNow(victim)
 		}
 		select {
 		case <-freed:
+		case <-look.C:
 		case <-c.ended:
 			return false
 		}
 	}
+}
+
+// dropIdle closes the connection that has waited longest without a request, which
+// makes room at once; false when none does.
+func (c *connections) dropIdle() bool {
+	c.mu.Lock()
+	var oldest net.Conn
+	for conn, p := range c.places {
+		if p.idle && (oldest == nil || p.moved.Load() < c.places[oldest].moved.Load()) {
+			oldest = conn
+		}
+	}
+	delete(c.places, oldest)
+	c.mu.Unlock()
+	if oldest != nil {
+		closeNow(oldest)
+	}
+	return oldest != nil
+}
+
+// victim is the connection to close for one of an origin; nil for none.
+func (c *connections) victim(origin string) net.Conn {
+	most := origin
+	for other, n := range c.open {
+		if n > c.open[most]+1 {
+			most = other
+		}
+	}
+	var worst net.Conn
+	rank := func(p *place) int {
+		switch {
+		case p.idle:
+			return 3
+		case time.Since(time.Unix(0, p.moved.Load())) > floorTime:
+			return 2
+		case most != origin && p.origin == most:
+			return 1
+		}
+		return 0
+	}
+	for conn, p := range c.places {
+		r := rank(p)
+		if r == 0 {
+			continue
+		}
+		if w := c.places[worst]; worst == nil || r > rank(w) || r == rank(w) && p.moved.Load() < w.moved.Load() {
+			worst = conn
+		}
+	}
+	delete(c.places, worst)
+	return worst
 }
 
 // closeNow closes a connection without a farewell, for which nobody may listen.
@@ -95,20 +254,48 @@ func closeNow(conn net.Conn) {
 	_ = conn.Close() // its reader sees the end
 }
 
+// placeKey is the key under which a request's context has its connection's place.
+type placeKey struct{}
+
+// context is the server's ConnContext.
+func (c *connections) context(ctx context.Context, conn net.Conn) context.Context {
+	p := &place{origin: c.origin(conn.RemoteAddr().String()), idle: true}
+	p.moved.Store(time.Now().UnixNano())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.places[conn] = p
+	return context.WithValue(ctx, placeKey{}, p)
+}
+
 // track is the server's ConnState.
 func (c *connections) track(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if place, ok := c.places[conn]; ok {
-		c.waiting.Remove(place)
-		delete(c.places, conn)
-	}
+	p := c.places[conn]
 	switch state {
-	case http.StateNew, http.StateIdle:
-		c.places[conn] = c.waiting.PushBack(conn)
+	case http.StateNew, http.StateIdle, http.StateActive:
+		if p != nil {
+			p.idle = state != http.StateActive
+			p.moved.Store(time.Now().UnixNano())
+		}
 	case http.StateClosed, http.StateHijacked:
-		c.open--
+		delete(c.places, conn)
+		c.total--
+		less(c.open, c.origin(conn.RemoteAddr().String()))
 		close(c.freed)
 		c.freed = make(chan struct{})
+	}
+}
+
+func less(counts map[string]int, key string) {
+	if counts[key]--; counts[key] == 0 {
+		delete(counts, key)
+	}
+}
+
+// moves notes that a request's client takes what it is sent.
+func (p *place) moves() {
+	if p != nil {
+		p.moved.Store(time.Now().UnixNano())
 	}
 }

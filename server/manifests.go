@@ -23,6 +23,9 @@ const (
 	cacheTag = "public, max-age=300"
 )
 
+// smallManifest is the largest whose bytes are not counted while it is sent.
+const smallManifest = 64 << 10
+
 // manifest serves /v2/<name>/manifests/<reference> (distribution-spec,
 // "Pulling manifests"). It serves the stored type whatever Accept says: another
 // type would be another digest, and clients state what they accept in too many
@@ -51,6 +54,11 @@ func (s *Server) manifest(w *response, r *request) error {
 	h.Set("Cache-Control", cache)
 	setDigest(h, d)
 	w.source = "manifest"
+	if n := int64(len(m.Content)); n > smallManifest && r.Method != http.MethodHead {
+		if err := s.streams.hold(r.Context(), n); err != nil {
+			return err
+		}
+	}
 	return serveContent(w, r.Request, bytes.NewReader(m.Content))
 }
 

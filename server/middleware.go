@@ -15,6 +15,7 @@ type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
+	place   *place // of its connection; nil when that is not known
 
 	status int    // 0 before the header is sent
 	bytes  int64  // of the body
@@ -78,6 +79,7 @@ func (w *response) ReadFrom(src io.Reader) (written int64, err error) {
 }
 
 func (w *response) extend() {
+	w.place.moves()
 	// Fails for test recorders only, which have no connection.
 	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall))
 }
@@ -86,10 +88,16 @@ func (w *response) extend() {
 func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*response, *http.Request) error) {
 	start := time.Now()
 	w := &response{ResponseWriter: hw, control: http.NewResponseController(hw), stall: s.cfg.Limits.Stall}
+	w.place, _ = r.Context().Value(placeKey{}).(*place)
 	if r.ContentLength != 0 { // nobody reads it, and nobody waits for it
 		_ = w.control.SetReadDeadline(start.Add(bodyTimeout))
 		w.Header().Set("Connection", "close")
 	}
+	leave, ok := s.enter(w, r)
+	if !ok {
+		return
+	}
+	defer leave()
 	s.running.Add(1)
 	s.metrics.running.Inc()
 	err := s.contained(w, r, serve)

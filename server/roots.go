@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry"
@@ -33,6 +36,7 @@ type roots struct {
 	failed   *lru[cid.Cid, failure]
 	opening  *flights[cid.Cid, reader]
 	slots    chan struct{} // one for each foreign root being opened
+	memory   *budget.Budget
 }
 
 // failure is remembered for a moment, so that a root that nobody has is not
@@ -44,13 +48,14 @@ type failure struct {
 
 const failureMemory = 2 * time.Second
 
-func newRoots(life *lifetime, local, metadata ipfs.Getter, old *oldTrees, limits Limits) *roots {
+func newRoots(life *lifetime, local, metadata ipfs.Getter, old *oldTrees, limits Limits, memory *budget.Budget) *roots {
 	return &roots{
 		local: local, metadata: metadata, old: old,
 		opened:  newLRU[cid.Cid, reader](limits.Layouts),
 		failed:  newLRU[cid.Cid, failure](1000),
 		opening: newFlights[cid.Cid, reader](life, limits.Open),
 		slots:   make(chan struct{}, limits.Opening),
+		memory:  memory,
 	}
 }
 
@@ -66,6 +71,9 @@ func (s *roots) open(ctx context.Context, root cid.Cid) (reader, error) {
 	}
 	l, err := s.opening.join(root, func(ctx context.Context) (reader, error) {
 		l, err := s.read(ctx, root, notHere != nil)
+		if err == nil && notHere != nil {
+			l = strangers{l, s.memory}
+		}
 		if err != nil {
 			err = absent(codeNameUnknown, fmt.Errorf("no image under %s: %w", ref.Ciq(root), err))
 			s.failed.put(root, failure{err, time.Now().Add(failureMemory)}, 1)
@@ -85,6 +93,7 @@ func (s *roots) read(ctx context.Context, root cid.Cid, foreign bool) (reader, e
 		select {
 		case s.slots <- struct{}{}:
 			defer func() { <-s.slots }()
+			ctx = ipfs.WithRoom(ctx, manifestMemory{s.memory})
 		case <-ctx.Done():
 			return nil, errorf(codeTooMany, "too many images are being looked up: try again")
 		}
@@ -99,4 +108,39 @@ func (s *roots) read(ctx context.Context, root cid.Cid, foreign bool) (reader, e
 		return nil, err
 	}
 	return l, nil
+}
+
+// strangers is what is served of a root that the own store does not have: what is
+// read for questions about it is held within the share for strangers. Whoever
+// published an image here waits for nobody.
+type strangers struct {
+	reader
+	memory *budget.Budget
+}
+
+func (s strangers) bounded(ctx context.Context) context.Context {
+	return ipfs.WithRoom(ctx, manifestMemory{s.memory})
+}
+
+func (s strangers) Resolve(ctx context.Context, name ref.Name) (ocispec.Descriptor, error) {
+	return s.reader.Resolve(s.bounded(ctx), name)
+}
+
+func (s strangers) Manifest(ctx context.Context, d digest.Digest) (registry.Manifest, error) {
+	return s.reader.Manifest(s.bounded(ctx), d)
+}
+
+func (s strangers) Referrers(ctx context.Context, d digest.Digest, artifactTypes ...string) ([]ocispec.Descriptor, error) {
+	return s.reader.Referrers(s.bounded(ctx), d, artifactTypes...)
+}
+
+// manifestMemory is the share of manifests and indices.
+type manifestMemory struct{ *budget.Budget }
+
+func (m manifestMemory) Reading(ctx context.Context, n int64) (release func(), err error) {
+	return m.Budget.Reading.Take(ctx, n)
+}
+
+func (m manifestMemory) Decoding(ctx context.Context, n int64) (release func(), err error) {
+	return m.Budget.Decoding.Take(ctx, n)
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 )
 
 // Time-outs and sizes of connections. Bodies of answers have no time-out of
@@ -20,7 +22,16 @@ const (
 	bodyTimeout    = 5 * time.Second // of requests: nothing is ever sent here
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 32 << 10
+	maxStreams     = 100 // requests of one HTTP/2 connection at once
 )
+
+// LimitMemory has the runtime keep the process within total bytes, those of
+// [Limits] when 0: it gives back what is free before it takes more. It is for
+// programs that are this server and nothing else.
+func LimitMemory(total int64) { budget.Enforce(total) }
+
+// LeastMemory is the least with which a server is of use, in bytes.
+const LeastMemory = budget.Least
 
 // Serve answers on l until ctx is done, with TLS if Config.TLS says so. Then it takes no new requests, lets
 // running transfers finish for at most Limits.Grace, cuts what is left, closes
@@ -51,7 +62,7 @@ func (s *Server) ServeBoth(ctx context.Context, images, metrics net.Listener) er
 }
 
 func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secure *tls.Config) error {
-	conns := newConnections(s.cfg.Limits.MaxConns)
+	conns := newConnections(s.cfg.Limits.MaxConns, s.connOrigin)
 	// No ReadTimeout: it would end the context of transfers that take longer.
 	hs := &http.Server{
 		Handler:           h,
@@ -62,6 +73,8 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secu
 		TLSConfig:         secure,
 		ConnState:         conns.track,
 		BaseContext:       onListener,
+		ConnContext:       conns.context,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 	}
 	run := hs.Serve
 	if secure != nil {

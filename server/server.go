@@ -13,12 +13,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -65,6 +67,8 @@ type Config struct {
 	// machine, when [Server.Serve] listens on the loopback alone, and others than
 	// which it does not answer then.
 	Hosts []string
+	// Proxies are whose X-Forwarded-For tells where a request comes from.
+	Proxies []netip.Prefix
 	// Allow limits the roots that are served; nil for all.
 	Allow Allow
 	// TLS is used by [Server.Serve]; nil for plain HTTP. See [TLS].
@@ -83,13 +87,13 @@ type Config struct {
 
 // Limits bound what requests can cost.
 type Limits struct {
-	Layouts   int64 // bytes of layouts held in memory; default 64 MiB
-	Manifests int64 // bytes of manifests held in memory; default 64 MiB
-	Blocks    int64 // bytes of small blocks of remote sources held in memory; default 16 MiB
+	Memory    int64 // bytes that the process may take; default 512 MiB
+	Layouts   int64 // bytes of layouts kept in memory; default a sixteenth of Memory
+	Manifests int64 // bytes of manifests kept in memory; default a sixteenth of Memory
+	Blocks    int64 // bytes of small blocks of remote sources kept in memory; default a 32nd of Memory
 
 	Opening  int // foreign layouts being opened at once; default 64
 	Exports  int // CAR streams at once; default 8
-	Streams  int // blobs that are not in this process being sent at once, each of which holds some MiB; default 512
 	MaxConns int // connections of [Server.Serve]; default 4096
 
 	Open  time.Duration // to open a layout or read a manifest; default 20 s
@@ -105,12 +109,15 @@ type Limits struct {
 }
 
 func (l *Limits) setDefaults() {
-	for field, value := range map[*int64]int64{&l.Layouts: 64 << 20, &l.Manifests: 64 << 20, &l.Blocks: 16 << 20} {
+	if l.Memory == 0 {
+		l.Memory = budget.Default
+	}
+	for field, value := range map[*int64]int64{&l.Layouts: l.Memory / 16, &l.Manifests: l.Memory / 16, &l.Blocks: l.Memory / 32} {
 		if *field == 0 {
 			*field = value
 		}
 	}
-	for field, value := range map[*int]int{&l.Opening: 64, &l.Exports: 8, &l.Streams: 512, &l.MaxConns: 4096} {
+	for field, value := range map[*int]int{&l.Opening: 64, &l.Exports: 8, &l.MaxConns: 4096} {
 		if *field == 0 {
 			*field = value
 		}
@@ -141,7 +148,9 @@ type Server struct {
 	listing   *flights[cid.Cid, struct{}] // of referrers, by root
 	redirects *redirects
 	exports   chan struct{}
+	memory    *budget.Budget
 	streams   *streams
+	places    *budget.Fair            // for requests
 	whole     *lru[cid.Cid, struct{}] // blobs that are wholly in local, or were
 	metrics   *metrics
 	running   atomic.Int64 // requests being answered
@@ -161,15 +170,17 @@ func New(cfg Config) (*Server, error) {
 	if s.local == nil {
 		s.local = nothing{}
 	}
+	s.memory = budget.New(cfg.Limits.Memory)
 	s.foreign = newForeign(cfg)
 	s.metadata = ipfs.First(ipfs.Verified(s.local), s.foreign)
 	s.old = newOldTrees(s.life, cfg, s.local, s.metadata, s.foreign)
-	s.roots = newRoots(s.life, s.local, s.metadata, s.old, cfg.Limits)
+	s.roots = newRoots(s.life, s.local, s.metadata, s.old, cfg.Limits, s.memory)
 	s.manifests = newManifests(s.life, s.roots, cfg.Limits)
 	s.listing = newFlights[cid.Cid, struct{}](s.life, cfg.Limits.Open)
 	s.redirects = newRedirects(s.life, s.foreign, cfg)
 	s.exports = make(chan struct{}, cfg.Limits.Exports)
-	s.streams = newStreams(cfg.Limits.Streams)
+	s.streams = &streams{s.memory.Sending}
+	s.places = budget.NewFair("requests", s.memory.Requests/requestCost)
 	s.whole = newLRU[cid.Cid, struct{}](maxWhole)
 	s.metrics = newMetrics(s)
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/spf13/pflag"
 
@@ -17,7 +18,12 @@ type accessOptions struct {
 	tlsCert, tlsKey string
 	metrics         string
 	hosts           []string
+	memory          byteSize
+	proxies         []string
 }
+
+// defaultMemory is how much memory serve may take.
+const defaultMemory = 512 << 20
 
 func (o *accessOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.allow, "allow", nil, "serve this image only: a CID, a pull name, or a file with one on each line; may be given several times")
@@ -25,6 +31,9 @@ func (o *accessOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve HTTPS with the certificate chain in this PEM file, read again when it changes")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM file with the key of --tls-cert")
 	f.StringSliceVar(&o.hosts, "host", nil, "on a loopback address answer for this host name as well, not only for localhost and loopback addresses; may be given several times")
+	f.StringSliceVar(&o.proxies, "proxy-from", nil, "take X-Forwarded-For of proxies in this network, such as 10.0.0.0/8, for where requests come from; may be given several times")
+	o.memory = defaultMemory
+	f.Var(&o.memory, "memory", "how much memory the server may take, whoever asks it for what")
 	f.StringVar(&o.metrics, "metrics", "", "address for /metrics alone, such as 127.0.0.1:9100 (default: /metrics is on --addr)")
 }
 
@@ -47,6 +56,18 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 			return err
 		}
 	}
+	if o.memory < server.LeastMemory {
+		return usageError{fmt.Errorf("--memory %s: want at least 128MiB", &o.memory)}
+	}
+	for _, text := range o.proxies {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return usageError{fmt.Errorf("--proxy-from: %w; write it as 10.0.0.0/8 or 192.0.2.7/32", err)}
+		}
+		cfg.Proxies = append(cfg.Proxies, network.Masked())
+	}
+	cfg.Limits.Memory = int64(o.memory)
+	server.LimitMemory(cfg.Limits.Memory)
 	cfg.Hosts = o.hosts
 	cfg.MetricsElsewhere = o.metrics != ""
 	cfg.Stored = func(ctx context.Context) (sum server.Stored, err error) {

@@ -26,6 +26,7 @@ type peerOptions struct {
 	bootstrap []string
 	cacheSize byteSize
 	listen    []string // of serve alone
+	memory    byteSize // of serve alone; 0 for the default
 }
 
 // defaultCacheSize is how much of what came from peers is kept for others.
@@ -97,7 +98,7 @@ func (o *peerOptions) join(ctx context.Context, store *packstore.Store, server b
 	if err != nil {
 		return nil, err
 	}
-	cfg := network.Config{Node: node, CacheSize: int64(o.cacheSize), Logger: log}
+	cfg := network.Config{Node: node, CacheSize: int64(o.cacheSize), Memory: int64(o.memory), Logger: log}
 	if server {
 		n, err = network.Serve(ctx, store, cfg)
 	} else {

@@ -105,6 +105,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer open.close()
+	o.peers.memory = o.access.memory
 	peers, err := o.peers.join(ctx, all.own, true, log)
 	if err != nil {
 		return err

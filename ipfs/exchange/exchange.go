@@ -74,6 +74,9 @@ type Config struct {
 	Store   Store
 	Logger  *slog.Logger // nil for none
 	Limits  Limits
+	// Origin tells where a peer is, the same for all IDs of one machine; nil when
+	// that is not known.
+	Origin func(id string) string
 }
 
 // Limits bound what peers can cost, and how long they are waited for; zero
@@ -121,6 +124,7 @@ type Exchange struct {
 	log    *slog.Logger
 	limits Limits
 	gate   *gate // of answers to peers
+	origin func(id string) string
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -149,10 +153,13 @@ var _ ipfs.Getter = (*Exchange)(nil)
 func New(cfg Config) *Exchange {
 	cfg.Limits.setDefaults()
 	x := &Exchange{
-		net: cfg.Network, store: cfg.Store, log: silent.Logger(cfg.Logger), limits: cfg.Limits, gate: newGate(cfg.Limits),
+		net: cfg.Network, store: cfg.Store, log: silent.Logger(cfg.Logger), limits: cfg.Limits, gate: newGate(cfg.Limits), origin: cfg.Origin,
 		wake:  make(chan struct{}, 1),
 		peers: map[string]*peer{}, others: newPeer("others"), jobs: map[string]*job{},
 		blocks: map[string]*block{}, searches: map[string]*search{}, taking: make(chan struct{}, maxTaking),
+	}
+	if x.origin == nil {
+		x.origin = func(id string) string { return id }
 	}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	x.tasks.Go(x.schedule)

@@ -6,20 +6,22 @@ import (
 	"time"
 )
 
-// gate bounds what answers to peers cost. Of places and memory no peer gets
-// more than is left for the others then: n peers that want all of it leave one
+// gate bounds what answers to peers cost. Of places and memory no peer gets, and of
+// places no address, more than is left for the others then: n peers that want all of it leave one
 // part in n+1, so that who comes next is answered.
 type gate struct {
 	limits Limits
 
-	mu      sync.Mutex
-	total   int              // requests for blocks being answered
-	byPeer  map[string]int   // the same, of each peer
-	sending int64            // bytes of blocks being sent
-	held    map[string]int64 // the same, of each peer
-	freed   chan struct{}    // closed when some of these have been sent
-	looking map[string]int   // requests for states being answered, of each peer
-	states  map[string]remembered
+	mu     sync.Mutex
+	total  int            // requests for blocks being answered
+	byPeer map[string]int // the same, of each peer
+	// byOrigin is the same of each address: identities cost nothing.
+	byOrigin map[string]int
+	sending  int64            // bytes of blocks being sent
+	held     map[string]int64 // the same, of each peer
+	freed    chan struct{}    // closed when some of these have been sent
+	looking  map[string]int   // requests for states being answered, of each peer
+	states   map[string]remembered
 }
 
 // remembered is the state of a DAG, as of a moment ago.
@@ -36,25 +38,28 @@ const (
 
 func newGate(l Limits) *gate {
 	return &gate{
-		limits: l, byPeer: map[string]int{}, held: map[string]int64{}, freed: make(chan struct{}),
+		limits: l, byPeer: map[string]int{}, byOrigin: map[string]int{}, held: map[string]int64{}, freed: make(chan struct{}),
 		looking: map[string]int{}, states: map[string]remembered{},
 	}
 }
 
 // enter lets in a request for blocks; false when too many are being answered.
-func (g *gate) enter(peer string) (release func(), ok bool) {
+func (g *gate) enter(peer, origin string) (release func(), ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.byPeer[peer] >= min(g.limits.PerPeer, g.limits.Answers-g.total) {
+	left := g.limits.Answers - g.total
+	if g.byPeer[peer] >= min(g.limits.PerPeer, left) || g.byOrigin[origin] >= left {
 		return nil, false
 	}
 	g.total++
 	g.byPeer[peer]++
+	g.byOrigin[origin]++
 	return func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.total--
 		less(g.byPeer, peer, 1)
+		less(g.byOrigin, origin, 1)
 	}, true
 }
 

@@ -64,17 +64,18 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	release, ok := x.gate.enter(r.RemoteAddr)
-	if !ok {
-		refuse(w)
-		return
-	}
-	defer release()
+	// Before a place is taken: whoever sends no request takes none.
 	list, err := parseList(r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	release, ok := x.gate.enter(r.RemoteAddr, x.origin(r.RemoteAddr))
+	if !ok {
+		refuse(w)
+		return
+	}
+	defer release()
 	a := &answer{x: x, r: r, w: w, control: http.NewResponseController(w)}
 	if !a.reserve(list[0]) {
 		refuse(w)

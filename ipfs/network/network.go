@@ -29,6 +29,9 @@ type Config struct {
 	// CacheSize is how many bytes of what came from peers are kept for others; 0
 	// for none.
 	CacheSize int64
+	// Memory is what the process may take, in bytes; default 512 MiB. See
+	// [p2p.Config].
+	Memory int64
 	// Logger gets what the operator should know; nil for none.
 	Logger *slog.Logger
 }
@@ -108,9 +111,9 @@ func start(ctx context.Context, store *packstore.Store, cfg Config, prepare func
 		return nil, errors.Join(err, n.Close())
 	}
 	n.local = packstore.NewLocal(store, n.cache)
-	node.Logger, node.Blocks = cfg.Logger, n.local
+	node.Logger, node.Blocks, node.Memory = cfg.Logger, n.local, cfg.Memory
 	node.Handler = func(node *p2p.Node) http.Handler {
-		n.exchange = exchange.New(exchange.Config{Network: link{node}, Store: n.local, Logger: cfg.Logger})
+		n.exchange = exchange.New(exchange.Config{Network: link{node}, Store: n.local, Logger: cfg.Logger, Origin: node.Origin})
 		return n.exchange.Handler()
 	}
 	if n.node, err = p2p.New(ctx, node); err != nil {

@@ -28,6 +28,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -73,6 +74,9 @@ type Config struct {
 	// routing server to tell. It is asked each minute for each of these, also at
 	// once; nil announces nothing.
 	Announce func(ctx context.Context) ([]cid.Cid, error)
+	// Memory is what the process may take, of which messages of peers have a
+	// share, in bytes; default 512 MiB.
+	Memory int64
 	// Logger gets what the operator should know; nil for none.
 	Logger *slog.Logger
 }
@@ -94,6 +98,7 @@ type Node struct {
 	tasks     sync.WaitGroup
 	dialed    chan struct{} // closed when each static peer was dialed once
 	hasKey    bool          // a swarm key
+	memory    *budget.Fair  // of messages that come
 	unreached unreached     // static peers
 	seeking   bool          // mDNS or a DHT may still find peers
 	local     bool          // mDNS finds peers
@@ -114,7 +119,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), local: cfg.MDNS, delegated: len(cfg.Routing) > 0, hasKey: len(cfg.SwarmKey) > 0}
+	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), local: cfg.MDNS, delegated: len(cfg.Routing) > 0, hasKey: len(cfg.SwarmKey) > 0, memory: budget.New(cfg.Memory).Messages}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.start(cfg, parsed); err != nil {
 		return nil, errors.Join(err, n.Close())

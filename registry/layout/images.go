@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/registry"
 )
@@ -92,6 +93,10 @@ func (s *sorter) look(e *entry) error {
 	if err != nil || data == nil {
 		return err
 	}
+	release, err := ipfs.HoldDecoding(s.ctx, data)
+	if err != nil {
+		return err
+	}
 	var m struct {
 		MediaType string               `json:"mediaType"`
 		Manifests []ocispec.Descriptor `json:"manifests"`
@@ -100,7 +105,9 @@ func (s *sorter) look(e *entry) error {
 		} `json:"config"`
 		Subject *ocispec.Descriptor `json:"subject"`
 	}
-	if json.Unmarshal(data, &m) != nil {
+	failed := json.Unmarshal(data, &m)
+	release()
+	if failed != nil {
 		return nil
 	}
 	switch {
@@ -129,7 +136,12 @@ func isCacheIndex(children []ocispec.Descriptor) bool {
 
 // follow notes what an index leads to, at any depth that a pull would follow.
 func (s *sorter) follow(top digest.Digest, data []byte, depth int) error {
+	release, err := ipfs.HoldDecoding(s.ctx, data)
+	if err != nil {
+		return err
+	}
 	index, err := oci.ParseIndex(data)
+	release()
 	if err != nil || depth > oci.MaxDepth {
 		return nil
 	}

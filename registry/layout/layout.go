@@ -26,6 +26,7 @@ import (
 type Layout struct {
 	*Names
 	files *ipfs.Layout
+	index int64 // what index.json takes in memory, as text and decoded
 }
 
 var (
@@ -41,7 +42,7 @@ func Open(ctx context.Context, g ipfs.Getter, root cid.Cid) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Layout{Names: NewNames(root, files.Index, blobs{files}), files: files}, nil
+	return &Layout{Names: NewNames(root, files.Index, blobs{files}), files: files, index: ipfs.JSONWeight(files.IndexJSON)}, nil
 }
 
 // Check refuses a name that means nothing in the layout, where the whole of that is
@@ -60,7 +61,7 @@ func (l *Layout) Files() *ipfs.Layout { return l.files }
 // Cost is roughly how many bytes of memory the layout takes. Questions make it
 // more.
 func (l *Layout) Cost() int64 {
-	return 4096 + int64(len(l.files.IndexJSON)) + l.files.Cost() + l.Names.Cost()
+	return 4096 + l.index + l.files.Cost() + l.Names.Cost()
 }
 
 // Locate implements [registry.Locator].

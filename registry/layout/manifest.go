@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/registry"
 )
@@ -32,6 +33,11 @@ func (n *Names) Manifest(ctx context.Context, d digest.Digest) (registry.Manifes
 	default:
 		return registry.Manifest{}, err
 	}
+	release, err := ipfs.HoldDecoding(ctx, data)
+	if err != nil {
+		return registry.Manifest{}, err
+	}
+	defer release()
 	desc, err := n.typed(d, data)
 	if err != nil {
 		return registry.Manifest{}, err

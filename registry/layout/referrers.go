@@ -93,6 +93,11 @@ func (r *refereeing) manifest(desc ocispec.Descriptor) (below []ocispec.Descript
 	if err != nil { // the layout has it, and nobody else at the moment: a list without it would be wrong
 		return nil, fmt.Errorf("%w: manifest %s: %w", ipfs.ErrUnavailable, desc.Digest, err)
 	}
+	release, err := ipfs.HoldDecoding(r.ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if subject, found, ok := oci.Referrer(desc, data); ok {
 		r.table.of[subject] = append(r.table.of[subject], found)
 		r.table.cost += oci.Weight(found)

@@ -1,0 +1,182 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// attack is one thing that strangers do.
+type attack struct {
+	name  string
+	args  []string // of the server, beside the usual ones; then it is not among all at once
+	all   bool     // all attacks
+	run   func(t *target, ctx context.Context)
+	check func(t *target, ctx context.Context) error
+}
+
+var attacks = []attack{
+	{name: "indices that are costly to decode", run: (*target).costly},
+	{name: "800 manifests that stall", run: (*target).stalledManifests},
+	{name: "HTTP/2: 160 connections of 250 streams", run: (*target).streams},
+	{name: "250 slow readers of blobs from a gateway", run: (*target).slowBlobs},
+	{name: "4,200 slow readers of what is here", run: (*target).slowReaders},
+	{name: "4,200 connections that send nothing", run: (*target).silent},
+	{name: "another host's name (DNS rebinding)", run: (*target).rebinding, check: (*target).misdirected},
+}
+
+// many runs n of one kind at once, each again and again until ctx is done.
+func (t *target) many(ctx context.Context, n int, one func(ctx context.Context, i int) error) {
+	var all sync.WaitGroup
+	for i := range max(1, n/t.scale) {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				if err := one(ctx, i); err != nil {
+					select {
+					case <-ctx.Done():
+					case <-time.After(200 * time.Millisecond): // refused: as it should be
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// ask asks for a path, and takes the answer as it comes.
+func (t *target) ask(ctx context.Context, path string) error {
+	c, err := t.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	n, err := io.Copy(io.Discard, io.LimitReader(c, 100))
+	if n == 0 && err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (t *target) costly(ctx context.Context) {
+	t.many(ctx, len(t.gateway.costly)*t.scale, func(ctx context.Context, i int) error { return t.ask(ctx, t.gateway.costly[i]) })
+}
+
+func (t *target) stalledManifests(ctx context.Context) {
+	t.many(ctx, len(t.gateway.stalled)*t.scale, func(ctx context.Context, i int) error { return t.ask(ctx, t.gateway.stalled[i]) })
+}
+
+// slowly reads an answer, a few bytes in each second.
+func (t *target) slowly(ctx context.Context, path string) error {
+	c, err := t.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	buf := make([]byte, 2048)
+	for {
+		if _, err := c.Read(buf); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (t *target) slowBlobs(ctx context.Context) {
+	t.many(ctx, 250, func(ctx context.Context, i int) error {
+		return t.slowly(ctx, t.gateway.layers[i%len(t.gateway.layers)])
+	})
+}
+
+func (t *target) slowReaders(ctx context.Context) {
+	t.many(ctx, 4200, func(ctx context.Context, _ int) error { return t.slowly(ctx, "/v2/"+t.image+"/manifests/latest") })
+}
+
+func (t *target) silent(ctx context.Context) {
+	t.many(ctx, 4200, func(ctx context.Context, _ int) error {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: attacker}, Timeout: 2 * time.Second}
+		c, err := d.DialContext(ctx, "tcp", t.server.addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+		_, err = c.Read(make([]byte, 1))
+		return err
+	})
+}
+
+// streams opens as many as it may on each connection and takes no answer.
+func (t *target) streams(ctx context.Context) {
+	t.many(ctx, 160, func(ctx context.Context, _ int) error {
+		c, err := t.dial(ctx, "h2")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+		if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+			return err
+		}
+		f := http2.NewFramer(c, c)
+		if err := f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}); err != nil {
+			return err
+		}
+		for i := range 250 {
+			if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: t.header(), EndStream: true, EndHeaders: true}); err != nil {
+				return err
+			}
+		}
+		_, err = io.Copy(io.Discard, c)
+		return errors.Join(err, io.ErrUnexpectedEOF)
+	})
+}
+
+// header is that of a request for what the server has, each by itself.
+func (t *target) header() []byte {
+	var block headerBlock
+	e := hpack.NewEncoder(&block)
+	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":path", "/v2/" + t.image + "/manifests/latest"}, {":authority", "localhost"}} {
+		_ = e.WriteField(hpack.HeaderField{Name: field[0], Value: field[1], Sensitive: true}) // into memory
+	}
+	return block
+}
+
+type headerBlock []byte
+
+func (b *headerBlock) Write(p []byte) (int, error) {
+	*b = append(*b, p...)
+	return len(p), nil
+}
+
+func (t *target) rebinding(ctx context.Context) {
+	t.many(ctx, 8, func(ctx context.Context, _ int) error {
+		_, err := t.status(ctx, "evil.test", "/v2/"+t.image+"/manifests/latest")
+		return err
+	})
+}
+
+func (t *target) misdirected(ctx context.Context) error {
+	for host, want := range map[string]int{"evil.test": http.StatusMisdirectedRequest, "": http.StatusOK} {
+		got, err := t.status(ctx, host, "/v2/"+t.image+"/manifests/latest")
+		if err != nil || got != want {
+			return fmt.Errorf("host %q: status %d, expected %d: %w", host, got, want, err)
+		}
+	}
+	return nil
+}

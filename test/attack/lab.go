@@ -1,0 +1,176 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
+	"github.com/image2ipfs/image2ipfs/test/program"
+)
+
+// lab is what all attacks share: the image that honest clients pull, and gateways.
+type lab struct {
+	options
+	dir     string
+	program program.Program
+	image   string // repository that honest clients pull
+	gateway *gateway
+	cert    string
+	key     string
+}
+
+// result is what came of one attack.
+type result struct {
+	pulls   int
+	longest time.Duration
+	peak    int64
+}
+
+// target is a server under attack.
+type target struct {
+	*lab
+	server *running
+}
+
+// raiseFiles allows this program thousands of connections.
+func raiseFiles() error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = limit.Max
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}
+
+func (l *lab) prepare() (err error) {
+	archive := filepath.Join(l.dir, "image.tar")
+	content := make([]byte, 3<<20)
+	for i := range content {
+		content[i] = byte(i * i >> 7)
+	}
+	if err := program.WriteArchive(archive, "honest:latest", content); err != nil {
+		return err
+	}
+	out, err := l.program.Command("publish", "-q", "-r", "host", archive).Output()
+	if err != nil {
+		return err
+	}
+	_, l.image, _ = strings.Cut(strings.TrimSpace(string(out)), "/")
+	l.image, _, _ = strings.Cut(l.image, ":")
+	if l.gateway, err = newGateway(l.scale); err != nil {
+		return err
+	}
+	l.cert, l.key, err = writeCertificate(l.dir)
+	return err
+}
+
+// try makes one attack while an honest client pulls.
+func (l *lab) try(ctx context.Context, a attack) (r result, err error) {
+	args := append([]string{"--gateway", l.gateway.url, "--no-redirect", "--log-format", "text"}, a.args...)
+	server, err := l.serve(ctx, args)
+	if err != nil {
+		return r, err
+	}
+	defer server.run.Kill()
+	t := &target{l, server}
+	during, cancel := context.WithTimeout(ctx, l.duration)
+	defer cancel()
+	var attackers sync.WaitGroup
+	for _, one := range attacks {
+		if one.name == a.name || a.all && one.args == nil {
+			attackers.Go(func() { one.run(t, during) })
+		}
+	}
+	r, err = l.honest(during, server)
+	attackers.Wait()
+	if a.check != nil {
+		err = errors.Join(err, a.check(t, ctx))
+	}
+	peak, peakErr := server.run.PeakMemory()
+	r.peak = peak
+	switch {
+	case peakErr != nil:
+		err = errors.Join(err, peakErr)
+	case peak > l.memory<<20:
+		err = errors.Join(err, fmt.Errorf("%d MiB, at most %d are allowed", peak>>20, l.memory))
+	}
+	return r, err
+}
+
+// honest pulls again and again until ctx is done. The attack has a moment to unfold.
+func (l *lab) honest(ctx context.Context, s *running) (r result, err error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{}).DialContext, TLSClientConfig: anyCertificate(), DisableKeepAlives: true}}
+	for ctx.Err() == nil {
+		began := time.Now()
+		first := time.Duration(0)
+		_, err := program.Pull(s.base(), l.image, "", func(url string, want digest.Digest) ([]byte, error) {
+			data, err := program.Get(context.WithoutCancel(ctx), client, url, want)
+			if first == 0 {
+				first = time.Since(began)
+			}
+			return data, err
+		})
+		r.longest = max(r.longest, first)
+		if err != nil {
+			return r, fmt.Errorf("an honest pull failed after %s: %w", time.Since(began).Round(time.Millisecond), err)
+		}
+		r.pulls++
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	if r.longest > l.start {
+		return r, fmt.Errorf("an honest pull began after %s, at most %s are allowed", r.longest.Round(time.Millisecond), l.start)
+	}
+	return r, nil
+}
+
+// running is a server under attack. It speaks TLS, so that there is HTTP/2.
+type running struct {
+	addr string
+	run  *process.Process
+}
+
+func (s *running) base() string { return "https://" + s.addr }
+
+func (l *lab) serve(ctx context.Context, args []string) (*running, error) {
+	addr, err := process.FreeAddr()
+	if err != nil {
+		return nil, err
+	}
+	s := &running{addr: addr}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: anyCertificate(), DisableKeepAlives: true}}
+	cmd := l.program.Command(append([]string{"serve", "--addr", addr, "--tls-cert", l.cert, "--tls-key", l.key}, args...)...)
+	s.run, err = process.Start(ctx, cmd, l.program.Log, process.Answers(client, s.base()+"/healthz"))
+	return s, err
+}
+
+// status asks for a path and gives the status of the answer.
+func (t *target) status(ctx context.Context, host, path string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.server.base()+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Host = host
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: anyCertificate(), DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, errors.Join(err, resp.Body.Close())
+}

@@ -1,0 +1,83 @@
+//go:build linux
+
+// Command attack does to a server what strangers can, one attack after the other
+// and all at once, each to a server of its own on the loopback, while an honest
+// client pulls an image of the server's store from another address.
+//
+//	go run ./test/attack -binary bin/image2ipfs -for 20s
+//
+// It prints a table: attack, honest pulls, the longest that one of them waited for
+// its first byte, the most memory that the server had (VmHWM), verdict. It fails
+// when an honest pull fails, begins later than -start, or the server takes more than
+// -memory MiB. It needs Linux: attackers have the address 127.0.0.2.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/image2ipfs/image2ipfs/test/program"
+)
+
+type options struct {
+	binary   string
+	duration time.Duration
+	start    time.Duration
+	memory   int64
+	scale    int
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.binary, "binary", "bin/image2ipfs", "the program under test")
+	flag.DurationVar(&o.duration, "for", 20*time.Second, "how long each attack lasts")
+	flag.DurationVar(&o.start, "start", time.Second, "the longest that an honest pull may wait for its first byte")
+	flag.Int64Var(&o.memory, "memory", 512, "the most memory that the server may take, in MiB")
+	flag.IntVar(&o.scale, "scale", 1, "divide the number of attackers by this")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "attack:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (err error) {
+	dir, err := os.MkdirTemp("", "image2ipfs-attack-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := raiseFiles(); err != nil {
+		return err
+	}
+	p := program.Program{Binary: o.binary, Store: filepath.Join(dir, "store"), Log: filepath.Join(dir, "server.log")}
+	lab := &lab{options: o, dir: dir, program: p}
+	if err := lab.prepare(); err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "attack\thonest pulls\tlongest start\tpeak memory\tverdict")
+	var failed error
+	for _, a := range append(attacks, attack{name: "all at once", all: true}) {
+		r, err := lab.try(ctx, a)
+		verdict := "held"
+		if err != nil {
+			verdict = "FAILED: " + err.Error()
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", a.name, err))
+		}
+		fmt.Fprintf(table, "%s\t%d\t%d ms\t%d MiB\t%s\n", a.name, r.pulls, r.longest.Milliseconds(), r.peak>>20, verdict)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(failed, table.Flush(), ctx.Err())
+}
