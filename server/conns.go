@@ -1,9 +1,11 @@
 package server
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -36,20 +38,21 @@ type connections struct {
 	pending map[string]int // by origin
 	waits   int
 	places  map[net.Conn]*place
-	freed   chan struct{} // closed, and replaced, when one has ended
+	idle    map[string]*list.List // net.Conn without a request by origin, the oldest first
+	freed   chan struct{}         // closed, and replaced, when one has ended
 }
 
 // place is a connection that is served.
 type place struct {
 	origin string
-	idle   bool         // no request
-	moved  atomic.Int64 // when it last became idle or its client took something; Unix nanoseconds
+	idle   *list.Element // its place among those without a request; nil for none
+	moved  atomic.Int64  // when its client last asked or took something; Unix nanoseconds
 }
 
 func newConnections(limit int, origin func(remote string) string) *connections {
 	return &connections{
 		max: limit, origin: origin, ended: make(chan struct{}), open: map[string]int{}, pending: map[string]int{},
-		places: map[net.Conn]*place{}, freed: make(chan struct{}),
+		places: map[net.Conn]*place{}, idle: map[string]*list.List{}, freed: make(chan struct{}),
 	}
 }
 
@@ -82,7 +85,7 @@ func (l *limitedListener) run() {
 		switch {
 		case err != nil:
 			l.give(accepted{err: err})
-		case l.conns.enter(conn.RemoteAddr().String()), l.conns.dropIdle() && l.conns.await(conn.RemoteAddr().String()):
+		case l.conns.enter(conn.RemoteAddr().String()), l.conns.dropIdle() && l.conns.enter(conn.RemoteAddr().String()):
 			l.give(accepted{conn: conn})
 		default:
 			l.wait(conn)
@@ -180,6 +183,9 @@ func (c *connections) await(remote string) bool {
 		if c.enter(remote) {
 			return true
 		}
+		if c.dropIdle() {
+			continue
+		}
 		c.mu.Lock()
 		freed, victim := c.freed, c.victim(c.origin(remote))
 		c.mu.Unlock()
@@ -195,25 +201,31 @@ func (c *connections) await(remote string) bool {
 	}
 }
 
-// dropIdle closes the connection that has waited longest without a request, which
-// makes room at once; false when none does.
+// dropIdle closes a connection without a request: of those who have most, that
+// which has waited longest. False when none has no request.
 func (c *connections) dropIdle() bool {
 	c.mu.Lock()
-	var oldest net.Conn
-	for conn, p := range c.places {
-		if p.idle && (oldest == nil || p.moved.Load() < c.places[oldest].moved.Load()) {
-			oldest = conn
+	var waiting *list.List
+	most := 0
+	for origin, conns := range c.idle {
+		if c.open[origin] > most {
+			most, waiting = c.open[origin], conns
 		}
 	}
-	delete(c.places, oldest)
-	c.mu.Unlock()
-	if oldest != nil {
-		closeNow(oldest)
+	var conn net.Conn
+	if waiting != nil {
+		conn = waiting.Front().Value.(net.Conn)
+		c.drop(conn)
 	}
-	return oldest != nil
+	c.mu.Unlock()
+	if conn != nil {
+		closeNow(conn)
+	}
+	return conn != nil
 }
 
-// victim is the connection to close for one of an origin; nil for none.
+// victim takes out the connection to close for one of an origin when none is idle;
+// nil for none.
 func (c *connections) victim(origin string) net.Conn {
 	most := origin
 	for other, n := range c.open {
@@ -222,28 +234,50 @@ func (c *connections) victim(origin string) net.Conn {
 		}
 	}
 	var worst net.Conn
-	rank := func(p *place) int {
-		switch {
-		case p.idle:
-			return 3
-		case time.Since(time.Unix(0, p.moved.Load())) > floorTime:
-			return 2
-		case most != origin && p.origin == most:
-			return 1
-		}
-		return 0
-	}
+	still := time.Now().Add(-floorTime).UnixNano()
+	oldest := int64(math.MaxInt64)
 	for conn, p := range c.places {
-		r := rank(p)
-		if r == 0 {
-			continue
-		}
-		if w := c.places[worst]; worst == nil || r > rank(w) || r == rank(w) && p.moved.Load() < w.moved.Load() {
-			worst = conn
+		moved := p.moved.Load()
+		if moved < oldest && (moved < still || most != origin && p.origin == most) {
+			worst, oldest = conn, moved
 		}
 	}
-	delete(c.places, worst)
+	c.drop(worst)
 	return worst
+}
+
+// drop takes a connection out, whose place is free from then on.
+func (c *connections) drop(conn net.Conn) {
+	p := c.places[conn]
+	if p == nil {
+		return
+	}
+	delete(c.places, conn)
+	c.setIdle(conn, p, false)
+	c.total--
+	less(c.open, p.origin)
+	close(c.freed)
+	c.freed = make(chan struct{})
+}
+
+// setIdle notes whether a connection has no request.
+func (c *connections) setIdle(conn net.Conn, p *place, idle bool) {
+	conns := c.idle[p.origin]
+	if p.idle != nil {
+		conns.Remove(p.idle)
+		p.idle = nil
+		if conns.Len() == 0 {
+			delete(c.idle, p.origin)
+		}
+	}
+	if !idle {
+		return
+	}
+	if conns = c.idle[p.origin]; conns == nil {
+		conns = list.New()
+		c.idle[p.origin] = conns
+	}
+	p.idle = conns.PushBack(conn)
 }
 
 // closeNow closes a connection without a farewell, for which nobody may listen.
@@ -259,11 +293,12 @@ type placeKey struct{}
 
 // context is the server's ConnContext.
 func (c *connections) context(ctx context.Context, conn net.Conn) context.Context {
-	p := &place{origin: c.origin(conn.RemoteAddr().String()), idle: true}
+	p := &place{origin: c.origin(conn.RemoteAddr().String())}
 	p.moved.Store(time.Now().UnixNano())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.places[conn] = p
+	c.setIdle(conn, p, true)
 	return context.WithValue(ctx, placeKey{}, p)
 }
 
@@ -272,18 +307,15 @@ func (c *connections) track(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.places[conn]
+	if p == nil { // dropped
+		return
+	}
 	switch state {
 	case http.StateNew, http.StateIdle, http.StateActive:
-		if p != nil {
-			p.idle = state != http.StateActive
-			p.moved.Store(time.Now().UnixNano())
-		}
+		c.setIdle(conn, p, state != http.StateActive)
+		p.moved.Store(time.Now().UnixNano())
 	case http.StateClosed, http.StateHijacked:
-		delete(c.places, conn)
-		c.total--
-		less(c.open, c.origin(conn.RemoteAddr().String()))
-		close(c.freed)
-		c.freed = make(chan struct{})
+		c.drop(conn)
 	}
 }
 

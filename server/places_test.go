@@ -73,39 +73,50 @@ func TestRequestsHaveShares(t *testing.T) {
 // anybody; whoever moves is cut for nobody of his own address.
 func TestWhoMakesRoom(t *testing.T) {
 	c := newConnections(10, func(remote string) string { return remote })
-	add := func(origin string, idle bool, moved time.Duration) net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	add := func(origin string, moved time.Duration) net.Conn {
 		ours, theirs := net.Pipe()
 		t.Cleanup(func() { ours.Close(); theirs.Close() })
-		p := &place{origin: origin, idle: idle}
+		p := &place{origin: origin}
 		p.moved.Store(time.Now().Add(-moved).UnixNano())
 		c.places[ours] = p
 		c.open[origin]++
+		c.total++
 		return ours
 	}
 	var many []net.Conn
 	for i := range 6 {
-		many = append(many, add("many", false, time.Duration(i)*100*time.Millisecond))
+		many = append(many, add("many", time.Duration(i)*100*time.Millisecond))
 	}
-	few := add("few", false, time.Second)
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	few := add("few", time.Second)
 	if got := c.victim("many"); got != nil {
-		t.Errorf("one of %s is cut for its own address", c.places[got].origin)
+		t.Error("one is cut for its own address")
 	}
-	if got := c.victim("other"); got != many[5] {
-		t.Error("another address gets no place of those who have most")
+	if got := c.victim("other"); got != many[5] || c.total != 6 || c.open["many"] != 5 {
+		t.Errorf("another address gets no place of those who have most: %d are left", c.total)
 	}
-	c.mu.Unlock()
-	still, idle := add("few", false, 2*floorTime), add("few", true, 0)
-	c.mu.Lock()
-	for i, want := range []net.Conn{idle, still, nil} {
+	still := add("few", 2*floorTime)
+	for i, want := range []net.Conn{still, nil} {
 		if got := c.victim("many"); got != want {
 			t.Errorf("%d: another connection than expected is closed", i)
 		}
 	}
-	if c.places[few] == nil {
-		t.Error("a transfer that moves was cut")
+	c.setIdle(few, c.places[few], true)
+	c.setIdle(many[0], c.places[many[0]], true)
+	c.setIdle(many[1], c.places[many[1]], true)
+	for _, want := range []net.Conn{many[0], many[1], few} {
+		c.mu.Unlock()
+		if !c.dropIdle() || c.places[want] != nil {
+			t.Error("another connection without a request is closed than the oldest of those who have most")
+		}
+		c.mu.Lock()
 	}
+	c.mu.Unlock()
+	if c.dropIdle() {
+		t.Error("one with a request is closed")
+	}
+	c.mu.Lock()
 }
 
 // A full house of one address's requests must not keep another's connection out.

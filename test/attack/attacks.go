@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -18,17 +17,17 @@ import (
 
 // attack is one thing that strangers do.
 type attack struct {
-	name  string
-	args  []string // of the server, beside the usual ones; then it is not among all at once
-	all   bool     // all attacks
-	run   func(t *target, ctx context.Context)
-	check func(t *target, ctx context.Context) error
+	name   string
+	all    bool // all attacks
+	secure bool // it needs a server with TLS
+	run    func(t *target, ctx context.Context)
+	check  func(t *target, ctx context.Context) error
 }
 
 var attacks = []attack{
 	{name: "indices that are costly to decode", run: (*target).costly},
 	{name: "800 manifests that stall", run: (*target).stalledManifests},
-	{name: "HTTP/2: 160 connections of 250 streams", run: (*target).streams},
+	{name: "HTTP/2: 160 connections of 250 streams", secure: true, run: (*target).streams},
 	{name: "250 slow readers of blobs from a gateway", run: (*target).slowBlobs},
 	{name: "4,200 slow readers of what is here", run: (*target).slowReaders},
 	{name: "4,200 connections that send nothing", run: (*target).silent},
@@ -104,13 +103,12 @@ func (t *target) slowBlobs(ctx context.Context) {
 }
 
 func (t *target) slowReaders(ctx context.Context) {
-	t.many(ctx, 4200, func(ctx context.Context, _ int) error { return t.slowly(ctx, "/v2/"+t.image+"/manifests/latest") })
+	t.many(ctx, 4200, func(ctx context.Context, _ int) error { return t.slowly(ctx, t.blob) })
 }
 
 func (t *target) silent(ctx context.Context) {
 	t.many(ctx, 4200, func(ctx context.Context, _ int) error {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: attacker}, Timeout: 2 * time.Second}
-		c, err := d.DialContext(ctx, "tcp", t.server.addr)
+		c, err := t.connect(ctx)
 		if err != nil {
 			return err
 		}

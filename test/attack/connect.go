@@ -27,15 +27,23 @@ func anyCertificate(protocols ...string) *tls.Config {
 	return &tls.Config{InsecureSkipVerify: true, NextProtos: protocols} //nolint:gosec // our own, on the loopback
 }
 
-// dial connects as an attacker who takes little at a time.
-func (t *target) dial(ctx context.Context, protocols ...string) (net.Conn, error) {
+// connect connects as an attacker.
+func (t *target) connect(ctx context.Context) (net.Conn, error) {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: attacker}, Timeout: 2 * time.Second}
-	raw, err := d.DialContext(ctx, "tcp", t.server.addr)
+	return d.DialContext(ctx, "tcp", t.server.addr)
+}
+
+// dial connects as one who takes little at a time, with TLS where the server has it.
+func (t *target) dial(ctx context.Context, protocols ...string) (net.Conn, error) {
+	raw, err := t.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := raw.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 		return nil, errors.Join(err, raw.Close())
+	}
+	if !t.server.tls {
+		return raw, nil
 	}
 	c := tls.Client(raw, anyCertificate(protocols...))
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

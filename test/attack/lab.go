@@ -43,6 +43,7 @@ type result struct {
 type target struct {
 	*lab
 	server *running
+	blob   string // path of the image's layer
 }
 
 // raiseFiles allows this program thousands of connections.
@@ -57,9 +58,11 @@ func raiseFiles() error {
 
 func (l *lab) prepare() (err error) {
 	archive := filepath.Join(l.dir, "image.tar")
-	content := make([]byte, 3<<20)
-	for i := range content {
-		content[i] = byte(i * i >> 7)
+	content := make([]byte, 8<<20)
+	x := uint32(1)
+	for i := range content { // so that it stays as long as it is
+		x = x*1664525 + 1013904223
+		content[i] = byte(x >> 24)
 	}
 	if err := program.WriteArchive(archive, "honest:latest", content); err != nil {
 		return err
@@ -79,18 +82,21 @@ func (l *lab) prepare() (err error) {
 
 // try makes one attack while an honest client pulls.
 func (l *lab) try(ctx context.Context, a attack) (r result, err error) {
-	args := append([]string{"--gateway", l.gateway.url, "--no-redirect", "--log-format", "text"}, a.args...)
-	server, err := l.serve(ctx, args)
+	args := []string{"--gateway", l.gateway.url, "--no-redirect"}
+	server, err := l.serve(ctx, a.secure || a.all, args)
 	if err != nil {
 		return r, err
 	}
 	defer server.run.Kill()
-	t := &target{l, server}
+	t := &target{lab: l, server: server}
+	if t.blob, err = l.layer(ctx, server); err != nil {
+		return r, err
+	}
 	during, cancel := context.WithTimeout(ctx, l.duration)
 	defer cancel()
 	var attackers sync.WaitGroup
 	for _, one := range attacks {
-		if one.name == a.name || a.all && one.args == nil {
+		if one.name == a.name || a.all {
 			attackers.Go(func() { one.run(t, during) })
 		}
 	}
@@ -108,6 +114,16 @@ func (l *lab) try(ctx context.Context, a attack) (r result, err error) {
 		err = errors.Join(err, fmt.Errorf("%d MiB, at most %d are allowed", peak>>20, l.memory))
 	}
 	return r, err
+}
+
+// layer is the path of the last blob of the image.
+func (l *lab) layer(ctx context.Context, s *running) (path string, err error) {
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: anyCertificate(), DisableKeepAlives: true}}
+	_, err = program.Pull(s.base(), l.image, "", func(url string, want digest.Digest) ([]byte, error) {
+		path = strings.TrimPrefix(url, s.base())
+		return program.Get(ctx, client, url, want)
+	})
+	return path, err
 }
 
 // honest pulls again and again until ctx is done. The attack has a moment to unfold.
@@ -139,22 +155,31 @@ func (l *lab) honest(ctx context.Context, s *running) (r result, err error) {
 	return r, nil
 }
 
-// running is a server under attack. It speaks TLS, so that there is HTTP/2.
+// running is a server under attack.
 type running struct {
 	addr string
+	tls  bool // without it there is no HTTP/2
 	run  *process.Process
 }
 
-func (s *running) base() string { return "https://" + s.addr }
+func (s *running) base() string {
+	if s.tls {
+		return "https://" + s.addr
+	}
+	return "http://" + s.addr
+}
 
-func (l *lab) serve(ctx context.Context, args []string) (*running, error) {
+func (l *lab) serve(ctx context.Context, secure bool, args []string) (*running, error) {
 	addr, err := process.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
-	s := &running{addr: addr}
+	s := &running{addr: addr, tls: secure}
+	if secure {
+		args = append(args, "--tls-cert", l.cert, "--tls-key", l.key)
+	}
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: anyCertificate(), DisableKeepAlives: true}}
-	cmd := l.program.Command(append([]string{"serve", "--addr", addr, "--tls-cert", l.cert, "--tls-key", l.key}, args...)...)
+	cmd := l.program.Command(append([]string{"serve", "--addr", addr}, args...)...)
 	s.run, err = process.Start(ctx, cmd, l.program.Log, process.Answers(client, s.base()+"/healthz"))
 	return s, err
 }

@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"text/tabwriter"
 	"time"
 
@@ -32,6 +33,7 @@ type options struct {
 	start    time.Duration
 	memory   int64
 	scale    int
+	only     *regexp.Regexp
 }
 
 func main() {
@@ -41,7 +43,9 @@ func main() {
 	flag.DurationVar(&o.start, "start", time.Second, "the longest that an honest pull may wait for its first byte")
 	flag.Int64Var(&o.memory, "memory", 512, "the most memory that the server may take, in MiB")
 	flag.IntVar(&o.scale, "scale", 1, "divide the number of attackers by this")
+	only := flag.String("run", "", "only attacks whose names match this regular expression")
 	flag.Parse()
+	o.only = regexp.MustCompile(*only)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, o); err != nil {
@@ -68,6 +72,9 @@ func run(ctx context.Context, o options) (err error) {
 	fmt.Fprintln(table, "attack\thonest pulls\tlongest start\tpeak memory\tverdict")
 	var failed error
 	for _, a := range append(attacks, attack{name: "all at once", all: true}) {
+		if !o.only.MatchString(a.name) {
+			continue
+		}
 		r, err := lab.try(ctx, a)
 		verdict := "held"
 		if err != nil {
