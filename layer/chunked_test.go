@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -148,6 +149,37 @@ func TestFramesOfFiles(t *testing.T) {
 		if err != nil || len(got) > maxSegment {
 			t.Fatalf("a frame of %d bytes, %v", len(got), err)
 		}
+	}
+}
+
+// Small frames share blocks, or a layer would have a block for each file; and what
+// is new in one place leaves the blocks of others what they are.
+func TestSmallFramesShareBlocks(t *testing.T) {
+	var files []tarFile
+	for i := range 4000 {
+		files = append(files, tarFile{fmt.Sprintf("d%d/f%d", i/50, i), text(uint64(i), 500+i%1500)})
+	}
+	files[1000].data = noise(1, 40<<10)
+	before, _, _ := inChunks(t, makeTar(t, files...))
+	want := cut(t, before)
+	if n := len(want); n > len(before)/(20<<10) || n < len(before)/maxBlock {
+		t.Errorf("%d blocks for %d bytes", n, len(before))
+	}
+	largest := 0
+	for _, b := range want[:len(want)-3] { // the index
+		largest = max(largest, len(b))
+	}
+	if largest > maxBlock {
+		t.Errorf("a block of %d bytes", largest)
+	}
+	files[2000].data = text(1, 999)
+	after, _, _ := inChunks(t, makeTar(t, append(files[:500:500], append([]tarFile{{"d10/new", text(3, 900)}}, files[500:]...)...)...))
+	frames := len(after) - len(after)/8 // less the index
+	if shared := shared(want, cut(t, after)); shared < frames*8/10 {
+		t.Errorf("of %d bytes %d are the same blocks", len(after), shared)
+	}
+	if alone := cut(t, before); !slices.ContainsFunc(alone, func(b []byte) bool { return bytes.Contains(b, files[1000].data[:30<<10]) && len(b) < 41<<10 }) {
+		t.Error("a large file is in a block with others")
 	}
 }
 

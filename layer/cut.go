@@ -12,6 +12,7 @@ package layer
 import (
 	"bufio"
 	"encoding/binary"
+	"hash/fnv"
 	"io"
 )
 
@@ -22,6 +23,14 @@ const Cuts = 2
 const (
 	// joinBelow is the size up to which neighbouring members share a block.
 	joinBelow = 4 << 10
+	// Frames of zstd below poolFrame share a block: where each file has a frame,
+	// most are small. The block ends before a larger one and, once it has minBlock
+	// bytes, before a frame whose hash falls on one in frameOdds, so that a frame
+	// that is new moves the cuts up to the next such frame only.
+	poolFrame = 8 << 10
+	minBlock  = 16 << 10
+	maxBlock  = 128 << 10
+	frameOdds = 8
 	// peekSize bounds what is looked at to measure a member.
 	peekSize = 16 << 10
 )
@@ -33,6 +42,9 @@ type Cutter struct {
 	max  int
 	left int64 // bytes until the next member begins; opaque when unknown for good
 	zstd *frameWalk
+
+	small  []byte // the frame that begins here, when it is below poolFrame
+	pooled bool   // the current member is such a frame
 }
 
 const opaque = int64(1) << 62
@@ -60,7 +72,7 @@ func (c *Cutter) NextBytes() ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			if len(block) > 0 && (n < 0 || int64(len(block))+n > joinBelow) {
+			if len(block) > 0 && !c.joins(len(block), n) {
 				break
 			}
 			c.begin(n)
@@ -71,7 +83,7 @@ func (c *Cutter) NextBytes() ([]byte, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if c.left == 0 && len(block) >= joinBelow {
+		if c.left == 0 && !c.pooled && len(block) >= joinBelow {
 			break
 		}
 	}
@@ -79,6 +91,22 @@ func (c *Cutter) NextBytes() ([]byte, error) {
 		return nil, io.EOF
 	}
 	return block, nil
+}
+
+// joins tells whether the member of n bytes that begins here shares a block with
+// the size bytes before it.
+func (c *Cutter) joins(size int, n int64) bool {
+	switch isSmall := c.small != nil; {
+	case isSmall != c.pooled:
+		return false
+	case !isSmall:
+		return n >= 0 && int64(size)+n <= joinBelow
+	case int64(size)+n > min(maxBlock, int64(c.max)):
+		return false
+	}
+	f := fnv.New32a()
+	f.Write(c.small)
+	return size < minBlock || f.Sum32()>>8%frameOdds != 0
 }
 
 // Release lets the memory of a block be used for others.
@@ -92,6 +120,7 @@ const (
 
 // measure tells the length of the member that begins here without consuming it.
 func (c *Cutter) measure() (int64, error) {
+	c.small = nil
 	head, err := c.r.Peek(peekSize)
 	if len(head) == 0 {
 		if err == nil {
@@ -106,6 +135,9 @@ func (c *Cutter) measure() (int64, error) {
 		return int64(n), nil
 	}
 	if n, ok := frameSize(head); ok {
+		if n < poolFrame && binary.LittleEndian.Uint32(head) == frameMagic {
+			c.small = head[:n]
+		}
 		return int64(n), nil
 	}
 	if isFrame(head) {
@@ -115,6 +147,7 @@ func (c *Cutter) measure() (int64, error) {
 }
 
 func (c *Cutter) begin(n int64) {
+	c.pooled = c.small != nil
 	switch n {
 	case noMember:
 		c.left = opaque
