@@ -1,16 +1,20 @@
 package oci
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/ref"
 )
 
 // AnnotationImageName is where containerd, docker and buildkit put the full
@@ -58,6 +62,34 @@ func Named(desc ocispec.Descriptor, name string) ocispec.Descriptor {
 	annotations[ocispec.AnnotationRefName] = short
 	desc.Annotations = annotations
 	return desc
+}
+
+// Familiar gives those of the descriptors of an index.json whose full name is
+// known, and whose org.opencontainers.image.ref.name is its tag alone, as BuildKit
+// and containerd write it, the name as people type it, as [Named] does; changed
+// tells whether there are any. All else that descriptors say stays, another
+// ref.name too.
+func Familiar(manifests []ocispec.Descriptor) (all []ocispec.Descriptor, changed bool) {
+	all = slices.Clone(manifests)
+	for i, desc := range all {
+		full, refName := desc.Annotations[AnnotationImageName], desc.Annotations[ocispec.AnnotationRefName]
+		name, ok := parseImageName(full, cmp.Or(refName, DefaultTag))
+		if !ok || strings.Contains(full, "@") || refName != "" && refName != name.Tag {
+			continue
+		}
+		if _, tag, _ := ref.CutTag(full); tag == "" { // else it would mean another
+			full += ":" + name.Tag
+		}
+		named, err := reference.ParseDockerRef(full)
+		if err != nil {
+			continue
+		}
+		desc.Annotations = maps.Clone(desc.Annotations)
+		desc.Annotations[AnnotationImageName] = full
+		desc.Annotations[ocispec.AnnotationRefName] = reference.FamiliarString(named)
+		all[i], changed = desc, true
+	}
+	return all, changed
 }
 
 // ValidImageName tells whether name, "repository:tag" with or without a registry

@@ -116,6 +116,7 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	index.Manifests, _ = oci.Familiar(index.Manifests)
 	needed, err := oci.Walk(ctx, found, index)
 	if err != nil {
 		return nil, err

@@ -62,6 +62,10 @@ func Select(ctx context.Context, l *layout.Layout, name ref.Name, platform platf
 			return nil, err
 		}
 	}
+	var renamed bool
+	if i.index.Manifests, renamed = oci.Familiar(i.index.Manifests); renamed {
+		i.indexJSON = nil // whoever published it
+	}
 	needed, err := l.Reachable(ctx, i.index.Manifests...)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,11 @@ import (
 // TestNamesInLayouts writes a layout of several images, as publish does and as
 // pull does, and looks its images up by name.
 func TestNamesInLayouts(t *testing.T) {
-	for _, file := range []string{"pair.docker20.tar", "multi.docker20.tar"} {
+	for file, look := range map[string]func(t *testing.T, archive, dir string){
+		"pair.docker20.tar": lookUp, "multi.docker20.tar": lookUp,
+		// Whose own index.json names images by their tags alone.
+		"platforms.buildkit.tar": lookUpFull, "small.containerd.tar": lookUpFull,
+	} {
 		path := archivePath(t, file)
 		if _, err := os.Stat(path); err != nil {
 			missing(t, file, "archive not there (hack/images.sh makes it)")
@@ -42,7 +46,47 @@ func TestNamesInLayouts(t *testing.T) {
 			t.Fatal(err)
 		}
 		for how, dir := range map[string]string{"published": published, "pulled": pulled} {
-			t.Run(file+" "+how, func(t *testing.T) { lookUp(t, path, dir) })
+			t.Run(file+" "+how, func(t *testing.T) { look(t, path, dir) })
+		}
+	}
+}
+
+// lookUpFull finds the images of a layout by their full names less what people do
+// not type of those.
+func lookUpFull(t *testing.T, archive, dir string) {
+	src, err := readSource(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var index document
+	if err := json.Unmarshal(src["index.json"], &index); err != nil || len(index.Manifests) == 0 {
+		t.Fatalf("index.json of %s: %d entries (%v)", archive, len(index.Manifests), err)
+	}
+	for _, entry := range index.Manifests {
+		name, ok := strings.CutPrefix(entry.Annotations["io.containerd.image.name"], "docker.io/library/")
+		if tag := entry.Annotations["org.opencontainers.image.ref.name"]; !ok || strings.Contains(tag, ":") {
+			t.Fatalf("%s names an image %q and %q, want a full name and a tag alone", archive, name, tag)
+		}
+		if c := commandFor("skopeo"); c != nil {
+			out, err := c.output(deadline(t), "inspect", "--raw", "oci:"+dir+":"+name)
+			if err != nil || digestOf([]byte(out)) != entry.Digest {
+				t.Errorf("skopeo finds under %s: %s (%v), want %s", name, out, err, entry.Digest)
+			}
+		}
+		if c := commandFor("podman"); c != nil {
+			if _, err := c.output(deadline(t), "pull", "--quiet", "oci:"+dir+":"+name); err != nil {
+				t.Errorf("podman finds no %s: %v", name, err)
+			}
+			if _, err := c.output(deadline(t), "rmi", "--all", "--force"); err != nil {
+				t.Error(err)
+			}
+		}
+		if c := commandFor("regctl"); c != nil {
+			_, tag, _ := strings.Cut(name, ":")
+			out, err := c.output(deadline(t), "manifest", "get", "--format", "raw-body", "ocidir://"+dir+":"+tag)
+			if err != nil || digestOf([]byte(out)) != entry.Digest {
+				t.Errorf("regctl finds under %s: %s (%v), want %s", tag, out, err, entry.Digest)
+			}
 		}
 	}
 }
