@@ -20,7 +20,7 @@ func TestNamesInLayouts(t *testing.T) {
 	for file, look := range map[string]func(t *testing.T, archive, dir string){
 		"pair.docker20.tar": lookUp, "multi.docker20.tar": lookUp,
 		// Whose own index.json names images by their tags alone.
-		"platforms.buildkit.tar": lookUpFull, "small.containerd.tar": lookUpFull,
+		"platforms.buildkit.tar": lookUpFull, "small.docker28.tar": lookUpFull,
 	} {
 		path := archivePath(t, file)
 		if _, err := os.Stat(path); err != nil {
