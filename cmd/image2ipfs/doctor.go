@@ -138,6 +138,9 @@ func (o *doctorOptions) store(ctx context.Context) (*doctor.Probe, doctor.Check,
 		return nil, doctor.Check{Name: "store " + path, Status: doctor.Problem, Detail: err.Error(), Next: "run it as the store's owner, or choose another store with IMAGE2IPFS_PATH"}, nothing
 	}
 	probe, check := doctor.Store(ctx, store, path)
+	if foreign, err := store.Foreign(); err == nil && len(foreign) > 0 && check.Status == doctor.OK {
+		check.Detail += "; passed over " + foreignText(foreign)
+	}
 	return probe, check, func() error {
 		var err error
 		if probe != nil {

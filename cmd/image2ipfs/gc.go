@@ -50,6 +50,9 @@ func (o *gcOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if err := tellForeign(cmd, store); err != nil {
+		return err
+	}
 	stage := packstore.GCStage("")
 	stats, err := store.GC(cmd.Context(), packstore.GCOptions{DryRun: o.dryRun, Cache: o.cache, Progress: func(p packstore.GCProgress) {
 		if p.Stage != stage && !o.quiet && !o.json {

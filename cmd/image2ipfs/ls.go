@@ -36,7 +36,7 @@ func newLs() *cobra.Command {
 			if local.IsFatal(err) {
 				return err
 			}
-			return errors.Join(printRoots(cmd, roots, asJSON, quiet), err)
+			return errors.Join(printRoots(cmd, roots, asJSON, quiet), err, tellForeign(cmd, all.own))
 		},
 	}
 	opts.storeFlags(cmd)

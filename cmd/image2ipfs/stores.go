@@ -67,6 +67,29 @@ func openStore() (*packstore.Store, error) {
 	return packstore.Open(path)
 }
 
+// tellForeign says once what lies among the records of a store and is none.
+func tellForeign(cmd *cobra.Command, store *packstore.Store) error {
+	if store == nil {
+		return nil
+	}
+	foreign, err := store.Foreign()
+	if err != nil || len(foreign) == 0 {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "passed over %s\n", foreignText(foreign))
+	return err
+}
+
+// foreignText names what is no record, and at most a few of many.
+func foreignText(paths []string) string {
+	const most = 10
+	text := strings.Join(paths[:min(most, len(paths))], ", ")
+	if more := len(paths) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text + ": no records of images"
+}
+
 // existingStore opens the embedded node's store if there is one; the error
 // matches [ipfs.ErrNotFound] if not.
 func existingStore() (*packstore.Store, error) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
 // format is the number of the layout on disk, which the package comment describes.
@@ -100,6 +101,9 @@ func (d dir) prepare() error {
 
 func (d dir) checkVersion() error {
 	got, err := os.ReadFile(d.join("version"))
+	if to, linked := d.dangling(); err != nil && linked {
+		return fmt.Errorf("%w: store %s is a link to %s, which is not there: mount that or mend the link, or choose another directory through IMAGE2IPFS_PATH", ipfs.ErrUnavailable, d, to)
+	}
 	if err != nil {
 		return fmt.Errorf("opening store %s: %w", d, err)
 	}
@@ -107,6 +111,16 @@ func (d dir) checkVersion() error {
 		return fmt.Errorf("store %s has format %.20q, this image2ipfs knows format %s: use the image2ipfs that made it, or another directory through IMAGE2IPFS_PATH, and publish again", d, v, format)
 	}
 	return nil
+}
+
+// dangling tells where a store's directory should be that is a link to nothing.
+func (d dir) dangling() (to string, linked bool) {
+	to, err := os.Readlink(string(d))
+	if err != nil {
+		return "", false
+	}
+	_, err = os.Stat(string(d))
+	return to, errors.Is(err, fs.ErrNotExist)
 }
 
 // create makes an empty store. Several processes may do so at once, and one

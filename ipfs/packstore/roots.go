@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -21,25 +22,39 @@ func (d dir) rootFile(c cid.Cid) string {
 	return d.join("roots", cid.NewCidV1(c.Type(), c.Hash()).String()+rootExt)
 }
 
-// rootCIDs lists what is kept, from the names of the records alone.
-func (d dir) rootCIDs() ([]cid.Cid, error) {
+// records lists what is kept, from the names of the records alone, and what else
+// lies among them: what another program left there is no record, whatever it is
+// called, and neither is a directory or a CID that is not written as records are.
+func (d dir) records() (roots []cid.Cid, foreign []string, err error) {
 	files, err := os.ReadDir(d.roots())
 	if err != nil {
-		return nil, fmt.Errorf("listing published roots: %w", err)
+		return nil, nil, fmt.Errorf("listing published roots: %w", err)
 	}
-	var roots []cid.Cid
 	for _, f := range files {
-		name, ok := strings.CutSuffix(f.Name(), rootExt)
-		if !ok {
+		c, err := cid.Decode(strings.TrimSuffix(f.Name(), rootExt))
+		if err != nil || f.IsDir() || filepath.Base(d.rootFile(c)) != f.Name() {
+			foreign = append(foreign, f.Name())
 			continue
-		}
-		c, err := cid.Decode(name)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s is no record of a root: %v", ipfs.ErrIntegrity, d.join("roots", f.Name()), err)
 		}
 		roots = append(roots, c)
 	}
-	return roots, nil
+	return roots, foreign, nil
+}
+
+// rootCIDs lists what is kept.
+func (d dir) rootCIDs() ([]cid.Cid, error) {
+	roots, _, err := d.records()
+	return roots, err
+}
+
+// Foreign gives the paths of what lies among the records of published roots and is
+// none. It is passed over.
+func (s *Store) Foreign() ([]string, error) {
+	_, names, err := s.dir.records()
+	for i, name := range names {
+		names[i] = s.dir.join("roots", name)
+	}
+	return names, err
 }
 
 // readRoot reads a record; the error matches [os.ErrNotExist] when there is none.
