@@ -78,15 +78,15 @@ func openStdin() (*Archive, error) {
 		return nil, errors.New("standard input is a terminal: pipe an archive in, such as  docker save app:1 | image2ipfs  or name a file, such as  image2ipfs publish app.tar")
 	}
 	info, err := os.Stdin.Stat()
-	if err != nil {
-		return nil, err
+	if err != nil { // not every system knows what was redirected; reading tells whether it is there
+		info = nil
 	}
 	return fromFile(os.Stdin, "standard input", info)
 }
 
 func fromFile(f *os.File, name string, info os.FileInfo) (*Archive, error) {
 	a := &Archive{name: name, size: -1, close: []func() error{f.Close}}
-	if info.Mode().IsRegular() {
+	if info != nil && info.Mode().IsRegular() {
 		a.size = info.Size()
 		if start, err := f.Seek(0, io.SeekCurrent); err == nil && start == 0 {
 			a.seekable = f

@@ -66,7 +66,11 @@ type inflated struct {
 func (i *inflated) Read(p []byte) (int, error) {
 	n, err := i.bounded.Read(p)
 	if err != nil && err != io.EOF && !i.source.failed.Load() && !errors.Is(err, ErrFormat) {
-		err = fmt.Errorf("%w: %s: %w", ErrFormat, i.what, err)
+		what := i.what
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			what = "truncated " + what
+		}
+		err = fmt.Errorf("%w: %s: %v", ErrFormat, what, err) // no io.ErrUnexpectedEOF, which readers of blocks take for the end
 	}
 	return n, err
 }

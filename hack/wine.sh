@@ -43,7 +43,10 @@ name=$(IMAGE2IPFS_PATH=$WORK/store "$WORK/image2ipfs" publish -q -r 127.0.0.1:50
 say "on Linux:          $name"
 [ "$(windows publish -q -r 127.0.0.1:5057 "Z:${WORK//\//\\}\\app.tar")" = "$name" ] || die "from a file Windows gives another name"
 [ "$(cat "$WORK/app.tar" | windows publish -q -r 127.0.0.1:5057 -)" = "$name" ] || die "from a pipe Windows gives another name"
-say "on Windows, twice: $name"
+[ "$(windows publish -q -r 127.0.0.1:5057 - <"$WORK/app.tar")" = "$name" ] || die "from a redirected file Windows gives another name"
+windows publish -q - </dev/null 2>"$WORK/empty" && die "an empty standard input is published"
+grep -q 'standard input is empty' "$WORK/empty" || { cat "$WORK/empty" >&2; die "an empty standard input is not told"; }
+say "on Windows, thrice: $name"
 windows ls | grep -q app:1 || die "ls does not list it"
 windows verify "$name" >/dev/null || die "verify fails"
 windows pull -q --to 'oci:C:\layout' "$name" >/dev/null || die "pull fails"

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -18,7 +19,8 @@ import (
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
-// storeConverted stores a layer in our compressed form alone, however it came.
+// storeConverted stores a layer in our compressed form alone, however it came. One
+// that is broken is a fault until something needs it.
 func (in *intake) storeConverted(ctx context.Context, it *item, r io.Reader) error {
 	hash := algorithm(it.claimed).Digester()
 	digester := func(r io.Reader) error {
@@ -26,13 +28,20 @@ func (in *intake) storeConverted(ctx context.Context, it *item, r io.Reader) err
 		return err
 	}
 	pack := in.packer(ctx, it, in.sink)
-	err := fanOut(r, digester, func(r io.Reader) error {
+	converted := func(r io.Reader) error {
 		plain, done, err := decompressed(it.media, r)
 		if err != nil {
 			return err
 		}
 		defer done()
 		return pack(plain)
+	}
+	err := fanOut(r, digester, func(r io.Reader) error {
+		err := converted(r)
+		if errors.Is(err, archive.ErrFormat) {
+			it.fault, it.packed, err = err, nil, nil
+		}
+		return err
 	})
 	it.digest = hash.Digest()
 	return err
@@ -53,9 +62,12 @@ type converter struct {
 func (in *intake) convert(ctx context.Context, index ocispec.Index, found contents) (ocispec.Index, error) {
 	v := &converter{ctx: ctx, found: found, layers: map[digest.Digest]*item{}, done: map[digest.Digest]*ocispec.Descriptor{}, pairs: in.pairs(found)}
 	for _, it := range in.items {
-		if it.packed != nil {
+		switch {
+		case it.packed != nil:
 			v.layers[it.digest] = it
 			found[it.packed.digest] = content{at: &it.packed.stored}
+		case it.fault != nil && it.digest != "":
+			found[it.digest] = content{fault: fmt.Errorf("entry %s: %w", it.name, it.fault)}
 		}
 	}
 	var err error

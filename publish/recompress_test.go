@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -152,4 +153,32 @@ func artifact() files {
 		f = f.add(oci.BlobPath(digest.FromBytes(d)), d)
 	}
 	return f.add("oci-layout", oci.LayoutFile).json("index.json", oci.NewIndex([]ocispec.Descriptor{descriptor(ocispec.MediaTypeImageManifest, data)}))
+}
+
+// A broken layer keeps nobody from publishing the images that do without it; who
+// needs it learns which entry is broken.
+func TestRecompressBesideBrokenLayer(t *testing.T) {
+	for name, f := range map[string]files{"layout": own(nil), "docker archive": docker20()} {
+		want, err := recompressed(t, newStore(t), f.write(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken := gzipped(layerTar(3))[:100]
+		beside := files{}.add("blobs/sha256/"+digest.FromBytes(broken).Encoded(), broken)
+		if name != "layout" {
+			beside = files{}.add("old.tar.gz", broken)
+		}
+		if got, err := recompressed(t, newStore(t), append(beside, f...).write(t)); err != nil || !got.Root.Equals(want.Root) {
+			t.Errorf("%s beside a broken layer: %v, %v, want %s", name, got, err, want.Root)
+		}
+	}
+	f := own(nil)
+	manifest := bytes.ReplaceAll(f[2].data, []byte(digest.FromBytes(f[0].data)), []byte(digest.FromBytes(f[0].data[:100])))
+	f = files{}.add(oci.BlobPath(digest.FromBytes(f[0].data[:100])), f[0].data[:100]).add(f[1].name, f[1].data).
+		add(oci.BlobPath(digest.FromBytes(manifest)), manifest).add("oci-layout", oci.LayoutFile).
+		json("index.json", oci.NewIndex([]ocispec.Descriptor{descriptor(ocispec.MediaTypeImageManifest, manifest)}))
+	_, err := recompressed(t, newStore(t), f.write(t))
+	if !errors.Is(err, archive.ErrFormat) || !strings.Contains(err.Error(), f[0].name) {
+		t.Errorf("a broken layer that is needed: %v", err)
+	}
 }

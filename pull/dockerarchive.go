@@ -1,7 +1,6 @@
 package pull
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,20 +27,10 @@ func (i *Image) CheckDockerArchive(ctx context.Context) error {
 			return err
 		}
 		if !isImage(m) {
-			return fmt.Errorf("%w: %s is no image but an artifact, of type %q, which docker archives cannot hold: pull --to oci:DIR or oci-archive:FILE", oci.ErrNotFound, desc.Digest, cmp.Or(m.ArtifactType, m.Config.MediaType))
+			return fmt.Errorf("%w: %s is no image but %s, which docker archives cannot hold: %s", oci.ErrNotFound, desc.Digest, artifactText(m), artifactAdvice(m))
 		}
 	}
 	return nil
-}
-
-// isImage tells images from artifacts (image-spec, "Guidelines for Artifact
-// Usage"). Some registries gave configs of images no type of their own.
-func isImage(m ocispec.Manifest) bool {
-	switch m.Config.MediaType {
-	case ocispec.MediaTypeImageConfig, oci.MediaTypeDockerConfig, "application/octet-stream":
-		return m.ArtifactType == ""
-	}
-	return false
 }
 
 func (i *Image) manifest(ctx context.Context, desc ocispec.Descriptor) (m ocispec.Manifest, err error) {
