@@ -168,8 +168,7 @@ func (o *storeOptions) openExisting(ctx context.Context) (stores, error) {
 // where there are several.
 func findOne(ctx context.Context, all stores, arg, hint string) (local.Match, error) {
 	m, err := all.FindOne(ctx, arg)
-	var several *local.AmbiguousError
-	if errors.As(err, &several) {
+	if several, ok := errors.AsType[*local.AmbiguousError](err); ok {
 		err = usageError{fmt.Errorf("%w: %q was published %d times; name one of these by its CID%s\n%s", local.ErrAmbiguous, arg, len(several.Found), hint, datedRoots(several.Found))}
 	}
 	return m, err
