@@ -90,6 +90,7 @@ cd "$HACK/.."
 prepare 9>&-
 go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs" ./cmd/image2ipfs
 go build -C docs/examples/containerd-pull -o "$IMAGE2IPFS_E2E/bin/containerd-pull" .
+CGO_ENABLED=0 go build -C test/partial -o "$IMAGE2IPFS_E2E/bin/partial" .
 go test -c -tags e2e -o "$IMAGE2IPFS_E2E/bin/e2e.test" ./test/e2e
 say "prepared in $((SECONDS - begin)) s"
 
@@ -97,6 +98,7 @@ set -a
 eval "$("$ENGINES" env)"
 E2E_IMAGE2IPFS=$IMAGE2IPFS_E2E/bin/image2ipfs
 E2E_EXAMPLE=$IMAGE2IPFS_E2E/bin/containerd-pull
+E2E_PARTIAL=$IMAGE2IPFS_E2E/bin/partial
 TMPDIR=$IMAGE2IPFS_E2E/tmp
 STRICT=$STRICT
 export "$MARK"

@@ -28,6 +28,7 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 go -C docs/examples/containerd-pull vet ./...
+CGO_ENABLED=0 go -C test/partial vet ./...
 # Of the other systems what is released is vetted, and its tests are compiled, which
 # go list -export does without linking them; what is in hack/ and test/ is not released.
 released=$(go list ./... | grep -vE "/(hack|test)/")

@@ -16,6 +16,7 @@ import (
 type archive struct {
 	file  string
 	names []string // what follows host/CID in the lines that publish prints
+	args  []string // more arguments of publish
 	// platforms that are pulled besides this machine's own.
 	platforms []string
 	// everywhere is set for the archives that every engine pulls in every mode;
@@ -53,7 +54,24 @@ var archives = []archive{
 	{file: "big.skopeo", names: []string{"/big"}, by: []string{"skopeo", "containerd16"}},
 	{file: "big.skopeo-oci.tar", names: []string{"/big"}, by: []string{"podman"}},
 	{file: "big.skopeo-docker.tar", names: []string{"/big"}, by: []string{"crane"}},
+
+	{file: "small.docker20.tar", names: []string{"/small"}, args: lazily},
+	{file: "big.docker20.tar", names: []string{"/team/big"}, args: lazily, redirected: []string{"containerd2"}},
+	{file: "small.docker28classic.tar", names: []string{"/small"}, args: inChunks, unless: noZstd},
+	{file: "big.docker20.tar", names: []string{"/team/big"}, args: inChunks, redirected: []string{"containerd2"}, unless: noZstd},
+	{file: "platforms.buildkit.tar", names: []string{"/platforms"}, args: append([]string{"--recompress"}, inChunks...), unless: noZstd,
+		platforms: []string{"linux/arm64", "linux/arm/v7"}},
 }
+
+// Layers with an index inside are ordinary layers to every engine.
+var (
+	lazily   = []string{"--lazy"}
+	inChunks = []string{"--compression", "zstd:chunked"}
+	noZstd   = map[string]string{"dockerd20": "dockerd reads zstd layers since 23"}
+)
+
+// title is how an archive is told from others in the table.
+func (a archive) title() string { return strings.Join(append([]string{a.file}, a.args...), " ") }
 
 // message is what /etc/message says in the image of a printed name.
 func message(name string) string {
@@ -75,7 +93,7 @@ func (a archive) isDir() bool { return !strings.HasSuffix(a.file, ".tar") }
 func (a archive) pulledBy(engine string, m mode) bool {
 	switch {
 	case a.unless[engine] != "":
-		results.leaveOut(a.file+" by "+engine, a.unless[engine])
+		results.leaveOut(a.title()+" by "+engine, a.unless[engine])
 		return false
 	case a.everywhere:
 		return true

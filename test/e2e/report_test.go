@@ -89,9 +89,9 @@ func (r *report) print(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "  archive\t"+strings.Join(engineNames, "\t"))
 	for _, a := range archives {
-		fmt.Fprint(table, "  ", a.file)
+		fmt.Fprint(table, "  ", a.title())
 		for _, e := range engineNames {
-			fmt.Fprint(table, "\t", r.letters(a.file, e))
+			fmt.Fprint(table, "\t", r.letters(a.title(), e))
 		}
 		fmt.Fprintln(table)
 	}

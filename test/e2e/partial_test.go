@@ -1,0 +1,186 @@
+//go:build e2e
+
+// Layers of which podman fetches single files: through the library that podman
+// has for that, since the podman of Debian 12 does not do it.
+
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// TestPartialPull pulls the layers of an image file by file, among them one with
+// all kinds of entries, and compares the tars that the store makes of them.
+func TestPartialPull(t *testing.T) {
+	partial := commandFor("partial")
+	if partial == nil {
+		t.Fatal("E2E_PARTIAL is not set; run the tests with hack/e2e.sh")
+	}
+	if os.Geteuid() != 0 {
+		missing(t, "partial pulls", "only root mounts overlays")
+		return
+	}
+	all := filepath.Join(t.TempDir(), "all.tar")
+	writeKinds(t, all)
+	for _, file := range []string{all, archivePath(t, "big.docker20.tar")} {
+		dir := filepath.Join(t.TempDir(), "layout")
+		p := newProgram(t)
+		if _, err := p.publish(deadline(t), file, false, "-n", "-o", dir, "--compression", "zstd:chunked"); err != nil {
+			t.Fatal(err)
+		}
+		layers := secondManifest(t, dir).Layers
+		for i, l := range layers {
+			if l.Annotations == nil {
+				t.Fatalf("layer %d of %s has no index", i, file)
+			}
+			pullPartially(t, partial, dir, l)
+		}
+		t.Logf("%s: %d layers", filepath.Base(file), len(layers))
+	}
+}
+
+func pullPartially(t *testing.T, partial command, dir string, l ocispec.Descriptor) {
+	t.Helper()
+	blob := filepath.Join(dir, oci.BlobPath(l.Digest))
+	plain := filepath.Join(t.TempDir(), "layer.tar")
+	if err := unzstd(blob, plain); err != nil {
+		t.Fatal(err)
+	}
+	annotations, err := json.Marshal(l.Annotations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := partial.output(deadline(t), t.TempDir(), blob, plain, string(annotations))
+	if err != nil {
+		t.Errorf("layer %s of %d bytes: %v", l.Digest, l.Size, err)
+	}
+	t.Logf("layer of %d bytes: %s", l.Size, out)
+}
+
+func unzstd(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	z, err := zstd.NewReader(in)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, z)
+	return errors.Join(err, out.Close())
+}
+
+// secondManifest is that of podman, of the only image of a layout.
+func secondManifest(t *testing.T, dir string) (m ocispec.Manifest) {
+	t.Helper()
+	read := func(path string, v any) {
+		data, err := os.ReadFile(filepath.Join(dir, path))
+		if err == nil {
+			err = json.Unmarshal(data, v)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var top, index ocispec.Index
+	read(ocispec.ImageIndexFile, &top)
+	read(oci.BlobPath(top.Manifests[0].Digest), &index)
+	if len(index.Manifests) != 2 {
+		t.Fatalf("%d manifests, want a pair", len(index.Manifests))
+	}
+	read(oci.BlobPath(index.Manifests[1].Digest), &m)
+	return m
+}
+
+// writeKinds writes a docker archive of one layer with all kinds of entries.
+func writeKinds(t *testing.T, path string) {
+	t.Helper()
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	add := func(h tar.Header, data []byte) {
+		if h.Mode == 0 {
+			h.Mode = 0o644
+		}
+		h.ModTime, h.Size, h.Format = time.Unix(1_700_000_000, 123_000_000), int64(len(data)), tar.FormatPAX
+		_, err := w.Write(data[:0])
+		err = errors.Join(err, w.WriteHeader(&h))
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
+	add(tar.Header{Name: "./d/", Typeflag: tar.TypeDir, Mode: 0o1777, Uid: 5, Gid: 6}, nil)
+	add(tar.Header{Name: "./d/empty"}, nil)
+	add(tar.Header{Name: "./d/small", AccessTime: time.Unix(1_600_000_000, 0), ChangeTime: time.Unix(1_600_000_001, 0)}, []byte("small"))
+	add(tar.Header{Name: "./d/suid", Mode: 0o4755}, bytes.Repeat([]byte("suid"), 10_000))
+	add(tar.Header{Name: "./d/large"}, large(3<<20+17))
+	add(tar.Header{Name: "./d/zeros"}, make([]byte, 2<<20))
+	add(tar.Header{Name: "./d/hard", Typeflag: tar.TypeLink, Linkname: "./d/large"}, nil)
+	add(tar.Header{Name: "./d/soft", Typeflag: tar.TypeSymlink, Linkname: "../é", Mode: 0o777}, nil)
+	add(tar.Header{Name: "./d/pipe", Typeflag: tar.TypeFifo}, nil)
+	add(tar.Header{Name: "./d/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}, nil)
+	add(tar.Header{Name: "./d/ünïcode\t\"<&"}, []byte("quoted"))
+	add(tar.Header{Name: "./d/cap", PAXRecords: map[string]string{"SCHILY.xattr.user.a": "\x01\xff"}}, []byte("x"))
+	add(tar.Header{Name: "./d/.wh.gone"}, nil)
+	add(tar.Header{Name: "./o/", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
+	add(tar.Header{Name: "./o/.wh..wh..opq"}, nil)
+	add(tar.Header{Name: "./implicit/" + strings.Repeat("long/", 40) + "file"}, []byte("deep"))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(ocispec.Image{
+		Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"},
+		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromBytes(layer.Bytes())}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var saved bytes.Buffer
+	outer := tar.NewWriter(&saved)
+	for name, data := range map[string][]byte{
+		"layer.tar": layer.Bytes(), "config.json": config,
+		"manifest.json": []byte(`[{"Config":"config.json","RepoTags":["kinds:1"],"Layers":["layer.tar"]}]`),
+	} {
+		err := outer.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(data))})
+		if _, e := outer.Write(data); err != nil || e != nil {
+			t.Fatal(errors.Join(err, e))
+		}
+	}
+	if err := errors.Join(outer.Close(), os.WriteFile(path, saved.Bytes(), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// large gives n bytes that are the same nowhere.
+func large(n int) []byte {
+	var b bytes.Buffer
+	for i := 0; b.Len() < n; i++ {
+		fmt.Fprintf(&b, "%x\n", digest.FromString(fmt.Sprint(i)))
+	}
+	return b.Bytes()[:n]
+}
