@@ -38,7 +38,7 @@ func (s *Server) blob(w *response, r *request) error {
 		return s.inflatedBlob(w, r, d, b)
 	}
 	hasLocal := func() bool { return s.hasBlock(r.Context(), c) }
-	canSend := func() bool { return s.cfg.Open || hasLocal() }
+	canSend := func() bool { return mayFetch(r.Context()) || hasLocal() }
 	gw := s.redirects.gateway(r.Request, r.root, canSend)
 	if gw != nil && (!hasLocal() || s.redirects.holds(r.Context(), gw, c)) {
 		s.redirects.sent.note(r.Request)

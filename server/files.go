@@ -44,17 +44,18 @@ func (f *blobFile) Close() error {
 // openFile opens the file of a blob where this server may read it.
 func (s *Server) openFile(w *response, r *request, c cid.Cid) (f *blobFile, err error) {
 	w.source = "local"
-	if s.cfg.Open && !s.isLocal(r.Context(), c) {
+	may := mayFetch(r.Context())
+	if may && !s.isLocal(r.Context(), c) {
 		w.source = "remote"
 		f, err = s.openRemote(r, c)
 	} else {
 		g := s.local
-		if s.cfg.Open {
+		if may {
 			g = ipfs.First(s.local, spare{s, c})
 		}
 		f, err = s.open(r.Request, g, c, s.cfg.LocalAhead)
 	}
-	if isAbsent(err) && !s.cfg.Open {
+	if isAbsent(err) && !may {
 		return nil, s.refusal(r)
 	}
 	return f, absent(codeBlobUnknown, err)

@@ -29,6 +29,9 @@ func (s *site) asked(remote, method, path string, secure bool, headers ...string
 		if name, value, ok := strings.Cut(h, ": "); ok {
 			r.Header.Add(name, value)
 		}
+		if host, ok := strings.CutPrefix(h, "Host: "); ok {
+			r.Host = host
+		}
 	}
 	w := httptest.NewRecorder()
 	s.s.ServeHTTP(w, r)

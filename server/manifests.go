@@ -92,7 +92,7 @@ func setDigest(h http.Header, d digest.Digest) {
 type manifests struct {
 	roots   *roots
 	kept    *lru[manifestKey, registry.Manifest]
-	reading *flights[manifestKey, registry.Manifest]
+	reading *flights[manifestQuestion, registry.Manifest]
 }
 
 type manifestKey struct {
@@ -100,11 +100,18 @@ type manifestKey struct {
 	d    digest.Digest
 }
 
+// manifestQuestion is a manifest that is read for those for whom all sources are
+// asked, or for others.
+type manifestQuestion struct {
+	manifestKey
+	right bool
+}
+
 func newManifests(life *lifetime, roots *roots, limits Limits) *manifests {
 	return &manifests{
 		roots:   roots,
 		kept:    newLRU[manifestKey, registry.Manifest](limits.Manifests),
-		reading: newFlights[manifestKey, registry.Manifest](life, limits.Open),
+		reading: newFlights[manifestQuestion, registry.Manifest](life, limits.Open),
 	}
 }
 
@@ -115,9 +122,10 @@ func (m *manifests) read(ctx context.Context, root cid.Cid, l reader, d digest.D
 	if found, ok := m.kept.get(key); ok {
 		return found, nil
 	}
-	found, err := m.reading.join(key, func(ctx context.Context) (registry.Manifest, error) {
+	right := mayFetch(ctx)
+	found, err := m.reading.join(manifestQuestion{key, right}, func(ctx context.Context) (registry.Manifest, error) {
 		defer m.roots.recount(root, l)
-		found, err := l.Manifest(ctx, d)
+		found, err := l.Manifest(withRight(ctx, right), d)
 		if err == nil {
 			m.kept.put(key, found, int64(len(found.Content))+512)
 		}

@@ -21,11 +21,10 @@ import (
 type oldTrees struct {
 	metadata ipfs.Getter
 	local    ipfs.Getter
-	layers   ipfs.Getter // where layers may be read whole
-	open     bool        // layers reaches beyond local
+	layers   ipfs.Getter // where layers may be read whole by those for whom this server fetches
 	// sizes are those of inflated layers that took inflating to know.
 	sizes     *lru[cid.Cid, int64]
-	measuring *flights[cid.Cid, int64]
+	measuring *flights[rootQuestion, int64]
 	queue     chan struct{} // one for each layer that is or waits to be measured
 	slots     chan struct{} // one for each layer being measured
 	inflating chan struct{} // one for each layer being sent
@@ -39,19 +38,15 @@ const (
 	measurePeriod = 30 * time.Minute // for one layer
 )
 
-func newOldTrees(life *lifetime, cfg Config, local, metadata ipfs.Getter, f *foreign) *oldTrees {
-	o := &oldTrees{
-		metadata: metadata, local: local, layers: local, open: cfg.Open,
+func newOldTrees(life *lifetime, local, metadata ipfs.Getter, f *foreign) *oldTrees {
+	return &oldTrees{
+		metadata: metadata, local: local, layers: ipfs.First(local, f),
 		sizes:     newLRU[cid.Cid, int64](maxMeasured),
-		measuring: newFlights[cid.Cid, int64](life, measurePeriod),
+		measuring: newFlights[rootQuestion, int64](life, measurePeriod),
 		queue:     make(chan struct{}, maxQueued),
 		slots:     make(chan struct{}, maxMeasuring),
 		inflating: make(chan struct{}, maxInflating),
 	}
-	if cfg.Open {
-		o.layers = ipfs.First(local, f)
-	}
-	return o
 }
 
 // read opens the tree under root. The error matches [ipfs.ErrNotFound] when there
@@ -75,19 +70,24 @@ func (o *oldTrees) size(ctx context.Context, c cid.Cid) (int64, error) {
 	if sure || err != nil {
 		return n, err
 	}
-	if _, err := o.local.Get(ctx, c); err != nil && !o.open {
+	if _, err := o.local.Get(ctx, c); err != nil && !mayFetch(ctx) {
 		return 0, errorf(codeDenied, "%s", hintInflate)
 	}
-	n, err = o.measure(c).wait(ctx)
+	n, err = o.measure(ctx, c).wait(ctx)
 	if err != nil && ctx.Err() != nil {
 		return 0, errorf(codeUnavailable, "layer %s, which an older image2ipfs published, is being measured: try again in a moment", c)
 	}
 	return n, err
 }
 
-// measure starts finding out a size, if that is not under way.
-func (o *oldTrees) measure(c cid.Cid) *flight[int64] {
-	return o.measuring.join(c, func(ctx context.Context) (int64, error) {
+// measure starts finding out a size, if that is not under way, with the right of
+// the request whose context is asking.
+func (o *oldTrees) measure(asking context.Context, c cid.Cid) *flight[int64] {
+	layers := o.local
+	if mayFetch(asking) {
+		layers = o.layers
+	}
+	return o.measuring.join(rootQuestion{c, mayFetch(asking)}, func(ctx context.Context) (int64, error) {
 		select {
 		case o.queue <- struct{}{}:
 			defer func() { <-o.queue }()
@@ -100,7 +100,7 @@ func (o *oldTrees) measure(c cid.Cid) *flight[int64] {
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
-		n, err := legacy.Measure(ctx, o.layers, c)
+		n, err := legacy.Measure(withRight(ctx, mayFetch(asking)), layers, c)
 		if err == nil {
 			o.sizes.put(c, n, 1)
 		}
@@ -114,7 +114,7 @@ const hintInflate = "a layer that image2ipfs 0.1.0 published has to be decompres
 // inflatedBlob streams a blob whose file is gzip. No gateway has these bytes,
 // so clients are never redirected.
 func (s *Server) inflatedBlob(w *response, r *request, d digest.Digest, b registry.Place) error {
-	if !s.cfg.Open {
+	if !mayFetch(r.Context()) {
 		if _, err := s.local.Get(r.Context(), b.CID); err != nil {
 			return errorf(codeDenied, "%s", hintInflate)
 		}
@@ -134,7 +134,7 @@ func (s *Server) inflatedBlob(w *response, r *request, d digest.Digest, b regist
 	defer content.Close()
 	w.Header().Set("Content-Type", typeBlob)
 	if err := s.serveInflated(w, r.Request, content); err != nil {
-		s.suspectSize(b.CID, r.root, err)
+		s.suspectSize(r.Context(), b.CID, r.root, err)
 		return fmt.Errorf("layer of an older image2ipfs: %w", err)
 	}
 	return nil
@@ -155,11 +155,11 @@ func (s *Server) serveInflated(w *response, r *http.Request, content *legacy.Inf
 
 // suspectSize has a layer measured that did not end where its trailer says: it
 // may have 4 GiB more. The next pull then gets a manifest that is right.
-func (s *Server) suspectSize(c, root cid.Cid, err error) {
+func (s *Server) suspectSize(asking context.Context, c, root cid.Cid, err error) {
 	if _, known := s.old.sizes.get(c); known || !errors.Is(err, oci.ErrCorrupt) {
 		return
 	}
-	measured := s.old.measure(c)
+	measured := s.old.measure(asking, c)
 	_ = s.life.start(func() { // fails when the server is closing
 		if _, err := measured.wait(s.life.ctx); err == nil {
 			s.roots.opened.forget(root)

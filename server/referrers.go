@@ -58,9 +58,10 @@ func fitting(found []ocispec.Descriptor) int {
 // referrers asks l. The first question reads every manifest of an image, which
 // goes on for those who come back when one who asked goes away.
 func (s *Server) referrers(r *request, l reader, d digest.Digest, types []string) ([]ocispec.Descriptor, error) {
-	_, err := s.listing.join(r.root, func(ctx context.Context) (struct{}, error) {
+	q := rootQuestion{r.root, mayFetch(r.Context())}
+	_, err := s.listing.join(q, func(ctx context.Context) (struct{}, error) {
 		defer s.roots.recount(r.root, l)
-		_, err := l.Referrers(ctx, d)
+		_, err := l.Referrers(withRight(ctx, q.right), d)
 		return struct{}{}, err
 	}).wait(r.Context())
 	if err != nil {

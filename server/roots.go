@@ -33,8 +33,9 @@ type roots struct {
 	metadata ipfs.Getter
 	old      *oldTrees
 	opened   *lru[cid.Cid, reader]
-	failed   *lru[cid.Cid, failure]
-	opening  *flights[cid.Cid, reader]
+	failed   *lru[rootQuestion, failure]
+	opening  *flights[rootQuestion, reader]
+	foreign  *foreign
 	slots    chan struct{} // one for each foreign root being opened
 	memory   *budget.Budget
 }
@@ -48,12 +49,12 @@ type failure struct {
 
 const failureMemory = 2 * time.Second
 
-func newRoots(life *lifetime, local, metadata ipfs.Getter, old *oldTrees, limits Limits, memory *budget.Budget) *roots {
+func newRoots(life *lifetime, local, metadata ipfs.Getter, old *oldTrees, f *foreign, limits Limits, memory *budget.Budget) *roots {
 	return &roots{
-		local: local, metadata: metadata, old: old,
+		local: local, metadata: metadata, old: old, foreign: f,
 		opened:  newLRU[cid.Cid, reader](limits.Layouts),
-		failed:  newLRU[cid.Cid, failure](1000),
-		opening: newFlights[cid.Cid, reader](life, limits.Open),
+		failed:  newLRU[rootQuestion, failure](1000),
+		opening: newFlights[rootQuestion, reader](life, limits.Open),
 		slots:   make(chan struct{}, limits.Opening),
 		memory:  memory,
 	}
@@ -66,17 +67,22 @@ func (s *roots) open(ctx context.Context, root cid.Cid) (reader, error) {
 		return l, nil
 	}
 	_, notHere := s.local.Get(ctx, root)
-	if f, ok := s.failed.get(root); ok && notHere != nil && time.Now().Before(f.until) {
+	q := rootQuestion{root, mayFetch(ctx)}
+	if f, ok := s.failed.get(q); ok && notHere != nil && time.Now().Before(f.until) {
 		return nil, f.err
 	}
-	l, err := s.opening.join(root, func(ctx context.Context) (reader, error) {
-		l, err := s.read(ctx, root, notHere != nil)
+	l, err := s.opening.join(q, func(ctx context.Context) (reader, error) {
+		l, err := s.read(withRight(ctx, q.right), root, notHere != nil)
 		if err == nil && notHere != nil {
 			l = strangers{l, s.memory}
 		}
 		if err != nil {
-			err = absent(codeNameUnknown, fmt.Errorf("no image under %s: %w", ref.Ciq(root), err))
-			s.failed.put(root, failure{err, time.Now().Add(failureMemory)}, 1)
+			advice := ""
+			if notHere != nil && isAbsent(err) {
+				advice = s.foreign.advice(q.right)
+			}
+			err = absent(codeNameUnknown, fmt.Errorf("no image under %s: %w%s", ref.Ciq(root), err, advice))
+			s.failed.put(q, failure{err, time.Now().Add(failureMemory)}, 1)
 			return nil, err
 		}
 		s.opened.put(root, l, l.Cost())

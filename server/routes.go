@@ -35,7 +35,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) route(w *response, r *http.Request) error {
-	r = oneRange(r)
+	r = s.admit(oneRange(r))
 	path := r.URL.Path
 	if isRegistryPath(path) {
 		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")

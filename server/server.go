@@ -56,6 +56,9 @@ type Config struct {
 	// Remote are sources of what is not in Local, asked before the gateways.
 	// Their blocks are checked. A String method names them in messages.
 	Remote []ipfs.Getter
+	// Reserved are such sources, too, asked before Remote, and only for those for
+	// whom this server fetches: see Open and OpenHere.
+	Reserved []ipfs.Getter
 	// Gateways are sources as well, and clients are redirected to those that serve
 	// files by path, where they can follow; never with Allow.
 	Gateways []Gateway
@@ -63,6 +66,10 @@ type Config struct {
 	NoRedirect bool
 	// Open allows to fetch blobs that are not in Local and stream them.
 	Open bool
+	// OpenHere allows it for requests from this machine: from the loopback, by a
+	// Host that means this machine, and not passed on by a proxy (Forwarded, Via,
+	// X-Forwarded-*).
+	OpenHere bool
 	// Hosts are names under which this server is asked beside those of this
 	// machine, when [Server.Serve] listens on the loopback alone, and others than
 	// which it does not answer then.
@@ -145,7 +152,7 @@ type Server struct {
 	old       *oldTrees
 	roots     *roots
 	manifests *manifests
-	listing   *flights[cid.Cid, struct{}] // of referrers, by root
+	listing   *flights[rootQuestion, struct{}] // of referrers
 	redirects *redirects
 	exports   chan struct{}
 	memory    *budget.Budget
@@ -158,7 +165,7 @@ type Server struct {
 
 // New makes a server. The error tells of a Config that makes no sense.
 func New(cfg Config) (*Server, error) {
-	if cfg.Local == nil && len(cfg.Remote) == 0 && len(cfg.Gateways) == 0 {
+	if cfg.Local == nil && len(cfg.Remote)+len(cfg.Reserved)+len(cfg.Gateways) == 0 {
 		return nil, errors.New("the server has nothing to serve: no store, no IPFS node and no gateway")
 	}
 	if cfg.LocalAhead < 0 {
@@ -173,16 +180,17 @@ func New(cfg Config) (*Server, error) {
 	s.memory = budget.New(cfg.Limits.Memory)
 	s.foreign = newForeign(cfg)
 	s.metadata = ipfs.First(ipfs.Verified(s.local), s.foreign)
-	s.old = newOldTrees(s.life, cfg, s.local, s.metadata, s.foreign)
-	s.roots = newRoots(s.life, s.local, s.metadata, s.old, cfg.Limits, s.memory)
+	s.old = newOldTrees(s.life, s.local, s.metadata, s.foreign)
+	s.roots = newRoots(s.life, s.local, s.metadata, s.old, s.foreign, cfg.Limits, s.memory)
 	s.manifests = newManifests(s.life, s.roots, cfg.Limits)
-	s.listing = newFlights[cid.Cid, struct{}](s.life, cfg.Limits.Open)
+	s.listing = newFlights[rootQuestion, struct{}](s.life, cfg.Limits.Open)
 	s.redirects = newRedirects(s.life, s.foreign, cfg)
 	s.exports = make(chan struct{}, cfg.Limits.Exports)
 	s.streams = &streams{s.memory.Sending}
 	s.places = budget.NewFair("requests", s.memory.Requests/requestCost)
 	s.whole = newLRU[cid.Cid, struct{}](maxWhole)
 	s.metrics = newMetrics(s)
+	s.logFetching()
 	return s, nil
 }
 

@@ -16,10 +16,12 @@ import (
 // foreign gets blocks from wherever they are first found but the own store,
 // and keeps small ones in memory. It implements [ipfs.Getter].
 type foreign struct {
-	*sources.Set
-	asked    *sourceMetrics
-	gateways []*remoteGateway // that clients can be sent to
-	blocks   *lru[cid.Cid, []byte]
+	*sources.Set              // all
+	public       *sources.Set // those that are asked for everyone
+	reserved     bool         // there are others
+	asked        *sourceMetrics
+	gateways     []*remoteGateway // that clients can be sent to
+	blocks       *lru[cid.Cid, []byte]
 }
 
 // remoteGateway is a source that clients can be sent to.
@@ -45,29 +47,43 @@ const (
 
 func newForeign(cfg Config) *foreign {
 	f := &foreign{asked: newSourceMetrics(), blocks: newLRU[cid.Cid, []byte](cfg.Limits.Blocks)}
-	var all []*sources.Source
+	var reserved, public []*sources.Source
+	for _, g := range cfg.Reserved {
+		reserved = append(reserved, sources.Far(f.asked.wrap(g)))
+	}
 	for _, g := range cfg.Remote {
-		all = append(all, sources.Far(f.asked.wrap(g)))
+		public = append(public, sources.Far(f.asked.wrap(g)))
 	}
 	for _, gw := range cfg.Gateways {
 		g := &remoteGateway{Source: sources.Far(f.asked.wrap(gw)), gateway: gw}
 		f.gateways = append(f.gateways, g)
-		all = append(all, g.Source)
+		public = append(public, g.Source)
 	}
-	f.Set = sources.New(sources.Options{
+	options := sources.Options{
 		Hedge: cfg.Limits.Hedge, Fetch: cfg.Limits.Fetch, Retry: cfg.Limits.Retry,
 		Forgive: forgiveAfter, Insist: true, Patience: patience, Logger: cfg.Logger,
-	}, all...)
+	}
+	f.reserved = len(reserved) > 0
+	f.public = sources.New(options, public...)
+	f.Set = sources.New(options, append(reserved, public...)...)
 	return f
 }
 
+// Close ends what is under way.
+func (f *foreign) Close() error { return errors.Join(f.public.Close(), f.Set.Close()) }
+
 // Get gives a block that is in memory or that a source has. Errors are those
-// of [sources.Set.Get], except that a panic is not told to clients.
+// of [sources.Set.Get], except that a panic is not told to clients. Those that are
+// reserved are asked only for whom the context allows it.
 func (f *foreign) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if data, ok := f.blocks.get(c); ok {
 		return data, nil
 	}
-	data, err := f.Set.Get(ctx, c)
+	from := f.public
+	if mayFetch(ctx) {
+		from = f.Set
+	}
+	data, err := from.Get(ctx, c)
 	err = hidden(err)
 	if err == nil && len(data) <= maxCached {
 		if cap(data) > len(data)+len(data)/8+64 { // of a source that did not know the length

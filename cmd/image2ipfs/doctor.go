@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
+	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/setup"
@@ -115,6 +116,9 @@ func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) 
 	for _, g := range gatewayURLs(o.gateways) {
 		report(doctor.Gateway(ctx, g))
 	}
+	if check, running := o.peers(ctx); running {
+		report(check)
+	}
 	check = doctor.Server(ctx, o.Server, probe)
 	report(check)
 	if check.Status != doctor.OK {
@@ -123,6 +127,24 @@ func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) 
 		doctor.Engines(ctx, o.Options, probe, report)
 	}
 	return ctx.Err()
+}
+
+// peers tells of the peers of the server on this store; running is false when none
+// runs with peers.
+func (o *doctorOptions) peers(ctx context.Context) (check doctor.Check, running bool) {
+	path, err := packstore.DefaultPath()
+	if err != nil {
+		return check, false
+	}
+	connected, err := network.Peers(ctx, path)
+	who := ""
+	if err == nil {
+		who, err = network.FetchesFor(ctx, path)
+	}
+	if err != nil {
+		return check, false
+	}
+	return doctor.Check{Name: "peers", Status: doctor.OK, Detail: fmt.Sprintf("%d connected; what they have is fetched for %s", len(connected), who)}, true
 }
 
 // store checks the store and publishes the probe there; the function removes it

@@ -27,6 +27,7 @@ type peerOptions struct {
 	cacheSize byteSize
 	listen    []string // of serve alone
 	memory    byteSize // of serve alone; 0 for the default
+	everyone  bool     // serve fetches for everyone
 }
 
 // defaultCacheSize is how much of what came from peers is kept for others.
@@ -98,7 +99,11 @@ func (o *peerOptions) join(ctx context.Context, store *packstore.Store, server b
 	if err != nil {
 		return nil, err
 	}
-	cfg := network.Config{Node: node, CacheSize: int64(o.cacheSize), Memory: int64(o.memory), Logger: log}
+	cfg := network.Config{Node: node, CacheSize: int64(o.cacheSize), Memory: int64(o.memory), Logger: log,
+		FetchesFor: "requests from this machine; from elsewhere with serve --open"}
+	if o.everyone {
+		cfg.FetchesFor = "everyone"
+	}
 	if server {
 		n, err = network.Serve(ctx, store, cfg)
 	} else {

@@ -21,7 +21,8 @@ func newPeers() *cobra.Command {
 		Short: "List the peers that the running server is connected to",
 		Long: `List the peers that the server on this store is connected to, and how blocks are
 had from each: image2ipfs (HTTP, fast) or bitswap (Kubo and all other IPFS nodes).
-What was got and given is counted by HTTP alone.`,
+What was got and given is counted by HTTP alone. For whom the server fetches what
+they have is told on standard error.`,
 		Example: `  image2ipfs peers
   image2ipfs peers --json | jq -r '.[] | select(.protocols | index("image2ipfs")) | .id'`,
 		Args: usage(noArguments),
@@ -35,6 +36,11 @@ What was got and given is counted by HTTP alone.`,
 			if err != nil {
 				return fmt.Errorf("%w; start one with image2ipfs serve --peers or --mdns", err)
 			}
+			who, err := network.FetchesFor(cmd.Context(), store.Path())
+			if err != nil {
+				return err
+			}
+			cmd.PrintErrf("what these peers have is fetched for %s\n", who)
 			return printPeers(cmd, peers, asJSON)
 		},
 	}

@@ -77,7 +77,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
 	f.StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway to read from, and to redirect pulling clients to where they can follow; may be given several times (default: $"+gatewayEnv+")")
 	f.StringSliceVar(&opts.sources, "source", nil, "IPFS gateway to read from alone, such as one that gives blocks and no files, or that pulling clients cannot reach; may be given several times")
 	f.BoolVar(&opts.noRedirect, "no-redirect", false, "stream blobs even when a gateway has them")
-	f.BoolVar(&opts.open, "open", false, "fetch images that are not in the own store for anyone who asks")
+	f.BoolVar(&opts.open, "open", false, "fetch images that are not in the own store for everyone, not only for requests from this machine")
 	opts.access.flags(f)
 	opts.peers.serveFlags(f)
 	f.StringVar(&opts.logFormat, "log-format", "text", "text or json")
@@ -106,6 +106,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	}
 	defer open.close()
 	o.peers.memory = o.access.memory
+	o.peers.everyone = o.open
 	peers, err := o.peers.join(ctx, all.own, true, log)
 	if err != nil {
 		return err
@@ -113,7 +114,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if peers != nil {
 		defer func() { err = errors.Join(err, peers.Close()) }()
 	}
-	cfg, err := o.config(ctx, all, peers, open.images.Addr(), log)
+	cfg, err := o.config(ctx, all, peers, log)
 	if err != nil {
 		return err
 	}
@@ -188,8 +189,8 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 }
 
 // config decides where images come from and whom the server fetches for.
-func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Network, addr net.Addr, log *slog.Logger) (server.Config, error) {
-	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open || server.IsLoopback(addr), Logger: log, Dir: all.own.Path()}
+func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Network, log *slog.Logger) (server.Config, error) {
+	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, Logger: log, Dir: all.own.Path()}
 	if err := o.access.apply(&cfg, all); err != nil {
 		return cfg, err
 	}

@@ -20,15 +20,17 @@ type Identity struct {
 const (
 	identityPath = "/id"
 	peersPath    = "/peers"
+	fetchesPath  = "/fetches"
 )
 
 // answers is what a server tells on its socket.
-func (n *Network) answers() http.Handler {
+func (n *Network) answers(fetchesFor string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+identityPath, control.Answer(func() Identity {
 		return Identity{ID: n.node.ID(), Addrs: n.node.Addrs(), Running: true}
 	}))
 	mux.HandleFunc("GET "+peersPath, control.Answer(n.Connected))
+	mux.HandleFunc("GET "+fetchesPath, control.Answer(func() string { return fetchesFor }))
 	return mux
 }
 
@@ -54,4 +56,11 @@ func Peers(ctx context.Context, dir string) ([]Peer, error) {
 	peers := []Peer{}
 	err := control.Ask(ctx, dir, peersPath, &peers)
 	return peers, err
+}
+
+// FetchesFor asks the server that runs on the store in dir for whom it fetches what
+// its peers have. The error matches [ipfs.ErrUnavailable] when none runs with peers.
+func FetchesFor(ctx context.Context, dir string) (who string, err error) {
+	err = control.Ask(ctx, dir, fetchesPath, &who)
+	return who, err
 }

@@ -32,6 +32,9 @@ type Config struct {
 	// Memory is what the process may take, in bytes; default 512 MiB. See
 	// [p2p.Config].
 	Memory int64
+	// FetchesFor says for whom the server fetches what peers have, for
+	// [FetchesFor]; a server's alone.
+	FetchesFor string
 	// Logger gets what the operator should know; nil for none.
 	Logger *slog.Logger
 }
@@ -94,7 +97,7 @@ func Serve(ctx context.Context, store *packstore.Store, cfg Config) (*Network, e
 	if err != nil {
 		return nil, err
 	}
-	if err := n.control.Serve(n.answers()); err != nil { // blocks are exchanged without as well
+	if err := n.control.Serve(n.answers(cfg.FetchesFor)); err != nil { // blocks are exchanged without as well
 		silent.Logger(cfg.Logger).Warn("image2ipfs id and peers get no answer from this server", "error", err)
 	}
 	return n, nil

@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,6 +73,36 @@ func TestPeersFindEachOther(t *testing.T) {
 	puller.serving(t, "--mdns")
 	puller.connected(t, publisher.id(t), "image2ipfs")
 	puller.wantPulled(t, name, "--mdns")
+}
+
+// TestPeersFetchForThisMachine is what the README says: serve --mdns on every
+// machine, publish on one, pull from localhost on another; and who asks that other
+// from elsewhere is told the flag that is missing.
+func TestPeersFetchForThisMachine(t *testing.T) {
+	l := newLab(t)
+	publisher, puller, third := l.machine(t), l.machine(t), l.machine(t)
+	image := publisher.layerOf(t)
+	publisher.server = publisher.serve(t, ":5000", "--mdns")
+	puller.server = puller.serve(t, ":5000", "--mdns")
+	puller.connected(t, publisher.id(t), "image2ipfs")
+
+	refused, err := image.from(third.client, puller.m.IP+":5000", "bytes=0-")
+	if err != nil || refused.StatusCode != http.StatusNotFound || !strings.Contains(refused.body, "--open") {
+		t.Errorf("from elsewhere: %+v, %v", refused, err)
+	}
+	if _, err := image.from(puller.client, "localhost:5000", ""); err != nil {
+		t.Errorf("from its own machine: %v\n%s", err, puller.server.lastLines())
+	}
+	if _, err := image.from(third.client, puller.m.IP+":5000", ""); err != nil {
+		t.Errorf("from elsewhere, what is here by now: %v", err)
+	}
+
+	open := third.serve(t, ":5000", "--mdns", "--open")
+	third.server = open
+	third.connected(t, publisher.id(t), "image2ipfs")
+	if _, err := image.from(publisher.client, third.m.IP+":5000", ""); err != nil {
+		t.Errorf("from elsewhere, with --open: %v\n%s", err, open.lastLines())
+	}
 }
 
 // TestPeersWithKubo has Kubo take part on equal terms, both ways.

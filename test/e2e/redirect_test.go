@@ -5,6 +5,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -44,7 +45,8 @@ func (p program) layerOf(t *testing.T, args ...string) layer {
 // answer is what a client got for a layer, by which redirects.
 type answer struct {
 	*http.Response
-	via []string
+	via  []string
+	body string // the beginning of what was sent
 }
 
 // from asks a registry for the layer, or for ranges of it, following redirects. A
@@ -62,11 +64,15 @@ func (l layer) from(client *http.Client, addr, ranges string) (answer, error) {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
+	var begin bytes.Buffer
 	hash := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(hash, &begin), io.LimitReader(resp.Body, 1024)); err != nil {
+		return answer{}, err
+	}
 	if _, err := io.Copy(hash, resp.Body); err != nil {
 		return answer{}, err
 	}
-	a := answer{Response: resp}
+	a := answer{Response: resp, body: begin.String()}
 	for r := resp.Request.Response; r != nil; r = r.Request.Response {
 		a.via = append(a.via, r.Request.URL.String())
 	}
