@@ -24,7 +24,7 @@ var attacker = net.IPv4(127, 0, 0, 2)
 
 // anyCertificate is for clients of a server whose certificate was made for a test.
 func anyCertificate(protocols ...string) *tls.Config {
-	return &tls.Config{InsecureSkipVerify: true, NextProtos: protocols} //nolint:gosec // our own, on the loopback
+	return &tls.Config{InsecureSkipVerify: true, NextProtos: protocols}
 }
 
 // connect connects as an attacker.
