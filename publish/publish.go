@@ -210,7 +210,7 @@ func checkLayerCounts(ctx context.Context, found contents, needed *oci.Reachable
 		}
 		var m ocispec.Manifest
 		var c ocispec.Image
-		if data, err := found.small(ctx, desc.Digest, needed); err != nil || json.Unmarshal(data, &m) != nil || !isImageConfig(m.Config.MediaType) {
+		if data, err := found.small(ctx, desc.Digest, needed); err != nil || json.Unmarshal(data, &m) != nil || !oci.IsImageConfig(m.Config.MediaType) {
 			continue
 		}
 		data, err := found.small(ctx, m.Config.Digest, needed)
@@ -222,8 +222,4 @@ func checkLayerCounts(ctx context.Context, found contents, needed *oci.Reachable
 		}
 	}
 	return nil
-}
-
-func isImageConfig(mediaType string) bool {
-	return mediaType == ocispec.MediaTypeImageConfig || mediaType == oci.MediaTypeDockerConfig
 }

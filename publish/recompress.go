@@ -205,7 +205,7 @@ func attached(desc ocispec.Descriptor, m ocispec.Manifest, list ocispec.Index) s
 		return ""
 	case m.Config.Digest == "":
 		return "manifest of another kind"
-	case !slices.Contains([]string{ocispec.MediaTypeImageConfig, "application/vnd.docker.container.image.v1+json"}, m.Config.MediaType):
+	case !oci.IsImageConfig(m.Config.MediaType):
 		return "artifact " + m.Config.MediaType
 	}
 	for _, l := range m.Layers {

@@ -90,7 +90,7 @@ func foreignText(paths []string) string {
 	return text + ": no records of images"
 }
 
-// existingStore opens the embedded node's store if there is one; the error
+// existingStore opens the embedded store if there is one; the error
 // matches [ipfs.ErrNotFound] if not.
 func existingStore() (*packstore.Store, error) {
 	path, err := packstore.DefaultPath()
