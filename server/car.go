@@ -1,6 +1,8 @@
 package server
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,10 +33,19 @@ func (s *Server) exportCAR(w *response, r *http.Request, own ipfs.Getter, path [
 	}
 	h := w.Header()
 	h.Set("Content-Type", car.MediaType+"; version=1; order=dfs; dups=n")
-	h.Set("Content-Disposition", `attachment; filename="`+c.String()+`.car"`)
+	h.Set("Content-Disposition", attachment(r, c.String()+".car"))
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("ETag", `W/"`+c.String()+`.`+string(scope)+`.car"`)
+	// The same content by another path begins with other blocks.
+	etag := `W/"` + c.String() + "." + string(scope) + "." + pathTag(path) + `.car"`
+	h.Set("ETag", etag)
 	h.Set("Accept-Ranges", "none")
+	if unchanged(r, etag) {
+		for _, name := range []string{"Content-Type", "Content-Disposition"} {
+			h.Del(name)
+		}
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
 	if r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusOK)
 		return nil
@@ -54,4 +65,13 @@ func (s *Server) exportCAR(w *response, r *http.Request, own ipfs.Getter, path [
 		return err
 	}
 	return export.DAG(r.Context(), own, path, c, scope)
+}
+
+// pathTag is short for the blocks of a path.
+func pathTag(path []cid.Cid) string {
+	h := sha256.New()
+	for _, c := range path {
+		h.Write(c.Bytes())
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }

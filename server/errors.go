@@ -35,6 +35,7 @@ const (
 	codeNumberInvalid errorCode = "PAGINATION_NUMBER_INVALID"
 	codeRangeInvalid  errorCode = "RANGE_INVALID"
 	codePrecondition  errorCode = "PRECONDITION_FAILED"
+	codeNotAcceptable errorCode = "NOT_ACCEPTABLE"
 	codeMisdirected   errorCode = "MISDIRECTED_REQUEST"
 	codeUnavailable   errorCode = "UNAVAILABLE"
 	codeUnknown       errorCode = "UNKNOWN"
@@ -54,6 +55,7 @@ var statuses = map[errorCode]int{
 	codeNumberInvalid:   http.StatusBadRequest,
 	codeRangeInvalid:    http.StatusRequestedRangeNotSatisfiable,
 	codePrecondition:    http.StatusPreconditionFailed,
+	codeNotAcceptable:   http.StatusNotAcceptable,
 	codeMisdirected:     http.StatusMisdirectedRequest,
 	codeUnavailable:     http.StatusServiceUnavailable,
 	codeUnknown:         http.StatusInternalServerError,

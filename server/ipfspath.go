@@ -35,6 +35,10 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	if err := s.present(); err != nil {
 		return err
 	}
+	format, err := formatOf(r)
+	if err != nil {
+		return err
+	}
 	path := &recorder{Getter: own}
 	target, err := ipfs.Resolve(r.Context(), path, root, rest)
 	if err != nil {
@@ -45,10 +49,10 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	h.Set("Cache-Control", cacheForever)
 	h.Add("Vary", "Accept")
 	w.source = "local"
-	switch format(r) {
-	case "raw":
+	switch format {
+	case formatRaw:
 		return s.rawBlock(w, r, own, target)
-	case "car":
+	case formatCAR:
 		return s.exportCAR(w, r, own, path.read, target)
 	}
 	return s.unixFS(w, r, own, target)
@@ -66,21 +70,6 @@ func decodeCID(s string) (cid.Cid, error) {
 	return cid.NewCidV1(c.Prefix().Codec, c.Hash()), nil
 }
 
-// format is "raw", "car" or, for the file itself, empty.
-func format(r *http.Request) string {
-	if f := r.URL.Query().Get("format"); f != "" {
-		return f
-	}
-	accept := strings.Join(r.Header.Values("Accept"), ",")
-	switch {
-	case strings.Contains(accept, "application/vnd.ipld.raw"):
-		return "raw"
-	case strings.Contains(accept, "application/vnd.ipld.car"):
-		return "car"
-	}
-	return ""
-}
-
 func (s *Server) rawBlock(w *response, r *http.Request, own ipfs.Getter, c cid.Cid) error {
 	data, err := own.Get(r.Context(), c)
 	if err != nil {
@@ -88,7 +77,7 @@ func (s *Server) rawBlock(w *response, r *http.Request, own ipfs.Getter, c cid.C
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/vnd.ipld.raw")
-	h.Set("Content-Disposition", `attachment; filename="`+c.String()+`.bin"`)
+	h.Set("Content-Disposition", attachment(r, c.String()+".bin"))
 	h.Set("ETag", `"`+c.String()+`.raw"`)
 	return serveContent(w, r, bytes.NewReader(data))
 }

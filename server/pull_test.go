@@ -212,7 +212,6 @@ func TestErrorCodes(t *testing.T) {
 		{"/v2/library/nginx/manifests/latest", 404, codeNameUnknown, "no CID"},
 		{"/v2/library/nginx/manifests/latest?ns=docker.io", 404, codeNameUnknown, "no CID"},
 		{"/v2/library/nginx/blobs/sha256:abc", 404, codeNameUnknown, "no CID"},
-		{"/v2/_catalog", 404, codeNameUnknown, "endpoint"},
 		{"/v2/x/unknown/y", 404, codeNameUnknown, "endpoint"},
 		{n + "/app/tags/lists", 404, codeNameUnknown, "endpoint"},
 		{n + "/app/tags/list?n=x", 400, codeNumberInvalid, ""},

@@ -41,7 +41,7 @@ func (s *Server) listReferrers(w *response, r *request) error {
 		found = found[:n]
 		linkNext(w.Header(), r.URL, found[n-1].Digest.String())
 	}
-	return serveJSON(w, r, ocispec.MediaTypeImageIndex, oci.NewIndex(append([]ocispec.Descriptor{}, found...)))
+	return serveJSON(w, r.Request, ocispec.MediaTypeImageIndex, oci.NewIndex(append([]ocispec.Descriptor{}, found...)))
 }
 
 // fitting is how many of the descriptors fit into one answer, at least one.

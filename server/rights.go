@@ -15,10 +15,16 @@ type fetchKey struct{}
 
 // admit gives r the right to have things fetched for it, if it has it.
 func (s *Server) admit(r *http.Request) *http.Request {
-	if s.cfg.Open || s.cfg.OpenHere && fromHere(r) && websafe.IsLocalHost(r.Host, s.cfg.Hosts...) {
+	if s.cfg.Open || s.cfg.OpenHere && s.isFromHere(r) {
 		return r.WithContext(withRight(r.Context(), true))
 	}
 	return r
+}
+
+// isFromHere tells whether a request comes from this machine, and not from a web
+// page that has its own name point here.
+func (s *Server) isFromHere(r *http.Request) bool {
+	return fromHere(r) && websafe.IsLocalHost(r.Host, s.cfg.Hosts...)
 }
 
 // mayFetch tells whether this server fetches for the request of a context.

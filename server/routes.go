@@ -49,6 +49,8 @@ func (s *Server) route(w *response, r *http.Request) error {
 	switch {
 	case path == "/v2" || path == "/v2/":
 		return servePlain(w, r, "application/json", "{}\n")
+	case path == "/v2/_catalog":
+		return s.catalog(w, r)
 	case isRegistryPath(path):
 		return s.registry(w, r)
 	case strings.HasPrefix(path, "/ipfs/"):

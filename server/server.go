@@ -80,6 +80,11 @@ type Config struct {
 	Allow Allow
 	// TLS is used by [Server.Serve]; nil for plain HTTP. See [TLS].
 	TLS *tls.Config
+	// Kept lists what the own store keeps, for /v2/_catalog; nil for nothing.
+	Kept func(ctx context.Context) ([]ipfs.Root, error)
+	// Catalog answers /v2/_catalog for everyone, not only for requests from this
+	// machine.
+	Catalog bool
 	// Stored tells /metrics what the own store keeps; nil when that is not known.
 	Stored func(ctx context.Context) (Stored, error)
 	// Collectors add to /metrics. They must differ in name from the server's own.

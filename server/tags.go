@@ -18,26 +18,36 @@ func (s *Server) tags(w *response, r *request) error {
 	if err != nil {
 		return absent(codeNameUnknown, err)
 	}
+	page, err := paged(w, r.Request, tags)
+	if err != nil {
+		return err
+	}
+	return serveJSON(w, r.Request, "application/json", map[string]any{"name": r.name, "tags": page})
+}
+
+// paged is the part of a sorted list that a request asks for by n and last, never
+// nil; the answer's header points to the next.
+func paged(w *response, r *http.Request, all []string) ([]string, error) {
 	query := r.URL.Query()
 	if last := query.Get("last"); last != "" {
-		i, found := slices.BinarySearch(tags, last)
+		i, found := slices.BinarySearch(all, last)
 		if found {
 			i++
 		}
-		tags = tags[i:]
+		all = all[i:]
 	}
 	if query.Has("n") {
 		n, err := strconv.Atoi(query.Get("n"))
 		if err != nil || n < 0 {
-			return errorf(codeNumberInvalid, "n is %q, expected a number from 0 on", query.Get("n"))
+			return nil, errorf(codeNumberInvalid, "n is %q, expected a number from 0 on", query.Get("n"))
 		}
-		if n < len(tags) {
-			if tags = tags[:n]; n > 0 {
-				linkNext(w.Header(), r.URL, tags[n-1])
+		if n < len(all) {
+			if all = all[:n]; n > 0 {
+				linkNext(w.Header(), r.URL, all[n-1])
 			}
 		}
 	}
-	return serveJSON(w, r, "application/json", map[string]any{"name": r.name, "tags": append([]string{}, tags...)})
+	return append([]string{}, all...), nil
 }
 
 // linkNext points to the page behind last (RFC 8288).
@@ -49,7 +59,7 @@ func linkNext(h http.Header, u *url.URL, last string) {
 }
 
 // serveJSON answers with v; HEAD with the same header.
-func serveJSON(w *response, r *request, mediaType string, v any) error {
+func serveJSON(w *response, r *http.Request, mediaType string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err

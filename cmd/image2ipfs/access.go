@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/registry/local"
 	"github.com/image2ipfs/image2ipfs/server"
 )
 
@@ -15,6 +17,7 @@ import (
 type accessOptions struct {
 	allow           []string
 	pinned          bool
+	catalog         bool
 	tlsCert, tlsKey string
 	metrics         string
 	hosts           []string
@@ -28,6 +31,7 @@ const defaultMemory = 512 << 20
 func (o *accessOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.allow, "allow", nil, "serve this image only: a CID, a pull name, or a file with one on each line; may be given several times")
 	f.BoolVar(&o.pinned, "pinned", false, "serve only what the own store keeps (with --allow: that as well)")
+	f.BoolVar(&o.catalog, "catalog", false, "list what is published (/v2/_catalog) for everyone, not only for requests from this machine")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve HTTPS with the certificate chain in this PEM file, read again when it changes")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM file with the key of --tls-cert")
 	f.StringSliceVar(&o.hosts, "host", nil, "on a loopback address answer for this host name as well, not only for localhost and loopback addresses; may be given several times")
@@ -70,6 +74,17 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 	server.LimitMemory(cfg.Limits.Memory)
 	cfg.Hosts = o.hosts
 	cfg.MetricsElsewhere = o.metrics != ""
+	cfg.Catalog, cfg.Kept = o.catalog, func(ctx context.Context) ([]ipfs.Root, error) {
+		kept, err := all.Roots(ctx)
+		if local.IsFatal(err) {
+			return nil, err
+		}
+		roots := make([]ipfs.Root, len(kept))
+		for i, k := range kept {
+			roots[i] = k.Root
+		}
+		return roots, nil
+	}
 	cfg.Stored = func(ctx context.Context) (sum server.Stored, err error) {
 		sum.Roots, sum.Bytes, err = all.Total(ctx)
 		return sum, err

@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/boxo/ipld/unixfs"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -60,8 +61,12 @@ type export struct {
 	sent  map[string]bool // by multihash
 }
 
-// block writes a block that was not written yet.
+// block writes a block that was not written yet. One whose CID holds the content
+// itself (identity) needs no writing (trustless gateway specification, "CAR").
 func (e *export) block(c cid.Cid, data []byte) (fresh bool, err error) {
+	if c.Prefix().MhType == multihash.IDENTITY {
+		return true, nil
+	}
 	if key := string(c.Hash()); !e.sent[key] {
 		e.sent[key] = true
 		return true, e.car.Block(c, data)
