@@ -22,7 +22,7 @@ func newGC() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Free the space of what is no longer published",
-		Long: `Free the space of what is no longer published on the embedded node, and of
+		Long: `Free the space of what is no longer published in the embedded store, and of
 publications that were cut off. It waits for publications under way; servers go
 on. What was fetched from peers is kept in a cache of limited size, which --cache
 empties as well. Kubo's store is left to Kubo (ipfs repo gc).`,

@@ -27,9 +27,9 @@ func newRm() *cobra.Command {
 		Use:     "rm NAME...",
 		Aliases: []string{"remove"},
 		Short:   "Unpublish images",
-		Long: `Unpublish images: the embedded node forgets the root, Kubo unpins it. All images
+		Long: `Unpublish images: the embedded store forgets the root, Kubo unpins it. All images
 of an archive have one root and go together. Space comes back with image2ipfs gc
-(embedded node) or ipfs repo gc (Kubo).
+(embedded store) or ipfs repo gc (Kubo).
 
 A name that was published several times is refused, with a list that says when
 each was: name one by its CID, or take --older, which leaves the newest image of

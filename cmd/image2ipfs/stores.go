@@ -19,7 +19,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/registry/local"
 )
 
-// storeOptions choose between the embedded node and Kubo.
+// storeOptions choose between the embedded store and Kubo.
 type storeOptions struct {
 	api  string
 	auth string
@@ -29,7 +29,7 @@ type storeOptions struct {
 const apiAuthEnv = "IPFS_API_AUTH"
 
 func (o *storeOptions) storeFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.api, "api", "", "use the Kubo daemon whose RPC API is at this URL or multiaddr (default: $IPFS_API, or the daemon of $IPFS_PATH; else the embedded node)")
+	cmd.Flags().StringVar(&o.api, "api", "", "use the Kubo daemon whose RPC API is at this URL or multiaddr (default: $IPFS_API, or the daemon of $IPFS_PATH; else the embedded store)")
 	cmd.Flags().StringVar(&o.auth, "api-auth", "", "what the Kubo daemon's API.Authorizations asks for: bearer:TOKEN, basic:USER:PASSWORD, or @FILE that holds one of these (default: $"+apiAuthEnv+"; other users of this machine see flags, not files)")
 }
 
@@ -58,7 +58,7 @@ func (o *storeOptions) open(ctx context.Context) (ipfs.Store, error) {
 	return openStore()
 }
 
-// openStore opens the embedded node's store.
+// openStore opens the embedded store.
 func openStore() (*packstore.Store, error) {
 	path, err := packstore.DefaultPath()
 	if err != nil {
