@@ -10,14 +10,14 @@ import (
 )
 
 // Links reads the links of the block c; a raw one has none. The error matches
-// [ErrIntegrity].
+// [ErrCorrupt].
 func Links(c cid.Cid, data []byte) ([]*ipld.Link, error) {
 	if c.Prefix().Codec == cid.Raw {
 		return nil, nil
 	}
 	node, err := merkledag.DecodeProtobuf(data)
 	if err != nil {
-		return nil, fmt.Errorf("%w: block %s is no dag-pb node: %v", ErrIntegrity, c, err)
+		return nil, fmt.Errorf("%w: block %s is no dag-pb node: %v", ErrCorrupt, c, err)
 	}
 	return node.Links(), nil
 }
@@ -25,7 +25,7 @@ func Links(c cid.Cid, data []byte) ([]*ipld.Link, error) {
 // Blocks calls fn once for each of the blocks below and with top, of which size
 // is the number of bytes when it is a leaf. Only nodes are read: a leaf's size is
 // the one that its parent states. Below a node for which fn returns false nothing
-// is visited. Errors are those of g, or match [ErrIntegrity].
+// is visited. Errors are those of g, or match [ErrCorrupt].
 func Blocks(ctx context.Context, g Getter, top cid.Cid, size int64, fn func(c cid.Cid, size int64) (descend bool)) error {
 	w := blockWalk{ctx: ctx, g: g, fn: fn, seen: map[cid.Cid]bool{}}
 	return w.visit(top, size)

@@ -12,7 +12,7 @@ const copyParallel = 32 // blocks that are fetched at once
 
 // Copy puts every block of the DAG under root from one place to another, each
 // once, but for what lies under done, which is there already. Errors match those
-// of from and to, and [ErrIntegrity] for nodes that cannot be read.
+// of from and to, and [ErrCorrupt] for nodes that cannot be read.
 func Copy(ctx context.Context, from Getter, to Putter, root cid.Cid, done ...cid.Cid) error {
 	c := &copier{from: from, to: to, seen: map[cid.Cid]bool{root: true}}
 	for _, d := range done {

@@ -48,11 +48,11 @@ func OpenDir(ctx context.Context, g Getter, c cid.Cid) (*Dir, error) {
 	}
 	node, err := merkledag.DecodeProtobuf(data)
 	if err != nil {
-		return nil, fmt.Errorf("%w: block %s is no dag-pb node: %v", ErrIntegrity, c, err)
+		return nil, fmt.Errorf("%w: block %s is no dag-pb node: %v", ErrCorrupt, c, err)
 	}
 	fs, err := unixfs.FSNodeFromBytes(node.Data())
 	if err != nil {
-		return nil, fmt.Errorf("%w: block %s is no UnixFS node: %v", ErrIntegrity, c, err)
+		return nil, fmt.Errorf("%w: block %s is no UnixFS node: %v", ErrCorrupt, c, err)
 	}
 	d := &Dir{g: g, cid: c, cost: int64(2*len(data) + linkCost*len(node.Links()))}
 	switch fs.Type() {
@@ -91,7 +91,7 @@ func (d *Dir) entry(ctx context.Context, name string) (Link, error) {
 	}
 	shard, err := hamt.NewHamtFromDag(dagReader{g: d.g}, d.node)
 	if err != nil {
-		return Link{}, fmt.Errorf("%w: directory %s: %v", ErrIntegrity, d.cid, err)
+		return Link{}, fmt.Errorf("%w: directory %s: %v", ErrCorrupt, d.cid, err)
 	}
 	link, err := shard.Find(ctx, name)
 	if errors.Is(err, os.ErrNotExist) {
@@ -108,7 +108,7 @@ func (d *Dir) ForEach(ctx context.Context, fn func(name string, c cid.Cid) error
 	if d.entries == nil {
 		shard, err := hamt.NewHamtFromDag(dagReader{g: d.g}, d.node)
 		if err != nil {
-			return fmt.Errorf("%w: directory %s: %v", ErrIntegrity, d.cid, err)
+			return fmt.Errorf("%w: directory %s: %v", ErrCorrupt, d.cid, err)
 		}
 		return shard.ForEachLink(ctx, func(l *ipld.Link) error { return fn(l.Name, l.Cid) })
 	}
@@ -136,7 +136,7 @@ func Resolve(ctx context.Context, g Getter, root cid.Cid, path string) (cid.Cid,
 }
 
 // ReadFile reads a whole file of at most limit bytes; a larger one is an error
-// that matches [ErrIntegrity].
+// that matches [ErrCorrupt].
 func ReadFile(ctx context.Context, g Getter, c cid.Cid, limit int64) ([]byte, error) {
 	f, err := OpenFile(ctx, g, c, 4)
 	if err != nil {
@@ -144,7 +144,7 @@ func ReadFile(ctx context.Context, g Getter, c cid.Cid, limit int64) ([]byte, er
 	}
 	defer f.Close()
 	if f.Size() > limit {
-		return nil, fmt.Errorf("%w: file %s has %d bytes, at most %d are allowed", ErrIntegrity, c, f.Size(), limit)
+		return nil, fmt.Errorf("%w: file %s has %d bytes, at most %d are allowed", ErrCorrupt, c, f.Size(), limit)
 	}
 	release, err := holdReading(ctx, f.Size())
 	if err != nil {

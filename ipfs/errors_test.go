@@ -11,7 +11,7 @@ import (
 // Whoever asks for an error by name finds it wherever it comes from: what a layout
 // lacks is not found, whether it is its directory or its block that says so.
 func TestOneVocabulary(t *testing.T) {
-	if !errors.Is(oci.ErrNotFound, ipfs.ErrNotFound) || !errors.Is(oci.ErrCorrupt, ipfs.ErrIntegrity) {
+	if !errors.Is(oci.ErrNotFound, ipfs.ErrNotFound) || !errors.Is(oci.ErrCorrupt, ipfs.ErrCorrupt) {
 		t.Error("ipfs and oci have errors of their own for one thing")
 	}
 	if errors.Is(ipfs.ErrUnavailable, oci.ErrNotFound) || errors.Is(ipfs.ErrUnavailable, oci.ErrCorrupt) {

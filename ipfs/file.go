@@ -40,7 +40,7 @@ const aheadBytes = 16 << 20 // at most so much is read ahead, whatever the numbe
 
 // OpenFile opens the UnixFS file c. Up to ahead blocks, and 16 MiB, are
 // fetched at once before they are asked for: use 0 for a local store. Errors
-// match those of g, and [ErrIntegrity] for what is no UnixFS file.
+// match those of g, and [ErrCorrupt] for what is no UnixFS file.
 func OpenFile(ctx context.Context, g Getter, c cid.Cid, ahead int) (*File, error) {
 	data, err := g.Get(ctx, c)
 	if err != nil {
@@ -77,7 +77,7 @@ func fileSize(c cid.Cid, data []byte) (int64, error) {
 		return 0, err
 	}
 	if fs.FileSize() > math.MaxInt64 || fs.FileSize() == 0 && len(node.Links()) > 0 {
-		return 0, fmt.Errorf("%w: node %s says that its file has %d bytes", ErrIntegrity, c, fs.FileSize())
+		return 0, fmt.Errorf("%w: node %s says that its file has %d bytes", ErrCorrupt, c, fs.FileSize())
 	}
 	return int64(fs.FileSize()), nil
 }
@@ -142,7 +142,7 @@ func (f *File) writeLeaf(w io.Writer, v Viewer) (n int64, err error) {
 	if rest := leaf.end - f.pos; sends && takes && rest >= sendFrom && leaf.cid.Type() == cid.Raw {
 		n, err := s.Send(f.ctx, leaf.cid, f.pos-leaf.start, to)
 		if err == nil && n != rest {
-			err = fmt.Errorf("%w: block %s holds %d bytes behind offset %d of the file, its parent says %d", ErrIntegrity, leaf.cid, n, f.pos, rest)
+			err = fmt.Errorf("%w: block %s holds %d bytes behind offset %d of the file, its parent says %d", ErrCorrupt, leaf.cid, n, f.pos, rest)
 		}
 		return n, err
 	}
@@ -249,14 +249,14 @@ func (q *fetch) run(f *File) {
 func decodeFileNode(c cid.Cid, data []byte) (*merkledag.ProtoNode, *unixfs.FSNode, error) {
 	node, err := merkledag.DecodeProtobuf(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: block %s is no dag-pb node: %v", ErrIntegrity, c, err)
+		return nil, nil, fmt.Errorf("%w: block %s is no dag-pb node: %v", ErrCorrupt, c, err)
 	}
 	fs, err := unixfs.FSNodeFromBytes(node.Data())
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: block %s is no UnixFS node: %v", ErrIntegrity, c, err)
+		return nil, nil, fmt.Errorf("%w: block %s is no UnixFS node: %v", ErrCorrupt, c, err)
 	}
 	if t := fs.Type(); t != unixfs.TFile && t != unixfs.TRaw {
-		return nil, nil, fmt.Errorf("%w: block %s is a UnixFS %s, not a file", ErrIntegrity, c, t)
+		return nil, nil, fmt.Errorf("%w: block %s is a UnixFS %s, not a file", ErrCorrupt, c, t)
 	}
 	return node, fs, nil
 }

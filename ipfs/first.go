@@ -90,7 +90,7 @@ func sendCopy(ctx context.Context, g Getter, c cid.Cid, skip int64, w io.ReaderF
 		return 0, err
 	}
 	if skip > int64(len(data)) {
-		return 0, fmt.Errorf("%w: block %s has %d bytes, asked for those behind %d", ErrIntegrity, c, len(data), skip)
+		return 0, fmt.Errorf("%w: block %s has %d bytes, asked for those behind %d", ErrCorrupt, c, len(data), skip)
 	}
 	return w.ReadFrom(&io.LimitedReader{R: bytes.NewReader(data[skip:]), N: int64(len(data)) - skip})
 }

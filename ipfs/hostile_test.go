@@ -44,8 +44,8 @@ func TestEmptyChild(t *testing.T) {
 			_, err = io.Copy(io.Discard, f)
 			f.Close()
 		}
-		if !errors.Is(err, ipfs.ErrIntegrity) {
-			t.Errorf("%s: got error %v, want one that matches ErrIntegrity", name, err)
+		if !errors.Is(err, ipfs.ErrCorrupt) {
+			t.Errorf("%s: got error %v, want one that matches ErrCorrupt", name, err)
 		}
 	}
 }

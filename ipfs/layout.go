@@ -37,7 +37,7 @@ var ErrNoLayout = fmt.Errorf("no OCI image layout: %w", ErrNotFound)
 const maxKnown = 4096 // blobs a Layout remembers the place of, about 1 MB
 
 // OpenLayout reads index.json under root. Errors match those of g,
-// [ErrNoLayout] when root is no layout, [ErrIntegrity] when it is a broken one.
+// [ErrNoLayout] when root is no layout, [ErrCorrupt] when it is a broken one.
 func OpenLayout(ctx context.Context, g Getter, root cid.Cid) (*Layout, error) {
 	top, err := OpenDir(ctx, g, root)
 	if err != nil {
@@ -63,7 +63,7 @@ func OpenLayout(ctx context.Context, g Getter, root cid.Cid) (*Layout, error) {
 	l.Index, err = oci.DecodeIndex(l.IndexJSON)
 	release()
 	if err != nil {
-		return nil, fmt.Errorf("%w: index.json of %s: %v", ErrIntegrity, root, err)
+		return nil, fmt.Errorf("%w: index.json of %s: %v", ErrCorrupt, root, err)
 	}
 	c, err = top.Lookup(ctx, ocispec.ImageBlobsDir)
 	if err != nil {
@@ -215,7 +215,7 @@ func (l *Layout) Blobs(ctx context.Context, fn func(d digest.Digest, c cid.Cid) 
 		return dir.ForEach(ctx, func(hex string, c cid.Cid) error {
 			d := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
 			if err := d.Validate(); err != nil {
-				return fmt.Errorf("%w: %s/%s in layout %s: %v", ErrIntegrity, algorithm, hex, l.Root, err)
+				return fmt.Errorf("%w: %s/%s in layout %s: %v", ErrCorrupt, algorithm, hex, l.Root, err)
 			}
 			return fn(d, c)
 		})

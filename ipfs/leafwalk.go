@@ -25,7 +25,7 @@ func (c child) content(block []byte) ([]byte, error) {
 		block = fs.Data()
 	}
 	if int64(len(block)) != c.end-c.start {
-		return nil, fmt.Errorf("%w: block %s holds %d bytes of the file, its parent says %d", ErrIntegrity, c.cid, len(block), c.end-c.start)
+		return nil, fmt.Errorf("%w: block %s holds %d bytes of the file, its parent says %d", ErrCorrupt, c.cid, len(block), c.end-c.start)
 	}
 	return block, nil
 }
@@ -73,7 +73,7 @@ func (w *leafWalk) leaf() (child, error) {
 		}
 		w.stack = append(w.stack, level{children: below})
 	}
-	return child{}, fmt.Errorf("%w: file %s ends at offset %d of %d", ErrIntegrity, w.f.root.cid, w.next, w.f.Size())
+	return child{}, fmt.Errorf("%w: file %s ends at offset %d of %d", ErrCorrupt, w.f.root.cid, w.next, w.f.Size())
 }
 
 const maxDepth = 16 // a balanced DAG of 1024 links is 4 deep at 1 EiB
@@ -84,7 +84,7 @@ func (w *leafWalk) descend(c child) ([]child, error) {
 		return nil, nil
 	}
 	if len(w.stack) > maxDepth {
-		return nil, fmt.Errorf("%w: file %s is more than %d levels deep", ErrIntegrity, w.f.root.cid, maxDepth)
+		return nil, fmt.Errorf("%w: file %s is more than %d levels deep", ErrCorrupt, w.f.root.cid, maxDepth)
 	}
 	data, err := w.f.g.Get(w.f.ctx, c.cid)
 	if err != nil {
@@ -99,19 +99,19 @@ func (w *leafWalk) descend(c child) ([]child, error) {
 		return nil, nil
 	}
 	if fs.NumChildren() != len(links) || len(fs.Data()) > 0 {
-		return nil, fmt.Errorf("%w: node %s has %d links, %d sizes and %d bytes of its own", ErrIntegrity, c.cid, len(links), fs.NumChildren(), len(fs.Data()))
+		return nil, fmt.Errorf("%w: node %s has %d links, %d sizes and %d bytes of its own", ErrCorrupt, c.cid, len(links), fs.NumChildren(), len(fs.Data()))
 	}
 	below, start := make([]child, len(links)), c.start
 	for i, l := range links {
 		below[i] = child{cid: l.Cid, start: start, end: start + int64(fs.BlockSize(i))}
 		// Nobody reads an empty child, and so nobody misses it; or int64 overflowed; or children overlap.
 		if below[i].end <= start || below[i].end > c.end {
-			return nil, fmt.Errorf("%w: node %s says that its child %d has %d bytes", ErrIntegrity, c.cid, i, fs.BlockSize(i))
+			return nil, fmt.Errorf("%w: node %s says that its child %d has %d bytes", ErrCorrupt, c.cid, i, fs.BlockSize(i))
 		}
 		start = below[i].end
 	}
 	if start != c.end {
-		return nil, fmt.Errorf("%w: children of node %s hold %d bytes, its parent says %d", ErrIntegrity, c.cid, start-c.start, c.end-c.start)
+		return nil, fmt.Errorf("%w: children of node %s hold %d bytes, its parent says %d", ErrCorrupt, c.cid, start-c.start, c.end-c.start)
 	}
 	return below, nil
 }

@@ -22,9 +22,9 @@ var (
 	// ErrNotFound is matched by errors about blocks, paths and roots that the
 	// source does not have. It is that of package oci, as is the next.
 	ErrNotFound = oci.ErrNotFound
-	// ErrIntegrity is matched by errors about bytes that are not what their
+	// ErrCorrupt is matched by errors about bytes that are not what their
 	// CID or digest says.
-	ErrIntegrity = oci.ErrCorrupt
+	ErrCorrupt = oci.ErrCorrupt
 	// ErrUnavailable is matched by errors about a source that does not answer.
 	ErrUnavailable = errors.New("IPFS unreachable")
 )
@@ -111,7 +111,7 @@ type Stats struct {
 }
 
 // Verified checks each block that g returns against its CID. Errors match
-// [ErrIntegrity] and name the block.
+// [ErrCorrupt] and name the block.
 func Verified(g Getter) Getter { return verified{g} }
 
 type verified struct{ Getter }
@@ -124,14 +124,14 @@ func (v verified) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return data, VerifyBlock(c, data)
 }
 
-// VerifyBlock checks data against its CID. The error matches [ErrIntegrity].
+// VerifyBlock checks data against its CID. The error matches [ErrCorrupt].
 func VerifyBlock(c cid.Cid, data []byte) error {
 	got, err := c.Prefix().Sum(data)
 	if err != nil {
 		return fmt.Errorf("hashing block %s: %w", c, err)
 	}
 	if !got.Equals(c) {
-		return fmt.Errorf("%w: block %s has the content of %s (%d bytes)", ErrIntegrity, c, got, len(data))
+		return fmt.Errorf("%w: block %s has the content of %s (%d bytes)", ErrCorrupt, c, got, len(data))
 	}
 	return nil
 }

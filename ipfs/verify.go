@@ -27,7 +27,7 @@ type Verification struct {
 // Verify reads the whole layout under root, checks every block against its CID,
 // every blob against its digest, that nothing is missing that index.json leads
 // to, and that indices inside of layers tell what is in them. It goes on after a
-// fault, so that the error, which matches [ErrIntegrity] or [ErrNotFound], names
+// fault, so that the error, which matches [ErrCorrupt] or [ErrNotFound], names
 // all of them; count is told of the bytes read.
 func Verify(ctx context.Context, g Getter, root cid.Cid, count func(n int)) (Verification, error) {
 	var v Verification
@@ -121,7 +121,7 @@ func verifyIndex(ctx context.Context, l *Layout, d digest.Digest, annotations []
 	err = layer.VerifyIndex(f, f.Size(), annotations...)
 	err = errors.Join(err, f.Close())
 	if errors.Is(err, layer.ErrIndex) {
-		err = fmt.Errorf("%w: %w", ErrIntegrity, err)
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return err
 }
@@ -155,7 +155,7 @@ func verifyBlob(ctx context.Context, g Getter, d digest.Digest, c cid.Cid, count
 		return n, err
 	}
 	if !verifier.Verified() {
-		return n, fmt.Errorf("%w: file %s has another digest", ErrIntegrity, c)
+		return n, fmt.Errorf("%w: file %s has another digest", ErrCorrupt, c)
 	}
 	return n, nil
 }

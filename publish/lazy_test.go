@@ -158,7 +158,7 @@ func TestVerifyComparesIndices(t *testing.T) {
 	}
 	f = f.add("oci-layout", oci.LayoutFile).json("index.json", oci.NewIndex([]ocispec.Descriptor{descriptor(ocispec.MediaTypeImageManifest, manifest)}))
 	lie := mustPublish(t, s, f.write(t))
-	if _, err := ipfs.Verify(context.Background(), s, lie.Root, func(int) {}); !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), desc.Digest.String()) {
+	if _, err := ipfs.Verify(context.Background(), s, lie.Root, func(int) {}); !errors.Is(err, ipfs.ErrCorrupt) || !strings.Contains(err.Error(), desc.Digest.String()) {
 		t.Errorf("verify of a layer with another index: %v", err)
 	}
 }

@@ -99,7 +99,7 @@ func TestFile(t *testing.T) {
 		}
 	}
 	l := testlayout.New(t, blocks)
-	if _, err := pull.OpenFile(t.Context(), blocks, l.Publish(l.Image("amd64", []byte("x")))); !errors.Is(err, ipfs.ErrIntegrity) {
-		t.Errorf("a directory: %v, want ErrIntegrity", err)
+	if _, err := pull.OpenFile(t.Context(), blocks, l.Publish(l.Image("amd64", []byte("x")))); !errors.Is(err, ipfs.ErrCorrupt) {
+		t.Errorf("a directory: %v, want ErrCorrupt", err)
 	}
 }

@@ -95,7 +95,7 @@ func (b *blob) verify() error {
 // failed with err.
 func (b *blob) replace(err error) error {
 	if err == io.EOF { // the content's size was checked when it was opened
-		err = fmt.Errorf("%w: the content ends after %d of %d bytes", ipfs.ErrIntegrity, b.pos, b.desc.Size)
+		err = fmt.Errorf("%w: the content ends after %d of %d bytes", ipfs.ErrCorrupt, b.pos, b.desc.Size)
 	}
 	for len(b.spare) > 0 && b.ctx.Err() == nil {
 		from := b.spare[0]

@@ -55,16 +55,23 @@ func NewRegistry(rawURL string) (*Registry, error) {
 	return &Registry{base: u.String(), repository: repository, client: registryClient}, nil
 }
 
+// Time-outs of requests to registries.
+const (
+	dialTimeout = 10 * time.Second // until a connection is there, and again until its TLS is
+	keepAlive   = 30 * time.Second
+	idleTimeout = 90 * time.Second // of a connection that nobody uses
+)
+
 // registryClient is shared by all registries. Blobs are checked by their
 // digests, so they must come as they are.
 var registryClient = &http.Client{
 	Transport: &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 10 * time.Second,
+		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext,
+		TLSHandshakeTimeout: dialTimeout,
 		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: 16,
-		IdleConnTimeout:     90 * time.Second,
+		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true,
 	},
 }

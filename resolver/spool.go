@@ -59,7 +59,7 @@ func (r *Resolver) spool(ctx context.Context, from *blobSource, root cid.Cid, de
 	if errors.Is(err, oci.ErrCorrupt) {
 		r.log.Warn("a source gave false content", "source", from, "digest", desc.Digest, "error", err)
 		from.lie.Store(&err)
-		return nil, fmt.Errorf("%w: %w", ipfs.ErrIntegrity, err)
+		return nil, fmt.Errorf("%w: %w", ipfs.ErrCorrupt, err)
 	}
 	if !errors.Is(err, ipfs.ErrUnavailable) && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %w", ipfs.ErrUnavailable, err)

@@ -143,9 +143,9 @@ func TestPinnedFailure(t *testing.T) {
 	failure.Store(true)
 	allow := AnyOf(Only(), Pinned(func(context.Context) ([]cid.Cid, error) {
 		if failure.Load() {
-			return nil, fmt.Errorf("%w: disk", ipfs.ErrIntegrity)
+			return nil, fmt.Errorf("%w: disk", ipfs.ErrCorrupt)
 		}
-		return []cid.Cid{mine.root}, fmt.Errorf("%w: one record", ipfs.ErrIntegrity)
+		return []cid.Cid{mine.root}, fmt.Errorf("%w: one record", ipfs.ErrCorrupt)
 	}, nil))
 	s := start(t, Config{Local: blocks, Allow: allow})
 	s.get(mine.paths()[0]).expect(t, http.StatusServiceUnavailable, codeUnavailable, "disk")

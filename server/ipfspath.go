@@ -163,7 +163,7 @@ func (g withIdentity) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if c.Prefix().MhType == multihash.IDENTITY {
 		mh, err := multihash.Decode(c.Hash())
 		if err != nil {
-			return nil, fmt.Errorf("%w: block %s: %v", ipfs.ErrIntegrity, c, err)
+			return nil, fmt.Errorf("%w: block %s: %v", ipfs.ErrCorrupt, c, err)
 		}
 		return mh.Digest, nil
 	}

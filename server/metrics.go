@@ -144,7 +144,7 @@ func (c *countedSource) Get(ctx context.Context, id cid.Cid) ([]byte, error) {
 	case err == nil:
 	case errors.Is(err, ipfs.ErrNotFound):
 		result = "missing"
-	case errors.Is(err, ipfs.ErrIntegrity):
+	case errors.Is(err, ipfs.ErrCorrupt):
 		result = "false"
 	case ctx.Err() != nil:
 		result = "given up"

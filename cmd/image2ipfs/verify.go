@@ -106,7 +106,7 @@ func (o *verifyOptions) verify(cmd *cobra.Command, all stores, arg string) (err 
 		if errors.Is(err, ipfs.ErrNotFound) && all.own != nil && all.own.Keeps(ctx, name.Root) {
 			err = fmt.Errorf("%w; image2ipfs gc finds in the packs what only the index has lost", err)
 		}
-		if h == nil && errors.Is(err, ipfs.ErrIntegrity) {
+		if h == nil && errors.Is(err, ipfs.ErrCorrupt) {
 			err = fmt.Errorf("%w; give a --gateway or --peers that have the image to heal it", err)
 		}
 		result.Error = err.Error()

@@ -121,14 +121,14 @@ func TestFalseHeaders(t *testing.T) {
 		t.Fatalf("%v, %v", got, err)
 	}
 	for n := range body {
-		if got, err := roots(body[:n]); !errors.Is(err, ipfs.ErrIntegrity) {
+		if got, err := roots(body[:n]); !errors.Is(err, ipfs.ErrCorrupt) {
 			t.Errorf("its first %d bytes: %v, %v", n, got, err)
 		}
 		changed := bytes.Clone(body)
 		changed[n] ^= 0x55
 		if got, err := roots(changed); err == nil && slices.Equal(got, []cid.Cid{c}) {
 			t.Errorf("byte %d changed: not seen", n)
-		} else if err != nil && !errors.Is(err, ipfs.ErrIntegrity) {
+		} else if err != nil && !errors.Is(err, ipfs.ErrCorrupt) {
 			t.Errorf("byte %d changed: %v", n, err)
 		}
 	}
@@ -168,10 +168,10 @@ func TestFalseCARs(t *testing.T) {
 		"empty":          {nil, ipfs.ErrUnavailable},
 		"cut":            {whole[:len(whole)-1], ipfs.ErrUnavailable},
 		"cut in length":  {append(bytes.Clone(whole), 0x80), ipfs.ErrUnavailable},
-		"other content":  {write(t, flip), ipfs.ErrIntegrity},
-		"no CID":         {append(bytes.Clone(whole), 2, 0xff, 0xff), ipfs.ErrIntegrity},
-		"empty section":  {append(bytes.Clone(whole), 0), ipfs.ErrIntegrity},
-		"giant section":  {binary.AppendUvarint(bytes.Clone(whole), 1<<40), ipfs.ErrIntegrity},
+		"other content":  {write(t, flip), ipfs.ErrCorrupt},
+		"no CID":         {append(bytes.Clone(whole), 2, 0xff, 0xff), ipfs.ErrCorrupt},
+		"empty section":  {append(bytes.Clone(whole), 0), ipfs.ErrCorrupt},
+		"giant section":  {binary.AppendUvarint(bytes.Clone(whole), 1<<40), ipfs.ErrCorrupt},
 		"endless length": {append(bytes.Clone(whole), bytes.Repeat([]byte{0xff}, 20)...), ipfs.ErrUnavailable},
 	} {
 		if err := read(test.car, func(cid.Cid, []byte) error { return nil }); !errors.Is(err, test.want) {

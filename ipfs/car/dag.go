@@ -33,7 +33,7 @@ const maxDAGDepth = 128
 // DAG writes the blocks of path and then the DAG under c, depth first, each block
 // once, got from g. What it remembers is the hashes of the blocks, some 100 bytes
 // for each MiB or less of an image. Errors are those of g and of the writer, or
-// match [ipfs.ErrIntegrity] for what is no DAG of files.
+// match [ipfs.ErrCorrupt] for what is no DAG of files.
 func (w *Writer) DAG(ctx context.Context, g ipfs.Getter, path []cid.Cid, c cid.Cid, scope Scope) error {
 	e := &export{ctx: ctx, g: g, car: w, scope: scope, sent: map[string]bool{}}
 	for _, on := range path {
@@ -80,11 +80,11 @@ func (e *export) walk(c cid.Cid, data []byte, depth int) error {
 		return err
 	}
 	if depth > maxDAGDepth {
-		return fmt.Errorf("%w: DAG is more than %d deep", ipfs.ErrIntegrity, maxDAGDepth)
+		return fmt.Errorf("%w: DAG is more than %d deep", ipfs.ErrCorrupt, maxDAGDepth)
 	}
 	node, err := merkledag.DecodeProtobuf(data)
 	if err != nil {
-		return fmt.Errorf("%w: block %s is no dag-pb node: %v", ipfs.ErrIntegrity, c, err)
+		return fmt.Errorf("%w: block %s is no dag-pb node: %v", ipfs.ErrCorrupt, c, err)
 	}
 	for _, link := range e.below(node) {
 		if e.sent[string(link.Cid.Hash())] && link.Cid.Prefix().Codec == cid.Raw {

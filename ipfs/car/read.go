@@ -20,7 +20,7 @@ const MaxSection = 2<<20 + 64<<10
 // Read calls yield for each block of a CAR, checked against its CID, and keeps
 // none of them. The header is of no interest: what is wanted is known. It ends
 // with yield's error, or one that matches [ipfs.ErrUnavailable] for a CAR that
-// breaks off or [ipfs.ErrIntegrity] for what is no CAR or holds a false block.
+// breaks off or [ipfs.ErrCorrupt] for what is no CAR or holds a false block.
 func Read(r *bufio.Reader, yield func(c cid.Cid, data []byte) error) error {
 	blocks, err := NewReader(r, MaxSection)
 	if err != nil {
@@ -35,8 +35,8 @@ func Read(r *bufio.Reader, yield func(c cid.Cid, data []byte) error) error {
 			return err
 		}
 		if err := ipfs.VerifyBlock(c, data); err != nil {
-			if !errors.Is(err, ipfs.ErrIntegrity) { // no such hash function
-				err = fmt.Errorf("%w: %w", ipfs.ErrIntegrity, err)
+			if !errors.Is(err, ipfs.ErrCorrupt) { // no such hash function
+				err = fmt.Errorf("%w: %w", ipfs.ErrCorrupt, err)
 			}
 			return err
 		}
@@ -55,7 +55,7 @@ type Reader struct {
 }
 
 // NewReader reads the header of a CAR whose sections have up to maxSection bytes.
-// Errors match [ipfs.ErrUnavailable] when the CAR breaks off, [ipfs.ErrIntegrity]
+// Errors match [ipfs.ErrUnavailable] when the CAR breaks off, [ipfs.ErrCorrupt]
 // when it is none.
 func NewReader(r *bufio.Reader, maxSection int) (*Reader, error) {
 	reader := &Reader{r: r, max: uint64(maxSection)}
@@ -70,10 +70,10 @@ func NewReader(r *bufio.Reader, maxSection int) (*Reader, error) {
 // Offset is where the next section begins, in bytes.
 func (r *Reader) Offset() int64 { return r.offset }
 
-// Roots reads the header. The error matches [ipfs.ErrIntegrity]: one that a
+// Roots reads the header. The error matches [ipfs.ErrCorrupt]: one that a
 // [Writer] has not written, or whose DAG-CBOR is not strict, may do so as well.
 func (r *Reader) Roots() ([]cid.Cid, error) {
-	bad := fmt.Errorf("%w: the CAR has no header of version 1", ipfs.ErrIntegrity)
+	bad := fmt.Errorf("%w: the CAR has no header of version 1", ipfs.ErrCorrupt)
 	rest, ok := strings.CutPrefix(string(r.header), rootsKey)
 	if !ok || rest == "" || rest[0]&^maxCount != 0x80 {
 		return nil, bad
@@ -101,7 +101,7 @@ func (r *Reader) Roots() ([]cid.Cid, error) {
 const maxCount = 0x1f
 
 // Next reads the next block, which is not checked; [io.EOF] follows the last.
-// Errors match [ipfs.ErrUnavailable] when the CAR breaks off, [ipfs.ErrIntegrity]
+// Errors match [ipfs.ErrUnavailable] when the CAR breaks off, [ipfs.ErrCorrupt]
 // for what is no section.
 func (r *Reader) Next() (c cid.Cid, data []byte, err error) {
 	section, err := r.section()
@@ -110,7 +110,7 @@ func (r *Reader) Next() (c cid.Cid, data []byte, err error) {
 	}
 	n, c, err := cid.CidFromBytes(section)
 	if err != nil {
-		return cid.Undef, nil, fmt.Errorf("%w: no CID: %v", ipfs.ErrIntegrity, err)
+		return cid.Undef, nil, fmt.Errorf("%w: no CID: %v", ipfs.ErrCorrupt, err)
 	}
 	return c, section[n:], nil
 }
@@ -122,7 +122,7 @@ func (r *Reader) section() ([]byte, error) {
 		return nil, err
 	}
 	if err == nil && (n == 0 || n > r.max) {
-		return nil, fmt.Errorf("%w: a section of %d bytes, at most %d are allowed", ipfs.ErrIntegrity, n, r.max)
+		return nil, fmt.Errorf("%w: a section of %d bytes, at most %d are allowed", ipfs.ErrCorrupt, n, r.max)
 	}
 	var data []byte
 	if err == nil {

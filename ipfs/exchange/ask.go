@@ -62,7 +62,7 @@ type request struct {
 }
 
 // ask gets blocks from a peer. Blocks that it does not have are left out. Errors
-// match [ipfs.ErrUnavailable], errBusy, or [ipfs.ErrIntegrity] when it sends a
+// match [ipfs.ErrUnavailable], errBusy, or [ipfs.ErrCorrupt] when it sends a
 // block that is false or was not asked for; or they are those of ctx and yield.
 func (x *Exchange) ask(ctx context.Context, rt http.RoundTripper, r *request) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -118,7 +118,7 @@ func (w *wanted) take(c cid.Cid, data []byte) error {
 		return nil
 	}
 	if !w.left[key] {
-		return fmt.Errorf("%w: block %s was not asked for", ipfs.ErrIntegrity, c)
+		return fmt.Errorf("%w: block %s was not asked for", ipfs.ErrCorrupt, c)
 	}
 	delete(w.left, key)
 	w.last = time.Now()

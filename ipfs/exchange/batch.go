@@ -155,7 +155,7 @@ func (x *Exchange) run(t *batch) {
 	yield := func(c cid.Cid, data []byte) error {
 		b := byKey[string(c.Hash())]
 		if b == nil {
-			return fmt.Errorf("%w: block %s was not asked for", ipfs.ErrIntegrity, c)
+			return fmt.Errorf("%w: block %s was not asked for", ipfs.ErrCorrupt, c)
 		}
 		t.came[b], t.got = true, t.got+int64(len(data))
 		x.arrived(b, data, t.p)

@@ -100,7 +100,7 @@ func (x *Exchange) fromOthers(ctx context.Context, c cid.Cid) (data []byte, err 
 		return ipfs.VerifyBlock(c, block)
 	})
 	switch {
-	case err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, ipfs.ErrIntegrity):
+	case err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, ipfs.ErrCorrupt):
 		return nil, fmt.Errorf("%w: block %s from other nodes: %w", ipfs.ErrUnavailable, c, err)
 	case err != nil:
 		return nil, err

@@ -95,7 +95,7 @@ func (x *Exchange) report(p *peer, err error) {
 	switch {
 	case err == nil:
 		p.failures = 0
-	case errors.Is(err, ipfs.ErrIntegrity):
+	case errors.Is(err, ipfs.ErrCorrupt):
 		p.banned = now.Add(x.limits.Forgive)
 		x.log.Warn("a peer sent a false block; it is not asked any more", "peer", p.id, "for", x.limits.Forgive, "error", err)
 	case errors.Is(err, errBusy):

@@ -30,7 +30,7 @@ func (x *Exchange) list(j *job) error {
 	level := []*ipld.Link{{Cid: j.root}}
 	for depth := 0; len(level) > 0; depth++ {
 		if depth > maxDepth {
-			return fmt.Errorf("%w: the DAG is more than %d levels deep", ipfs.ErrIntegrity, maxDepth)
+			return fmt.Errorf("%w: the DAG is more than %d levels deep", ipfs.ErrCorrupt, maxDepth)
 		}
 		next, err := x.nodes(j, level, known)
 		if err != nil {

@@ -29,7 +29,7 @@ func (t timeout) Is(err error) bool {
 
 // Get reads a block and checks it against its CID. Errors name the URL and
 // match [ipfs.ErrNotFound] when the gateway says that there is no such block,
-// [ipfs.ErrIntegrity] when it sends other bytes, [ipfs.ErrUnavailable] when it
+// [ipfs.ErrCorrupt] when it sends other bytes, [ipfs.ErrUnavailable] when it
 // fails (for this block alone with an [ipfs.ErrOneBlock]), is overloaded (perhaps with
 // a [ipfs.BusyError]) or too slow; or they are ctx's own.
 func (g *Gateway) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
@@ -43,7 +43,7 @@ func (g *Gateway) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return nil, checkStatus(a.resp, string(text), c, a.where)
 	}
 	data, err := readBlock(a.body, a.resp.ContentLength, c)
-	if errors.Is(err, ipfs.ErrIntegrity) {
+	if errors.Is(err, ipfs.ErrCorrupt) {
 		return nil, g.blame(err, a.resp, a.where)
 	}
 	if err != nil {
@@ -121,10 +121,10 @@ func (g *Gateway) blame(err error, resp *http.Response, where string) error {
 
 // readBlock reads the block c of at most maxBlock bytes and checks it; size is
 // what it is said to have, -1 for unknown. What is not c matches
-// [ipfs.ErrIntegrity]; other errors are the reader's.
+// [ipfs.ErrCorrupt]; other errors are the reader's.
 func readBlock(r io.Reader, size int64, c cid.Cid) ([]byte, error) {
 	if size > maxBlock {
-		return nil, fmt.Errorf("%w: block %s is said to have %d bytes, at most %d are allowed", ipfs.ErrIntegrity, c, size, maxBlock)
+		return nil, fmt.Errorf("%w: block %s is said to have %d bytes, at most %d are allowed", ipfs.ErrCorrupt, c, size, maxBlock)
 	}
 	if size < 0 {
 		size = 64 << 10
@@ -138,12 +138,12 @@ func readBlock(r io.Reader, size int64, c cid.Cid) ([]byte, error) {
 		n, err := r.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		if len(data) > maxBlock {
-			return nil, fmt.Errorf("%w: block %s has more than the %d bytes that are allowed", ipfs.ErrIntegrity, c, maxBlock)
+			return nil, fmt.Errorf("%w: block %s has more than the %d bytes that are allowed", ipfs.ErrCorrupt, c, maxBlock)
 		}
 		if err == io.EOF {
 			err := ipfs.VerifyBlock(c, data)
-			if err != nil && !errors.Is(err, ipfs.ErrIntegrity) { // no such hash function
-				err = fmt.Errorf("%w: %w", ipfs.ErrIntegrity, err)
+			if err != nil && !errors.Is(err, ipfs.ErrCorrupt) { // no such hash function
+				err = fmt.Errorf("%w: %w", ipfs.ErrCorrupt, err)
 			}
 			return data, err
 		}

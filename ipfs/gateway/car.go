@@ -37,7 +37,7 @@ func (g *Gateway) Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, d
 		return yielded
 	})
 	switch {
-	case err == nil, err == yielded, errors.Is(err, ipfs.ErrIntegrity):
+	case err == nil, err == yielded, errors.Is(err, ipfs.ErrCorrupt):
 	default:
 		err = a.unavailable(err)
 	}

@@ -37,7 +37,7 @@ func TestStreamFails(t *testing.T) {
 	}{
 		"whole":          {answer: func(w http.ResponseWriter, _ *http.Request) { send(w, data) }},
 		"reader's error": {answer: func(w http.ResponseWriter, _ *http.Request) { send(w, data) }, yield: stop, want: stop},
-		"false block":    {answer: func(w http.ResponseWriter, _ *http.Request) { send(w, []byte("other")) }, want: ipfs.ErrIntegrity},
+		"false block":    {answer: func(w http.ResponseWriter, _ *http.Request) { send(w, []byte("other")) }, want: ipfs.ErrCorrupt},
 		"cut": {answer: func(w http.ResponseWriter, _ *http.Request) {
 			send(w, data)
 			io.WriteString(w, "\x80")

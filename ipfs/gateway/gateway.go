@@ -5,6 +5,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -23,6 +24,17 @@ const (
 	rawType = "application/vnd.ipld.raw"
 	// maxBlock is bitswap's limit for a block, 2 MiB, and a little.
 	maxBlock = 2<<20 + 64<<10
+)
+
+// Time-outs and limits where nothing else is said.
+const (
+	defaultAnswer = 40 * time.Second // Options.Answer
+	defaultIdle   = 15 * time.Second // Options.Idle
+	defaultProbe  = 5 * time.Second  // Options.Probe
+
+	dialTimeout = 10 * time.Second // until a connection is there, and again until its TLS is
+	keepAlive   = 30 * time.Second
+	idleTimeout = 90 * time.Second // of a connection that nobody uses
 )
 
 // Options are the limits of a gateway; the zero value is good.
@@ -53,12 +65,12 @@ var _ ipfs.Getter = (*Gateway)(nil)
 var shared = &http.Client{
 	Transport: &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext,
+		TLSHandshakeTimeout:   dialTimeout,
 		ForceAttemptHTTP2:     true,
 		MaxIdleConns:          64,
 		MaxIdleConnsPerHost:   32,
-		IdleConnTimeout:       90 * time.Second,
+		IdleConnTimeout:       idleTimeout,
 		ExpectContinueTimeout: time.Second,
 		ReadBufferSize:        64 << 10,
 		DisableCompression:    true,
@@ -77,15 +89,9 @@ func New(rawURL string, opts Options) (*Gateway, error) {
 		u.Host = "127.0.0.1" + strings.TrimPrefix(u.Host, u.Hostname())
 	}
 	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/ipfs")
-	if opts.Answer == 0 {
-		opts.Answer = 40 * time.Second
-	}
-	if opts.Idle == 0 {
-		opts.Idle = 15 * time.Second
-	}
-	if opts.Probe == 0 {
-		opts.Probe = 5 * time.Second
-	}
+	opts.Answer = cmp.Or(opts.Answer, defaultAnswer)
+	opts.Idle = cmp.Or(opts.Idle, defaultIdle)
+	opts.Probe = cmp.Or(opts.Probe, defaultProbe)
 	client := *shared
 	if opts.Client != nil {
 		client = *opts.Client
@@ -120,7 +126,7 @@ func (g *Gateway) FileURL(root cid.Cid, path string) string {
 
 // Has tells whether the gateway gives the block of root, now and intact, by a
 // nil error. Others match [ipfs.ErrNotFound] when the gateway says that there is
-// no such block, [ipfs.ErrUnavailable] or [ipfs.ErrIntegrity].
+// no such block, [ipfs.ErrUnavailable] or [ipfs.ErrCorrupt].
 func (g *Gateway) Has(ctx context.Context, root cid.Cid) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, g.opts.Probe, timeout{"the whole answer", g.opts.Probe})
 	defer cancel()

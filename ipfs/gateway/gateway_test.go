@@ -83,10 +83,10 @@ func TestGetVerifies(t *testing.T) {
 				w.Write(body)
 			})
 			_, err := g.Get(t.Context(), c)
-			if !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), g.String()) || !strings.Contains(err.Error(), c.String()) {
-				t.Errorf("%s, chunked %t: %v; want ErrIntegrity with gateway and block", name, chunked, err)
+			if !errors.Is(err, ipfs.ErrCorrupt) || !strings.Contains(err.Error(), g.String()) || !strings.Contains(err.Error(), c.String()) {
+				t.Errorf("%s, chunked %t: %v; want ErrCorrupt with gateway and block", name, chunked, err)
 			}
-			if err := g.Has(t.Context(), c); !errors.Is(err, ipfs.ErrIntegrity) {
+			if err := g.Has(t.Context(), c); !errors.Is(err, ipfs.ErrCorrupt) {
 				t.Errorf("%s: Has: %v", name, err)
 			}
 		}
@@ -232,7 +232,7 @@ func TestCutConnection(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	_, err := g.Get(t.Context(), rawCID(t, make([]byte, 100)))
-	if !errors.Is(err, ipfs.ErrUnavailable) || errors.Is(err, ipfs.ErrIntegrity) {
+	if !errors.Is(err, ipfs.ErrUnavailable) || errors.Is(err, ipfs.ErrCorrupt) {
 		t.Errorf("%v; want ErrUnavailable", err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -138,7 +137,7 @@ func FromEnvironment(flag string, c Credentials) (api string, ok bool, err error
 		return "", false, fmt.Errorf("%w: whether Kubo runs in IPFS_PATH: %w", ipfs.ErrUnavailable, err)
 	}
 	api = strings.TrimSpace(string(data))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
 	e, err := DialWith(ctx, api, c)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) { // left by a daemon that has crashed

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	shell "github.com/ipfs/go-ipfs-api"
 
@@ -20,13 +19,13 @@ import (
 // whole requests: an import takes as long as the image does, and its answer
 // begins only after Kubo has walked it.
 func newClient(a address, c Credentials) *http.Client {
-	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dialer.DialContext,
 		MaxIdleConns:        32,
 		MaxIdleConnsPerHost: 32,
-		IdleConnTimeout:     90 * time.Second,
+		IdleConnTimeout:     idleTimeout,
 		TLSHandshakeTimeout: dialTimeout,
 		WriteBufferSize:     128 << 10,
 		ReadBufferSize:      64 << 10,

@@ -102,8 +102,8 @@ func TestGetVerifies(t *testing.T) {
 	good := []byte("good")
 	for name, body := range map[string][]byte{"other": []byte("evil"), "short": good[:3], "endless": make([]byte, maxBlock+2)} {
 		e := dialFake(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(body) })
-		if _, err := e.Get(t.Context(), rawCID(t, good)); !errors.Is(err, ipfs.ErrIntegrity) {
-			t.Errorf("%s: %v, want ErrIntegrity", name, err)
+		if _, err := e.Get(t.Context(), rawCID(t, good)); !errors.Is(err, ipfs.ErrCorrupt) {
+			t.Errorf("%s: %v, want ErrCorrupt", name, err)
 		}
 	}
 }

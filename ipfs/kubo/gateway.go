@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -79,7 +78,7 @@ func (e *Store) gatewayURL(multiaddr string) (string, error) {
 
 // probe asks a gateway for the empty block (an identity CID), which any has.
 func (e *Store) probe(ctx context.Context, gateway string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, gateway+"/ipfs/bafkqaaa?format=raw", nil)
 	if err != nil {

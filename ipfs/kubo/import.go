@@ -25,10 +25,10 @@ var (
 var errSlow = fmt.Errorf("%w: Kubo has taken the blocks, but not pinned their root in time; its garbage collection may be running (then publish again), or blocks may be missing", ipfs.ErrUnavailable)
 
 // pinTime is how long Kubo may take for whatever it has not read yet and for
-// walking what was sent: at least 10 minutes, for it may be collecting garbage.
+// walking what was sent: at least [pinLeast].
 func pinTime(sent int64) time.Duration {
 	const slow = 5 << 20 // bytes a second
-	return 10*time.Minute + time.Duration(sent/slow)*time.Second
+	return pinLeast + time.Duration(sent/slow)*time.Second
 }
 
 // maxSeen bounds the memory for blocks that are not sent twice, to about 8 MB.
@@ -238,7 +238,7 @@ func (t *tx) finish(root cid.Cid, pins bool) error {
 	case t.err != nil:
 		return fmt.Errorf("importing %s: %w", root, t.err)
 	case t.answer.blocks != t.sent:
-		return fmt.Errorf("%w: %s says that it imported %d of %d blocks below %s; publish again", ipfs.ErrIntegrity, t.e, t.answer.blocks, t.sent, root)
+		return fmt.Errorf("%w: %s says that it imported %d of %d blocks below %s; publish again", ipfs.ErrCorrupt, t.e, t.answer.blocks, t.sent, root)
 	}
 	if !pins {
 		return nil

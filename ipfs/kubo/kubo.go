@@ -28,8 +28,17 @@ import (
 // of them has to cross.
 const Ahead = 16
 
+// Time-outs and limits of a Kubo.
 const (
-	dialTimeout = 5 * time.Second
+	dialTimeout  = 5 * time.Second
+	keepAlive    = 30 * time.Second
+	idleTimeout  = 90 * time.Second // of a connection that nobody uses
+	lookTimeout  = 2 * time.Second  // for the daemon that IPFS_PATH names
+	probeTimeout = 5 * time.Second  // for its gateway
+	undoTimeout  = 10 * time.Second // for the pin of a failed publication
+	// pinLeast is what a Kubo may take at least to pin a root: it may be collecting
+	// garbage.
+	pinLeast = 10 * time.Minute
 	// silence is how long a Kubo may say nothing that is asked for what it has. One
 	// that hangs must not stop those who would find it elsewhere.
 	silence = 5 * time.Second
@@ -113,7 +122,7 @@ func (e *Store) Close() error {
 
 // Get reads a block that Kubo has, never one from the network, and checks it
 // against its CID. Errors match [ipfs.ErrNotFound], [ipfs.ErrUnavailable], also
-// when Kubo says nothing for 5 seconds, and [ipfs.ErrIntegrity].
+// when Kubo says nothing for 5 seconds, and [ipfs.ErrCorrupt].
 func (e *Store) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return e.get(ctx, c, true)
 }
@@ -152,7 +161,7 @@ func (e *Store) get(ctx context.Context, c cid.Cid, offline bool) ([]byte, error
 		return nil, fmt.Errorf("block %s: %w", c, e.mapError(ctx, err))
 	}
 	if len(data) > maxBlock {
-		return nil, fmt.Errorf("%w: %s sends more than %d bytes as block %s", ipfs.ErrIntegrity, e, maxBlock, c)
+		return nil, fmt.Errorf("%w: %s sends more than %d bytes as block %s", ipfs.ErrCorrupt, e, maxBlock, c)
 	}
 	if err := ipfs.VerifyBlock(c, data); err != nil {
 		return nil, fmt.Errorf("from %s: %w", e, err)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/ipfs/go-cid"
@@ -163,7 +162,7 @@ func (e *Store) name(ctx context.Context, root ipfs.Root, before string, existed
 // undo removes the pin that a failed publication has left, if it has left one,
 // also when ctx has ended. A pin with a name is another's.
 func (e *Store) undo(ctx context.Context, c cid.Cid) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	name, ok, err := e.pin(ctx, c)
 	if errors.Is(err, ipfs.ErrUnavailable) {

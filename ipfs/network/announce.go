@@ -21,7 +21,7 @@ type announcer struct {
 // list gives the CIDs to announce.
 func (a *announcer) list(ctx context.Context) ([]cid.Cid, error) {
 	roots, err := a.store.Roots(ctx)
-	if err != nil && !errors.Is(err, ipfs.ErrIntegrity) {
+	if err != nil && !errors.Is(err, ipfs.ErrCorrupt) {
 		return nil, err
 	}
 	a.mu.Lock()

@@ -175,8 +175,8 @@ func TestDamagedBlockIsNotGiven(t *testing.T) {
 	var have memory
 	c := have.add([]byte("right"))
 	have.blocks[c] = []byte("wrong")
-	if b, err := (view{&have}).Get(t.Context(), c); !errors.Is(err, ipfs.ErrIntegrity) {
-		t.Errorf("got %v, %v; want %v", b, err, ipfs.ErrIntegrity)
+	if b, err := (view{&have}).Get(t.Context(), c); !errors.Is(err, ipfs.ErrCorrupt) {
+		t.Errorf("got %v, %v; want %v", b, err, ipfs.ErrCorrupt)
 	}
 }
 

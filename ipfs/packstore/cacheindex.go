@@ -146,7 +146,7 @@ func (c *Cache) learn(id packID) *cachePack {
 		return pack
 	}
 	entries, err := c.dir.cacheEntries(id)
-	if errors.Is(err, ipfs.ErrIntegrity) { // cut off, since it was not flushed
+	if errors.Is(err, ipfs.ErrCorrupt) { // cut off, since it was not flushed
 		_ = os.Remove(c.dir.cacheIndex(id))
 	}
 	if err == nil {

@@ -38,7 +38,7 @@ func (g *collector) loadIndex(ctx context.Context) error {
 			g.all, err = memorySegment(mem.Bytes(), "in memory")
 		}
 	}
-	if errors.Is(err, ipfs.ErrIntegrity) {
+	if errors.Is(err, ipfs.ErrCorrupt) {
 		err = g.rebuildIndex(ctx)
 	}
 	return err
@@ -52,7 +52,7 @@ func (g *collector) rebuildIndex(ctx context.Context) error {
 			entries = append(entries, entry{keyOf(c), loc})
 			return ctx.Err()
 		})
-		if err != nil && !errors.Is(err, ipfs.ErrIntegrity) { // of a damaged pack, what precedes the damage
+		if err != nil && !errors.Is(err, ipfs.ErrCorrupt) { // of a damaged pack, what precedes the damage
 			return err
 		}
 	}
@@ -135,7 +135,7 @@ func (g *collector) rewrite(ctx context.Context, id packID, p *packUse) (ok bool
 		entries = append(entries, entry{k, moved})
 		return errors.Join(err, ctx.Err())
 	})
-	if errors.Is(err, ipfs.ErrIntegrity) || err == nil && len(entries) != p.blocks {
+	if errors.Is(err, ipfs.ErrCorrupt) || err == nil && len(entries) != p.blocks {
 		return false, w.discard()
 	}
 	if err == nil {

@@ -58,8 +58,8 @@ func TestDamagedIndex(t *testing.T) {
 
 		s = open(t, path)
 		_, err := s.Get(t.Context(), c)
-		if !errors.Is(err, ipfs.ErrIntegrity) || errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), "image2ipfs gc") {
-			t.Errorf("bit flipped at %d: got error %v, want one that matches ErrIntegrity and says what to do", off, err)
+		if !errors.Is(err, ipfs.ErrCorrupt) || errors.Is(err, ipfs.ErrNotFound) || !strings.Contains(err.Error(), "image2ipfs gc") {
+			t.Errorf("bit flipped at %d: got error %v, want one that matches ErrCorrupt and says what to do", off, err)
 		}
 		gc(t, s)
 		storetest.Check(t, s, c, content)
@@ -91,10 +91,10 @@ func TestDamagedBlock(t *testing.T) {
 	pack := wantFiles(t, s, "packs", 1)[0]
 	for _, off := range []int{59, 61, 80, 500} { // length, CID version, digest, data
 		flip(t, pack, off)
-		if _, err := ipfs.Verified(s).Get(t.Context(), leaf); !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), leaf.String()) {
-			t.Errorf("bit flipped at %d: got error %v, want one that matches ErrIntegrity and names %s", off, err, leaf)
+		if _, err := ipfs.Verified(s).Get(t.Context(), leaf); !errors.Is(err, ipfs.ErrCorrupt) || !strings.Contains(err.Error(), leaf.String()) {
+			t.Errorf("bit flipped at %d: got error %v, want one that matches ErrCorrupt and names %s", off, err, leaf)
 		}
-		if err := heal(t, s, leaf, []byte("wrong")); !errors.Is(err, ipfs.ErrIntegrity) {
+		if err := heal(t, s, leaf, []byte("wrong")); !errors.Is(err, ipfs.ErrCorrupt) {
 			t.Errorf("healing with wrong bytes: %v", err)
 		}
 		if err := heal(t, s, leaf, data); err != nil {
@@ -172,8 +172,8 @@ func TestTruncatedPack(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, err := ipfs.Resolve(t.Context(), s, c, "f")
-	if !errors.Is(err, ipfs.ErrIntegrity) || errors.Is(err, io.EOF) {
-		t.Errorf("got %s and error %v, want one that matches ErrIntegrity", f, err)
+	if !errors.Is(err, ipfs.ErrCorrupt) || errors.Is(err, io.EOF) {
+		t.Errorf("got %s and error %v, want one that matches ErrCorrupt", f, err)
 	}
 }
 
@@ -205,7 +205,7 @@ func TestHealWrongEntry(t *testing.T) {
 			continue
 		}
 		wrong++
-		if err := heal(t, s, c, binary.BigEndian.AppendUint64(nil, uint64(n))); !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), "image2ipfs gc") {
+		if err := heal(t, s, c, binary.BigEndian.AppendUint64(nil, uint64(n))); !errors.Is(err, ipfs.ErrCorrupt) || !strings.Contains(err.Error(), "image2ipfs gc") {
 			t.Errorf("healing by a damaged index: %v", err)
 		}
 	}
@@ -237,8 +237,8 @@ func TestDamagedRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	roots, err := s.Roots(t.Context())
-	if !errors.Is(err, ipfs.ErrIntegrity) || !strings.Contains(err.Error(), record) {
-		t.Errorf("got error %v, want one that matches ErrIntegrity and names %s", err, record)
+	if !errors.Is(err, ipfs.ErrCorrupt) || !strings.Contains(err.Error(), record) {
+		t.Errorf("got error %v, want one that matches ErrCorrupt and names %s", err, record)
 	}
 	if len(roots) != 1 || !roots[0].CID.Equals(other) {
 		t.Errorf("the undamaged roots are %v", roots)

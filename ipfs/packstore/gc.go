@@ -51,7 +51,7 @@ type GCStats struct {
 // it; readers go on. Interrupted anywhere, it leaves a complete store. It also
 // builds the index anew, from the packs if it is damaged or lacks a block. When a block of a
 // kept root is missing GC refuses to go on with an error that matches
-// [ipfs.ErrNotFound] or [ipfs.ErrIntegrity], since what lies below is unknown.
+// [ipfs.ErrNotFound] or [ipfs.ErrCorrupt], since what lies below is unknown.
 func (s *Store) GC(ctx context.Context, o GCOptions) (GCStats, error) {
 	if o.Progress == nil {
 		o.Progress = func(GCProgress) {}

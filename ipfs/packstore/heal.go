@@ -39,7 +39,7 @@ func (s *Store) Heal(ctx context.Context, root cid.Cid) (*Healing, error) {
 	return &Healing{s: s, unlock: unlock, blocks: map[key]location{}}, nil
 }
 
-// Put takes a block as it should be. The error matches [ipfs.ErrIntegrity] when
+// Put takes a block as it should be. The error matches [ipfs.ErrCorrupt] when
 // data is not what c says, or the index is damaged.
 func (h *Healing) Put(_ context.Context, c cid.Cid, data []byte) error {
 	if err := ipfs.VerifyBlock(c, data); err != nil {
@@ -119,7 +119,7 @@ func (d dir) overwrite(loc location, c cid.Cid, data []byte) error {
 		head = car.AppendHead(nil, otherVersion(c), len(data))
 	}
 	if len(head)+len(data) != int(loc.size) {
-		return fmt.Errorf("%w: the index says %d bytes", ipfs.ErrIntegrity, loc.size)
+		return fmt.Errorf("%w: the index says %d bytes", ipfs.ErrCorrupt, loc.size)
 	}
 	f, err := os.OpenFile(d.pack(loc.pack), os.O_WRONLY, 0)
 	if err != nil {

@@ -84,7 +84,7 @@ func (x *index) open(old *view, names []string) (*view, error) {
 		if s == nil {
 			var err error
 			s, err = openSegment(x.dir.segment(name), name)
-			if errors.Is(err, ipfs.ErrIntegrity) {
+			if errors.Is(err, ipfs.ErrCorrupt) {
 				broken = append(broken, err)
 				continue
 			}

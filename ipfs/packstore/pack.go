@@ -162,14 +162,14 @@ func sectionData(section []byte, c cid.Cid) ([]byte, error) {
 func dataStart(head []byte, size int, c cid.Cid) (int, error) {
 	n, k := binary.Uvarint(head)
 	if k <= 0 || n != uint64(size-k) {
-		return 0, fmt.Errorf("%w: its length field says %d, the index %d", ipfs.ErrIntegrity, n, size-max(k, 0))
+		return 0, fmt.Errorf("%w: its length field says %d, the index %d", ipfs.ErrCorrupt, n, size-max(k, 0))
 	}
 	length, found, err := cid.CidFromBytes(head[k:])
 	if err != nil {
-		return 0, fmt.Errorf("%w: %v", ipfs.ErrIntegrity, err)
+		return 0, fmt.Errorf("%w: %v", ipfs.ErrCorrupt, err)
 	}
 	if !bytes.Equal(found.Hash(), c.Hash()) {
-		return 0, fmt.Errorf("%w: it holds block %s", ipfs.ErrIntegrity, found)
+		return 0, fmt.Errorf("%w: it holds block %s", ipfs.ErrCorrupt, found)
 	}
 	return k + length, nil
 }
@@ -178,7 +178,7 @@ func dataStart(head []byte, size int, c cid.Cid) (int, error) {
 // section does is damaged.
 func packError(name string, loc location, err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = fmt.Errorf("%w: the file ends within the %d bytes there", ipfs.ErrIntegrity, loc.size)
+		err = fmt.Errorf("%w: the file ends within the %d bytes there", ipfs.ErrCorrupt, loc.size)
 	}
 	return fmt.Errorf("reading pack %s at offset %d: %w", name, loc.off, err)
 }
@@ -222,7 +222,7 @@ func scanPack(d dir, id packID, fn func(c cid.Cid, data []byte, loc location) er
 		roots, err = r.Roots()
 	}
 	if err != nil || len(roots) != 1 {
-		return cid.Undef, fmt.Errorf("%w: pack %s: header with %d roots: %v", ipfs.ErrIntegrity, f.Name(), len(roots), err)
+		return cid.Undef, fmt.Errorf("%w: pack %s: header with %d roots: %v", ipfs.ErrCorrupt, f.Name(), len(roots), err)
 	}
 	for {
 		off := r.Offset()
@@ -231,7 +231,7 @@ func scanPack(d dir, id packID, fn func(c cid.Cid, data []byte, loc location) er
 			return roots[0], nil
 		}
 		if err != nil {
-			return cid.Undef, fmt.Errorf("%w: pack %s after offset %d: %v", ipfs.ErrIntegrity, f.Name(), off, err)
+			return cid.Undef, fmt.Errorf("%w: pack %s after offset %d: %v", ipfs.ErrCorrupt, f.Name(), off, err)
 		}
 		if err := fn(c, data, location{pack: id, off: off, size: uint32(r.Offset() - off)}); err != nil {
 			return cid.Undef, err

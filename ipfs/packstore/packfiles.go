@@ -32,7 +32,7 @@ type packFile struct {
 }
 
 // section reads the block c at loc into memory from alloc. Errors match
-// os.ErrNotExist when the pack is gone, [ipfs.ErrIntegrity] when another or no
+// os.ErrNotExist when the pack is gone, [ipfs.ErrCorrupt] when another or no
 // block is there.
 func (p *packFiles) section(c cid.Cid, loc location, alloc func(n int) []byte) (data []byte, err error) {
 	err = p.read(loc, alloc(int(loc.size)), func(section []byte) (err error) {

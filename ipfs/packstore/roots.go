@@ -65,7 +65,7 @@ func (d dir) readRoot(c cid.Cid) (ipfs.Root, error) {
 	}
 	var r ipfs.Root
 	if err := json.Unmarshal(data, &r); err != nil {
-		return ipfs.Root{}, fmt.Errorf("%w: record %s: %v; publish the image again or remove it", ipfs.ErrIntegrity, d.rootFile(c), err)
+		return ipfs.Root{}, fmt.Errorf("%w: record %s: %v; publish the image again or remove it", ipfs.ErrCorrupt, d.rootFile(c), err)
 	}
 	return r, nil
 }
@@ -74,7 +74,7 @@ func (d dir) readRoot(c cid.Cid) (ipfs.Root, error) {
 // holds the commit lock. A damaged record is replaced.
 func (d dir) writeRoot(r ipfs.Root) error {
 	old, err := d.readRoot(r.CID)
-	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, ipfs.ErrIntegrity) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, ipfs.ErrCorrupt) {
 		return err
 	}
 	r.Names = append(old.Names, r.Names...)
@@ -88,7 +88,7 @@ func (d dir) writeRoot(r ipfs.Root) error {
 }
 
 // Roots lists what was published, oldest first. The error matches
-// [ipfs.ErrIntegrity] when a record is damaged, and the others are given.
+// [ipfs.ErrCorrupt] when a record is damaged, and the others are given.
 func (s *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
 	cids, err := s.dir.rootCIDs()
 	if err != nil {

@@ -131,7 +131,7 @@ type segment struct {
 	checked  error // what check found
 }
 
-// openSegment opens a file of the index. Errors match [ipfs.ErrIntegrity] when
+// openSegment opens a file of the index. Errors match [ipfs.ErrCorrupt] when
 // it is damaged. A large segment's entries are checked only when it is merged;
 // their sections in the packs are checked whenever they are read.
 func openSegment(path, name string) (*segment, error) {
@@ -204,7 +204,7 @@ func newSegment(r io.ReaderAt, size int64, name string) (*segment, error) {
 }
 
 func (s *segment) damaged(what string, args ...any) error {
-	return fmt.Errorf("%w: index segment %s is damaged (%s): run `image2ipfs gc`, which builds the index anew from the packs", ipfs.ErrIntegrity, s.name, fmt.Sprintf(what, args...))
+	return fmt.Errorf("%w: index segment %s is damaged (%s): run `image2ipfs gc`, which builds the index anew from the packs", ipfs.ErrCorrupt, s.name, fmt.Sprintf(what, args...))
 }
 
 // check compares the entries with their checksum, once.

@@ -104,7 +104,7 @@ func (s *Store) Size(ctx context.Context, c cid.Cid) (size int64, err error) {
 
 // Get reads a block into new memory. It checks that the block lies where the
 // index says but does not hash it: [ipfs.Verified] does. Errors match
-// [ipfs.ErrNotFound], or [ipfs.ErrIntegrity] when the store is damaged.
+// [ipfs.ErrNotFound], or [ipfs.ErrCorrupt] when the store is damaged.
 func (s *Store) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return s.read(ctx, c, func(n int) []byte { return make([]byte, n) })
 }

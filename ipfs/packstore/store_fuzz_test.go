@@ -96,7 +96,7 @@ func useBroken(t *testing.T, path string, root cid.Cid) {
 	}
 	_, _ = s.Roots(ctx)
 	if _, err := s.GC(ctx, packstore.GCOptions{}); err == nil {
-		if _, err := ipfs.Verified(s).Get(ctx, root); err != nil && !errors.Is(err, ipfs.ErrIntegrity) && !errors.Is(err, ipfs.ErrNotFound) {
+		if _, err := ipfs.Verified(s).Get(ctx, root); err != nil && !errors.Is(err, ipfs.ErrCorrupt) && !errors.Is(err, ipfs.ErrNotFound) {
 			t.Errorf("after gc: %v", err)
 		}
 	}

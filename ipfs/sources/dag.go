@@ -20,7 +20,7 @@ type Streamer interface {
 	// before its children and those in the order of links. A block may occur
 	// once though it is linked several times. It ends with yield's error, or
 	// one that matches [ipfs.ErrNotFound], [ipfs.ErrUnavailable],
-	// [ipfs.ErrIntegrity], or [errors.ErrUnsupported] when there are no streams
+	// [ipfs.ErrCorrupt], or [errors.ErrUnsupported] when there are no streams
 	// of any DAG.
 	Stream(ctx context.Context, c cid.Cid, yield func(c cid.Cid, data []byte) error) error
 }
@@ -202,7 +202,7 @@ func (d *DAG) end(ctx context.Context, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case errors.Is(err, ipfs.ErrIntegrity):
+	case errors.Is(err, ipfs.ErrCorrupt):
 		d.from.Report(ctx, err)
 	case err != nil && ctx.Err() == nil: // that there is no stream now says nothing of single blocks
 		d.set.opts.Logger.Debug("going on with single blocks", "source", d.from.name, "error", err)
@@ -237,7 +237,7 @@ func (d *DAG) put(ctx context.Context, c cid.Cid, data []byte) error {
 	defer d.mu.Unlock()
 	wanted, known := d.expected[key]
 	if !known {
-		return fmt.Errorf("%s: %w: block %s, which it sends, is not linked under %s", d.from, ipfs.ErrIntegrity, c, d.root)
+		return fmt.Errorf("%s: %w: block %s, which it sends, is not linked under %s", d.from, ipfs.ErrCorrupt, c, d.root)
 	}
 	d.expect(links)
 	if _, twice := d.blocks[key]; !wanted || twice {

@@ -138,7 +138,7 @@ func TestDAGStreamFails(t *testing.T) {
 		},
 		"lies": func(_ context.Context, i int) error {
 			if i == 4 {
-				return fmt.Errorf("%w: false", ipfs.ErrIntegrity)
+				return fmt.Errorf("%w: false", ipfs.ErrCorrupt)
 			}
 			return nil
 		},

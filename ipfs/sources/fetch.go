@@ -13,7 +13,7 @@ import (
 type Fetcher interface {
 	// Fetch says that the DAG under c is about to be read, until release is
 	// called. Its blocks are read from g, which checks them; errors are those
-	// of [ipfs.Getter], and [ipfs.ErrIntegrity]. What is near is not fetched.
+	// of [ipfs.Getter], and [ipfs.ErrCorrupt]. What is near is not fetched.
 	Fetch(c cid.Cid) (g ipfs.Getter, release func())
 }
 

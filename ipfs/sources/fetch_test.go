@@ -134,7 +134,7 @@ func (n near) Get(_ context.Context, c cid.Cid) ([]byte, error) {
 func TestFetcherLiesMeanwhile(t *testing.T) {
 	_, c, s := file(t, 20)
 	from := Far(&ahead{Blocks: s.Blocks})
-	set := New(Options{}, Near(near{func() { from.Report(t.Context(), ipfs.ErrIntegrity) }}), from)
+	set := New(Options{}, Near(near{func() { from.Report(t.Context(), ipfs.ErrCorrupt) }}), from)
 	defer set.Close()
 	dag := set.DAG(c)
 	defer dag.Close()

@@ -78,7 +78,7 @@ func TestSetTellsOfEachSource(t *testing.T) {
 	c := block(t)
 	set, _ := newSet(t, Options{}, lacking, lying, failing)
 	_, err := set.Get(t.Context(), c)
-	for _, want := range []error{ipfs.ErrNotFound, ipfs.ErrIntegrity, ipfs.ErrUnavailable} {
+	for _, want := range []error{ipfs.ErrNotFound, ipfs.ErrCorrupt, ipfs.ErrUnavailable} {
 		if !errors.Is(err, want) {
 			t.Errorf("%v does not match %v", err, want)
 		}

@@ -46,7 +46,7 @@ func (h *Healer) Close() error { return errors.Join(h.mender.Close(), h.others.C
 // well why a fault could not be healed.
 func (h *Healer) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	data, fault := h.stored.Get(ctx, c)
-	if !errors.Is(fault, ipfs.ErrIntegrity) && !errors.Is(fault, ipfs.ErrNotFound) {
+	if !errors.Is(fault, ipfs.ErrCorrupt) && !errors.Is(fault, ipfs.ErrNotFound) {
 		return data, fault
 	}
 	data, err := h.others.Get(ctx, c)

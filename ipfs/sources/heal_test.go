@@ -41,7 +41,7 @@ func TestHealer(t *testing.T) {
 		"whole":          {stored: good, other: lying},
 		"damaged":        {stored: lying, other: good, healed: true},
 		"lost":           {stored: lacking, other: good, healed: true},
-		"the other lies": {stored: lying, other: lying, want: []error{ipfs.ErrIntegrity}},
+		"the other lies": {stored: lying, other: lying, want: []error{ipfs.ErrCorrupt}},
 		"nobody has it":  {stored: lacking, other: lacking, want: []error{ipfs.ErrNotFound}},
 		"store is down":  {stored: failing, other: good, want: []error{ipfs.ErrUnavailable}},
 		"no room for it": {stored: lacking, other: good, err: full, want: []error{ipfs.ErrNotFound}},

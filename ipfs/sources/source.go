@@ -169,7 +169,7 @@ func (s *Source) Report(ctx context.Context, err error) {
 	switch {
 	case err == nil:
 		s.failures, s.misses, s.down, s.later = 0, 0, time.Time{}, time.Time{}
-	case errors.Is(err, ipfs.ErrIntegrity):
+	case errors.Is(err, ipfs.ErrCorrupt):
 		s.opts.Logger.Warn("a source sent a false block", "source", s.name, "error", err)
 		if !s.near {
 			s.lied, s.why = time.Now(), err

@@ -127,7 +127,7 @@ func (s *Set) start(fn func()) error {
 
 // Get asks one source after the other and returns the first good block. Errors
 // match, for each source that failed, [ipfs.ErrNotFound], [ipfs.ErrUnavailable],
-// [ipfs.ErrIntegrity] or [ErrPanic], so that nobody has the block only if they
+// [ipfs.ErrCorrupt] or [ErrPanic], so that nobody has the block only if they
 // match the first alone; or they are ctx's own.
 func (s *Set) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	data, _, err := s.get(ctx, c)

@@ -112,7 +112,7 @@ func TestErrorsNameSources(t *testing.T) {
 				t.Errorf("error %v\nlacks %q", err, want)
 			}
 		}
-		if !errors.Is(err, ipfs.ErrUnavailable) || !errors.Is(err, ipfs.ErrIntegrity) || !errors.Is(err, ipfs.ErrNotFound) {
+		if !errors.Is(err, ipfs.ErrUnavailable) || !errors.Is(err, ipfs.ErrCorrupt) || !errors.Is(err, ipfs.ErrNotFound) {
 			t.Errorf("error %v does not match all that happened", err)
 		}
 	})

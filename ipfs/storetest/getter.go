@@ -90,7 +90,7 @@ func (l *Lying) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 // only fails unless err matches the one kind of the promised errors and names c.
 func only(t *testing.T, err, kind error, c cid.Cid) {
 	t.Helper()
-	for _, promised := range []error{ipfs.ErrNotFound, ipfs.ErrUnavailable, ipfs.ErrIntegrity, context.Canceled} {
+	for _, promised := range []error{ipfs.ErrNotFound, ipfs.ErrUnavailable, ipfs.ErrCorrupt, context.Canceled} {
 		if errors.Is(err, promised) != (promised == kind) {
 			t.Errorf("%v: matches %q: %t, want %q alone", err, promised, errors.Is(err, promised), kind)
 		}
@@ -133,7 +133,7 @@ func testFalse(t *testing.T, s Source) {
 	s.Put(t, c, data)
 	s.Lie(t, c, Random(1000, "false"))
 	_, err := ipfs.Verified(s).Get(t.Context(), c)
-	only(t, err, ipfs.ErrIntegrity, c)
+	only(t, err, ipfs.ErrCorrupt, c)
 }
 
 func testDown(t *testing.T, s Source) {

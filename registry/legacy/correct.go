@@ -36,7 +36,7 @@ func (t *Tree) correct(ctx context.Context, p place, manifest []byte, size Sizer
 		return manifest, nil, nil
 	}
 	if len(m.Layers) > maxLayers {
-		return nil, nil, fmt.Errorf("%w: %d layers, at most %d are allowed", ipfs.ErrIntegrity, len(m.Layers), maxLayers)
+		return nil, nil, fmt.Errorf("%w: %d layers, at most %d are allowed", ipfs.ErrCorrupt, len(m.Layers), maxLayers)
 	}
 	diffIDs, err := t.diffIDs(ctx, p, m.Config.Digest)
 	if err != nil {
@@ -127,7 +127,7 @@ func withInflated(manifest []byte, inflated map[digest.Digest]int64) ([]byte, er
 		err = json.Unmarshal(fields["layers"], &layers)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: manifest: %v", ipfs.ErrIntegrity, err)
+		return nil, fmt.Errorf("%w: manifest: %v", ipfs.ErrCorrupt, err)
 	}
 	for _, l := range layers {
 		d, _ := l["digest"].(string)

@@ -119,7 +119,7 @@ func (f *finder) add(ctx context.Context, name string, manifests, blobs cid.Cid)
 // leadsNowhere tells whether err is about what is no directory, or is more than
 // an old tree has. What cannot be had at the moment may lead to a name.
 func leadsNowhere(err error) bool {
-	return errors.Is(err, ipfs.ErrNoDir) || errors.Is(err, ipfs.ErrIntegrity) || errors.Is(err, ipfs.ErrBudget)
+	return errors.Is(err, ipfs.ErrNoDir) || errors.Is(err, ipfs.ErrCorrupt) || errors.Is(err, ipfs.ErrBudget)
 }
 
 // tag is a file in manifests/.

@@ -65,7 +65,7 @@ func QuickSize(ctx context.Context, g ipfs.Getter, c cid.Cid) (n int64, sure boo
 	}
 	defer f.Close()
 	if f.Size() < 18 {
-		return 0, false, fmt.Errorf("%w: file %s is no gzip: it has %d bytes", ipfs.ErrIntegrity, c, f.Size())
+		return 0, false, fmt.Errorf("%w: file %s is no gzip: it has %d bytes", ipfs.ErrCorrupt, c, f.Size())
 	}
 	if _, err := f.Seek(-4, io.SeekEnd); err != nil {
 		return 0, false, err

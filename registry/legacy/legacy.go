@@ -118,7 +118,7 @@ func (t *Tree) read(ctx context.Context, p place, size Sizer) ([]Image, error) {
 			return nil, fmt.Errorf("%s: %w", tag.file, err)
 		}
 		if t.bytes += int64(len(data)); t.bytes > oci.MaxManifestSize {
-			return nil, fmt.Errorf("%w: more than %d bytes of manifests", ipfs.ErrIntegrity, int64(oci.MaxManifestSize))
+			return nil, fmt.Errorf("%w: more than %d bytes of manifests", ipfs.ErrCorrupt, int64(oci.MaxManifestSize))
 		}
 		mediaType := oci.SniffMediaType(data)
 		if !oci.IsAnyManifest(mediaType) && !isSchema1(mediaType) {

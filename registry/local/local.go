@@ -42,7 +42,7 @@ type Kept struct {
 }
 
 // Roots lists what the stores keep, in the order of the stores. Beside an error
-// that matches [ipfs.ErrIntegrity], which is about damaged records, the others are
+// that matches [ipfs.ErrCorrupt], which is about damaged records, the others are
 // given.
 func (s Stores) Roots(ctx context.Context) (all []Kept, err error) {
 	for _, store := range s {
@@ -61,10 +61,10 @@ func (s Stores) Roots(ctx context.Context) (all []Kept, err error) {
 }
 
 // IsFatal tells whether an error of [Stores.Roots] leaves nothing to go on with.
-func IsFatal(err error) bool { return err != nil && !errors.Is(err, ipfs.ErrIntegrity) }
+func IsFatal(err error) bool { return err != nil && !errors.Is(err, ipfs.ErrCorrupt) }
 
 // CIDs lists what the stores keep. One that does not answer does not hide what
-// another keeps; records that cannot be read are told with [ipfs.ErrIntegrity].
+// another keeps; records that cannot be read are told with [ipfs.ErrCorrupt].
 func (s Stores) CIDs(ctx context.Context) ([]cid.Cid, error) {
 	var all []cid.Cid
 	var errs []error

@@ -122,12 +122,12 @@ func TestFaultyStores(t *testing.T) {
 	own, other := newMemory("own"), newMemory("other")
 	root, _ := other.publish(t, 1, "one", "app:1")
 	all := local.Stores{own, other}
-	own.err = fmt.Errorf("%w: a record", ipfs.ErrIntegrity)
+	own.err = fmt.Errorf("%w: a record", ipfs.ErrCorrupt)
 	if got, err := all.Find(t.Context(), "app"); err != nil || !got.Root.Equals(root) {
 		t.Errorf("beside a damaged record: %s, %v", got, err)
 	}
-	if _, err := all.Find(t.Context(), "tool"); !errors.Is(err, ipfs.ErrIntegrity) {
-		t.Errorf("what the damaged record may be of: %v, want ErrIntegrity", err)
+	if _, err := all.Find(t.Context(), "tool"); !errors.Is(err, ipfs.ErrCorrupt) {
+		t.Errorf("what the damaged record may be of: %v, want ErrCorrupt", err)
 	}
 	if roots, size, err := all.Total(t.Context()); err != nil || roots != 1 || size != 100 {
 		t.Errorf("%d roots, %d bytes, %v", roots, size, err)

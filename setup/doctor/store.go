@@ -24,7 +24,7 @@ func Store(ctx context.Context, store ipfs.Store, path string) (*Probe, Check) {
 	case errors.Is(err, syscall.ENOSPC):
 		c.Detail, c.Next = oneLine(err), "make room: image2ipfs gc"
 		return nil, c
-	case errors.Is(err, ipfs.ErrIntegrity), errors.Is(err, ipfs.ErrNotFound):
+	case errors.Is(err, ipfs.ErrCorrupt), errors.Is(err, ipfs.ErrNotFound):
 		c.Detail, c.Next = oneLine(err), "image2ipfs ls -q | xargs -n 1 image2ipfs verify   # and publish again what is damaged"
 		return nil, c
 	case err != nil:
