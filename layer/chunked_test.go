@@ -71,6 +71,9 @@ func plainOf(t testing.TB, blob []byte) []byte {
 // A container sees the same whether it starts before its layers are there, its
 // files are fetched one by one, or the layer is pulled.
 func TestChunkedLayersAreTheTar(t *testing.T) {
+	if testing.Short() {
+		t.Skip(slowUnderRace)
+	}
 	for name, plain := range map[string][]byte{
 		"tree": onceTree(t), "sample": sample(t), "600 files": many(t, 600),
 		"one file": makeTar(t, tarFile{"a", []byte("a")}), "one empty file": makeTar(t, tarFile{"a", nil}),
@@ -184,6 +187,9 @@ func TestSmallFramesShareBlocks(t *testing.T) {
 }
 
 func TestLayersThatAreNotIndexedInChunks(t *testing.T) {
+	if testing.Short() {
+		t.Skip(slowUnderRace)
+	}
 	global := tarOf(t, func(add func(tar.Header, []byte)) { add(tar.Header{Name: "a"}, []byte("a")) })
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

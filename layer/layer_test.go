@@ -104,6 +104,9 @@ func cut(t testing.TB, blob []byte) [][]byte {
 	return blocks
 }
 
+// slowUnderRace is why -short, with which the race detector runs, leaves tests out.
+const slowUnderRace = "compresses for minutes under the race detector"
+
 func TestStockReadersDecompress(t *testing.T) {
 	in := sample(t)
 	for _, o := range []Options{{}, {Compression: Gzip, Level: 1}, {Compression: Gzip, Level: 9}, {Compression: Zstd}} {

@@ -115,6 +115,9 @@ func lazily(t testing.TB, plain []byte) ([]byte, *estargz.Reader) {
 
 // What a container sees that starts lazily is what it would see otherwise.
 func TestLazyReaderSeesTheTar(t *testing.T) {
+	if testing.Short() {
+		t.Skip(slowUnderRace)
+	}
 	for name, plain := range map[string][]byte{
 		"tree": tree(t), "sample": sample(t), "6000 files": many(t, 6000),
 		"one file": makeTar(t, tarFile{"a", []byte("a")}), "one empty file": makeTar(t, tarFile{"a", nil}),
@@ -352,6 +355,9 @@ func TestIndexIsTheSameOnAnyNumberOfCores(t *testing.T) {
 // One wrong byte would break pulls: every decompressor that engines may use
 // gives the tar and nothing else.
 func TestProgramsDecompressLayersWithIndex(t *testing.T) {
+	if testing.Short() {
+		t.Skip(slowUnderRace)
+	}
 	in := many(t, 20_000)
 	blob, _ := lazily(t, in)
 	for name, command := range map[string][]string{

@@ -37,6 +37,9 @@ func saying(toc digest.Digest) map[string]string {
 }
 
 func TestVerifyIndexTakesWhatIsRight(t *testing.T) {
+	if testing.Short() {
+		t.Skip(slowUnderRace)
+	}
 	for name, plain := range map[string][]byte{"tree": tree(t), "files": many(t, 3000), "one": makeTar(t, tarFile{"a", nil})} {
 		ours, r := lazily(t, plain)
 		if err := VerifyIndex(bytes.NewReader(ours), int64(len(ours)), saying(r.TOCDigest())); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/internal/control"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // Identity is who a node is.
@@ -62,5 +63,5 @@ func Peers(ctx context.Context, dir string) ([]Peer, error) {
 // its peers have. The error matches [ipfs.ErrUnavailable] when none runs with peers.
 func FetchesFor(ctx context.Context, dir string) (who string, err error) {
 	err = control.Ask(ctx, dir, fetchesPath, &who)
-	return who, err
+	return oci.Quoted(who), err
 }
