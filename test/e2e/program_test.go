@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -110,9 +111,10 @@ func (s *server) lastLines() string {
 	return tail(string(log), 10)
 }
 
-// blobsAnswered counts the GET requests for blobs in the server's log, by the
-// status they were answered with, but crane's: it refuses to be redirected to the
-// gateways of these tests, whose addresses are private, and must not be.
+// blobsAnswered counts the blobs that clients got by GET in the server's log, each
+// of a client once, by the status: a redirect where there was one, since who asks
+// again soon is served from here. Crane's are left out: it refuses to be redirected
+// to the gateways of these tests, whose addresses are private, and must not be.
 func (s *server) blobsAnswered(t *testing.T) map[int]int {
 	t.Helper()
 	log, err := os.Open(s.log)
@@ -120,13 +122,17 @@ func (s *server) blobsAnswered(t *testing.T) map[int]int {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	count := map[int]int{}
+	answers := map[[2]string]int{} // by client and digest
 	for lines := json.NewDecoder(log); ; {
 		var line struct {
 			Method, Path, Agent string
 			Status              int
 		}
 		if err := lines.Decode(&line); err == io.EOF {
+			count := map[int]int{}
+			for _, status := range answers {
+				count[status]++
+			}
 			return count
 		} else if err != nil {
 			t.Fatalf("%s: expected lines of JSON: %v", s.log, err)
@@ -135,7 +141,10 @@ func (s *server) blobsAnswered(t *testing.T) map[int]int {
 			continue
 		}
 		if crane := strings.Contains(line.Agent, "go-containerregistry"); !crane {
-			count[line.Status]++
+			asked := [2]string{line.Agent, path.Base(line.Path)}
+			if answers[asked] != http.StatusTemporaryRedirect {
+				answers[asked] = line.Status
+			}
 		} else if line.Status == http.StatusTemporaryRedirect {
 			t.Errorf("crane was redirected for %s", line.Path)
 		}
