@@ -62,7 +62,7 @@ tests() {
   local machine=()
   "$ENGINES" run true 2>/dev/null && machine=("$ENGINES" run)
   set -m
-  "${machine[@]}" "$IMAGE2IPFS_E2E/bin/e2e.test" -test.timeout 45m -test.parallel 3 "$@" &
+  "${machine[@]}" "$IMAGE2IPFS_E2E/bin/e2e.test" -test.timeout 60m -test.parallel 3 "$@" &
   group=$!
   set +m
   wait "$group"
