@@ -40,7 +40,7 @@ func Inflate(head []byte, r io.Reader) (io.ReadCloser, error) {
 		}
 		out.r, out.what, out.close = z, "gzip", z.z.Close
 	case IsZstd(head):
-		frames := &zstdFrames{in: bufio.NewReaderSize(in, readBuffer)}
+		frames := &zstdFrames{parts: parts{in: bufio.NewReaderSize(in, readBuffer)}}
 		z, err := zstd.NewReader(frames, zstd.WithDecoderMaxWindow(maxZstdFrame), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, fmt.Errorf("%w: zstd: %v", ErrFormat, err)

@@ -12,33 +12,19 @@ import (
 // newLz4 reads the frames of an lz4 file. A block has at most 4 MiB, so what it
 // takes is bounded.
 func newLz4(r io.Reader) io.Reader {
-	return lz4.NewReader(&lz4Frames{in: bufio.NewReaderSize(r, readBuffer)})
+	return lz4.NewReader(&lz4Frames{parts: parts{in: bufio.NewReaderSize(r, readBuffer)}})
 }
 
 // lz4Frames passes on the frames of an lz4 file and leaves out what is behind them.
 // What is no frame is passed on, too: the decoder says what is wrong.
 type lz4Frames struct {
-	in       *bufio.Reader
-	left     int64 // bytes of the current part
-	begun    bool  // a frame was seen
-	inBlocks bool  // the next part is a block
-	broken   bool
+	parts
 
 	blockSum, contentSum int64 // bytes of checksums behind a block, and behind the last
 }
 
 func (f *lz4Frames) Read(p []byte) (int, error) {
-	if f.left == 0 && !f.broken {
-		if err := f.next(); err != nil {
-			return 0, err
-		}
-	}
-	if !f.broken && int64(len(p)) > f.left {
-		p = p[:f.left]
-	}
-	n, err := f.in.Read(p)
-	f.left -= int64(n)
-	return n, err
+	return f.read(p, f.next)
 }
 
 // next measures the part that comes (LZ4 Frame Format, "General Structure of LZ4

@@ -90,26 +90,12 @@ func (g *gzipMembers) Read(p []byte) (int, error) {
 // zstdFrames passes on the frames of a zstd file and leaves out what is behind
 // them. What is no frame is passed on, too: the decoder says what is wrong.
 type zstdFrames struct {
-	in       *bufio.Reader
-	left     int64 // bytes of the current part
-	begun    bool  // a frame was seen
-	inBlocks bool  // the next part is a block
-	checksum bool  // four bytes follow the last block
-	broken   bool
+	parts
+	checksum bool // four bytes follow the last block
 }
 
 func (f *zstdFrames) Read(p []byte) (int, error) {
-	if f.left == 0 && !f.broken {
-		if err := f.next(); err != nil {
-			return 0, err
-		}
-	}
-	if !f.broken && int64(len(p)) > f.left {
-		p = p[:f.left]
-	}
-	n, err := f.in.Read(p)
-	f.left -= int64(n)
-	return n, err
+	return f.read(p, f.next)
 }
 
 // next measures the part that comes: a frame's header, a skippable frame, or a
@@ -197,4 +183,29 @@ func (l *lastBytes) ReadByte() (byte, error) {
 		l.last[0], l.last[1] = l.last[1], b
 	}
 	return b, err
+}
+
+// parts is a stream of frames that is read part by part, as the parts' lengths are
+// found out.
+type parts struct {
+	in       *bufio.Reader
+	left     int64 // bytes of the current part
+	begun    bool  // a frame was seen
+	inBlocks bool  // the next part is a block
+	broken   bool  // no more lengths: whoever decompresses will say what is wrong
+}
+
+// read reads from the current part; next measures the one that comes.
+func (f *parts) read(p []byte, next func() error) (int, error) {
+	if f.left == 0 && !f.broken {
+		if err := next(); err != nil {
+			return 0, err
+		}
+	}
+	if !f.broken && int64(len(p)) > f.left {
+		p = p[:f.left]
+	}
+	n, err := f.in.Read(p)
+	f.left -= int64(n)
+	return n, err
 }

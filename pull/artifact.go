@@ -33,11 +33,8 @@ func (i *Image) CheckEngine(ctx context.Context) error {
 // Usage"). Some registries gave configs of images no type of their own, and
 // attestations of BuildKit and signatures of cosign have the config of an image.
 func isImage(m ocispec.Manifest) bool {
-	switch m.Config.MediaType {
-	case ocispec.MediaTypeImageConfig, oci.MediaTypeDockerConfig, "application/octet-stream":
-		return m.ArtifactType == "" && artifactOf(m) == nil
-	}
-	return false
+	config := m.Config.MediaType
+	return (oci.IsImageConfig(config) || config == "application/octet-stream") && m.ArtifactType == "" && artifactOf(m) == nil
 }
 
 // artifacts are those that are pulled by mistake most, by the media types that give
