@@ -160,6 +160,7 @@ machine_init() {
   mount -t tmpfs -o mode=755 tmpfs /run
   [ ! -d /dev/shm ] || mount -t tmpfs -o mode=1777 tmpfs /dev/shm # podman's locks
   mount --bind "$CHROOT" "$CHROOT"
+  mount -t tmpfs -o mode=755 tmpfs "$CHROOT/run"
   mount -t sysfs sysfs "$CHROOT/sys"
   mount --rbind /sys/fs/cgroup "$CHROOT/sys/fs/cgroup"
   mount --rbind /dev "$CHROOT/dev"
@@ -190,7 +191,7 @@ command_of() {
     containerd16) echo "ctr --address $WORK/containerd16/sock" ;;
     containerd2) echo "env -u TMPDIR chroot $CHROOT ctr --address /eng/containerd2/sock" ;;
     podman) echo "env CONTAINERS_CONF=$WORK/podman/containers.conf CONTAINERS_STORAGE_CONF=$WORK/podman/storage.conf" \
-      "podman --root $WORK/podman/root --runroot $WORK/podman/run --tmpdir $WORK/podman/tmp" ;;
+      "podman --root $WORK/podman/graph --runroot /run/podman/run --tmpdir /run/podman/tmp" ;;
     skopeo) echo "skopeo --insecure-policy" ;;
     crane | regctl | oras) echo "$WORK/bin/$1" ;;
     kubo) echo "$WORK/bin/ipfs" ;;
@@ -205,12 +206,14 @@ home() {
   esac
 }
 
-# daemon_of ENGINE prints the daemon's own command line.
+# daemon_of ENGINE prints the daemon's own command line. What it keeps for one
+# boot (pid files, tasks) is on the machine's /run and so ends with the machine:
+# the pids of a machine that was killed mean other processes on the next one.
 daemon_of() {
   local state root=
   state=$(home "$1")
   case $state in /eng/*) root="env -u TMPDIR chroot $CHROOT" ;; esac
-  local dockerd="dockerd --config-file $state/daemon.json --data-root $state/data --exec-root $state/exec --pidfile $state/pid -H unix://$state/sock
+  local dockerd="dockerd --config-file $state/daemon.json --data-root $state/data --exec-root /run/$1 --pidfile /run/$1.pid -H unix://$state/sock
     --bridge=none --iptables=false --ip6tables=false --ip-forward=false
     --registry-mirror=http://127.0.0.1:5000"
   case $1 in
@@ -237,17 +240,17 @@ configure() {
   local outer state
   outer=$(home "$1" outer) state=$(home "$1")
   mkdir -p "$outer"
-  rm -f "$outer/pid" "$outer/sock"
+  rm -f "$outer/sock"
   case $1 in
     dockerd*) echo '{}' >"$outer/daemon.json" ;; # not the host's
     podman)                                      # runc, though crun may be installed
       printf '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n' >"$outer/containers.conf"
       printf '[storage]\ndriver = "%s"\ngraphroot = "%s"\nrunroot = "%s"\n' \
-        "$(storage_driver "$outer")" "$outer/root" "$outer/run" >"$outer/storage.conf" ;;
+        "$(storage_driver "$outer")" "$outer/graph" /run/podman/run >"$outer/storage.conf" ;;
     containerd*) cat >"$outer/config.toml" <<TOML ;;
 version = 2
 root = "$state/root"
-state = "$state/state"
+state = "/run/$1"
 [grpc]
   address = "$state/sock"
 [ttrpc]
