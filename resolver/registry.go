@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/ipfs/go-cid"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/transport"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -55,26 +54,8 @@ func NewRegistry(rawURL string) (*Registry, error) {
 	return &Registry{base: u.String(), repository: repository, client: registryClient}, nil
 }
 
-// Time-outs of requests to registries.
-const (
-	dialTimeout = 10 * time.Second // until a connection is there, and again until its TLS is
-	keepAlive   = 30 * time.Second
-	idleTimeout = 90 * time.Second // of a connection that nobody uses
-)
-
-// registryClient is shared by all registries. Blobs are checked by their
-// digests, so they must come as they are.
-var registryClient = &http.Client{
-	Transport: &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext,
-		TLSHandshakeTimeout: dialTimeout,
-		ForceAttemptHTTP2:   true,
-		MaxIdleConnsPerHost: 16,
-		IdleConnTimeout:     idleTimeout,
-		DisableCompression:  true,
-	},
-}
+// registryClient is shared by all registries.
+var registryClient = &http.Client{Transport: transport.New(16)}
 
 // String is the URL, without a password.
 func (g *Registry) String() string {

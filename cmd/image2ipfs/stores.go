@@ -110,7 +110,7 @@ func (o *storeOptions) kubo(ctx context.Context) (*kubo.Store, error) {
 	if !asked || err != nil {
 		return nil, err
 	}
-	k, err := kubo.DialWith(ctx, api, c)
+	k, err := kubo.Dial(ctx, api, c)
 	if err != nil && !errors.Is(err, ipfs.ErrUnavailable) && ctx.Err() == nil {
 		return nil, usageError{err} // the address makes no sense
 	}

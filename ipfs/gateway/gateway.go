@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/internal/transport"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -31,10 +31,6 @@ const (
 	defaultAnswer = 40 * time.Second // Options.Answer
 	defaultIdle   = 15 * time.Second // Options.Idle
 	defaultProbe  = 5 * time.Second  // Options.Probe
-
-	dialTimeout = 10 * time.Second // until a connection is there, and again until its TLS is
-	keepAlive   = 30 * time.Second
-	idleTimeout = 90 * time.Second // of a connection that nobody uses
 )
 
 // Options are the limits of a gateway; the zero value is good.
@@ -61,21 +57,8 @@ type Gateway struct {
 var _ ipfs.Getter = (*Gateway)(nil)
 
 // shared is the client of all gateways. Blocks are small and many, so
-// connections are kept; they are compressed already or hardly compressible.
-var shared = &http.Client{
-	Transport: &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext,
-		TLSHandshakeTimeout:   dialTimeout,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConns:          64,
-		MaxIdleConnsPerHost:   32,
-		IdleConnTimeout:       idleTimeout,
-		ExpectContinueTimeout: time.Second,
-		ReadBufferSize:        64 << 10,
-		DisableCompression:    true,
-	},
-}
+// connections are kept.
+var shared = &http.Client{Transport: transport.New(32)}
 
 // New makes a Gateway of its base URL, "https://host[:port][/path]". The host
 // localhost is replaced by 127.0.0.1, because gateways redirect localhost to

@@ -139,7 +139,7 @@ func FromEnvironment(flag string, c Credentials) (api string, ok bool, err error
 	api = strings.TrimSpace(string(data))
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	e, err := DialWith(ctx, api, c)
+	e, err := Dial(ctx, api, c)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) { // left by a daemon that has crashed
 		return "", false, nil
 	}

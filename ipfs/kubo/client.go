@@ -12,6 +12,7 @@ import (
 
 	shell "github.com/ipfs/go-ipfs-api"
 
+	"github.com/image2ipfs/image2ipfs/internal/transport"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -19,22 +20,12 @@ import (
 // whole requests: an import takes as long as the image does, and its answer
 // begins only after Kubo has walked it.
 func newClient(a address, c Credentials) *http.Client {
-	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
-	t := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
-		MaxIdleConns:        32,
-		MaxIdleConnsPerHost: 32,
-		IdleConnTimeout:     idleTimeout,
-		TLSHandshakeTimeout: dialTimeout,
-		WriteBufferSize:     128 << 10,
-		ReadBufferSize:      64 << 10,
-		DisableCompression:  true,
-	}
+	t := transport.New(32)
+	t.WriteBufferSize = 128 << 10
 	if a.socket != "" {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", a.socket)
+			return transport.Dialer().DialContext(ctx, "unix", a.socket)
 		}
 	}
 	if c.header != "" {

@@ -42,7 +42,7 @@ func TestCredentials(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := DialWith(t.Context(), guarded(t, header).URL, c)
+		e, err := Dial(t.Context(), guarded(t, header).URL, c)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
@@ -53,7 +53,7 @@ func TestCredentials(t *testing.T) {
 		if err := e.Close(); err != nil {
 			t.Error(err)
 		}
-		_, err = DialWith(t.Context(), guarded(t, "other").URL, c)
+		_, err = Dial(t.Context(), guarded(t, "other").URL, c)
 		if !errors.Is(err, ErrDenied) || !errors.Is(err, ipfs.ErrUnavailable) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("refused: %v", err)
 		}

@@ -164,7 +164,7 @@ func (d *daemon) pins(t testing.TB) string {
 // store connects to the daemon.
 func (d *daemon) store(t testing.TB) *Store {
 	t.Helper()
-	e, err := Dial(t.Context(), d.api)
+	e, err := Dial(t.Context(), d.api, Credentials{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func fakeKubo(t testing.TB, h http.HandlerFunc) string {
 
 func dialFake(t testing.TB, h http.HandlerFunc) *Store {
 	t.Helper()
-	e, err := Dial(t.Context(), fakeKubo(t, h))
+	e, err := Dial(t.Context(), fakeKubo(t, h), Credentials{})
 	if err != nil {
 		t.Fatal(err)
 	}

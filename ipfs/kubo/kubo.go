@@ -30,9 +30,7 @@ const Ahead = 16
 
 // Time-outs and limits of a Kubo.
 const (
-	dialTimeout  = 5 * time.Second
-	keepAlive    = 30 * time.Second
-	idleTimeout  = 90 * time.Second // of a connection that nobody uses
+	helloTimeout = 5 * time.Second  // for the first answer
 	lookTimeout  = 2 * time.Second  // for the daemon that IPFS_PATH names
 	probeTimeout = 5 * time.Second  // for its gateway
 	undoTimeout  = 10 * time.Second // for the pin of a failed publication
@@ -62,22 +60,17 @@ var _ ipfs.Store = (*Store)(nil)
 
 // Dial connects to the daemon whose RPC API listens at api: an URL
 // ("http://127.0.0.1:5001"), host:port, or a multiaddr
-// ("/ip4/127.0.0.1/tcp/5001", "/unix/run/ipfs.sock"). The error matches
-// [ipfs.ErrUnavailable] when no Kubo answers there within 5 seconds, and
-// [ErrDenied], too, when it asks for credentials or other ones.
-func Dial(ctx context.Context, api string) (*Store, error) {
-	return DialWith(ctx, api, Credentials{})
-}
-
-// DialWith is [Dial] for a daemon that asks for credentials.
-func DialWith(ctx context.Context, api string, c Credentials) (*Store, error) {
+// ("/ip4/127.0.0.1/tcp/5001", "/unix/run/ipfs.sock"); the zero [Credentials] are
+// none. The error matches [ipfs.ErrUnavailable] when no Kubo answers there within
+// 5 seconds, and [ErrDenied], too, when it asks for credentials or other ones.
+func Dial(ctx context.Context, api string, c Credentials) (*Store, error) {
 	addr, err := parseAddress(api)
 	if err != nil {
 		return nil, err
 	}
 	e := &Store{api: addr, client: newClient(addr, c), silence: silence, pinTime: pinTime}
 	e.shell = shell.NewShellWithClient(addr.url, e.client)
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
 	var v struct{ Version string }
 	if err := e.shell.Request("version").Exec(ctx, &v); err != nil {

@@ -96,7 +96,7 @@ func TestDialErrors(t *testing.T) {
 		notFound.URL: "ipfs config Addresses.API",
 		other.URL:    "ipfs config Addresses.API",
 	} {
-		_, err := Dial(t.Context(), api)
+		_, err := Dial(t.Context(), api, Credentials{})
 		if !errors.Is(err, ipfs.ErrUnavailable) || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: %v; want ErrUnavailable with %q", api, err, hint)
 		}
@@ -104,7 +104,7 @@ func TestDialErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Dial(ctx, closed); !errors.Is(err, context.Canceled) {
+	if _, err := Dial(ctx, closed, Credentials{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestUnixSocket(t *testing.T) {
 	})}
 	go s.Serve(l)
 	defer s.Close()
-	e, err := Dial(t.Context(), "/unix"+path)
+	e, err := Dial(t.Context(), "/unix"+path, Credentials{})
 	if err != nil {
 		t.Fatal(err)
 	}

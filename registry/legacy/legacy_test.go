@@ -1,7 +1,6 @@
 package legacy
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -201,104 +200,6 @@ func TestCostOfDirectories(t *testing.T) {
 	}
 }
 
-// failing lacks one block, for a reason.
-type failing struct {
-	ipfs.Getter
-	without cid.Cid
-	err     error
-}
-
-func (f failing) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	if c.Equals(f.without) {
-		return nil, f.err
-	}
-	return f.Getter.Get(ctx, c)
-}
-
-// One source lacks a block and another does not answer: the tree may be there,
-// and who asked is to come back. A block that nobody has now is no smaller tree.
-func TestBlocksOutOfReach(t *testing.T) {
-	files := oldtree.Files(t, "0.1.0", "app", oldtree.NewImage(t, "old"))
-	files["zoo/manifests/latest"] = files["app/manifests/latest-v2"]
-	files["zoo/blobs/x"] = nil
-	_, blocks := open(t, files)
-	root := oldtree.Add(t, blocks, files)
-	for _, at := range []string{"app", "app/manifests", "app/blobs", "zoo"} {
-		c := resolve(t, blocks, root, at)
-		for _, reason := range []error{errors.Join(ipfs.ErrNotFound, ipfs.ErrUnavailable), ipfs.ErrNotFound} {
-			g := failing{blocks, c, reason}
-			tree, err := Open(t.Context(), g, root, Size(g))
-			if !errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, ipfs.ErrUnavailable) != errors.Is(reason, ipfs.ErrUnavailable) {
-				t.Errorf("without %s: opened %v, %v", at, tree != nil, err)
-			}
-		}
-	}
-}
-
-// trail keeps the CID that was read last.
-type trail struct {
-	ipfs.Getter
-	last cid.Cid
-}
-
-func (g *trail) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	g.last = c
-	return g.Getter.Get(ctx, c)
-}
-
-// Without a part of the directory of blobs it is not known which blobs there are:
-// an uncorrected manifest, or a 404 for a layer, would be wrong.
-func TestShardOutOfReach(t *testing.T) {
-	image := oldtree.NewImage(t, "old")
-	files := oldtree.Files(t, "0.1.0", "app", image)
-	config, layer := digest.FromBytes(image.Config), digest.FromBytes(image.Layers[0])
-	_, blocks := open(t, files)
-	root := oldtree.Add(t, blocks, files)
-	entries := map[string]cid.Cid{}
-	for d := range files {
-		if name := path.Base(d); path.Dir(d) == "app/blobs" {
-			entries[name] = resolve(t, blocks, root, d)
-		}
-	}
-	for i := range 6000 { // so many that the directory is sharded
-		entries[fmt.Sprintf("sha256:%064x", i)] = entries[layer.String()]
-	}
-	blobs := testlayout.Dir(t, blocks, entries)
-	app := testlayout.Dir(t, blocks, map[string]cid.Cid{"manifests": resolve(t, blocks, root, "app/manifests"), "blobs": blobs})
-	root = testlayout.Dir(t, blocks, map[string]cid.Cid{"app": app})
-	if tree, err := Open(t.Context(), blocks, root, Size(blocks)); err != nil || !tree.Stored[0].Corrected {
-		t.Fatalf("not corrected: %v", err)
-	}
-	for _, d := range []digest.Digest{config, layer} {
-		g := &trail{Getter: blocks}
-		resolve(t, g, blobs, d.String())
-		away := failing{blocks, g.last, errors.Join(ipfs.ErrNotFound, ipfs.ErrUnavailable)}
-		if g.last.Equals(blobs) {
-			t.Fatal("the directory has one shard")
-		}
-		if tree, err := Open(t.Context(), away, root, Size(away)); !errors.Is(err, ipfs.ErrUnavailable) {
-			t.Errorf("%s out of reach: opened %v, %v", d, tree != nil, err)
-		}
-		dir, err := ipfs.OpenDir(t.Context(), away, blobs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tree := &Tree{Root: root, g: away, places: []place{{name: "app", blobs: dir}}}
-		if b, err := tree.Locate(t.Context(), d); !errors.Is(err, ipfs.ErrUnavailable) {
-			t.Errorf("%s out of reach: %+v, %v", d, b, err)
-		}
-	}
-}
-
-func resolve(t *testing.T, g ipfs.Getter, root cid.Cid, at string) cid.Cid {
-	t.Helper()
-	c, err := ipfs.Resolve(t.Context(), g, root, at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 // What is broken must be an error or missing, never served as something else.
 func TestBrokenTrees(t *testing.T) {
 	image := oldtree.NewImage(t, "old", 1000)
@@ -357,69 +258,5 @@ func TestTags(t *testing.T) {
 	}
 	if !slices.Equal(names, want) {
 		t.Errorf("%q, want %q", names, want)
-	}
-}
-
-// Ranges of an inflated blob are those of its content, in any order; a blob
-// with other content than its digest says never comes whole.
-func TestInflated(t *testing.T) {
-	ctx := context.Background()
-	tar := oldtree.Tar(t, "x", bytes.Repeat([]byte("0123456789abcdef"), 50_000))
-	blocks := testlayout.NewBlocks()
-	root := oldtree.Add(t, blocks, map[string][]byte{"f": oldtree.Gzip(t, tar)})
-	c, err := ipfs.Resolve(ctx, blocks, root, "f")
-	if err != nil {
-		t.Fatal(err)
-	}
-	start := func(d digest.Digest, size int64) *Inflated {
-		f, err := ipfs.OpenFile(ctx, blocks, c, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := NewInflated(f, d, size)
-		t.Cleanup(func() { b.Close() })
-		return b
-	}
-	d, size := digest.FromBytes(tar), int64(len(tar))
-	b := start(d, size)
-	for _, at := range []int64{0, 100_000, 10, size - 1, size, 512} {
-		if _, err := b.Seek(at, io.SeekStart); err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(b)
-		if err != nil || !bytes.Equal(got, tar[at:]) {
-			t.Errorf("from %d: %d bytes (%v), want %d", at, len(got), err, size-at)
-		}
-	}
-	for name, b := range map[string]*Inflated{
-		"other digest": start(digest.FromString("x"), size), "shorter": start(d, size-512), "longer": start(d, size+512),
-	} {
-		got, err := io.ReadAll(b)
-		if !errors.Is(err, oci.ErrCorrupt) || int64(len(got)) >= b.Size() {
-			t.Errorf("%s: %d bytes of %d (%v)", name, len(got), b.Size(), err)
-		}
-	}
-}
-
-// The trailer counts modulo 4 GiB: what it says must be doubted where more can
-// be there.
-func TestPlausible(t *testing.T) {
-	for _, c := range []struct {
-		packed, size int64
-		want         bool
-	}{
-		{1 << 20, 3 << 20, true},      // usual
-		{100 << 20, 300 << 20, true},  // usual
-		{1 << 20, 1000 << 20, true},   // deflate cannot hold 4 GiB more in so few bytes
-		{3 << 20, 3<<20 + 512, true},  // hardly compresses
-		{2 << 30, 1 << 30, false},     // larger than its content
-		{500 << 20, 900 << 20, false}, // 4 GiB more would be usual as well
-		{5 << 20, 500 << 20, false},   // unusual, and so is 4 GiB more
-		{1 << 20, 3<<20 + 1, false},   // no tar
-		{4200 << 10, 1536, false},     // 4 GiB of zeros
-	} {
-		if got := plausible(c.packed, c.size); got != c.want {
-			t.Errorf("%d bytes for %d: %v, want %v", c.packed, c.size, got, c.want)
-		}
 	}
 }
