@@ -43,7 +43,7 @@ type view struct {
 
 // maxPlanned is how many blocks a DAG may have that is fetched ahead of its
 // readers; one with more is got block by block.
-const maxPlanned = 1 << 18
+const maxPlanned = 262_144
 
 // Fetch says that the DAG of a file is about to be read: what is missing of it
 // on this machine is fetched, ahead of the readers, until all who asked for

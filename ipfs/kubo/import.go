@@ -32,7 +32,7 @@ func pinTime(sent int64) time.Duration {
 }
 
 // maxSeen bounds the memory for blocks that are not sent twice, to about 8 MB.
-const maxSeen = 64 << 10
+const maxSeen = 65_536
 
 // tx is one dag/import request whose body is still being written: a CAR of the
 // blocks and then, in Commit, a second one of nothing but a header that names

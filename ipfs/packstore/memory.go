@@ -30,7 +30,7 @@ import (
 const (
 	recordSize  = 160
 	memoryMagic = "i2i-mem2"
-	maxRecords  = 1 << 16 // 10 MiB
+	maxRecords  = 65_536 // blocks, about 10 MiB
 )
 
 type record struct {

@@ -15,7 +15,7 @@ import (
 const (
 	firstPlaces = 4 // single blocks of a DAG that are asked for at once, at first
 	fewPlaces   = 2 // over the slowest link
-	maxPlaces   = 1 << 10
+	maxPlaces   = 1024
 	// slowFraction of Options.Fetch is slow for a block of a source that does not
 	// tell of its progress.
 	slowFraction = 4
