@@ -7,6 +7,7 @@
 #   hack/engines.sh clean     down, and remove the work directory
 #   hack/engines.sh status    one line per engine; fails unless all of them run
 #   hack/engines.sh tools     build only what needs no root: crane, regctl, oras and Kubo
+#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign
 #   hack/engines.sh env       shell assignments: the command prefix of each engine
 #   hack/engines.sh run CMD…  run a command on the simulated machine
 #
@@ -29,6 +30,7 @@ SUITE=${E2E_SUITE:-forky}
 CRANE=github.com/google/go-containerregistry/cmd/crane@v0.22.1
 ORAS=oras.land/oras/cmd/oras@v1.3.6
 REGCTL=github.com/regclient/regclient/cmd/regctl@v0.11.7
+COSIGN=github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
 ENGINES="dockerd20 dockerd28 containerd16 containerd2"
 # What is needed, as COMMAND=PACKAGE.
 NEEDED="dockerd=docker.io docker=docker.io containerd=containerd ctr=containerd runc=runc skopeo=skopeo umoci=umoci
@@ -75,6 +77,8 @@ tools() {
   (cd "$HACK/tools/kubo" && go build -trimpath -o "$WORK/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs)
   echo "$kubo" >"$WORK/bin/ipfs.version"
 }
+
+extras() { tools; installed "$COSIGN"; }
 
 # ---- what has to be installed --------------------------------------------------
 
@@ -193,7 +197,7 @@ command_of() {
     podman) echo "env CONTAINERS_CONF=$WORK/podman/containers.conf CONTAINERS_STORAGE_CONF=$WORK/podman/storage.conf" \
       "podman --root $WORK/podman/graph --runroot /run/podman/run --tmpdir /run/podman/tmp" ;;
     skopeo) echo "skopeo --insecure-policy" ;;
-    crane | regctl | oras) echo "$WORK/bin/$1" ;;
+    crane | regctl | oras | cosign) echo "$WORK/bin/$1" ;;
     kubo) echo "$WORK/bin/ipfs" ;;
   esac
 }
@@ -347,9 +351,9 @@ status() {
 env() {
   echo "IMAGE2IPFS_E2E='$WORK'"
   local e
-  for e in $ENGINES podman skopeo crane regctl kubo oras; do
+  for e in $ENGINES podman skopeo crane regctl kubo oras cosign; do
     case $e in
-      crane | regctl | kubo | oras) [ -x "$(command_of $e)" ] || continue ;;
+      crane | regctl | kubo | oras | cosign) [ -x "$(command_of $e)" ] || continue ;;
       skopeo) command -v skopeo >/dev/null || continue ;;
       podman) command -v podman >/dev/null && machine >/dev/null || continue ;;
       *) machine >/dev/null && answers "$e" >/dev/null 2>&1 || continue ;;
@@ -359,7 +363,7 @@ env() {
 }
 
 case ${1:-} in
-  install | up | down | clean | status | tools | env) "$1" ;;
+  install | up | down | clean | status | tools | extras | env) "$1" ;;
   run | mirror | machine_init | start | ready | halt | command_of) "$@" ;;
   *) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -78,7 +78,7 @@ func publish(t testing.TB, seed uint64) *image {
 
 // newResolver makes one that is impatient and is closed with the test.
 func newResolver(t testing.TB, opts ...Option) *Resolver {
-	opts = append([]Option{WithTimeouts(Timeouts{Hedge: 50 * time.Millisecond, Block: 15 * time.Second, Retry: 20 * time.Millisecond, Idle: 200 * time.Millisecond})}, opts...)
+	opts = append([]Option{WithTimeouts(Timeouts{Hedge: 50 * time.Millisecond, Block: 15 * time.Second, Retry: 20 * time.Millisecond, Idle: 15 * time.Second})}, opts...)
 	r := New(opts...)
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {

@@ -21,7 +21,7 @@ import (
 
 // quick are limits for tests that wait for time-outs.
 var quick = Limits{
-	Open: 5 * time.Second, Fetch: 300 * time.Millisecond, Hedge: 20 * time.Millisecond, Probe: 150 * time.Millisecond,
+	Open: 10 * time.Second, Fetch: 3 * time.Second, Hedge: 20 * time.Millisecond, Probe: 2 * time.Second,
 	Found: time.Hour, Retry: time.Hour, Again: time.Nanosecond,
 }
 

@@ -37,6 +37,22 @@ func missing(t *testing.T, what, why string) {
 	}
 }
 
+// extra is a program that takes long to build, so that `make test-all` alone does;
+// where it is not there the test is skipped.
+func extra(t *testing.T, name string) command {
+	t.Helper()
+	c := commandFor(name)
+	if c != nil {
+		return c
+	}
+	results.leaveOut(name, "hack/engines.sh extras builds it, for make test-all")
+	if os.Getenv("E2E_EXTRAS") != "" {
+		t.Fatalf("%s is not there: hack/engines.sh extras builds it", name)
+	}
+	t.Skipf("%s is not there: hack/engines.sh extras builds it, for make test-all", name)
+	return nil
+}
+
 // workDir is the work directory of hack/engines.sh.
 func workDir(t *testing.T) string {
 	t.Helper()
