@@ -13,29 +13,12 @@ import (
 // addTree puts the directories above files, given by path, on IPFS: the link to
 // the uppermost and the bytes in all files.
 func addTree(ctx context.Context, p ipfs.Putter, files map[string]stored) (root ipfs.Link, size int64, err error) {
-	entries := map[string]ipfs.Link{}
-	below := map[string]map[string]stored{}
+	links := make(map[string]ipfs.Link, len(files))
 	for path, f := range files {
-		name, rest, nested := strings.Cut(path, "/")
-		if !nested {
-			entries[name] = f.Link
-			size += f.Size
-			continue
-		}
-		if below[name] == nil {
-			below[name] = map[string]stored{}
-		}
-		below[name][rest] = f
+		links[path] = f.Link
+		size += f.Size
 	}
-	for name, inside := range below {
-		dir, dirSize, err := addTree(ctx, p, inside)
-		if err != nil {
-			return ipfs.Link{}, 0, err
-		}
-		entries[name] = dir
-		size += dirSize
-	}
-	root, err = ipfs.AddDirectory(ctx, p, entries)
+	root, err = ipfs.AddTree(ctx, p, links)
 	return root, size, err
 }
 

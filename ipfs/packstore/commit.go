@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -15,29 +14,40 @@ import (
 // Commit implements [ipfs.Tx]. After an error nothing is published; blocks that
 // others could see by then stay until the next GC.
 func (t *tx) Commit(ctx context.Context, root ipfs.Root) (ipfs.Stats, error) {
+	return t.commit(ctx, &root, nil)
+}
+
+// commit keeps a root, or none, and records.
+func (t *tx) commit(ctx context.Context, root *ipfs.Root, records []ipfs.Record) (ipfs.Stats, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	var kept []cid.Cid
+	for _, r := range records {
+		kept = append(kept, r.CID)
+	}
+	if root != nil {
+		kept = append([]cid.Cid{root.CID}, kept...)
+	}
+	if len(kept) == 0 {
+		return ipfs.Stats{}, errors.Join(errors.New("nothing to publish: neither a root nor records"), t.abandon())
+	}
 	err := t.usable(t.main)
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", root.CID, err), t.abandon())
+		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", kept[0], err), t.abandon())
 	}
-	if root.Published.IsZero() {
-		root.Published = time.Now()
-	}
-	root.Published = root.Published.UTC().Truncate(time.Millisecond)
-	entries, stats, err := t.gather(ctx, root.CID)
+	entries, stats, err := t.gather(ctx, kept)
 	if err == nil {
-		err = t.finishPacks(root.CID)
+		err = t.finishPacks(kept[0])
 	}
 	if err != nil {
-		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", root.CID, err), t.abandon())
+		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", kept[0], err), t.abandon())
 	}
-	visible, err := t.register(ctx, entries, root)
+	visible, err := t.register(ctx, entries, root, records)
 	if err != nil {
-		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", root.CID, err), t.end(!visible))
+		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", kept[0], err), t.end(!visible))
 	}
 	return stats, t.end(false)
 }
@@ -49,8 +59,9 @@ func (t *tx) abandon() error {
 	return t.end(true)
 }
 
-// gather brings small branches into the main pack and lists all blocks.
-func (t *tx) gather(ctx context.Context, root cid.Cid) ([]entry, ipfs.Stats, error) {
+// gather brings small branches into the main pack and lists all blocks. Those of
+// kept must be there.
+func (t *tx) gather(ctx context.Context, kept []cid.Cid) ([]entry, ipfs.Stats, error) {
 	for _, p := range t.branches {
 		if err := ctx.Err(); err != nil {
 			return nil, ipfs.Stats{}, err
@@ -75,8 +86,10 @@ func (t *tx) gather(ctx context.Context, root cid.Cid) ([]entry, ipfs.Stats, err
 			stats.NewBytes += int64(b.data)
 		}
 	}
-	if k := keyOf(root); !seen[k] && !t.stored(k) {
-		return nil, stats, fmt.Errorf("%w: its root block was not put", ipfs.ErrNotFound)
+	for _, c := range kept {
+		if k := keyOf(c); !seen[k] && !t.stored(k) {
+			return nil, stats, fmt.Errorf("%w: its root block %s was not put", ipfs.ErrNotFound, c)
+		}
 	}
 	return entries, stats, nil
 }
@@ -111,9 +124,9 @@ func (t *tx) finishPacks(root cid.Cid) error {
 	return durable.SyncDir(t.s.dir.packs())
 }
 
-// register puts entries into the index and keeps the root. visible tells, after
+// register puts entries into the index and keeps the root and the records. visible tells, after
 // an error, that other publications may rely on the new packs already.
-func (t *tx) register(ctx context.Context, entries []entry, root ipfs.Root) (visible bool, err error) {
+func (t *tx) register(ctx context.Context, entries []entry, root *ipfs.Root, records []ipfs.Record) (visible bool, err error) {
 	if len(entries) > 0 {
 		name, err := t.s.dir.addSegment(entries)
 		if err != nil {
@@ -126,7 +139,13 @@ func (t *tx) register(ctx context.Context, entries []entry, root ipfs.Root) (vis
 	if err != nil {
 		return true, err
 	}
-	if err := t.s.dir.writeRoot(root); err != nil {
+	if root != nil {
+		err = t.s.dir.writeRoot(*root)
+	}
+	if err == nil {
+		err = t.s.dir.writeRecords(records)
+	}
+	if err != nil {
 		return true, errors.Join(err, unlock())
 	}
 	_ = t.s.dir.remember(t.learnt) // what is forgotten costs time only

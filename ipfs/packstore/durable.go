@@ -13,6 +13,14 @@ import (
 // writeFile puts data durably under path, replacing what was there at one
 // stroke.
 func (d dir) writeFile(path string, data []byte) error {
+	if err := d.placeFile(path, data); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(path))
+}
+
+// placeFile is writeFile whose name is left to the caller to make durable.
+func (d dir) placeFile(path string, data []byte) error {
 	tmp := d.join("tmp", newPackID().String()+filepath.Ext(path))
 	f, err := createTemp(tmp)
 	if err != nil {
@@ -24,7 +32,7 @@ func (d dir) writeFile(path string, data []byte) error {
 		err = syncAndClose(f)
 	}
 	if err == nil {
-		err = renameDurably(tmp, path)
+		err = os.Rename(tmp, path)
 	}
 	if err != nil {
 		os.Remove(tmp)

@@ -60,8 +60,8 @@ func (s *Store) GC(ctx context.Context, o GCOptions) (GCStats, error) {
 	if err != nil {
 		return GCStats{}, err
 	}
-	g := &collector{s: s, progress: o.Progress, packs: map[packID]*packUse{}}
-	stats, err := g.run(ctx, o.DryRun)
+	g := &collector{s: s, progress: o.Progress, dry: o.DryRun, packs: map[packID]*packUse{}}
+	stats, err := g.run(ctx)
 	if err == nil && o.Cache && !o.DryRun {
 		stats.CacheBytes, err = s.ClearCache(ctx)
 		stats.FreedBytes += stats.CacheBytes
@@ -76,6 +76,7 @@ func (s *Store) GC(ctx context.Context, o GCOptions) (GCStats, error) {
 type collector struct {
 	s        *Store
 	progress func(GCProgress)
+	dry      bool
 	packs    map[packID]*packUse
 	all      *segment // every block once, in memory
 	live     bitset   // entries of all that are needed
@@ -97,13 +98,13 @@ type bitset []uint64
 func (b bitset) has(i int64) bool { return b[i/64]&(1<<(i%64)) != 0 }
 func (b bitset) set(i int64)      { b[i/64] |= 1 << (i % 64) }
 
-func (g *collector) run(ctx context.Context, dry bool) (GCStats, error) {
+func (g *collector) run(ctx context.Context) (GCStats, error) {
 	before, err := g.s.dir.usage()
 	if err == nil {
 		g.stats.CacheBytes, err = g.s.CacheSize()
 	}
 	if err == nil {
-		err = g.sweepTemp(dry)
+		err = g.sweepTemp()
 	}
 	if err != nil {
 		return g.stats, err
@@ -123,7 +124,7 @@ func (g *collector) run(ctx context.Context, dry bool) (GCStats, error) {
 	if err != nil {
 		return g.stats, err
 	}
-	if err := g.weigh(); err != nil || dry {
+	if err := g.weigh(); err != nil || g.dry {
 		return g.stats, err
 	}
 	if err := g.compact(ctx); err != nil {
@@ -154,8 +155,8 @@ func (d dir) usage() (bytes int64, err error) {
 }
 
 // sweepTemp removes what crashed publications were writing: nobody writes now.
-// With dry it only counts.
-func (g *collector) sweepTemp(dry bool) error {
+// When dry it only counts.
+func (g *collector) sweepTemp() error {
 	files, err := os.ReadDir(g.s.dir.tmp())
 	if err != nil {
 		return err
@@ -166,7 +167,7 @@ func (g *collector) sweepTemp(dry bool) error {
 			return err
 		}
 		g.stats.AbandonedBytes += info.Size()
-		if dry {
+		if g.dry {
 			continue
 		}
 		if err := os.RemoveAll(g.s.dir.join("tmp", f.Name())); err != nil {
@@ -195,9 +196,13 @@ func (g *collector) listPacks() error {
 	return nil
 }
 
-// mark finds everything below the roots.
+// mark finds everything below the roots and the records.
 func (g *collector) mark(ctx context.Context) error {
 	roots, err := g.s.dir.rootCIDs()
+	if err != nil {
+		return err
+	}
+	records, err := g.sweepRecords(ctx)
 	if err != nil {
 		return err
 	}
@@ -206,6 +211,11 @@ func (g *collector) mark(ctx context.Context) error {
 	for _, root := range roots {
 		if err := g.markBelow(ctx, root); err != nil {
 			return fmt.Errorf("root %s is damaged: %w; `image2ipfs verify --gateway URL` heals it from a gateway that has it, or remove it, collect garbage, publish it again", root, err)
+		}
+	}
+	for _, r := range records {
+		if err := g.markBelow(ctx, r.cid); err != nil {
+			return fmt.Errorf("%s %q, pushed to %q, is damaged: %w; remove it and push it again", r.key.Kind, r.key.Name, r.key.Space, err)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -77,6 +78,10 @@ func (d dir) writeRoot(r ipfs.Root) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, ipfs.ErrCorrupt) {
 		return err
 	}
+	if r.Published.IsZero() {
+		r.Published = time.Now()
+	}
+	r.Published = r.Published.UTC().Truncate(time.Millisecond)
 	r.Names = append(old.Names, r.Names...)
 	slices.Sort(r.Names)
 	r.Names = slices.Compact(r.Names)

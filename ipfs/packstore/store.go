@@ -10,6 +10,7 @@
 //	packs/<id>.car     blocks
 //	index/<id>.idx     where they are
 //	roots/<cid>.json   what was published: [ipfs.Root]
+//	records/           what is kept beside it: [ipfs.Record]
 //	known              which files became of contents, to spare work
 //	cache/             blocks that came from others: [Cache]
 //	tmp/               what is being written

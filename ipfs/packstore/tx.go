@@ -56,7 +56,9 @@ type span struct {
 // Begin starts a publication; it waits while garbage is being collected.
 // Blocks are not hashed when they are put: whoever made their CIDs has done so.
 // A crashed publication's files are removed by the next GC.
-func (s *Store) Begin(ctx context.Context) (ipfs.Tx, error) {
+func (s *Store) Begin(ctx context.Context) (ipfs.Tx, error) { return s.begin(ctx) }
+
+func (s *Store) begin(ctx context.Context) (*tx, error) {
 	unlock, err := lockShared(ctx, s.dir.gcLock())
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be written: %w", s, err)

@@ -1,0 +1,251 @@
+package packstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+var _ ipfs.Recorder = (*Store)(nil)
+
+// recordDir has the records of a kind in a space. They are called by hashes: names
+// may have any length, and letters that file systems take for one another. Which
+// they are is in the records.
+func (d dir) recordDir(kind, space string) string { return d.join("records", kind, hashed(space)) }
+
+func (d dir) recordFile(k ipfs.Key) string {
+	return filepath.Join(d.recordDir(k.Kind, k.Space), hashed(k.Name)+rootExt)
+}
+
+func (d dir) spaceLock(space string) string { return d.join("records", "lock", hashed(space)) }
+
+func hashed(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// Record implements [ipfs.Recorder].
+func (s *Store) Record(_ context.Context, k ipfs.Key) (ipfs.Record, error) {
+	r, err := loadRecord(s.dir.recordFile(k))
+	if errors.Is(err, os.ErrNotExist) || err == nil && isOver(r) {
+		return ipfs.Record{}, fmt.Errorf("%w: no %s %q of %q in %s", ipfs.ErrNotFound, k.Kind, k.Name, k.Space, s)
+	}
+	return r, err
+}
+
+func isOver(r ipfs.Record) bool { return !r.Until.IsZero() && r.Until.Before(time.Now()) }
+
+// loadRecord reads a record; the error matches [os.ErrNotExist] when there is none.
+func loadRecord(path string) (r ipfs.Record, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return r, err
+	}
+	if err = json.Unmarshal(data, &r); err == nil && !r.CID.Defined() {
+		err = errors.New("it has no CID")
+	}
+	if err != nil {
+		return r, fmt.Errorf("%w: record %s: %v; remove the file and push again what is missing then", ipfs.ErrCorrupt, path, err)
+	}
+	return r, nil
+}
+
+// Records implements [ipfs.Recorder].
+func (s *Store) Records(ctx context.Context, kind, space string) ([]ipfs.Record, error) {
+	var all []ipfs.Record
+	err := eachRecord(ctx, s.dir.recordDir(kind, space), func(_ string, r ipfs.Record) error {
+		if !isOver(r) {
+			all = append(all, r)
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b ipfs.Record) int { return cmp.Compare(a.Name, b.Name) })
+	return all, err
+}
+
+// eachRecord calls fn for the records in a directory, until one fails.
+func eachRecord(ctx context.Context, dir string, fn func(path string, r ipfs.Record) error) error {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, f := range files {
+		if err = ctx.Err(); err != nil {
+			return err
+		}
+		if !strings.HasSuffix(f.Name(), rootExt) {
+			continue
+		}
+		path := filepath.Join(dir, f.Name())
+		r, err := loadRecord(path)
+		if errors.Is(err, os.ErrNotExist) { // forgotten meanwhile
+			continue
+		}
+		if err == nil {
+			err = fn(path, r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// Spaces implements [ipfs.Recorder].
+func (s *Store) Spaces(ctx context.Context, kind string) ([]string, error) {
+	dirs, err := os.ReadDir(s.dir.join("records", kind))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := errors.New("found")
+	var spaces []string
+	for _, d := range dirs {
+		err := eachRecord(ctx, s.dir.join("records", kind, d.Name()), func(_ string, r ipfs.Record) error {
+			if isOver(r) {
+				return nil
+			}
+			spaces = append(spaces, r.Space)
+			return found
+		})
+		if err != nil && !errors.Is(err, found) {
+			return nil, err
+		}
+	}
+	slices.Sort(spaces)
+	return spaces, nil
+}
+
+// Forget implements [ipfs.Recorder].
+func (s *Store) Forget(ctx context.Context, keys ...ipfs.Key) error {
+	unlock, err := lockExclusive(ctx, s.dir.commitLock(), nil)
+	if err != nil {
+		return err
+	}
+	changed := map[string]bool{}
+	for _, k := range keys {
+		path := s.dir.recordFile(k)
+		if err = os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return errors.Join(fmt.Errorf("removing record %s %q of %q: %w", k.Kind, k.Name, k.Space, err), unlock())
+		} else if err == nil {
+			changed[filepath.Dir(path)] = true
+		}
+	}
+	var errs []error
+	for dir := range changed {
+		errs = append(errs, durable.SyncDir(dir))
+	}
+	return errors.Join(append(errs, unlock())...)
+}
+
+// LockSpace implements [ipfs.Recorder].
+func (s *Store) LockSpace(ctx context.Context, space string) (unlock func() error, err error) {
+	path := s.dir.spaceLock(space)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return lockExclusive(ctx, path, nil)
+}
+
+// BeginRecords implements [ipfs.Recorder].
+func (s *Store) BeginRecords(ctx context.Context) (ipfs.RecordTx, error) { return s.begin(ctx) }
+
+// CommitRecords implements [ipfs.RecordTx].
+func (t *tx) CommitRecords(ctx context.Context, root *ipfs.Root, records ...ipfs.Record) (ipfs.Stats, error) {
+	return t.commit(ctx, root, records)
+}
+
+// writeRecords keeps records; those of one kind and space that follow each other
+// share the flush of their directory. The caller holds the commit lock.
+func (d dir) writeRecords(records []ipfs.Record) error {
+	for i, r := range records {
+		data, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		path := d.recordFile(r.Key)
+		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+			if err := durable.SyncDir(filepath.Dir(path)); err != nil { // its writer may not have done so yet
+				return err
+			}
+			continue
+		}
+		if err := d.makeDurably(filepath.Dir(path)); err != nil {
+			return err
+		}
+		if err := d.placeFile(path, data); err != nil {
+			return err
+		}
+		if last := i+1 == len(records); last || filepath.Dir(d.recordFile(records[i+1].Key)) != filepath.Dir(path) {
+			if err := durable.SyncDir(filepath.Dir(path)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// makeDurably makes a directory below the store's, whose name lasts.
+func (d dir) makeDurably(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if path != string(d) {
+		if err := d.makeDurably(filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(path))
+}
+
+// sweepRecords removes records that are over, unless it is dry, and gives what the others
+// keep, each with what it is for messages.
+func (g *collector) sweepRecords(ctx context.Context) (kept []keptRecord, err error) {
+	dirs, err := filepath.Glob(g.s.dir.join("records", "*", "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		var over []ipfs.Key
+		err := eachRecord(ctx, dir, func(_ string, r ipfs.Record) error {
+			if isOver(r) {
+				over = append(over, r.Key)
+			} else {
+				kept = append(kept, keptRecord{r.Key, r.CID})
+			}
+			return nil
+		})
+		if err == nil && !g.dry && len(over) > 0 {
+			err = g.s.Forget(ctx, over...)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return kept, nil
+}
+
+type keptRecord struct {
+	key ipfs.Key
+	cid cid.Cid
+}

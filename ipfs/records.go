@@ -1,0 +1,56 @@
+package ipfs
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/ipfs/go-cid"
+)
+
+// Recorder is a [Store] that keeps, beside what is published, what somebody has
+// made records of: a registry that is pushed to, its blobs, manifests and tags.
+type Recorder interface {
+	Store
+	// BeginRecords is Begin for a transaction that may end with records.
+	BeginRecords(ctx context.Context) (RecordTx, error)
+	// Record reads one; the error matches [ErrNotFound] when there is none, or
+	// its time is over.
+	Record(ctx context.Context, k Key) (Record, error)
+	// Records lists those of a kind in a space, in the order of their names; a
+	// damaged one is an error that matches [ErrCorrupt].
+	Records(ctx context.Context, kind, space string) ([]Record, error)
+	// Spaces lists the spaces in which there are records of a kind, sorted.
+	Spaces(ctx context.Context, kind string) ([]string, error)
+	// Forget removes records; those that are not there do not matter. What they
+	// kept goes with the next garbage collection.
+	Forget(ctx context.Context, keys ...Key) error
+	// LockSpace is for who reads records of a space to change them: nobody else has
+	// it, in this process or another, until unlock.
+	LockSpace(ctx context.Context, space string) (unlock func() error, err error)
+}
+
+// RecordTx is a [Tx] that may end with records.
+type RecordTx interface {
+	Tx
+	// CommitRecords is Commit that keeps records, in their order, after the root,
+	// which may be nil. What they name must be in the store or the transaction. All
+	// is safe on disk when it returns; cut off in between, it leaves the first of
+	// the records.
+	CommitRecords(ctx context.Context, root *Root, records ...Record) (Stats, error)
+}
+
+// Key names a record.
+type Key struct {
+	Kind  string `json:"kind"`  // what it is of, a word of lower-case letters
+	Space string `json:"space"` // whose it is, such as the name of a repository
+	Name  string `json:"name"`
+}
+
+// Record keeps what is below a CID.
+type Record struct {
+	Key
+	CID   cid.Cid         `json:"cid"`
+	Until time.Time       `json:"until,omitzero"` // when it ends; zero for never
+	Value json.RawMessage `json:"value,omitempty"`
+}
