@@ -51,6 +51,7 @@ type Image struct {
 	Manifest  ocispec.Descriptor // of its manifest or index
 	Platforms []string           // "linux/amd64", those that are complete
 	Size      int64              // bytes of manifests, configs and layers
+	Artifact  *oci.Artifact      // what it is where it is no image
 	pull      ref.Name
 }
 
@@ -162,6 +163,9 @@ func (r *Result) describe(ctx context.Context, found contents, index ocispec.Ind
 			}
 		}
 		img := Image{Name: l.Name, Manifest: desc, Platforms: whole[desc.Digest].Platforms, pull: l.Pull}
+		if data, err := found.small(ctx, desc.Digest, whole[desc.Digest]); err == nil {
+			img.Artifact = oci.ArtifactOf(data)
+		}
 		for _, b := range whole[desc.Digest].Blobs {
 			img.Size += b.Size
 		}

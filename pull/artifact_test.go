@@ -66,3 +66,14 @@ func TestAttestedImageIsAnImage(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An index that lists layers is no image for any platform: a build cache.
+func TestCacheIndexIsNoImage(t *testing.T) {
+	b := testlayout.NewBlocks()
+	l := testlayout.New(t, b)
+	cache := l.Index(l.Blob(ocispec.MediaTypeImageLayerGzip, []byte("cached")), l.Blob(oci.MediaTypeBuildCache, []byte("{}")))
+	root := l.Publish(oci.Named(cache, "app:1"))
+	if err := mustSelect(t, b, root, "/app:1").CheckEngine(t.Context()); !errors.Is(err, oci.ErrNotFound) || !strings.Contains(err.Error(), "build cache") {
+		t.Error(err)
+	}
+}

@@ -19,29 +19,11 @@ func (i *Image) CheckDockerArchive(ctx context.Context) error {
 		return fmt.Errorf("%w: %s; a docker archive needs all layers: pull --to oci:DIR or oci-archive:FILE, and add that one", oci.ErrNotFound, oci.DescribeForeign(i.Foreign[0]))
 	}
 	for _, desc := range i.index.Manifests {
-		if !oci.IsManifest(desc.MediaType) {
-			continue
-		}
-		m, err := i.manifest(ctx, desc)
-		if err != nil {
+		if err := i.refuseArtifact(ctx, desc, "which docker archives cannot hold"); err != nil {
 			return err
-		}
-		if !isImage(m) {
-			return fmt.Errorf("%w: %s is no image but %s, which docker archives cannot hold: %s", oci.ErrNotFound, desc.Digest, artifactText(m), artifactAdvice(m))
 		}
 	}
 	return nil
-}
-
-func (i *Image) manifest(ctx context.Context, desc ocispec.Descriptor) (m ocispec.Manifest, err error) {
-	data, err := i.layout.Files().Manifest(ctx, desc)
-	if err != nil {
-		return m, err
-	}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return m, fmt.Errorf("%w: manifest %s: %v", oci.ErrCorrupt, desc.Digest, err)
-	}
-	return m, nil
 }
 
 // dockerManifest is the manifest.json that makes the layout a docker archive of
@@ -64,11 +46,15 @@ func (i *Image) dockerManifest(ctx context.Context) ([]byte, error) {
 		}
 		at, ok := seen[desc.Digest]
 		if !ok {
-			m, err := i.manifest(ctx, desc)
+			data, err := i.layout.Files().Manifest(ctx, desc)
 			if err != nil {
 				return nil, err
 			}
-			if !isImage(m) {
+			var m ocispec.Manifest
+			if err := json.Unmarshal(data, &m); err != nil {
+				return nil, fmt.Errorf("%w: manifest %s: %v", oci.ErrCorrupt, desc.Digest, err)
+			}
+			if oci.ArtifactOf(data) != nil {
 				continue
 			}
 			e := entry{Config: oci.BlobPath(m.Config.Digest), RepoTags: []string{}}

@@ -147,6 +147,12 @@ func (i *Image) onPlatform(ctx context.Context, desc ocispec.Descriptor, want pl
 		}
 	}
 	if best == nil {
+		if err := i.refuseArtifact(ctx, desc, "which is for no platform"); err != nil {
+			return desc, err
+		}
+		if len(there) == 0 {
+			return desc, fmt.Errorf("%w: index %s lists no image: pull --to oci:DIR or oci-archive:FILE takes it as it is", oci.ErrNotFound, desc.Digest)
+		}
 		return desc, fmt.Errorf("%w: no image for the platform asked for in %s, which has %s", oci.ErrNotFound, desc.Digest, oci.Quoted(strings.Join(there, ", ")))
 	}
 	return *best, nil

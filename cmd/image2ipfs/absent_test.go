@@ -4,6 +4,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // foreign is an image whose first layer is distributed elsewhere.
@@ -36,4 +38,23 @@ func (l ociLayout) top(m ocispec.Manifest) ocispec.Descriptor {
 	desc := l.blob(m.MediaType, marshal(m))
 	desc.Platform = &anImage.config.Platform
 	return desc
+}
+
+// cacheIndex is the cache that BuildKit exports with image-manifest=false.
+func cacheIndex(names []string) []entry {
+	l := ociLayout{}
+	config := l.blob(oci.MediaTypeBuildCache, []byte(`{"layers":[],"records":[]}`))
+	index := oci.NewIndex([]ocispec.Descriptor{l.blob(ocispec.MediaTypeImageLayerGzip, gzipped(layers["app"])), config})
+	return l.entries(named(l.blob(index.MediaType, marshal(index)), names)...)
+}
+
+// cacheManifest is the same cache with image-manifest=true.
+func cacheManifest(names []string) []entry {
+	l := ociLayout{}
+	m := ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: l.blob(oci.MediaTypeBuildCache, []byte(`{"layers":[],"records":[]}`)),
+		Layers: []ocispec.Descriptor{l.blob(ocispec.MediaTypeImageLayerGzip, gzipped(layers["app"]))},
+	}
+	return l.entries(named(l.blob(m.MediaType, marshal(m)), names)...)
 }

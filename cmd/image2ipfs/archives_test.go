@@ -119,9 +119,11 @@ var kinds = map[string]func(names []string) []entry{
 		}
 		return l.entries(named(index, names)...)
 	},
-	"oci-foreign":  foreign,
-	"oci-artifact": artifact,
-	"oci-empty":    func([]string) []entry { return ociLayout{}.entries() },
+	"oci-foreign":        foreign,
+	"oci-artifact":       artifact,
+	"oci-cache-index":    cacheIndex,
+	"oci-cache-manifest": cacheManifest,
+	"oci-empty":          func([]string) []entry { return ociLayout{}.entries() },
 	// skopeo copy … dir:
 	"dir": func([]string) []entry {
 		l := ociLayout{}

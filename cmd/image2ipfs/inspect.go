@@ -79,11 +79,13 @@ type inspected struct {
 }
 
 type inspectedImage struct {
-	Names     []string            `json:"names"`
-	Digest    digest.Digest       `json:"digest"`
-	MediaType string              `json:"mediaType"`
-	Manifests []inspectedManifest `json:"manifests"`
-	Absent    []string            `json:"absent,omitempty"`
+	Names     []string             `json:"names"`
+	Digest    digest.Digest        `json:"digest"`
+	MediaType string               `json:"mediaType"`
+	Artifact  string               `json:"artifact,omitempty"`
+	Manifests []inspectedManifest  `json:"manifests"`
+	Others    []ocispec.Descriptor `json:"others,omitempty"`
+	Absent    []string             `json:"absent,omitempty"`
 }
 
 type inspectedManifest struct {
@@ -97,7 +99,10 @@ type inspectedManifest struct {
 func inspectedAs(root cid.Cid, l *layout.Inspection) *inspected {
 	v := &inspected{Root: ref.Spell(root), Size: l.Size, Images: []inspectedImage{}}
 	for _, image := range l.Images {
-		i := inspectedImage{Digest: image.Descriptor.Digest, MediaType: image.Descriptor.MediaType, Absent: image.Absent, Names: []string{}, Manifests: []inspectedManifest{}}
+		i := inspectedImage{Digest: image.Descriptor.Digest, MediaType: image.Descriptor.MediaType, Absent: image.Absent, Others: image.Others, Names: []string{}, Manifests: []inspectedManifest{}}
+		if image.Artifact != nil {
+			i.Artifact = image.Artifact.Is
+		}
 		for _, name := range image.Names {
 			i.Names = append(i.Names, name.String())
 		}
@@ -132,6 +137,9 @@ func (v *inspected) print(out io.Writer) error {
 			names = "(no name)"
 		}
 		fmt.Fprintf(w, "image\t%s\n  digest\t%s\n  type\t%s\n", names, i.Digest, oci.Quoted(i.MediaType))
+		if i.Artifact != "" {
+			fmt.Fprintf(w, "  no image\tbut %s\n", i.Artifact)
+		}
 		for _, m := range i.Manifests {
 			fmt.Fprintf(w, "  manifest\t%s\t%s\n", m.Digest, oci.Quoted(m.Platform))
 			fmt.Fprintf(w, "    config\t%s\t%s\n", m.Config.Digest, bytesText(m.Config.Size))
@@ -142,6 +150,9 @@ func (v *inspected) print(out io.Writer) error {
 				}
 				fmt.Fprintln(w)
 			}
+		}
+		for _, o := range i.Others {
+			fmt.Fprintf(w, "  other\t%s\t%s\t%s\n", o.Digest, bytesText(o.Size), oci.Quoted(o.MediaType))
 		}
 		for _, absent := range i.Absent {
 			fmt.Fprintf(w, "  absent\t%s\n", oci.Quoted(absent))

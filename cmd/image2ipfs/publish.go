@@ -269,7 +269,13 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 	}
 	o.say(cmd, "dockerized hash %s\n", ref.Ciq(r.Root))
 	o.say(cmd, "stored          %s in %s%s\n", bytesText(r.Size), store, newBytesText(r.Stats))
-	o.say(cmd, "pull with       docker pull %s    (%s)\n", names[0], where)
+	if a := r.Images[0].Artifact; a == nil {
+		o.say(cmd, "pull with       docker pull %s    (%s)\n", names[0], where)
+	} else if reader := a.ReadBy(names[0]); reader != "" {
+		o.say(cmd, "no image        but %s: %s    (%s)\n", a.Is, reader, where)
+	} else {
+		o.say(cmd, "no image        but %s    (%s)\n", a.Is, where)
+	}
 	if first, _, _ := strings.Cut(host, "/"); host != "" && !ref.IsHost(first) {
 		o.say(cmd, "but engines take %s for an account on Docker Hub: -r wants a host with a dot or a port\n", first)
 	}
@@ -316,6 +322,7 @@ type publishedImage struct {
 	Name      string        `json:"name,omitempty"`
 	Digest    digest.Digest `json:"digest"`
 	MediaType string        `json:"mediaType"`
+	Artifact  string        `json:"artifact,omitempty"`
 	Platforms []string      `json:"platforms"`
 	Size      int64         `json:"size"`
 }
@@ -330,9 +337,13 @@ func newPublished(r *publish.Result, host string, store ipfs.Store) published {
 		p.Store = store.String()
 	}
 	for i, image := range r.Images {
+		what := ""
+		if image.Artifact != nil {
+			what = image.Artifact.Is
+		}
 		p.Images = append(p.Images, publishedImage{
 			PullName: r.PullName(i, host), Name: image.Name,
-			Digest: image.Manifest.Digest, MediaType: image.Manifest.MediaType,
+			Digest: image.Manifest.Digest, MediaType: image.Manifest.MediaType, Artifact: what,
 			Platforms: append([]string{}, image.Platforms...), Size: image.Size,
 		})
 	}

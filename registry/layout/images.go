@@ -116,22 +116,10 @@ func (s *sorter) look(e *entry) error {
 		return nil
 	case m.Subject != nil && !s.n.hasOwnName(e):
 		s.apart[desc.Digest] = true
-	case m.Config.MediaType == buildkitCache || isCacheIndex(m.Manifests):
+	case m.Config.MediaType == oci.MediaTypeBuildCache || oci.ListsNoManifest(m.Manifests):
 		s.apart[desc.Digest] = true
 	}
 	return s.follow(desc.Digest, data, 0)
-}
-
-// buildkitCache is the config of a cache that BuildKit exports as a manifest
-// (image-manifest=true).
-const buildkitCache = "application/vnd.buildkit.cacheconfig.v0"
-
-// isCacheIndex tells an index that lists layers, as BuildKit's cache is without
-// image-manifest=true.
-func isCacheIndex(children []ocispec.Descriptor) bool {
-	return len(children) > 0 && !slices.ContainsFunc(children, func(c ocispec.Descriptor) bool {
-		return c.MediaType == "" || oci.IsAnyManifest(c.MediaType)
-	})
 }
 
 // follow notes what an index leads to, at any depth that a pull would follow.

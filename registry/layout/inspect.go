@@ -22,8 +22,10 @@ type Inspection struct {
 // InspectedImage is an image with all manifests that it leads to.
 type InspectedImage struct {
 	registry.Image
-	Manifests []InspectedManifest // in the order of its indices
-	Absent    []string            // what an index names and the layout lacks, for humans
+	Artifact  *oci.Artifact        // what it is where it is no image
+	Manifests []InspectedManifest  // in the order of its indices
+	Others    []ocispec.Descriptor // what its indices list besides manifests, such as the layers of a build cache
+	Absent    []string             // what an index names and the layout lacks, for humans
 }
 
 // InspectedManifest is an image manifest.
@@ -64,6 +66,10 @@ func (l *Layout) inspectImage(ctx context.Context, image registry.Image) (Inspec
 		return out, err
 	}
 	out.Absent = needed.Absent
+	if out.Artifact, err = l.artifact(ctx, image.Descriptor); err != nil {
+		return out, err
+	}
+	explained := map[digest.Digest]bool{}
 	for _, b := range needed.Blobs {
 		if !oci.IsManifest(b.MediaType) {
 			continue
@@ -73,8 +79,24 @@ func (l *Layout) inspectImage(ctx context.Context, image registry.Image) (Inspec
 			return out, err
 		}
 		out.Manifests = append(out.Manifests, m)
+		for _, part := range append(m.Layers, m.Config) {
+			explained[part.Digest] = true
+		}
+	}
+	for _, b := range needed.Blobs {
+		if !oci.IsAnyManifest(b.MediaType) && !explained[b.Digest] {
+			out.Others = append(out.Others, b)
+		}
 	}
 	return out, nil
+}
+
+func (l *Layout) artifact(ctx context.Context, desc ocispec.Descriptor) (*oci.Artifact, error) {
+	data, err := l.files.Manifest(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	return oci.ArtifactOf(data), nil
 }
 
 func (l *Layout) inspectManifest(ctx context.Context, desc ocispec.Descriptor) (InspectedManifest, error) {
