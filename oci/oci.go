@@ -37,8 +37,15 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrLimit is matched by errors about what is larger, deeper or more than
 	// anybody reads; they match [ErrCorrupt], too, and name the limit.
-	ErrLimit = fmt.Errorf("over the limit: %w", ErrCorrupt)
+	ErrLimit error = limitError{}
 )
+
+// limitError matches ErrCorrupt and does not say so: no check of integrity has
+// failed.
+type limitError struct{}
+
+func (limitError) Error() string        { return "over the limit" }
+func (limitError) Is(target error) bool { return target == ErrCorrupt }
 
 // Fetcher opens the content of a descriptor. Archives, stores and resolvers
 // share this shape with oras and containerd.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +31,7 @@ type revision struct {
 // machine does meets both, and lets benchstat compare them.
 func compare(ctx context.Context, args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: bench compare REV1 REV2 [PACKAGE…]")
+		return errors.New("usage: bench compare REV1 REV2 [PACKAGE[=ITS NAME IN REV2]…]")
 	}
 	packages := args[2:]
 	if len(packages) == 0 {
@@ -49,16 +51,21 @@ func compare(ctx context.Context, args []string) error {
 		revisions = append(revisions, r)
 	}
 	for _, p := range packages {
-		for _, r := range revisions {
-			if err := passed(ctx, r.tree, nil, "go", "test", "-c", "-o", r.program(), p); err != nil {
-				return fmt.Errorf("%s of %s: %w", p, r.name, err)
+		first, second, renamed := strings.Cut(p, "=")
+		if !renamed {
+			second = first
+		}
+		names := []string{first, second}
+		for i, r := range revisions {
+			if err := passed(ctx, r.tree, nil, "go", "test", "-c", "-o", r.program(), names[i]); err != nil {
+				return fmt.Errorf("%s of %s: %w", names[i], r.name, err)
 			}
 		}
 		for n := range count {
-			fmt.Fprintf(os.Stderr, "bench: %s, %d of %d\n", p, n+1, count)
-			for _, r := range revisions {
-				if err := r.benchmark(ctx, p); err != nil {
-					return fmt.Errorf("%s of %s: %w", p, r.name, err)
+			fmt.Fprintf(os.Stderr, "bench: %s, %d of %d\n", second, n+1, count)
+			for i, r := range revisions {
+				if err := r.benchmark(ctx, names[i], second); err != nil {
+					return fmt.Errorf("%s of %s: %w", names[i], r.name, err)
 				}
 			}
 		}
@@ -84,18 +91,25 @@ func (r revision) extract(ctx context.Context) error {
 
 func (r revision) program() string { return r.tree + ".test" }
 
-// benchmark runs the benchmarks of a package once, in its directory.
-func (r revision) benchmark(ctx context.Context, pkg string) (err error) {
+// benchmark runs the benchmarks of a package once, in its directory; they are noted
+// under the name that it has in the newer commit.
+func (r revision) benchmark(ctx context.Context, pkg, name string) error {
+	var printed bytes.Buffer
+	err := passed(ctx, filepath.Join(r.tree, strings.TrimPrefix(pkg, "./")), &printed, r.program(), "-test.run", "^$", "-test.bench", ".")
+	if err != nil {
+		return err
+	}
+	noted := strings.ReplaceAll(printed.String(), strings.TrimPrefix(pkg, ".")+"\n", strings.TrimPrefix(name, ".")+"\n")
 	out, err := os.OpenFile(r.results, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	return passed(ctx, filepath.Join(r.tree, strings.TrimPrefix(pkg, "./")), out, r.program(), "-test.run", "^$", "-test.bench", ".")
+	_, err = out.WriteString(noted)
+	return errors.Join(err, out.Close())
 }
 
 // passed runs a program in dir with its output in out.
-func passed(ctx context.Context, dir string, out *os.File, args ...string) error {
+func passed(ctx context.Context, dir string, out io.Writer, args ...string) error {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	if out != nil {
