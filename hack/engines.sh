@@ -113,17 +113,31 @@ mirror() {
     awk -v suite="$(. /etc/os-release && echo "$VERSION_CODENAME")" '$1 == suite { print $2; exit }'
 }
 
+# chroot_tree makes the newer root; one that an older version of this file made
+# gets what it lacks.
 chroot_tree() {
-  [ -x "$CHROOT/usr/sbin/dockerd" ] && return
+  if [ -x "$CHROOT/usr/sbin/dockerd" ]; then chroot_rest; return; fi
   say "making a $SUITE root for the newer engines"
   rm -rf --one-file-system "$CHROOT" "$CHROOT.part"
   # In a mount namespace of its own: what it mounts does not outlive it.
   unshare --mount --propagation private debootstrap --variant=minbase \
-    --include=docker.io,docker-cli,docker-buildx,containerd,runc,iptables,iproute2 \
+    --include="docker.io,docker-cli,docker-buildx,containerd,runc,podman,iptables,iproute2" \
     "$SUITE" "$CHROOT.part" "$(mirror)" /usr/share/debootstrap/scripts/sid >"$WORK/log/debootstrap.log" 2>&1 ||
     die "debootstrap failed (see $WORK/log/debootstrap.log)"
   rm -f "$CHROOT.part"/var/cache/apt/archives/*.deb
   mv "$CHROOT.part" "$CHROOT"
+}
+
+# chroot_rest installs what the newer root lacks. Like debootstrap it takes an
+# archive's list for as long as that is signed, however old it is.
+chroot_rest() {
+  [ ! -x "$CHROOT/usr/bin/podman" ] || return 0
+  say "adding podman to the $SUITE root"
+  local apt="command env -u TMPDIR DEBIAN_FRONTEND=noninteractive chroot $CHROOT apt-get -qq -o Acquire::Check-Valid-Until=false"
+  printf '#!/bin/sh\nexit 101\n' >"$CHROOT/usr/sbin/policy-rc.d" # no services
+  chmod +x "$CHROOT/usr/sbin/policy-rc.d"
+  { $apt update && $apt install -y --no-remove --no-install-recommends podman && $apt clean; } >"$WORK/log/podman5.log" 2>&1 ||
+    die "apt-get failed in $CHROOT (see $WORK/log/podman5.log)"
 }
 
 # ---- the simulated machine -------------------------------------------------------
@@ -196,6 +210,8 @@ command_of() {
     containerd2) echo "env -u TMPDIR chroot $CHROOT ctr --address /eng/containerd2/sock" ;;
     podman) echo "env CONTAINERS_CONF=$WORK/podman/containers.conf CONTAINERS_STORAGE_CONF=$WORK/podman/storage.conf" \
       "podman --root $WORK/podman/graph --runroot /run/podman/run --tmpdir /run/podman/tmp" ;;
+    podman5) echo "env -u TMPDIR CONTAINERS_CONF=/eng/podman5/containers.conf CONTAINERS_STORAGE_CONF=/eng/podman5/storage.conf" \
+      "chroot $CHROOT podman" ;;
     skopeo) echo "skopeo --insecure-policy" ;;
     crane | regctl | oras | cosign) echo "$WORK/bin/$1" ;;
     kubo) echo "$WORK/bin/ipfs" ;;
@@ -205,7 +221,7 @@ command_of() {
 # home ENGINE prints its state directory: as it sees it, or `outer` as we do.
 home() {
   case $1 in
-    dockerd28* | containerd2) echo "${2:+$CHROOT}/eng/$1" ;;
+    dockerd28* | containerd2 | podman5) echo "${2:+$CHROOT}/eng/$1" ;;
     *) echo "$WORK/$1" ;;
   esac
 }
@@ -247,10 +263,11 @@ configure() {
   rm -f "$outer/sock"
   case $1 in
     dockerd*) echo '{}' >"$outer/daemon.json" ;; # not the host's
-    podman)                                      # runc, though crun may be installed
-      printf '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n' >"$outer/containers.conf"
+    podman | podman5)                            # runc, though crun may be installed
+      printf '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\ntmp_dir = "/run/%s/tmp"\n' "$1" \
+        >"$outer/containers.conf"
       printf '[storage]\ndriver = "%s"\ngraphroot = "%s"\nrunroot = "%s"\n' \
-        "$(storage_driver "$outer")" "$outer/graph" /run/podman/run >"$outer/storage.conf" ;;
+        "$(storage_driver "$outer")" "$state/graph" "/run/$1/run" >"$outer/storage.conf" ;;
     containerd*) cat >"$outer/config.toml" <<TOML ;;
 version = 2
 root = "$state/root"
@@ -313,6 +330,7 @@ up() {
   install
   start_machine
   configure podman
+  configure podman5
   local e rc=0
   for e in $ENGINES; do start "$e"; done
   for e in $ENGINES; do ready "$e" || rc=1; done
@@ -351,11 +369,12 @@ status() {
 env() {
   echo "IMAGE2IPFS_E2E='$WORK'"
   local e
-  for e in $ENGINES podman skopeo crane regctl kubo oras cosign; do
+  for e in $ENGINES podman podman5 skopeo crane regctl kubo oras cosign; do
     case $e in
       crane | regctl | kubo | oras | cosign) [ -x "$(command_of $e)" ] || continue ;;
       skopeo) command -v skopeo >/dev/null || continue ;;
       podman) command -v podman >/dev/null && machine >/dev/null || continue ;;
+      podman5) [ -x "$CHROOT/usr/bin/podman" ] && machine >/dev/null || continue ;;
       *) machine >/dev/null && answers "$e" >/dev/null 2>&1 || continue ;;
     esac
     echo "E2E_${e^^}='$(command_of "$e")'"

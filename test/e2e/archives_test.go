@@ -39,7 +39,7 @@ var archives = []archive{
 	{file: "platforms.buildkit.tar", names: []string{"/platforms"}, everywhere: true,
 		platforms: []string{"linux/arm64", "linux/arm/v7"}},
 	{file: "plain.crane.tar", names: []string{"/plain"}, everywhere: true},
-	{file: "big.docker20.tar", names: []string{"/team/big"}, redirected: []string{"dockerd20", "containerd2", "podman"}},
+	{file: "big.docker20.tar", names: []string{"/team/big"}, redirected: []string{"dockerd20", "containerd2", "podman", "podman5"}},
 
 	{file: "small.docker28classic.tar", names: []string{"/small"}},
 	{file: "small.containerd.tar", names: []string{"/small"}},
@@ -52,7 +52,7 @@ var archives = []archive{
 	{file: "big.docker28.tar", names: []string{"/team/big"}, by: []string{"dockerd28", "containerd2"}},
 	{file: "big.docker28classic.tar", names: []string{"/team/big"}, by: []string{"dockerd20"}},
 	{file: "big.skopeo", names: []string{"/big"}, by: []string{"skopeo", "containerd16"}},
-	{file: "big.skopeo-oci.tar", names: []string{"/big"}, by: []string{"podman"}},
+	{file: "big.skopeo-oci.tar", names: []string{"/big"}, by: []string{"podman", "podman5"}},
 	{file: "big.skopeo-docker.tar", names: []string{"/big"}, by: []string{"crane"}},
 
 	{file: "small.docker20.tar", names: []string{"/small"}, args: lazily},

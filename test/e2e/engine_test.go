@@ -32,7 +32,7 @@ type image struct {
 
 // engineNames are all engines, in the order of the table's columns.
 var engineNames = []string{
-	"dockerd20", "dockerd28", "containerd16", "containerd2", "skopeo", "podman", "crane",
+	"dockerd20", "dockerd28", "containerd16", "containerd2", "skopeo", "podman", "podman5", "crane",
 }
 
 // newEngine speaks to an engine through its command.
@@ -42,7 +42,7 @@ func newEngine(t *testing.T, name string, c command) engine {
 		return dockerd{c}
 	case "containerd16", "containerd2":
 		return containerd{c}
-	case "podman":
+	case "podman", "podman5":
 		return podman{c}
 	case "skopeo":
 		return skopeo{c, t.TempDir()}

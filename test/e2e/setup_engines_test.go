@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -189,39 +190,51 @@ func nothingLeft(t *testing.T, ctr command) {
 }
 
 func TestSetupPodman(t *testing.T) {
-	c := commandFor("podman")
-	if c == nil {
-		missing(t, "setup podman", "podman is not there (hack/engines.sh up installs it)")
-		return
+	for _, name := range []string{"podman", "podman5"} {
+		c := commandFor(name)
+		if c == nil {
+			missing(t, "setup "+name, "not there (hack/engines.sh up installs it)")
+			continue
+		}
+		for _, existing := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, docker.io configured before: %v", name, existing), func(t *testing.T) {
+				setupPodman(t, c, existing)
+			})
+		}
 	}
-	for _, existing := range []bool{false, true} {
-		t.Run(fmt.Sprintf("docker.io configured before: %v", existing), func(t *testing.T) {
-			l := startLocal(t)
-			p := place{dir: t.TempDir()}
-			policy, err := os.ReadFile("/etc/containers/policy.json")
-			if err != nil {
-				t.Fatal(err)
-			}
-			p.write(t, "policy.json", string(policy))
-			config := "# none\n"
-			if existing { // docker.io is taken from elsewhere
-				config = "unqualified-search-registries = [\"docker.io\"]\n\n[[registry]]\nprefix = \"docker.io\"\nlocation = \"" + l.upstream + "\"\ninsecure = true\n"
-			}
-			p.write(t, "registries.conf", config)
-			// These files are /etc/containers for that podman and for nobody else.
-			script := filepath.Join(t.TempDir(), "podman")
-			text := "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind " + p.dir + " /etc/containers && exec \"$@\"' - " + strings.Join(c, " ") + " \"$@\"\n"
-			if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			l.setup(t, "podman", "--config", p.outer("registries.conf"))
-			testPodman(t, l, command{script}, existing)
-			l.setup(t, "podman", "--config", p.outer("registries.conf"), "--undo")
-			p.expect(t, "registries.conf", config)
-			if left, _ := filepath.Glob(p.outer("registries.conf.d/*")); len(left) > 0 {
-				t.Errorf("left after the undo: %v", left)
-			}
-		})
+}
+
+// setupPodman sets a podman up whose docker.io is taken from elsewhere, or is not
+// configured, and undoes it.
+func setupPodman(t *testing.T, c command, existing bool) {
+	l := startLocal(t)
+	p := place{dir: t.TempDir()}
+	etc := "/etc/containers"
+	if i := slices.Index(c, "chroot"); i >= 0 {
+		etc = c[i+1] + etc
+	}
+	policy, err := os.ReadFile(filepath.Join(etc, "policy.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, "policy.json", string(policy))
+	config := "# none\n"
+	if existing {
+		config = "unqualified-search-registries = [\"docker.io\"]\n\n[[registry]]\nprefix = \"docker.io\"\nlocation = \"" + l.upstream + "\"\ninsecure = true\n"
+	}
+	p.write(t, "registries.conf", config)
+	// These files are /etc/containers for that podman and for nobody else.
+	script := filepath.Join(t.TempDir(), "podman")
+	text := "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind " + p.dir + " " + etc + " && exec \"$@\"' - " + strings.Join(c, " ") + " \"$@\"\n"
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l.setup(t, "podman", "--config", p.outer("registries.conf"))
+	testPodman(t, l, command{script}, existing)
+	l.setup(t, "podman", "--config", p.outer("registries.conf"), "--undo")
+	p.expect(t, "registries.conf", config)
+	if left, _ := filepath.Glob(p.outer("registries.conf.d/*")); len(left) > 0 {
+		t.Errorf("left after the undo: %v", left)
 	}
 }
 
