@@ -108,6 +108,8 @@ type Root struct {
 type Stats struct {
 	NewBlocks int   `json:"newBlocks"` // blocks that were not there before; -1 for unknown
 	NewBytes  int64 `json:"newBytes"`  // their bytes; -1 for unknown
+
+	HealedBlocks int `json:"healedBlocks,omitempty"` // that were damaged in the store and that the publication put right
 }
 
 // Verified checks each block that g returns against its CID. Errors match

@@ -269,6 +269,9 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 	}
 	o.say(cmd, "dockerized hash %s\n", ref.Ciq(r.Root))
 	o.say(cmd, "stored          %s in %s%s\n", bytesText(r.Size), store, newBytesText(r.Stats))
+	if n := r.Stats.HealedBlocks; n > 0 {
+		o.say(cmd, "healed          %d of its blocks, which were damaged there\n", n)
+	}
 	if a := r.Images[0].Artifact; a == nil {
 		o.say(cmd, "pull with       docker pull %s    (%s)\n", names[0], where)
 	} else if reader := a.ReadBy(names[0]); reader != "" {
@@ -309,6 +312,7 @@ type published struct {
 	Size      int64            `json:"size"`
 	NewBytes  int64            `json:"newBytes"`
 	NewBlocks int              `json:"newBlocks"`
+	Healed    int              `json:"healedBlocks,omitempty"`
 	Images    []publishedImage `json:"images"`
 	Layers    []publish.Blob   `json:"layers"`
 	Absent    []string         `json:"absent,omitempty"`
@@ -330,7 +334,7 @@ type publishedImage struct {
 func newPublished(r *publish.Result, host string, store ipfs.Store) published {
 	p := published{
 		Root: ref.Spell(r.Root), Format: r.Format, Directory: r.Directory,
-		Size: r.Size, NewBytes: r.Stats.NewBytes, NewBlocks: r.Stats.NewBlocks,
+		Size: r.Size, NewBytes: r.Stats.NewBytes, NewBlocks: r.Stats.NewBlocks, Healed: r.Stats.HealedBlocks,
 		Images: []publishedImage{}, Layers: append([]publish.Blob{}, r.Layers...), Absent: r.Absent, Unindexed: r.Unindexed, Dropped: r.Dropped, Misnamed: r.Misnamed,
 	}
 	if store != nil {

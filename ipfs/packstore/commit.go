@@ -7,7 +7,6 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -86,9 +85,17 @@ func (t *tx) gather(ctx context.Context, kept []cid.Cid) ([]entry, ipfs.Stats, e
 			stats.NewBytes += int64(b.data)
 		}
 	}
+	stats.HealedBlocks = t.relies.healed
 	for _, c := range kept {
-		if k := keyOf(c); !seen[k] && !t.stored(k) {
-			return nil, stats, fmt.Errorf("%w: its root block %s was not put", ipfs.ErrNotFound, c)
+		if seen[keyOf(c)] {
+			continue
+		}
+		stored, err := t.stored(ctx, c)
+		if err == nil && !stored {
+			err = fmt.Errorf("%w: its root block %s was not put", ipfs.ErrNotFound, c)
+		}
+		if err != nil {
+			return nil, stats, err
 		}
 	}
 	return entries, stats, nil
@@ -121,7 +128,8 @@ func (t *tx) finishPacks(root cid.Cid) error {
 			return err
 		}
 	}
-	return durable.SyncDir(t.s.dir.packs())
+	t.noteWritten()
+	return errors.Join(t.syncHealed(), syncDir(t.s.dir.packs()))
 }
 
 // register puts entries into the index and keeps the root and the records. visible tells, after
@@ -132,7 +140,7 @@ func (t *tx) register(ctx context.Context, entries []entry, root *ipfs.Root, rec
 		if err != nil {
 			return name != "", err
 		}
-	} else if err := durable.SyncDir(t.s.dir.index()); err != nil { // for blocks of others on which root relies
+	} else if err := syncDir(t.s.dir.index()); err != nil { // for blocks of others on which root relies
 		return true, err
 	}
 	unlock, err := lockExclusive(ctx, t.s.dir.commitLock(), nil)
@@ -148,7 +156,8 @@ func (t *tx) register(ctx context.Context, entries []entry, root *ipfs.Root, rec
 	if err != nil {
 		return true, errors.Join(err, unlock())
 	}
-	_ = t.s.dir.remember(t.learnt) // what is forgotten costs time only
-	_ = t.s.index.compact()        // the next publication tries again, and gc does it anyway
+	_ = t.s.dir.remember(t.learnt)                // what is forgotten costs time only
+	_ = t.s.dir.noteChecks(t.relies.fresh, false) // as well
+	_ = t.s.index.compact()                       // the next publication tries again, and gc does it anyway
 	return true, unlock()
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -97,7 +96,7 @@ func (g *collector) compact(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := durable.SyncDir(g.s.dir.packs()); err != nil {
+	if err := syncDir(g.s.dir.packs()); err != nil {
 		return err
 	}
 	g.progress(GCProgress{Stage: GCCompacting, Done: int64(len(ids)), Total: int64(len(ids))})
@@ -142,7 +141,7 @@ func (g *collector) rewrite(ctx context.Context, id packID, p *packUse) (ok bool
 		err = w.finish(root)
 	}
 	if err == nil {
-		err = durable.SyncDir(g.s.dir.packs())
+		err = syncDir(g.s.dir.packs())
 	}
 	if err != nil {
 		return false, errors.Join(fmt.Errorf("rewriting pack %s: %w", id, err), w.discard())
@@ -152,6 +151,13 @@ func (g *collector) rewrite(ctx context.Context, id packID, p *packUse) (ok bool
 		return false, errors.Join(err, w.discard())
 	}
 	g.fresh = append(g.fresh, name)
+	if c, ok := g.known[id]; ok { // its blocks are what they were
+		if now, err := g.s.dir.packState(id); err == nil && c.state == now {
+			if state, err := g.s.dir.packState(w.id); err == nil {
+				g.checked[w.id] = check{state, c.at}
+			}
+		}
+	}
 	g.packs[w.id] = &packUse{size: w.size, live: p.live, blocks: p.blocks}
 	return true, nil
 }

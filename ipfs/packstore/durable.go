@@ -10,13 +10,16 @@ import (
 	"github.com/image2ipfs/image2ipfs/internal/durable"
 )
 
+// syncDir is [durable.SyncDir]; tests have it fail.
+var syncDir = durable.SyncDir
+
 // writeFile puts data durably under path, replacing what was there at one
 // stroke.
 func (d dir) writeFile(path string, data []byte) error {
 	if err := d.placeFile(path, data); err != nil {
 		return err
 	}
-	return durable.SyncDir(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
 }
 
 // placeFile is writeFile whose name is left to the caller to make durable.
@@ -40,6 +43,19 @@ func (d dir) placeFile(path string, data []byte) error {
 	return err
 }
 
+// replaceFile puts data under path at one stroke. After a crash anything may be there.
+func (d dir) replaceFile(path string, data []byte) error {
+	tmp := d.join("tmp", newPackID().String()+filepath.Ext(path))
+	err := os.WriteFile(tmp, data, 0o600)
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+	}
+	return err
+}
+
 func createTemp(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
@@ -54,7 +70,7 @@ func renameDurably(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	return durable.SyncDir(filepath.Dir(to))
+	return syncDir(filepath.Dir(to))
 }
 
 // removeFile removes a file. gone is false on Windows when somebody has it

@@ -60,7 +60,7 @@ func (s *Store) GC(ctx context.Context, o GCOptions) (GCStats, error) {
 	if err != nil {
 		return GCStats{}, err
 	}
-	g := &collector{s: s, progress: o.Progress, dry: o.DryRun, packs: map[packID]*packUse{}}
+	g := &collector{s: s, progress: o.Progress, dry: o.DryRun, packs: map[packID]*packUse{}, known: s.dir.readChecks(), checked: checks{}}
 	stats, err := g.run(ctx)
 	if err == nil && o.Cache && !o.DryRun {
 		stats.CacheBytes, err = s.ClearCache(ctx)
@@ -81,6 +81,8 @@ type collector struct {
 	all      *segment // every block once, in memory
 	live     bitset   // entries of all that are needed
 	walked   bitset   // entries of all whose links were followed
+	known    checks   // of packs as they were
+	checked  checks   // of rewritten packs
 	segs     []string // the index as it was
 	fresh    []string // segments of rewritten packs
 	stats    GCStats
@@ -131,6 +133,9 @@ func (g *collector) run(ctx context.Context) (GCStats, error) {
 		return g.stats, err
 	}
 	if err := g.forget(); err != nil {
+		return g.stats, err
+	}
+	if err := g.s.note(ctx, g.checked, true); err != nil && !isDiskFull(err) { // it spares work only
 		return g.stats, err
 	}
 	after, err := g.s.dir.usage()

@@ -9,7 +9,6 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
-	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/car"
 )
@@ -98,7 +97,7 @@ func (h *Healing) finish() error {
 	}
 	err := h.fresh.finish(unknownRoot)
 	if err == nil {
-		err = durable.SyncDir(h.s.dir.packs())
+		err = syncDir(h.s.dir.packs())
 	}
 	if err != nil {
 		return errors.Join(err, h.fresh.discard())
@@ -114,6 +113,17 @@ func (h *Healing) finish() error {
 // overwrite writes the section of a block at loc; it fails when the section
 // there has another length.
 func (d dir) overwrite(loc location, c cid.Cid, data []byte) error {
+	f, err := os.OpenFile(d.pack(loc.pack), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	err = overwriteAt(f, loc, c, data)
+	return errors.Join(err, syncAndClose(f))
+}
+
+// overwriteAt writes the section of a block at loc into its pack. The error matches
+// [ipfs.ErrCorrupt] when the section there has another length.
+func overwriteAt(f *os.File, loc location, c cid.Cid, data []byte) error {
 	head := car.AppendHead(nil, c, len(data))
 	if len(head)+len(data) != int(loc.size) { // it may have been put under the CID's other version
 		head = car.AppendHead(nil, otherVersion(c), len(data))
@@ -121,12 +131,8 @@ func (d dir) overwrite(loc location, c cid.Cid, data []byte) error {
 	if len(head)+len(data) != int(loc.size) {
 		return fmt.Errorf("%w: the index says %d bytes", ipfs.ErrCorrupt, loc.size)
 	}
-	f, err := os.OpenFile(d.pack(loc.pack), os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(append(head, data...), loc.off)
-	return errors.Join(err, syncAndClose(f))
+	_, err := f.WriteAt(append(head, data...), loc.off)
+	return err
 }
 
 // otherVersion is a CID of another version for the same block, where there is one.

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -187,7 +186,7 @@ func (d dir) removeSegments(segs []string) error {
 		_, err := removeFile(d.segment(name))
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, durable.SyncDir(d.index()))...)
+	return errors.Join(append(errs, syncDir(d.index()))...)
 }
 
 // packsOf tells which packs of segments are there.

@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -39,6 +38,7 @@ func (d dir) roots() string              { return d.join("roots") }
 func (d dir) tmp() string                { return d.join("tmp") }
 func (d dir) tempPack(id packID) string  { return d.join("tmp", id.String()+packExt) }
 func (d dir) memory() string             { return d.join("known") }
+func (d dir) checked() string            { return d.join("checked") }
 func (d dir) gcLock() string             { return d.join("lock") }   // shared by publications, exclusive for gc
 func (d dir) commitLock() string         { return d.join("commit") } // held while records are changed and segments merged
 
@@ -153,7 +153,7 @@ func (d dir) create() error {
 		return err
 	}
 	for p := filepath.Dir(string(d)); ; p = filepath.Dir(p) { // MkdirAll may have made any of them
-		if err := durable.SyncDir(p); err != nil || p == filepath.Dir(p) {
+		if err := syncDir(p); err != nil || p == filepath.Dir(p) {
 			return nil // not readable, so not made here
 		}
 	}

@@ -220,13 +220,13 @@ func (t *tx) Recall(ctx context.Context, name string) (ipfs.Known, bool) {
 	return k, true
 }
 
-// whole tells whether all blocks of a file are in the store, and how many they
-// are. Inner nodes are read and checked, leaves are looked up.
+// whole tells whether all blocks of a file are in the store and right, and how many
+// they are.
 func (t *tx) whole(ctx context.Context, root cid.Cid) (blocks int, ok bool) {
 	for todo := []cid.Cid{root}; len(todo) > 0; blocks++ {
 		c := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if !t.stored(keyOf(c)) {
+		if stored, err := t.stored(ctx, c); err != nil || !stored {
 			return blocks, false
 		}
 		if c.Type() == cid.Raw {

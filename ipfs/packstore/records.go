@@ -17,7 +17,6 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -150,7 +149,7 @@ func (s *Store) Forget(ctx context.Context, keys ...ipfs.Key) error {
 	}
 	var errs []error
 	for dir := range changed {
-		errs = append(errs, durable.SyncDir(dir))
+		errs = append(errs, syncDir(dir))
 	}
 	return errors.Join(append(errs, unlock())...)
 }
@@ -182,7 +181,7 @@ func (d dir) writeRecords(records []ipfs.Record) error {
 		}
 		path := d.recordFile(r.Key)
 		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
-			if err := durable.SyncDir(filepath.Dir(path)); err != nil { // its writer may not have done so yet
+			if err := syncDir(filepath.Dir(path)); err != nil { // its writer may not have done so yet
 				return err
 			}
 			continue
@@ -194,7 +193,7 @@ func (d dir) writeRecords(records []ipfs.Record) error {
 			return err
 		}
 		if last := i+1 == len(records); last || filepath.Dir(d.recordFile(records[i+1].Key)) != filepath.Dir(path) {
-			if err := durable.SyncDir(filepath.Dir(path)); err != nil {
+			if err := syncDir(filepath.Dir(path)); err != nil {
 				return err
 			}
 		}
@@ -215,7 +214,7 @@ func (d dir) makeDurably(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return durable.SyncDir(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
 }
 
 // sweepRecords removes records that are over, unless it is dry, and gives what the others

@@ -1,6 +1,7 @@
 package packstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -89,7 +89,42 @@ func (d dir) writeRoot(r ipfs.Root) error {
 	if err != nil {
 		return err
 	}
-	return d.writeFile(d.rootFile(r.CID), append(data, '\n'))
+	return d.showRoot(d.rootFile(r.CID), append(data, '\n'))
+}
+
+// showRoot replaces a record, or leaves what was there: what is not sure to last
+// is not shown either.
+func (d dir) showRoot(path string, data []byte) error {
+	before, missing := os.ReadFile(path)
+	err := d.writeFile(path, data)
+	if err == nil {
+		return nil
+	}
+	if now, rerr := os.ReadFile(path); rerr != nil || !bytes.Equal(now, data) {
+		return err // it did not come so far
+	}
+	if missing == nil {
+		return errors.Join(err, d.replaceFile(path, before))
+	}
+	_, gone := removeFile(path)
+	return errors.Join(err, gone)
+}
+
+// hideRoot removes a record, or leaves it.
+func (d dir) hideRoot(path string) error {
+	before, err := os.ReadFile(path)
+	if err != nil && errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	unreadable := err != nil
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	err = syncDir(d.roots())
+	if err != nil && !unreadable {
+		err = errors.Join(err, d.replaceFile(path, before))
+	}
+	return err
 }
 
 // Roots lists what was published, oldest first. The error matches
@@ -129,14 +164,14 @@ func (s *Store) Remove(ctx context.Context, c cid.Cid) error {
 		return err
 	}
 	defer unlock()
-	err = os.Remove(s.dir.rootFile(c))
+	err = s.dir.hideRoot(s.dir.rootFile(c))
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%w: root %s is not kept in %s", ipfs.ErrNotFound, c, s)
 	}
 	if err != nil {
 		return fmt.Errorf("removing root %s: %w", c, err)
 	}
-	return durable.SyncDir(s.dir.roots())
+	return nil
 }
 
 // Keeps tells whether c was published on the store, whichever version of CID it

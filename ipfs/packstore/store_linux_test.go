@@ -157,3 +157,20 @@ func fill(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// A damaged block that cannot be put right fails the publication.
+func TestDamageThatStays(t *testing.T) {
+	s := open(t, newPath(t))
+	content := map[string][]byte{"f": storetest.Random(3<<20, "stays")}
+	storetest.Publish(t, s, content)
+	pack := packOf(t, s, 3<<20)
+	flip(t, pack, 59+500)
+	mount(t, pack, pack, "", unix.MS_BIND, "")
+	if err := unix.Mount("", pack, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	_, err := storetest.TryPublish(t.Context(), open(t, s.Path()), content)
+	if err == nil || !strings.Contains(err.Error(), "is damaged in pack") {
+		t.Errorf("got error %v, want one that names the pack", err)
+	}
+}

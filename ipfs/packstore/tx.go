@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
 	"github.com/ipfs/go-cid"
@@ -24,8 +23,9 @@ type tx struct {
 	unlock func() error
 
 	mu       sync.Mutex
-	view     *view           // of the time when the lock was taken: gc cannot take away from it
-	present  map[packID]bool // packs of view that were looked for
+	view     *view    // of the time when the lock was taken: gc cannot take away from it
+	relies   reliance // on blocks of view
+	section  []byte   // buffer of look
 	main     *part
 	branches []*part
 	buffered int
@@ -63,7 +63,7 @@ func (s *Store) begin(ctx context.Context) (*tx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be written: %w", s, err)
 	}
-	t := &tx{s: s, unlock: unlock, present: map[packID]bool{}}
+	t := &tx{s: s, unlock: unlock}
 	if t.view, err = s.index.refresh(); err == nil {
 		t.main, err = t.newPart()
 	}
@@ -127,8 +127,11 @@ func (p *part) PutNew(ctx context.Context, c cid.Cid, data []byte) (added bool, 
 		return false, err
 	}
 	k := keyOf(c)
-	if p.has(k) || t.main.has(k) || t.stored(k) {
+	if p.has(k) || t.main.has(k) {
 		return false, nil
+	}
+	if left, err := t.reuse(ctx, c, data); err != nil || left {
+		return false, err
 	}
 	held := cap(p.w.buf)
 	loc, err := p.w.append(c, data)
@@ -160,21 +163,16 @@ func (p *part) has(k key) bool {
 	return ok
 }
 
-// stored tells whether the store had a block when the transaction began. An
-// entry alone is no proof: a crash may bring back segments that gc replaced.
-func (t *tx) stored(k key) bool {
-	return t.view.find(k, func(loc location) error {
-		ok, known := t.present[loc.pack]
-		if !known {
-			_, err := os.Stat(t.s.dir.pack(loc.pack))
-			ok = err == nil
-			t.present[loc.pack] = ok
-		}
-		if !ok {
-			return os.ErrNotExist
-		}
-		return nil
-	}) == nil
+// reuse tells whether the store has a block already, and puts it right if it is damaged.
+func (t *tx) reuse(ctx context.Context, c cid.Cid, data []byte) (left bool, err error) {
+	found, err := t.look(ctx, c)
+	if err == nil {
+		left, err = t.heal(c, data, found)
+	}
+	if err != nil {
+		t.failed = fmt.Errorf("relying on %s: %w", t.s, err)
+	}
+	return left, t.failed
 }
 
 // Drop implements [ipfs.Branch].
@@ -210,5 +208,9 @@ func (t *tx) end(discard bool) error {
 		}
 		p.blocks, p.w.buf = nil, nil
 	}
+	for _, f := range t.relies.opened { // of an aborted publication: what it put right may stay or not
+		errs = append(errs, f.Close())
+	}
+	t.relies.opened = nil
 	return errors.Join(append(errs, t.unlock())...)
 }
