@@ -91,6 +91,7 @@ prepare 9>&-
 go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs" ./cmd/image2ipfs
 go build -C docs/examples/containerd-pull -o "$IMAGE2IPFS_E2E/bin/containerd-pull" .
 CGO_ENABLED=0 go build -C test/partial -o "$IMAGE2IPFS_E2E/bin/partial" .
+CGO_ENABLED=0 go build -C test/stargz -o "$IMAGE2IPFS_E2E/bin/stargz" .
 go test -c -tags e2e -o "$IMAGE2IPFS_E2E/bin/e2e.test" ./test/e2e
 say "prepared in $((SECONDS - begin)) s"
 
@@ -99,6 +100,7 @@ eval "$("$ENGINES" env)"
 E2E_IMAGE2IPFS=$IMAGE2IPFS_E2E/bin/image2ipfs
 E2E_EXAMPLE=$IMAGE2IPFS_E2E/bin/containerd-pull
 E2E_PARTIAL=$IMAGE2IPFS_E2E/bin/partial
+E2E_STARGZ=$IMAGE2IPFS_E2E/bin/stargz
 TMPDIR=$IMAGE2IPFS_E2E/tmp
 STRICT=$STRICT
 export "$MARK"

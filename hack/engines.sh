@@ -35,7 +35,8 @@ ENGINES="dockerd20 dockerd28 containerd16 containerd2"
 # What is needed, as COMMAND=PACKAGE.
 NEEDED="dockerd=docker.io docker=docker.io containerd=containerd ctr=containerd runc=runc skopeo=skopeo umoci=umoci
   podman=podman debootstrap=debootstrap ip=iproute2 iptables=iptables busybox=busybox-static tar=tar
-  unshare=util-linux nsenter=util-linux"
+  unshare=util-linux nsenter=util-linux
+  pigz=pigz igzip=isal libdeflate-gunzip=libdeflate-tools zstd=zstd python3=python3"
 
 say() { echo "engines: $*" >&2; }
 die() { say "$*"; exit 1; }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
@@ -34,8 +35,16 @@ type smallText struct {
 	raw  int64
 }
 
+// smallTexts keeps encoders between two layers: some MiB each.
+var smallTexts sync.Pool
+
 func newSmallText() (*smallText, error) {
 	t := &smallText{}
+	if rested, ok := smallTexts.Get().(*zstd.Encoder); ok {
+		t.zstd = rested
+		t.zstd.Reset(&t.out)
+		return t, nil
+	}
 	var err error
 	t.zstd, err = zstd.NewWriter(&t.out, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(largeBuffer), zstd.WithLowerEncoderMem(true), zstd.WithEncoderLevel(chunkedLevel))
 	return t, err
@@ -47,6 +56,13 @@ func (t *smallText) Write(p []byte) (int, error) {
 	}
 	t.raw += int64(len(p))
 	return t.zstd.Write(p)
+}
+
+// release gives back the encoder; nothing can be written then.
+func (t *smallText) release() {
+	t.zstd.Reset(nil)
+	smallTexts.Put(t.zstd)
+	t.zstd = nil
 }
 
 // chunkedIndex is the index of a zstd:chunked layer while it is made.
@@ -73,6 +89,11 @@ func newChunkedIndex() (*chunkedIndex, error) {
 func (c *chunkedIndex) segment(seg []byte) { _, _ = c.split.Write(seg) } // never fails
 
 func (c *chunkedIndex) scanned() { c.splitBy = c.split.end() }
+
+func (c *chunkedIndex) release() {
+	c.text.release()
+	c.rest.release()
+}
 
 func (c *chunkedIndex) add(text []byte) error {
 	c.digest.Hash().Write(text)

@@ -150,6 +150,7 @@ func (c *Compressor) Close() error {
 	for range c.order { // what feed had queued when it saw the end
 	}
 	c.running.Wait()
+	c.index.close()
 	if c.err == nil {
 		c.err = errors.New("compressor is closed")
 	}

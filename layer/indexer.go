@@ -118,6 +118,8 @@ type indexForm interface {
 	add(text []byte) error
 	// end gives what follows the members, which end at offset.
 	end(toc *tocWriter, headers headerHash, offset int64) ([]byte, Index, error)
+	// release gives back memory; called once, after all else.
+	release()
 }
 
 func newIndexer(o Options) (*indexer, error) {
@@ -196,6 +198,14 @@ func (x *indexer) end() []byte {
 	}
 	x.result = Index{Missing: err}
 	return nil
+}
+
+// close gives back memory; afterwards only the result is there.
+func (x *indexer) close() {
+	if x != nil && x.form != nil {
+		x.form.release()
+		x.form = nil
+	}
 }
 
 func (p *pieces) segment([]byte) {}

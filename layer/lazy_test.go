@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -349,33 +347,6 @@ func TestIndexIsTheSameOnAnyNumberOfCores(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Errorf("%d cores give other bytes", cores)
 		}
-	}
-}
-
-// One wrong byte would break pulls: every decompressor that engines may use
-// gives the tar and nothing else.
-func TestProgramsDecompressLayersWithIndex(t *testing.T) {
-	if testing.Short() {
-		t.Skip(slowUnderRace)
-	}
-	in := many(t, 20_000)
-	blob, _ := lazily(t, in)
-	for name, command := range map[string][]string{
-		"gunzip": {"gunzip", "-c"}, "pigz": {"pigz", "-dc"}, "unpigz": {"unpigz", "-c"}, "igzip": {"igzip", "-dc"}, "libdeflate": {"libdeflate-gunzip", "-c"},
-		"busybox": {"busybox", "gunzip", "-c"}, "perl": {"perl", "-MIO::Uncompress::Gunzip=gunzip,$GunzipError", "-e", `gunzip("-" => "-", MultiStream => 1) or die $GunzipError`},
-		"python": {"python3", "-c", "import gzip,shutil,sys; shutil.copyfileobj(gzip.open(sys.stdin.buffer), sys.stdout.buffer)"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if _, err := exec.LookPath(command[0]); err != nil {
-				t.Skip(err)
-			}
-			cmd := exec.Command(command[0], command[1:]...)
-			cmd.Stdin, cmd.Stderr = bytes.NewReader(blob), os.Stderr
-			got, err := cmd.Output()
-			if err != nil || !bytes.Equal(got, in) {
-				t.Errorf("%d bytes, %v; want %d", len(got), err, len(in))
-			}
-		})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/opencontainers/go-digest"
@@ -70,9 +71,24 @@ type pieces struct {
 func newPieces() (*pieces, error) {
 	p := &pieces{hash: digest.Canonical.Hash(), ratio: surely}
 	p.begin, p.lead = beginBlanks()
+	if rested, ok := indexDeflates.Get().(*flate.Writer); ok {
+		p.deflate = rested
+		p.deflate.Reset(&p.current)
+		return p, nil
+	}
 	var err error
 	p.deflate, err = flate.NewWriter(&p.current, indexLevel)
 	return p, err
+}
+
+// indexDeflates keeps what compresses indexes between two layers: about 1 MiB each.
+var indexDeflates sync.Pool
+
+// release gives back what others can use; nothing can be added then.
+func (p *pieces) release() {
+	p.deflate.Reset(nil)
+	indexDeflates.Put(p.deflate)
+	p.deflate = nil
 }
 
 // surely is a ratio that no text exceeds: what does not shrink is stored.

@@ -38,7 +38,8 @@ type segmenter struct {
 	chained bool  // the entry before was a header for the next one
 	opaque  bool
 	err     error
-	body    [minFile]byte // of a small entry
+	head    [blockSize]byte // of an entry
+	body    [minFile]byte   // of a small entry
 }
 
 func newSegmenter(r io.Reader, apart bool) *segmenter {
@@ -95,19 +96,19 @@ func (s *segmenter) entry() (full []byte) {
 		s.fail(err)
 		return s.add(s.body[:n])
 	}
-	var h [blockSize]byte
+	h := &s.head
 	n, err := io.ReadFull(s.r, h[:])
 	s.fail(err)
-	if n < blockSize || !validHeader(&h) {
-		if s.err == nil && h != [blockSize]byte{} {
+	if n < blockSize || !validHeader(h) {
+		if s.err == nil && *h != [blockSize]byte{} {
 			s.opaque = true
 		}
 		return s.add(h[:n])
 	}
-	if !s.chained && len(s.pool) >= minPool && nameHash(&h)%poolOdds == 0 {
+	if !s.chained && len(s.pool) >= minPool && nameHash(h)%poolOdds == 0 {
 		full = s.flush()
 	}
-	size, kind := entrySize(&h), h[156]
+	size, kind := entrySize(h), h[156]
 	if s.paxSize >= 0 && !isChained(kind) {
 		size = s.paxSize
 	}

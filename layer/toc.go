@@ -58,6 +58,7 @@ type tocWriter struct {
 	file  []tocEntry              // the parts of a file whose digest is not known yet
 	count int
 	text  bytes.Buffer
+	json  *json.Encoder // to text
 }
 
 // member writes the entries that lie in the member, or frame, at offset. end is
@@ -144,9 +145,11 @@ func (t *tocWriter) write(e tocEntry) error {
 	} else {
 		t.text.WriteByte(',')
 	}
-	enc := json.NewEncoder(&t.text)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
+	if t.json == nil {
+		t.json = json.NewEncoder(&t.text)
+		t.json.SetEscapeHTML(false)
+	}
+	if err := t.json.Encode(e); err != nil {
 		return err
 	}
 	t.count++

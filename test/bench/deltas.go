@@ -11,7 +11,7 @@ func (b *bench) deltas() error {
 	if err != nil {
 		return err
 	}
-	lines := []string{"| first | then | whole, gzip -6 | newly stored | blocks | ratio |", "|---|---|---|---|---|---|"}
+	lines := []string{deltaHead, deltaRule}
 	for _, pair := range []struct {
 		name, from, to string
 		before, after  []source
@@ -35,7 +35,14 @@ func (b *bench) deltas() error {
 	return nil
 }
 
-func (b *bench) delta(from, to string, before, after []source) (line string, ratio float64, err error) {
+// The table of deltas.
+const (
+	deltaHead = "| first | then | whole, gzip -6 | newly stored | blocks | ratio |"
+	deltaRule = "|---|---|---|---|---|---|"
+)
+
+// delta publishes one image and then another, with more arguments of publish.
+func (b *bench) delta(from, to string, before, after []source, args ...string) (line string, ratio float64, err error) {
 	old, err := b.write(from, before...)
 	if err != nil {
 		return "", 0, err
@@ -57,11 +64,11 @@ func (b *bench) delta(from, to string, before, after []source) (line string, rat
 		return "", 0, err
 	}
 	defer os.RemoveAll(store)
-	first, _, err := b.publish(store, old)
+	first, _, err := b.publish(store, old, args...)
 	if err != nil {
 		return "", 0, err
 	}
-	p, _, err := b.publish(store, now)
+	p, _, err := b.publish(store, now, args...)
 	if err != nil {
 		return "", 0, err
 	}

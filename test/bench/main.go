@@ -60,7 +60,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.kubo, "kubo", "", "Kubo's ipfs binary (default: that of hack/engines.sh tools, else of PATH)")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds; large images get fewer")
 	flag.DurationVar(&b.limit, "limit", time.Minute, "longest time of one measurement; who takes longer runs no more")
-	flag.StringVar(&b.only, "only", "", "sections to run, by comma: publish,delta,serve,pull,start")
+	flag.StringVar(&b.only, "only", "", "sections to run, by comma: publish,delta,index,members,serve,pull,start")
 	flag.StringVar(&b.names, "images", "", "images to publish, by comma: debian,giant,layers,files")
 	output := flag.String("o", "", "file for the results (default: standard output)")
 	flag.Parse()
@@ -72,7 +72,7 @@ func run(ctx context.Context) error {
 	for _, section := range []struct {
 		name string
 		run  func() error
-	}{{"serve", b.serving}, {"pull", b.pulling}, {"start", b.starting}, {"delta", b.deltas}, {"publish", b.publishing}} {
+	}{{"serve", b.serving}, {"pull", b.pulling}, {"start", b.starting}, {"delta", b.deltas}, {"index", b.indexes}, {"members", b.members}, {"publish", b.publishing}} {
 		if b.only != "" && !strings.Contains(b.only, section.name) {
 			continue
 		}
@@ -98,7 +98,13 @@ func (b *bench) prepare() error {
 		b.kubo = firstExecutable(filepath.Join(os.Getenv("IMAGE2IPFS_E2E"), "bin", "ipfs"), filepath.Join(os.TempDir(), "image2ipfs-e2e", "bin", "ipfs"), "ipfs")
 	}
 	b.binary = b.path("image2ipfs")
-	build := b.command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.binary, "./cmd/image2ipfs").env("CGO_ENABLED=0")
+	return b.build(b.binary)
+}
+
+// build builds image2ipfs as it is released, with more flags.
+func (b *bench) build(binary string, flags ...string) error {
+	args := append([]string{"go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary}, flags...)
+	build := b.command(append(args, "./cmd/image2ipfs")...).env("CGO_ENABLED=0")
 	build.limit = time.Hour // nothing may be cached
 	_, err := build.run()
 	return err

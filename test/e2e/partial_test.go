@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -114,12 +115,26 @@ func secondManifest(t *testing.T, dir string) (m ocispec.Manifest) {
 	return m
 }
 
-// writeKinds writes a docker archive of one layer with all kinds of entries.
+// writeKinds writes a docker archive of two layers: one of which the second
+// removes files, and that, which has all kinds of entries.
 func writeKinds(t *testing.T, path string) {
+	t.Helper()
+	below := kindsLayer(t, func(add func(tar.Header, []byte)) {
+		add(tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
+		for _, dir := range []string{"d", "o", "o/below", "gone"} {
+			add(tar.Header{Name: "./" + dir + "/", Typeflag: tar.TypeDir, Mode: 0o750}, nil)
+			add(tar.Header{Name: "./" + dir + "/gone"}, []byte("gone"))
+			add(tar.Header{Name: "./" + dir + "/stays"}, []byte("stays"))
+		}
+	})
+	saveLayers(t, path, below, kindsLayer(t, allKinds))
+}
+
+func kindsLayer(t *testing.T, write func(add func(tar.Header, []byte))) []byte {
 	t.Helper()
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
-	add := func(h tar.Header, data []byte) {
+	write(func(h tar.Header, data []byte) {
 		if h.Mode == 0 {
 			h.Mode = 0o644
 		}
@@ -132,7 +147,15 @@ func writeKinds(t *testing.T, path string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	})
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
 	}
+	return layer.Bytes()
+}
+
+// allKinds adds all kinds of entries.
+func allKinds(add func(tar.Header, []byte)) {
 	add(tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
 	add(tar.Header{Name: "./d/", Typeflag: tar.TypeDir, Mode: 0o1777, Uid: 5, Gid: 6}, nil)
 	add(tar.Header{Name: "./d/empty"}, nil)
@@ -147,25 +170,36 @@ func writeKinds(t *testing.T, path string) {
 	add(tar.Header{Name: "./d/ünïcode\t\"<&"}, []byte("quoted"))
 	add(tar.Header{Name: "./d/cap", PAXRecords: map[string]string{"SCHILY.xattr.user.a": "\x01\xff"}}, []byte("x"))
 	add(tar.Header{Name: "./d/.wh.gone"}, nil)
+	add(tar.Header{Name: "./.wh.gone"}, nil)
 	add(tar.Header{Name: "./o/", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
 	add(tar.Header{Name: "./o/.wh..wh..opq"}, nil)
 	add(tar.Header{Name: "./implicit/" + strings.Repeat("long/", 40) + "file"}, []byte("deep"))
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
+}
+
+// saveLayers writes a docker archive of an image of these layers.
+func saveLayers(t *testing.T, path string, layers ...[]byte) {
+	t.Helper()
+	files, diffIDs, names := map[string][]byte{}, []digest.Digest{}, []string{}
+	for i, l := range layers {
+		name := fmt.Sprintf("%d/layer.tar", i)
+		files[name], names, diffIDs = l, append(names, name), append(diffIDs, digest.FromBytes(l))
 	}
-	config, err := json.Marshal(ocispec.Image{
-		Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"},
-		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromBytes(layer.Bytes())}},
-	})
-	if err != nil {
-		t.Fatal(err)
+	for name, v := range map[string]any{
+		"config.json": ocispec.Image{
+			Platform: ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH},
+			RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: diffIDs},
+		},
+		"manifest.json": []any{map[string]any{"Config": "config.json", "RepoTags": []string{"kinds:1"}, "Layers": names}},
+	} {
+		data, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = data
 	}
 	var saved bytes.Buffer
 	outer := tar.NewWriter(&saved)
-	for name, data := range map[string][]byte{
-		"layer.tar": layer.Bytes(), "config.json": config,
-		"manifest.json": []byte(`[{"Config":"config.json","RepoTags":["kinds:1"],"Layers":["layer.tar"]}]`),
-	} {
+	for name, data := range files {
 		err := outer.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(data))})
 		if _, e := outer.Write(data); err != nil || e != nil {
 			t.Fatal(errors.Join(err, e))

@@ -117,37 +117,50 @@ func (s *server) lastLines() string {
 // to the gateways of these tests, whose addresses are private, and must not be.
 func (s *server) blobsAnswered(t *testing.T) map[int]int {
 	t.Helper()
+	answers := map[[2]string]int{} // by client and digest
+	for _, a := range s.requests(t) {
+		if a.Method != http.MethodGet || !strings.HasPrefix(a.Path, "/v2/") || !strings.Contains(a.Path, "/blobs/") {
+			continue
+		}
+		if crane := strings.Contains(a.Agent, "go-containerregistry"); !crane {
+			asked := [2]string{a.Agent, path.Base(a.Path)}
+			if answers[asked] != http.StatusTemporaryRedirect {
+				answers[asked] = a.Status
+			}
+		} else if a.Status == http.StatusTemporaryRedirect {
+			t.Errorf("crane was redirected for %s", a.Path)
+		}
+	}
+	count := map[int]int{}
+	for _, status := range answers {
+		count[status]++
+	}
+	return count
+}
+
+// request is what the server's log says of one.
+type request struct {
+	Method, Path, Agent string
+	Status              int
+	Bytes               int64 // of the answer's body
+}
+
+// requests reads the server's log.
+func (s *server) requests(t *testing.T) (all []request) {
+	t.Helper()
 	log, err := os.Open(s.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	answers := map[[2]string]int{} // by client and digest
 	for lines := json.NewDecoder(log); ; {
-		var line struct {
-			Method, Path, Agent string
-			Status              int
-		}
-		if err := lines.Decode(&line); err == io.EOF {
-			count := map[int]int{}
-			for _, status := range answers {
-				count[status]++
-			}
-			return count
+		var r request
+		if err := lines.Decode(&r); err == io.EOF {
+			return all
 		} else if err != nil {
 			t.Fatalf("%s: expected lines of JSON: %v", s.log, err)
 		}
-		if line.Method != http.MethodGet || !strings.HasPrefix(line.Path, "/v2/") || !strings.Contains(line.Path, "/blobs/") {
-			continue
-		}
-		if crane := strings.Contains(line.Agent, "go-containerregistry"); !crane {
-			asked := [2]string{line.Agent, path.Base(line.Path)}
-			if answers[asked] != http.StatusTemporaryRedirect {
-				answers[asked] = line.Status
-			}
-		} else if line.Status == http.StatusTemporaryRedirect {
-			t.Errorf("crane was redirected for %s", line.Path)
-		}
+		all = append(all, r)
 	}
 }
 

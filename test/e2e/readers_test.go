@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"archive/tar"
+	"bytes"
 	"encoding/json"
 	"io"
 	"os"
@@ -18,10 +19,12 @@ import (
 	"testing"
 )
 
-// readerArchives are of every era and form.
-var readerArchives = []string{
-	"small.docker20.tar", "small.docker28.tar", "small.docker28classic.tar", "small.containerd.tar", "small.podman-oci.tar",
-	"small.skopeo", "small.skopeo-zstd", "platforms.buildkit.tar", "multi.docker20.tar", "plain.crane.tar",
+// readerArchives are of every era and form, and of every form of layers.
+var readerArchives = []archive{
+	{file: "small.docker20.tar"}, {file: "small.docker28.tar"}, {file: "small.docker28classic.tar"}, {file: "small.containerd.tar"},
+	{file: "small.podman-oci.tar"}, {file: "small.skopeo"}, {file: "small.skopeo-zstd"}, {file: "platforms.buildkit.tar"},
+	{file: "multi.docker20.tar"}, {file: "plain.crane.tar"},
+	{file: "small.docker20.tar", args: lazily}, {file: "small.docker20.tar", args: inChunks},
 }
 
 // TestReaders gives what publish writes to a directory, and what serve answers,
@@ -30,22 +33,22 @@ func TestReaders(t *testing.T) {
 	addr := freeAddr(t)
 	p := newProgram(t)
 	p.serve(t, addr)
-	for _, file := range readerArchives {
-		t.Run(file, func(t *testing.T) {
-			path := archivePath(t, file)
+	for _, a := range readerArchives {
+		t.Run(a.title(), func(t *testing.T) {
+			path := archivePath(t, a.file)
 			if _, err := os.Stat(path); err != nil {
-				missing(t, file, "archive not there (hack/images.sh makes it)")
+				missing(t, a.file, "archive not there (hack/images.sh makes it)")
 				return
 			}
 			dir := filepath.Join(t.TempDir(), "layout")
-			if _, err := p.command().output(deadline(t), "publish", "-n", "-q", "-o", dir, path); err != nil {
+			if _, err := p.publish(deadline(t), path, false, append([]string{"-n", "-q", "-o", dir}, a.args...)...); err != nil {
 				t.Fatal(err)
 			}
-			names, err := p.publish(deadline(t), path, false, "-r", addr)
+			names, err := p.publish(deadline(t), path, false, append([]string{"-r", addr}, a.args...)...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := reading{file: file, dir: dir, names: names}
+			r := reading{file: a.title(), dir: dir, names: names}
 			t.Run("crane", r.crane)
 			t.Run("regctl", r.regctl)
 			t.Run("skopeo", r.skopeo)
@@ -53,6 +56,7 @@ func TestReaders(t *testing.T) {
 				t.Run(engine, func(t *testing.T) { r.containerd(t, engine) })
 			}
 			t.Run("umoci", r.umoci)
+			t.Run("BuildKit", r.buildkit)
 		})
 	}
 }
@@ -66,6 +70,9 @@ var cannot = map[string]string{
 	"umoci small.docker28.tar":     "umoci reads no nested indices",
 	"umoci platforms.buildkit.tar": "umoci reads no nested indices",
 	"umoci plain.crane.tar":        "crane leaves the platform out of its configs, umoci insists on it",
+
+	"crane small.docker20.tar --compression zstd:chunked": "crane validates gzip layers only",
+	"umoci small.docker20.tar --compression zstd:chunked": "umoci reads no nested indices",
 }
 
 // leaves tells whether a reader does not read this archive.
@@ -79,7 +86,7 @@ func (r reading) leaves(reader string) bool {
 
 // reading is one layout for the readers.
 type reading struct {
-	file  string
+	file  string // as it is called, with the arguments it was published with
 	dir   string
 	names []string // under which it is served
 }
@@ -176,6 +183,25 @@ func (r reading) umoci(t *testing.T) {
 	}
 }
 
+// buildkit begins an image with the served one, and gives its files: for that it
+// unpacks the layers.
+func (r reading) buildkit(t *testing.T) {
+	docker := commandFor("dockerd28")
+	if docker == nil {
+		missing(t, "BuildKit", "dockerd28 does not run")
+		return
+	}
+	var files bytes.Buffer
+	err := docker.pipe(deadline(t), strings.NewReader("FROM "+r.names[0]+"\n"), &files, "buildx", "build", "--quiet", "--no-cache", "--pull", "-o", "type=tar,dest=-", "-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "/" + strings.SplitN(r.names[0], "/", 3)[2]
+	if got, err := fileInTar(&files, "/etc/message"); err != nil || got != message(name) {
+		t.Errorf("/etc/message is %q (%v), want %q", got, err, message(name))
+	}
+}
+
 // nameFirst leaves one image in index.json, small or the first, under a name that umoci can be
 // given: it takes no colons.
 func (r reading) nameFirst(t *testing.T, name string) {
@@ -224,7 +250,7 @@ func (r reading) containerd(t *testing.T, engine string) {
 		}
 		w.CloseWithError(err)
 	}()
-	base := "readers.test/" + strings.ReplaceAll(r.file, ".", "-")
+	base := "readers.test/" + strings.NewReplacer(".", "-", ":", "-", " ", "-").Replace(r.file)
 	var out strings.Builder
 	err := c.pipe(deadline(t), layout, &out, "images", "import", "--no-unpack", "--all-platforms", "--digests", "--base-name", base, "-")
 	if err != nil {

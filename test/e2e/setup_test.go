@@ -8,8 +8,8 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -120,25 +120,12 @@ func (l *local) ordinary(t *testing.T, what string, pull func() error) {
 // asked lists how the server answered requests whose path contains a part.
 func (l *local) asked(t *testing.T, part string) (answers []int) {
 	t.Helper()
-	log, err := os.Open(l.log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	for lines := json.NewDecoder(log); ; {
-		var line struct {
-			Path   string
-			Status int
-		}
-		if err := lines.Decode(&line); err == io.EOF {
-			return answers
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(line.Path, part) {
-			answers = append(answers, line.Status)
+	for _, a := range l.requests(t) {
+		if strings.Contains(a.Path, part) {
+			answers = append(answers, a.Status)
 		}
 	}
+	return answers
 }
 
 // place is where an engine of our own keeps its files: a directory with a short
@@ -161,12 +148,7 @@ func newPlace(t *testing.T, engine, client string) place {
 	if i := slices.Index(c, "chroot"); i >= 0 {
 		p.root, p.dir = c[i+1], "/eng/setup-"+engine
 	}
-	if err := os.RemoveAll(p.outer("")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(p.outer(""), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	p.clear(t)
 	t.Cleanup(func() {
 		syscall.Unmount(p.outer("data"), syscall.MNT_DETACH) // dockerd mounts it on itself
 		if err := os.RemoveAll(p.outer("")); err != nil {
@@ -174,6 +156,14 @@ func newPlace(t *testing.T, engine, client string) place {
 		}
 	})
 	return p
+}
+
+// clear makes it an empty directory.
+func (p place) clear(t *testing.T) {
+	t.Helper()
+	if err := errors.Join(os.RemoveAll(p.outer("")), os.MkdirAll(p.outer(""), 0o755)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // inner is a path as the engine sees it, outer as we do.
