@@ -25,6 +25,14 @@ type Stored struct {
 	Bytes int64 // of their blobs, those that several roots share counted for each
 }
 
+// Scrubbed is how far the reading of a store in the background is.
+type Scrubbed struct {
+	Bytes   int64     // read since it began
+	Packs   int64     // files read whole since it began
+	Damaged int       // files in which damage was found when they were read last
+	Oldest  time.Time // when the file was read or written for which that is longest ago; zero when one never was
+}
+
 // metrics are what /metrics tells. No label has a value that a client chooses,
 // so that their number is bounded.
 type metrics struct {
@@ -172,6 +180,10 @@ var (
 	sourceUp     = describeMetric("source_up", "1 if a source is asked, 0 while it recovers or after it lied.", "source")
 	storeRoots   = describeMetric("store_roots", "Images and sets of images that the own store keeps.")
 	storeBytes   = describeMetric("store_blob_bytes", "Bytes of the blobs of these, each counted.")
+	scrubBytes   = describeMetric("scrub_bytes_total", "Bytes of the own store read in the background.")
+	scrubPacks   = describeMetric("scrub_packs_total", "Files of the own store read whole in the background, and found right.")
+	scrubDamaged = describeMetric("scrub_damaged_packs", "Files of the own store in which damage was found when they were read last.")
+	scrubOldest  = describeMetric("scrub_oldest_timestamp_seconds", "When the file of the own store was read for which that is longest ago.")
 )
 
 func describeMetric(name, help string, labels ...string) *prometheus.Desc {
@@ -180,7 +192,7 @@ func describeMetric(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (c *state) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{cacheBytes, cacheEntries, cacheAsked, sourceUp, storeRoots, storeBytes} {
+	for _, d := range []*prometheus.Desc{cacheBytes, cacheEntries, cacheAsked, sourceUp, storeRoots, storeBytes, scrubBytes, scrubPacks, scrubDamaged, scrubOldest} {
 		out <- d
 	}
 }
@@ -214,6 +226,21 @@ func (c *state) Collect(out chan<- prometheus.Metric) {
 	if stored, ok := c.store(); ok {
 		gauge(storeRoots, float64(stored.Roots))
 		gauge(storeBytes, float64(stored.Bytes))
+	}
+	c.scrubbed(out)
+}
+
+// scrubbed tells of the reading of the store in the background.
+func (c *state) scrubbed(out chan<- prometheus.Metric) {
+	if c.s.cfg.Scrubbed == nil {
+		return
+	}
+	told := c.s.cfg.Scrubbed()
+	out <- prometheus.MustNewConstMetric(scrubBytes, prometheus.CounterValue, float64(told.Bytes))
+	out <- prometheus.MustNewConstMetric(scrubPacks, prometheus.CounterValue, float64(told.Packs))
+	out <- prometheus.MustNewConstMetric(scrubDamaged, prometheus.GaugeValue, float64(told.Damaged))
+	if !told.Oldest.IsZero() {
+		out <- prometheus.MustNewConstMetric(scrubOldest, prometheus.GaugeValue, float64(told.Oldest.UnixMilli())/1000)
 	}
 }
 

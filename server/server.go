@@ -87,6 +87,9 @@ type Config struct {
 	Catalog bool
 	// Stored tells /metrics what the own store keeps; nil when that is not known.
 	Stored func(ctx context.Context) (Stored, error)
+	// Scrubbed tells /metrics how far the reading of the own store in the background
+	// is; nil when there is none.
+	Scrubbed func() Scrubbed
 	// Collectors add to /metrics. They must differ in name from the server's own.
 	Collectors []prometheus.Collector
 	// MetricsElsewhere leaves /metrics to [Server.ServeMetrics].

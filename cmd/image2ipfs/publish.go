@@ -242,15 +242,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 	for _, dropped := range r.Dropped {
 		o.say(cmd, "not published, since it refers to a digest of before: %s\n", oci.Quoted(dropped))
 	}
-	for _, same := range r.Same {
-		o.say(cmd, "%s is the name of %d images and means the first; the others are pulled by digest:\n", oci.Quoted(same.Name), len(same.Images))
-		for _, image := range same.Images {
-			o.say(cmd, "  %s %s\n", image.Descriptor.Digest, oci.Quoted(r.PlatformsOf(image.Descriptor.Digest)))
-		}
-	}
-	for _, name := range r.Misnamed {
-		o.say(cmd, "no name that engines take, so left out: %q\n", name)
-	}
+	o.tellNames(cmd, r)
 	if o.json {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(newPublished(r, host, store))
 	}
@@ -286,6 +278,19 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 		fmt.Fprintln(cmd.OutOrStdout(), name)
 	}
 	return nil
+}
+
+// tellNames says which names do not mean one image.
+func (o *publishOptions) tellNames(cmd *cobra.Command, r *publish.Result) {
+	for _, same := range r.Same {
+		o.say(cmd, "%s is the name of %d images and means the first; the others are pulled by digest:\n", oci.Quoted(same.Name), len(same.Images))
+		for _, image := range same.Images {
+			o.say(cmd, "  %s %s\n", image.Descriptor.Digest, oci.Quoted(r.PlatformsOf(image.Descriptor.Digest)))
+		}
+	}
+	for _, name := range r.Misnamed {
+		o.say(cmd, "no name that engines take, so left out: %q\n", name)
+	}
 }
 
 // say tells humans something, unless they asked for quiet or for JSON.

@@ -153,7 +153,7 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // until PROGRAM [ARG…] TEXT runs a program again and again until its standard
-// output has the text.
+// output has the text; until URL TEXT asks a server.
 func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: until PROGRAM [ARG...] TEXT")
@@ -161,11 +161,27 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	const patience = time.Minute
 	last := len(args) - 1
 	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
+		if strings.HasPrefix(args[0], "http://") {
+			if body, err := fetchText(args[0]); err == nil && strings.Contains(body, args[last]) {
+				return
+			}
+			continue
+		}
 		if err := ts.Exec(args[0], args[1:last]...); err == nil && strings.Contains(ts.ReadFile("stdout"), args[last]) {
 			return
 		}
 	}
 	ts.Fatalf("%v does not print %q", args[:last], args[last])
+}
+
+func fetchText(url string) (string, error) {
+	resp, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
 }
 
 // get URL prints a body and, on standard error, status and header. It follows

@@ -25,6 +25,7 @@ type serveOptions struct {
 	open       bool
 	access     accessOptions
 	peers      peerOptions
+	scrub      scrubPace
 	logFormat  string
 	debug      bool
 }
@@ -80,6 +81,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
 	f.BoolVar(&opts.open, "open", false, "fetch images that are not in the own store for everyone, not only for requests from this machine")
 	opts.access.flags(f)
 	opts.peers.serveFlags(f)
+	f.Var(&opts.scrub, "scrub", "read the whole store in the background in this time (168h), or this fast (10MiB/s), again and again, to find damage before it is needed; the log and /metrics tell")
 	f.StringVar(&opts.logFormat, "log-format", "text", "text or json")
 	f.BoolVarP(&opts.debug, "debug", "d", false, "log what happens between the requests as well")
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -118,6 +120,12 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	told, stop, err := o.scrub.scrub(ctx, all.own, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	cfg.Scrubbed = told
 	s, err := server.New(cfg)
 	if err != nil {
 		return err
