@@ -17,18 +17,20 @@ func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) e
 			count(n)
 		}
 	}
-	return a.eachInDir(ctx, func(e Entry, isLink bool) error {
+	return a.eachInDir(ctx, func(e Entry, path string, isLink bool) error {
 		if isLink {
 			return fn(e)
 		}
-		return a.openInDir(e.Name, func(r io.Reader) io.Reader {
+		return a.openInDir(e, path, func(r io.Reader) io.Reader {
 			return &contextReader{ctx: ctx, r: r, count: read}
 		}, fn)
 	})
 }
 
-// eachInDir names what is in a directory, with the targets of links.
-func (a *Archive) eachInDir(ctx context.Context, fn func(e Entry, isLink bool) error) error {
+// eachInDir names what is in a directory, with the targets of links. An entry's
+// name may be another than its path: a backslash in a file's name separates, as it
+// does in the tar that the directory was unpacked from.
+func (a *Archive) eachInDir(ctx context.Context, fn func(e Entry, path string, isLink bool) error) error {
 	seen := names{}
 	return fs.WalkDir(a.dir.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -40,8 +42,12 @@ func (a *Archive) eachInDir(ctx context.Context, fn func(e Entry, isLink bool) e
 		if d.IsDir() {
 			return nil
 		}
-		e := Entry{Name: name}
-		if _, err := seen.add(e); err != nil {
+		clean, err := CleanName(name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
+		}
+		e := Entry{Name: clean}
+		if e.Again, err = seen.add(e); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
 		isLink := d.Type() == fs.ModeSymlink
@@ -50,22 +56,23 @@ func (a *Archive) eachInDir(ctx context.Context, fn func(e Entry, isLink bool) e
 			if err != nil {
 				return err
 			}
-			e.Link, e.Refused = linkTarget(name, path.Dir(name), target)
+			e.Link, e.Refused = linkTarget(clean, path.Dir(clean), target)
 		}
-		return fn(e, isLink)
+		return fn(e, name, isLink)
 	})
 }
 
-// openInDir calls fn with the file name of a directory archive.
-func (a *Archive) openInDir(name string, wrap func(io.Reader) io.Reader, fn func(Entry) error) (err error) {
-	info, err := a.dir.Stat(name)
+// openInDir calls fn with an entry of a directory archive, the file at path.
+func (a *Archive) openInDir(e Entry, path string, wrap func(io.Reader) io.Reader, fn func(Entry) error) (err error) {
+	info, err := a.dir.Stat(path)
 	if err != nil {
 		return err
 	}
 	if !info.Mode().IsRegular() { // opening a named pipe would wait for its writer
-		return fn(Entry{Name: name, Refused: fmt.Errorf("%w: %s is neither file, directory nor link", ErrFormat, name)})
+		e.Refused = fmt.Errorf("%w: %s is neither file, directory nor link", ErrFormat, e.Name)
+		return fn(e)
 	}
-	f, err := a.dir.Open(name)
+	f, err := a.dir.Open(path)
 	if err != nil {
 		return err
 	}
@@ -74,7 +81,8 @@ func (a *Archive) openInDir(name string, wrap func(io.Reader) io.Reader, fn func
 	if wrap != nil {
 		content = wrap(f)
 	}
-	return fn(Entry{Name: name, Size: info.Size(), Content: io.LimitReader(content, info.Size())})
+	e.Size, e.Content = info.Size(), io.LimitReader(content, info.Size())
+	return fn(e)
 }
 
 func dirSize(root *os.Root) int64 {

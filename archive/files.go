@@ -13,6 +13,7 @@ type Files struct {
 	a       *Archive
 	entries map[string]place // of tars
 	links   Links
+	paths   map[string]string // of directories: where a file lies whose entry has another name
 }
 
 // place is where a content lies in a tar.
@@ -51,8 +52,11 @@ func (a *Archive) Files(ctx context.Context) (*Files, error) {
 }
 
 func (a *Archive) filesOfDir(ctx context.Context) (*Files, error) {
-	f := &Files{a: a, links: Links{}}
-	err := a.eachInDir(ctx, func(e Entry, _ bool) error {
+	f := &Files{a: a, links: Links{}, paths: map[string]string{}}
+	err := a.eachInDir(ctx, func(e Entry, path string, _ bool) error {
+		if path != e.Name && !e.Again {
+			f.paths[e.Name] = path
+		}
 		if e.Link != "" && e.Refused == nil {
 			f.links[e.Name] = e.Link
 		}
@@ -83,6 +87,9 @@ func (f *Files) Head(name string, limit int64) (head []byte, size int64, ok bool
 }
 
 func (f *Files) inDir(name string, limit int64) ([]byte, int64, bool) {
+	if path, ok := f.paths[name]; ok {
+		name = path
+	}
 	info, err := f.a.dir.Stat(name)
 	if err != nil || !info.Mode().IsRegular() { // opening a named pipe would wait for its writer
 		return nil, 0, false

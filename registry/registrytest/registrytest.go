@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -39,6 +40,20 @@ type ask struct {
 type scene struct {
 	name string
 	make func(l *testlayout.Layout) (top []ocispec.Descriptor, asked []ask)
+}
+
+// Write writes the layouts that Questions asks about to directories of their own
+// below dir, whose paths it gives by what is special about each.
+func Write(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	written := map[string]string{}
+	for _, s := range scenes() {
+		l := testlayout.New(t, testlayout.NewBlocks())
+		top, _ := s.make(l)
+		written[s.name] = filepath.Join(dir, strings.ReplaceAll(s.name, " ", "-"))
+		l.Write(written[s.name], top...)
+	}
+	return written
 }
 
 // Questions asks everything.

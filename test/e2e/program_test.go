@@ -58,7 +58,7 @@ func (p program) publish(ctx context.Context, path string, stdin bool, args ...s
 			return nil, err
 		}
 		defer f.Close()
-		in, path = f, "-"
+		in, path = struct{ io.Reader }{f}, "-" // a file would be read as one
 	}
 	var out strings.Builder
 	if err := p.command().pipe(ctx, in, &out, append(args, path)...); err != nil {

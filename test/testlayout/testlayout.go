@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -174,6 +176,28 @@ func (l *Layout) Publish(top ...ocispec.Descriptor) cid.Cid {
 		ocispec.ImageIndexFile:  l.file(index),
 		ocispec.ImageBlobsDir:   l.dir(blobs),
 	}).CID
+}
+
+// Write writes the layout with these top-level descriptors to a directory.
+func (l *Layout) Write(dir string, top ...ocispec.Descriptor) {
+	l.t.Helper()
+	index, err := json.Marshal(oci.NewIndex(top))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	files := map[string][]byte{ocispec.ImageLayoutFile: oci.LayoutFile, ocispec.ImageIndexFile: index}
+	for d, data := range l.blobs {
+		files[oci.BlobPath(d)] = data
+	}
+	for name, data := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			l.t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			l.t.Fatal(err)
+		}
+	}
 }
 
 func (l *Layout) file(data []byte) ipfs.Link {
