@@ -33,11 +33,11 @@ type Recorder interface {
 // RecordTx is a [Tx] that may end with records.
 type RecordTx interface {
 	Tx
-	// CommitRecords is Commit that keeps records, in their order, after the root,
-	// which may be nil. What they name must be in the store or the transaction. All
-	// is safe on disk when it returns; cut off in between, it leaves the first of
-	// the records.
-	CommitRecords(ctx context.Context, root *Root, records ...Record) (Stats, error)
+	// CommitRecords is Commit that keeps records, in their order, after the roots,
+	// of which there may be none. What they name must be in the store or the
+	// transaction. All is safe on disk when it returns; cut off in between, it leaves
+	// the first of them.
+	CommitRecords(ctx context.Context, roots []Root, records ...Record) (Stats, error)
 }
 
 // Key names a record.

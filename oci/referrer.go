@@ -34,6 +34,21 @@ func Referrer(desc ocispec.Descriptor, data []byte) (subject digest.Digest, foun
 	return m.Subject.Digest, found, true
 }
 
+// Entry is the descriptor of a manifest in index.json that follows from the manifest
+// alone and its name, "[host/]repository:tag", which may be empty: media type, digest,
+// size, artifactType as the manifest has it, and the annotations of [Named].
+func Entry(desc ocispec.Descriptor, manifest []byte, name string) ocispec.Descriptor {
+	var m struct {
+		ArtifactType string `json:"artifactType"`
+	}
+	_ = json.Unmarshal(manifest, &m) // what is none has no type
+	entry := ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size, ArtifactType: m.ArtifactType}
+	if name == "" {
+		return entry
+	}
+	return Named(entry, name)
+}
+
 // Weight is at least the length of desc in JSON, and about what it takes in
 // memory. A character can become six.
 func Weight(desc ocispec.Descriptor) int64 {

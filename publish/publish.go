@@ -118,6 +118,7 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 		return nil, err
 	}
 	index.Manifests, _ = oci.Familiar(index.Manifests)
+	index.Manifests = found.canonical(ctx, index.Manifests)
 	needed, err := oci.Walk(ctx, found, index)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func (s *Server) blob(w *response, r *request) error {
 	if err := checkDigest(r.reference); err != nil {
 		return err
 	}
-	l, err := s.roots.open(r.Context(), r.root)
+	l, err := s.openNamed(r)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,10 @@ func (s *Server) blob(w *response, r *request) error {
 	}
 	hasLocal := func() bool { return s.hasBlock(r.Context(), c) }
 	canSend := func() bool { return mayFetch(r.Context()) || hasLocal() }
-	gw := s.redirects.gateway(r.Request, r.root, canSend)
+	var gw *remoteGateway
+	if r.local == nil {
+		gw = s.redirects.gateway(r.Request, r.root, canSend)
+	}
 	if gw != nil && (!hasLocal() || s.redirects.holds(r.Context(), gw, c)) {
 		s.redirects.sent.note(r.Request)
 		return redirectTo(w, gw.gateway.FileURL(r.root, b.Path))

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,11 @@ const (
 	codeUnsupported     errorCode = "UNSUPPORTED"
 	codeTooMany         errorCode = "TOOMANYREQUESTS"
 
+	codeUploadUnknown       errorCode = "BLOB_UPLOAD_UNKNOWN"
+	codeUploadInvalid       errorCode = "BLOB_UPLOAD_INVALID"
+	codeSizeInvalid         errorCode = "SIZE_INVALID"
+	codeManifestBlobUnknown errorCode = "MANIFEST_BLOB_UNKNOWN"
+
 	codeNumberInvalid errorCode = "PAGINATION_NUMBER_INVALID"
 	codeRangeInvalid  errorCode = "RANGE_INVALID"
 	codePrecondition  errorCode = "PRECONDITION_FAILED"
@@ -52,22 +58,32 @@ var statuses = map[errorCode]int{
 	codeDenied:          http.StatusForbidden,
 	codeUnsupported:     http.StatusMethodNotAllowed,
 	codeTooMany:         http.StatusTooManyRequests,
-	codeNumberInvalid:   http.StatusBadRequest,
-	codeRangeInvalid:    http.StatusRequestedRangeNotSatisfiable,
-	codePrecondition:    http.StatusPreconditionFailed,
-	codeNotAcceptable:   http.StatusNotAcceptable,
-	codeMisdirected:     http.StatusMisdirectedRequest,
-	codeUnavailable:     http.StatusServiceUnavailable,
-	codeUnknown:         http.StatusInternalServerError,
+
+	codeUploadUnknown:       http.StatusNotFound,
+	codeUploadInvalid:       http.StatusBadRequest,
+	codeSizeInvalid:         http.StatusBadRequest,
+	codeManifestBlobUnknown: http.StatusNotFound,
+
+	codeNumberInvalid: http.StatusBadRequest,
+	codeRangeInvalid:  http.StatusRequestedRangeNotSatisfiable,
+	codePrecondition:  http.StatusPreconditionFailed,
+	codeNotAcceptable: http.StatusNotAcceptable,
+	codeMisdirected:   http.StatusMisdirectedRequest,
+	codeUnavailable:   http.StatusServiceUnavailable,
+	codeUnknown:       http.StatusInternalServerError,
 }
 
 // apiError is an error that knows its code. Handlers return it, or any other
 // error, and answerError alone turns it into a response.
 type apiError struct {
 	code    errorCode
+	status  int // 0 for that of the code
 	message string
 	cause   error
 }
+
+// httpStatus is the status of an answer with the error.
+func (e *apiError) httpStatus() int { return cmp.Or(e.status, statuses[e.code]) }
 
 func (e *apiError) Error() string { return string(e.code) + ": " + e.message }
 func (e *apiError) Unwrap() error { return e.cause }
@@ -181,7 +197,7 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		body = errorBody(e.code, message)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(statuses[e.code])
+	w.WriteHeader(e.httpStatus())
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the client is gone, nobody is left to tell
 	}

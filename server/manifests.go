@@ -21,6 +21,8 @@ const (
 	// an image is the server's rule, not the CID's, so answers by tag do not
 	// outlive an upgrade of the server by long.
 	cacheTag = "public, max-age=300"
+	// cacheMoving is for what a local name means, which may be another thing in a moment.
+	cacheMoving = "no-cache"
 )
 
 // smallManifest is the largest whose bytes are not counted while it is sent.
@@ -31,7 +33,7 @@ const smallManifest = 64 << 10
 // type would be another digest, and clients state what they accept in too many
 // ways for a refusal to be right.
 func (s *Server) manifest(w *response, r *request) error {
-	l, err := s.roots.open(r.Context(), r.root)
+	l, err := s.openNamed(r)
 	if err != nil {
 		return err
 	}
@@ -44,8 +46,10 @@ func (s *Server) manifest(w *response, r *request) error {
 	} else if err := checkDigest(r.reference); err != nil {
 		return err
 	}
-	s.redirects.prepare(r.Request, r.root)
-	m, err := s.manifests.read(r.Context(), r.root, l, d)
+	if r.local != nil && cache == cacheTag {
+		cache = cacheMoving
+	}
+	m, err := s.readManifest(r, l, d)
 	if err != nil {
 		return err
 	}
@@ -60,6 +64,16 @@ func (s *Server) manifest(w *response, r *request) error {
 		}
 	}
 	return serveContent(w, r.Request, bytes.NewReader(m.Content))
+}
+
+// readManifest reads a manifest of what a request's name is looked up in.
+func (s *Server) readManifest(r *request, l reader, d digest.Digest) (registry.Manifest, error) {
+	if r.local != nil { // at hand, and perhaps gone tomorrow
+		m, err := l.Manifest(r.Context(), d)
+		return m, absent(codeManifestUnknown, err)
+	}
+	s.redirects.prepare(r.Request, r.root)
+	return s.manifests.read(r.Context(), r.root, l, d)
 }
 
 // resolve finds the digest that a tag means.

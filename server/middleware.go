@@ -89,10 +89,6 @@ func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*re
 	start := time.Now()
 	w := &response{ResponseWriter: hw, control: http.NewResponseController(hw), stall: s.cfg.Limits.Stall}
 	w.place, _ = r.Context().Value(placeKey{}).(*place)
-	if r.ContentLength != 0 { // nobody reads it, and nobody waits for it
-		_ = w.control.SetReadDeadline(start.Add(bodyTimeout))
-		w.Header().Set("Connection", "close")
-	}
 	leave, ok := s.enter(w, r)
 	if !ok {
 		return
@@ -116,6 +112,14 @@ func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*re
 	if cut {
 		// The client must see that the body is not whole.
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// refuseBody says that a request's body is not read, and not waited for.
+func refuseBody(w *response, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = w.control.SetReadDeadline(time.Now().Add(bodyTimeout))
+		w.Header().Set("Connection", "close")
 	}
 }
 

@@ -17,7 +17,7 @@ func (s *Server) listReferrers(w *response, r *request) error {
 	if err := checkDigest(r.reference); err != nil {
 		return err
 	}
-	l, err := s.roots.open(r.Context(), r.root)
+	l, err := s.openNamed(r)
 	if err != nil {
 		return err
 	}
@@ -58,6 +58,9 @@ func fitting(found []ocispec.Descriptor) int {
 // referrers asks l. The first question reads every manifest of an image, which
 // goes on for those who come back when one who asked goes away.
 func (s *Server) referrers(r *request, l reader, d digest.Digest, types []string) ([]ocispec.Descriptor, error) {
+	if r.local != nil {
+		return l.Referrers(r.Context(), d, types...)
+	}
 	q := rootQuestion{r.root, mayFetch(r.Context())}
 	_, err := s.listing.join(q, func(ctx context.Context) (struct{}, error) {
 		defer s.roots.recount(r.root, l)

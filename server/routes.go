@@ -16,7 +16,8 @@ type request struct {
 	name       string  // as in the path, for answers
 	root       cid.Cid // the layout
 	repository string  // image in the layout; may be empty
-	reference  string  // last component of the path: tag or digest
+	reference  string  // last component of the path: tag, digest, or ID of an upload
+	local      reader  // of a local name; nil where there is a root
 }
 
 // handler serves one kind of request. What it returns is written by answerError.
@@ -35,6 +36,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) route(w *response, r *http.Request) error {
+	refuseBody(w, r)
 	r = s.admit(oneRange(r))
 	path := r.URL.Path
 	if isRegistryPath(path) {

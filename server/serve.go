@@ -33,11 +33,18 @@ func LimitMemory(total int64) { budget.Enforce(total) }
 // LeastMemory is the least with which a server is of use, in bytes.
 const LeastMemory = budget.Least
 
+// Listeners are what a server answers on.
+type Listeners struct {
+	Images  net.Listener
+	Push    net.Listener // for [Server.PushHandler]; nil for none
+	Metrics net.Listener // for /metrics alone, in plain HTTP: it is meant to be out of reach of those who pull; nil for none
+}
+
 // Serve answers on l until ctx is done, with TLS if Config.TLS says so. Then it takes no new requests, lets
 // running transfers finish for at most Limits.Grace, cuts what is left, closes
 // the server and returns. The error tells what went wrong with l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	return errors.Join(s.serve(ctx, l, s, s.cfg.TLS), s.Close())
+	return s.ServeAll(ctx, Listeners{Images: l})
 }
 
 // ServeMetrics answers /metrics on l until ctx is done, in plain HTTP: l is
@@ -48,17 +55,24 @@ func (s *Server) ServeMetrics(ctx context.Context, l net.Listener) error {
 	return s.serve(ctx, l, mux, nil)
 }
 
-// ServeBoth serves images, and beside them the metrics if they have a listener of
-// their own; it may be nil. When one ends, so does the other.
-func (s *Server) ServeBoth(ctx context.Context, images, metrics net.Listener) error {
-	if metrics == nil {
-		return s.Serve(ctx, images)
+// ServeAll is Serve on several listeners. When one ends, so do the others.
+func (s *Server) ServeAll(ctx context.Context, on Listeners) error {
+	if on.Push != nil {
+		if err := CheckPush(on.Push.Addr()); err != nil {
+			return errors.Join(err, s.Close())
+		}
 	}
-	s.log.Info("metrics", "addr", metrics.Addr().String())
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.ServeMetrics(ctx, metrics) })
-	g.Go(func() error { return s.Serve(ctx, images) })
-	return g.Wait()
+	g.Go(func() error { return s.serve(ctx, on.Images, s, s.cfg.TLS) })
+	if on.Push != nil {
+		s.log.Info("pushes are taken", "addr", on.Push.Addr().String(), "tls", s.cfg.TLS != nil)
+		g.Go(func() error { return s.serve(ctx, on.Push, s.PushHandler(), s.cfg.TLS) })
+	}
+	if on.Metrics != nil {
+		s.log.Info("metrics", "addr", on.Metrics.Addr().String())
+		g.Go(func() error { return s.ServeMetrics(ctx, on.Metrics) })
+	}
+	return errors.Join(g.Wait(), s.Close())
 }
 
 func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secure *tls.Config) error {
@@ -87,7 +101,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secu
 	case err = <-failed:
 		err = fmt.Errorf("serving on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
-		if running := s.running.Load(); running > 0 && h == http.Handler(s) {
+		if running := s.running.Load(); running > 0 && h == http.Handler(s) { // said once
 			s.log.Info(fmt.Sprintf("stopping; waiting up to %s for %d running transfers; interrupt again to end now", s.cfg.Limits.Grace, running))
 		}
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Grace)

@@ -23,6 +23,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 // Gateway is an IPFS gateway that clients can be redirected to.
@@ -80,6 +81,9 @@ type Config struct {
 	Allow Allow
 	// TLS is used by [Server.Serve]; nil for plain HTTP. See [TLS].
 	TLS *tls.Config
+	// Pushed is what local names mean, and what is pushed goes into; nil for none. It is
+	// reached by [Server.PushHandler] alone. Its store is Local, or a part of that.
+	Pushed *pushed.Registry
 	// Kept lists what the own store keeps, for /v2/_catalog; nil for nothing.
 	Kept func(ctx context.Context) ([]ipfs.Root, error)
 	// Catalog answers /v2/_catalog for everyone, not only for requests from this
@@ -168,6 +172,7 @@ type Server struct {
 	places    *budget.Fair            // for requests
 	whole     *lru[cid.Cid, struct{}] // blobs that are wholly in local, or were
 	metrics   *metrics
+	uploads   *uploads
 	running   atomic.Int64 // requests being answered
 }
 
@@ -197,6 +202,7 @@ func New(cfg Config) (*Server, error) {
 	s.streams = &streams{s.memory.Sending}
 	s.places = budget.NewFair("requests", s.memory.Requests/requestCost)
 	s.whole = newLRU[cid.Cid, struct{}](maxWhole)
+	s.uploads = newUploads(s.life, cfg.Limits)
 	s.metrics = newMetrics(s)
 	s.logFetching()
 	return s, nil
@@ -205,7 +211,7 @@ func New(cfg Config) (*Server, error) {
 // Close stops what runs in the background and waits for it.
 func (s *Server) Close() error {
 	s.life.end()
-	return s.foreign.Close()
+	return errors.Join(s.uploads.close(), s.foreign.Close())
 }
 
 // nothing is a store without blocks.

@@ -10,7 +10,7 @@ import (
 
 // tags serves /v2/<name>/tags/list (distribution-spec, "Listing Tags").
 func (s *Server) tags(w *response, r *request) error {
-	l, err := s.roots.open(r.Context(), r.root)
+	l, err := s.openNamed(r)
 	if err != nil {
 		return err
 	}

@@ -1,28 +1,33 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
 func newRef() *cobra.Command {
+	opts := &storeOptions{}
 	var format string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ref NAME",
 		Short: "Convert a name between its spellings",
 		Long: `Convert the root in a name between its spellings: ciq, CIDv0, CIDv1 in base32
-and base36, and hex. NAME is any of them, or a whole pull name that contains one.`,
+and base36, and hex. NAME is any of them, or a whole pull name that contains one,
+or the name of an image that was published or pushed here.`,
 		Example: `  image2ipfs ref ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi
   image2ipfs ref -f cidv1 localhost:5000/ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := ref.ParseName(args[0])
+			name, err := opts.root(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -49,8 +54,30 @@ and base36, and hex. NAME is any of them, or a whole pull name that contains one
 			return w.Flush()
 		},
 	}
+	opts.storeFlags(cmd)
 	cmd.Flags().StringVarP(&format, "format", "f", "", "print one spelling only: ciq, cidv0, cidv1, base36 or hex")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"ciq", "cidv0", "cidv1", "base36", "hex"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// root gives the root that a name spells, or that an image of that name has here.
+func (o *storeOptions) root(ctx context.Context, arg string) (_ ref.Name, err error) {
+	name, err := ref.ParseName(arg)
+	if err == nil {
+		return name, nil
+	}
+	all, failed := o.openExisting(ctx)
+	if errors.Is(failed, ipfs.ErrNotFound) {
+		return name, err
+	}
+	if failed != nil {
+		return name, failed
+	}
+	defer func() { err = errors.Join(err, all.Close()) }()
+	found, failed := all.Find(ctx, arg)
+	if errors.Is(failed, ipfs.ErrNotFound) {
+		return name, fmt.Errorf("%w, and no image of that name is published here", err)
+	}
+	return found, failed
 }

@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"until":     cmdUntil,
 			"get":       cmdGet,
 			"pull":      cmdPull,
+			"push":      cmdPush,
 			"truncate":  cmdTruncate,
 			"spoil":     cmdSpoil,
 			"setenv":    cmdSetenv,

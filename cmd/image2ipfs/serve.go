@@ -12,6 +12,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 	"github.com/image2ipfs/image2ipfs/server"
 )
 
@@ -19,6 +20,7 @@ import (
 type serveOptions struct {
 	storeOptions
 	addr       string
+	push       string
 	gateways   []string
 	sources    []string
 	noRedirect bool
@@ -59,6 +61,13 @@ The log says what is exposed to whom; without these it is on no such network.
 On a loopback address only requests for localhost, a loopback address or --host are
 answered, so that no web page reaches the server by a name of its own.
 
+With --push, clients push to an address of its own: docker, skopeo, podman, crane,
+oras and all others that speak the protocol. Each tag that is pushed becomes a
+published root, whose name with its CID is told in the answer (Image2ipfs-Name,
+Warning), in the log, by ls and by ref app:1. On that address, and there alone,
+names without a CID mean what was last pushed by them. It must be a loopback
+address, since nobody is asked for a password.
+
 Prometheus metrics are at /metrics, or with --metrics on an address of their own.
 
 Ctrl-C or SIGTERM stops the server as soon as the running transfers have ended,
@@ -67,6 +76,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
   image2ipfs serve --gateway http://gateway.local:8080 --gateway http://spare.local:8080
   image2ipfs serve --api http://127.0.0.1:5001
   image2ipfs serve --peers /ip4/192.0.2.1/tcp/4001/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X
+  image2ipfs serve --push 127.0.0.1:5001
   image2ipfs serve --mdns --swarm-key swarm.key
   image2ipfs serve --pinned --tls-cert cert.pem --tls-key key.pem --metrics 127.0.0.1:9100`,
 		Args: usage(noArguments),
@@ -75,6 +85,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
 	opts.storeFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&opts.addr, "addr", ":5000", "address to serve on")
+	f.StringVar(&opts.push, "push", "", "address to take pushes on, such as 127.0.0.1:5001; images go into the embedded store (default: none are taken)")
 	f.StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway to read from, and to redirect pulling clients to where they can follow; may be given several times (default: $"+gatewayEnv+")")
 	f.StringSliceVar(&opts.sources, "source", nil, "IPFS gateway to read from alone, such as one that gives blocks and no files, or that pulling clients cannot reach; may be given several times")
 	f.BoolVar(&opts.noRedirect, "no-redirect", false, "stream blobs even when a gateway has them")
@@ -102,11 +113,14 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
+	if o.push != "" && all.kubo != nil {
+		return usageError{errors.New("--push goes into the embedded store alone: serve without Kubo (--api, $IPFS_API, $IPFS_PATH) there")}
+	}
 	open, err := o.listen(ctx)
 	if err != nil {
 		return err
 	}
-	defer open.close()
+	defer closeAll(open)
 	o.peers.memory = o.access.memory
 	o.peers.everyone = o.open
 	peers, err := o.peers.join(ctx, all.own, true, log)
@@ -133,38 +147,49 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	for _, e := range all.Stores {
 		log.Info("images from", "store", e.String())
 	}
-	log.Info("serving", "addr", open.images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
-	return errors.Join(s.ServeBoth(ctx, open.images, open.metrics), s.Close())
-}
-
-// listeners are what serve answers on.
-type listeners struct {
-	images  net.Listener
-	metrics net.Listener // nil when they are among the images
+	log.Info("serving", "addr", open.Images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
+	return s.ServeAll(ctx, open)
 }
 
 // listen opens all listeners, or none.
-func (o *serveOptions) listen(ctx context.Context) (l listeners, err error) {
+func (o *serveOptions) listen(ctx context.Context) (l server.Listeners, err error) {
 	if o.addr == "" {
 		return l, usageError{errors.New("--addr is empty: write it as 127.0.0.1:5000 or :5000")}
 	}
 	if o.addr == o.access.metrics {
 		return l, usageError{errors.New("--metrics is --addr: /metrics is there without it")}
 	}
-	if l.images, err = listen(ctx, o.addr, "--addr"); err != nil || o.access.metrics == "" {
+	if o.addr == o.push {
+		return l, usageError{errors.New("--push is --addr: engines have that as a mirror, where names that were pushed would be taken for docker.io's; choose another port")}
+	}
+	defer func() {
+		if err != nil {
+			closeAll(l)
+		}
+	}()
+	if l.Images, err = listen(ctx, o.addr, "--addr"); err != nil {
 		return l, err
 	}
-	if l.metrics, err = listen(ctx, o.access.metrics, "--metrics"); err != nil {
-		l.close()
+	if o.push != "" {
+		if l.Push, err = listen(ctx, o.push, "--push"); err != nil {
+			return l, err
+		}
+		if err := server.CheckPush(l.Push.Addr()); err != nil {
+			return l, usageError{fmt.Errorf("--push: %w", err)}
+		}
+	}
+	if o.access.metrics != "" {
+		l.Metrics, err = listen(ctx, o.access.metrics, "--metrics")
 	}
 	return l, err
 }
 
-// close closes what a server that has ended, or none, has left open.
-func (l listeners) close() {
-	_ = l.images.Close() // twice does no harm
-	if l.metrics != nil {
-		_ = l.metrics.Close()
+// closeAll closes what a server that has ended, or none, has left open.
+func closeAll(l server.Listeners) {
+	for _, one := range []net.Listener{l.Images, l.Push, l.Metrics} {
+		if one != nil {
+			_ = one.Close() // twice does no harm
+		}
 	}
 }
 
@@ -198,7 +223,7 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 
 // config decides where images come from and whom the server fetches for.
 func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Network, log *slog.Logger) (server.Config, error) {
-	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, Logger: log, Dir: all.own.Path()}
+	cfg := server.Config{Pushed: pushed.New(all.own), NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, Logger: log, Dir: all.own.Path()}
 	if err := o.access.apply(&cfg, all); err != nil {
 		return cfg, err
 	}

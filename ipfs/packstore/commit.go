@@ -13,19 +13,19 @@ import (
 // Commit implements [ipfs.Tx]. After an error nothing is published; blocks that
 // others could see by then stay until the next GC.
 func (t *tx) Commit(ctx context.Context, root ipfs.Root) (ipfs.Stats, error) {
-	return t.commit(ctx, &root, nil)
+	return t.commit(ctx, []ipfs.Root{root}, nil)
 }
 
-// commit keeps a root, or none, and records.
-func (t *tx) commit(ctx context.Context, root *ipfs.Root, records []ipfs.Record) (ipfs.Stats, error) {
+// commit keeps roots and records.
+func (t *tx) commit(ctx context.Context, roots []ipfs.Root, records []ipfs.Record) (ipfs.Stats, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var kept []cid.Cid
-	for _, r := range records {
+	for _, r := range roots {
 		kept = append(kept, r.CID)
 	}
-	if root != nil {
-		kept = append([]cid.Cid{root.CID}, kept...)
+	for _, r := range records {
+		kept = append(kept, r.CID)
 	}
 	if len(kept) == 0 {
 		return ipfs.Stats{}, errors.Join(errors.New("nothing to publish: neither a root nor records"), t.abandon())
@@ -44,7 +44,7 @@ func (t *tx) commit(ctx context.Context, root *ipfs.Root, records []ipfs.Record)
 	if err != nil {
 		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", kept[0], err), t.abandon())
 	}
-	visible, err := t.register(ctx, entries, root, records)
+	visible, err := t.register(ctx, entries, roots, records)
 	if err != nil {
 		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", kept[0], err), t.end(!visible))
 	}
@@ -132,9 +132,9 @@ func (t *tx) finishPacks(root cid.Cid) error {
 	return errors.Join(t.syncHealed(), syncDir(t.s.dir.packs()))
 }
 
-// register puts entries into the index and keeps the root and the records. visible tells, after
+// register puts entries into the index and keeps the roots and the records. visible tells, after
 // an error, that other publications may rely on the new packs already.
-func (t *tx) register(ctx context.Context, entries []entry, root *ipfs.Root, records []ipfs.Record) (visible bool, err error) {
+func (t *tx) register(ctx context.Context, entries []entry, roots []ipfs.Root, records []ipfs.Record) (visible bool, err error) {
 	if len(entries) > 0 {
 		name, err := t.s.dir.addSegment(entries)
 		if err != nil {
@@ -147,8 +147,8 @@ func (t *tx) register(ctx context.Context, entries []entry, root *ipfs.Root, rec
 	if err != nil {
 		return true, err
 	}
-	if root != nil {
-		err = t.s.dir.writeRoot(*root)
+	for _, root := range roots {
+		err = errors.Join(err, t.s.dir.writeRoot(root))
 	}
 	if err == nil {
 		err = t.s.dir.writeRecords(records)

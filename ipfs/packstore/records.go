@@ -167,8 +167,8 @@ func (s *Store) LockSpace(ctx context.Context, space string) (unlock func() erro
 func (s *Store) BeginRecords(ctx context.Context) (ipfs.RecordTx, error) { return s.begin(ctx) }
 
 // CommitRecords implements [ipfs.RecordTx].
-func (t *tx) CommitRecords(ctx context.Context, root *ipfs.Root, records ...ipfs.Record) (ipfs.Stats, error) {
-	return t.commit(ctx, root, records)
+func (t *tx) CommitRecords(ctx context.Context, roots []ipfs.Root, records ...ipfs.Record) (ipfs.Stats, error) {
+	return t.commit(ctx, roots, records)
 }
 
 // writeRecords keeps records; those of one kind and space that follow each other

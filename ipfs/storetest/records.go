@@ -134,7 +134,7 @@ func testRootAndRecords(t *testing.T, s ipfs.Recorder) {
 	tx := beginRecords(t, s)
 	c := Add(t, tx, map[string][]byte{"f": Random(100, "together")})
 	k := ipfs.Key{Kind: "tag", Space: "app", Name: "1"}
-	if _, err := tx.CommitRecords(t.Context(), &ipfs.Root{CID: c, Names: []string{"app:1"}}, ipfs.Record{Key: k, CID: c}); err != nil {
+	if _, err := tx.CommitRecords(t.Context(), []ipfs.Root{{CID: c, Names: []string{"app:1"}}}, ipfs.Record{Key: k, CID: c}); err != nil {
 		t.Fatal(err)
 	}
 	if r, ok := isKept(t, s, c); !ok || !slices.Equal(r.Names, []string{"app:1"}) {

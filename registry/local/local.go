@@ -12,6 +12,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 // Stores are all that keep images, the one to publish on first.
@@ -128,11 +129,17 @@ func (s Stores) Doomed(ctx context.Context, name ref.Name) (names []string, err 
 	return names, nil
 }
 
-// Remove ends the keeping of a root, wherever it is kept. The error matches
+// Remove ends the keeping of a root, wherever it is kept, and takes what it holds out of
+// the repositories that it was pushed to, with the tags that are it. The error matches
 // [ipfs.ErrNotFound] when no store keeps it.
 func (s Stores) Remove(ctx context.Context, root cid.Cid) error {
 	removed := false
 	for _, store := range s {
+		if r, ok := store.(ipfs.Recorder); ok {
+			if err := pushed.New(r).Drop(ctx, root); err != nil {
+				return fmt.Errorf("removing %s from what was pushed to the %s: %w", ref.Ciq(root), store, err)
+			}
+		}
 		err := store.Remove(ctx, root)
 		if errors.Is(err, ipfs.ErrNotFound) {
 			continue

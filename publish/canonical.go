@@ -1,0 +1,63 @@
+package publish
+
+import (
+	"context"
+	"encoding/json"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// canonical gives entries of index.json that say nothing of an image but what it is
+// and by which name, the form in which a registry that is pushed to writes them: the
+// same image by the same name is the same layout then, whoever wrote it. Entries that
+// say more stay as they are.
+func (c contents) canonical(ctx context.Context, manifests []ocispec.Descriptor) []ocispec.Descriptor {
+	all := make([]ocispec.Descriptor, len(manifests))
+	for i, desc := range manifests {
+		all[i] = desc
+		if name, ok := c.plainName(ctx, desc); ok {
+			manifest, err := c.Small(ctx, desc.Digest)
+			if err == nil {
+				all[i] = oci.Entry(desc, manifest, name)
+			}
+		}
+	}
+	return all
+}
+
+// plainName is the name of an entry that has one, with a tag, and says nothing else
+// that its manifest does not say as well.
+func (c contents) plainName(ctx context.Context, desc ocispec.Descriptor) (name string, ok bool) {
+	for key := range desc.Annotations {
+		switch key {
+		case oci.AnnotationImageName, ocispec.AnnotationRefName, ocispec.AnnotationCreated:
+		default:
+			return "", false
+		}
+	}
+	names := oci.ImageNames(desc)
+	if len(names) != 1 || names[0].Repository == "" || names[0].Tag == "" || len(desc.URLs)+len(desc.Data) > 0 || desc.MediaType == "" {
+		return "", false
+	}
+	if desc.Platform != nil && !c.statesPlatform(ctx, desc) {
+		return "", false
+	}
+	if full := desc.Annotations[oci.AnnotationImageName]; full != "" {
+		return full, oci.ValidImageName(full)
+	}
+	short := desc.Annotations[ocispec.AnnotationRefName]
+	return short, oci.ValidImageName(short)
+}
+
+// statesPlatform tells whether an image's config has the platform of its entry.
+func (c contents) statesPlatform(ctx context.Context, desc ocispec.Descriptor) bool {
+	var m ocispec.Manifest
+	manifest, err := c.Small(ctx, desc.Digest)
+	if err != nil || json.Unmarshal(manifest, &m) != nil || !oci.IsImageConfig(m.Config.MediaType) {
+		return false
+	}
+	config, err := c.Small(ctx, m.Config.Digest)
+	return err == nil && oci.ConfigPlatform(config) == oci.FormatPlatform(desc.Platform)
+}

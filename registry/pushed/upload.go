@@ -1,0 +1,202 @@
+package pushed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// Upload is a blob that is being pushed. It goes into the store as it comes, hashed
+// and cut on the way, and holds a few blocks in memory from the first byte on. It is
+// not safe for concurrent use; Commit or Cancel ends it.
+type Upload struct {
+	g          *Registry
+	ctx        context.Context
+	repository string
+	algorithm  digest.Algorithm
+	size       int64
+	run        *run // nil before the first byte
+}
+
+// run is what works on an upload that has begun.
+type run struct {
+	tx     ipfs.RecordTx
+	to     *io.PipeWriter
+	hash   hash.Hash
+	chunks chan []byte   // to be hashed
+	hashed chan struct{} // one for each
+	done   chan struct{} // closed when link and err are set
+	link   ipfs.Link
+	err    error
+}
+
+// Begin starts an upload to a repository that lives as long as ctx; its digest will
+// be of this algorithm, or costs reading the blob again.
+func (g *Registry) Begin(ctx context.Context, repository string, algorithm digest.Algorithm) *Upload {
+	return &Upload{g: g, ctx: ctx, repository: repository, algorithm: algorithm}
+}
+
+// Size is how many bytes have come.
+func (u *Upload) Size() int64 { return u.size }
+
+// Write implements io.Writer. Errors are those of the store.
+func (u *Upload) Write(p []byte) (int, error) {
+	if err := u.start(); err != nil {
+		return 0, err
+	}
+	u.run.chunks <- p
+	n, err := u.run.to.Write(p)
+	<-u.run.hashed
+	u.size += int64(n)
+	return n, err
+}
+
+func (u *Upload) start() error {
+	if u.run != nil {
+		return nil
+	}
+	tx, err := u.g.store.BeginRecords(u.ctx)
+	if err != nil {
+		return err
+	}
+	from, to := io.Pipe()
+	r := &run{
+		tx: tx, to: to, hash: u.algorithm.Hash(),
+		chunks: make(chan []byte), hashed: make(chan struct{}), done: make(chan struct{}),
+	}
+	u.run = r
+	go func() {
+		for p := range r.chunks {
+			r.hash.Write(p) // a hash never fails
+			r.hashed <- struct{}{}
+		}
+	}()
+	go func() {
+		defer close(r.done)
+		r.link, r.err = ipfs.AddFile(u.ctx, tx, from)
+		from.CloseWithError(r.err) // nil means that all was read
+	}()
+	return nil
+}
+
+// end waits for what works on the upload; why tells what became of it, nil for its
+// regular end.
+func (r *run) end(why error) {
+	r.to.CloseWithError(why)
+	<-r.done
+	close(r.chunks)
+}
+
+// errCanceled is what becomes of the file of a canceled upload.
+var errCanceled = errors.New("the upload was canceled")
+
+// Cancel throws away what has come.
+func (u *Upload) Cancel() error {
+	if u.run == nil {
+		return nil
+	}
+	u.run.end(errCanceled)
+	err := u.run.tx.Abort()
+	u.run = nil
+	return err
+}
+
+// ErrDigest is matched by errors about a content that is not what its digest says.
+var ErrDigest = fmt.Errorf("digest does not match: %w", oci.ErrCorrupt)
+
+// Commit ends the upload as the blob d of its repository: when it returns, that is
+// safe on disk. The error matches [ErrDigest] when it is another content, and then,
+// as after any other, nothing of it is left.
+func (u *Upload) Commit(ctx context.Context, d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return errors.Join(fmt.Errorf("%w: %q: %w", ErrDigest, d, err), u.Cancel())
+	}
+	if err := u.start(); err != nil {
+		return err
+	}
+	r := u.run
+	u.run = nil
+	r.end(nil)
+	err := r.err
+	if got := digest.NewDigest(u.algorithm, r.hash); err == nil && d.Algorithm() == u.algorithm && got != d {
+		err = fmt.Errorf("%w: expected %s, the %d bytes that came have %s", ErrDigest, d, u.size, got)
+	}
+	if err != nil {
+		return errors.Join(err, r.tx.Abort())
+	}
+	key := blobKey(u.repository, d)
+	if d.Algorithm() != u.algorithm { // of which nothing is known yet
+		key.Name = digest.NewDigest(u.algorithm, r.hash).String()
+	}
+	if err := u.g.keepBlob(ctx, r.tx, key, link(r.link)); err != nil || key.Name == d.String() {
+		return err
+	}
+	return u.g.rehash(ctx, u.repository, d, link(r.link))
+}
+
+// keepBlob ends a transaction with the record of a blob.
+func (g *Registry) keepBlob(ctx context.Context, tx ipfs.RecordTx, key ipfs.Key, l link) error {
+	until := now().Add(Alone)
+	if old, err := g.store.Record(ctx, key); err == nil && old.Until.IsZero() { // a manifest needs it
+		until = old.Until
+	}
+	r, err := record(key, l.CID, until, l)
+	if err != nil {
+		return errors.Join(err, tx.Abort())
+	}
+	_, err = tx.CommitRecords(ctx, nil, r)
+	return err
+}
+
+// rehash keeps a file that is in the store under a digest of another algorithm, if it
+// has that.
+func (g *Registry) rehash(ctx context.Context, repository string, d digest.Digest, l link) error {
+	f, err := ipfs.OpenFile(ctx, g.store, l.CID, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	got := d.Algorithm().Hash()
+	if _, err := io.Copy(got, f); err != nil {
+		return err
+	}
+	if found := digest.NewDigest(d.Algorithm(), got); found != d {
+		return fmt.Errorf("%w: expected %s, the %d bytes that came have %s", ErrDigest, d, l.Size, found)
+	}
+	tx, err := g.store.BeginRecords(ctx)
+	if err != nil {
+		return err
+	}
+	return g.keepBlob(ctx, tx, blobKey(repository, d), l)
+}
+
+// Mount makes a blob of one repository one of another, too (distribution-spec,
+// "Mounting a blob from another repository"). The error matches [oci.ErrNotFound]
+// when the first does not have it.
+func (g *Registry) Mount(ctx context.Context, from, to string, d digest.Digest) error {
+	tx, err := g.store.BeginRecords(ctx)
+	if err != nil {
+		return err
+	}
+	l, err := g.blob(ctx, from, d)
+	if err != nil {
+		return errors.Join(err, tx.Abort())
+	}
+	return g.keepBlob(ctx, tx, blobKey(to, d), l)
+}
+
+// blob finds a blob that stays for long enough to be relied on.
+func (g *Registry) blob(ctx context.Context, repository string, d digest.Digest) (link, error) {
+	r, l, err := read[link](ctx, g.store, blobKey(repository, d))
+	if err == nil && !r.Until.IsZero() && r.Until.Before(now().Add(fresh)) {
+		err = fmt.Errorf("%w: blob %s of %q is about to go", oci.ErrNotFound, d, repository)
+	}
+	return l, err
+}

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/internal/websafe"
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
+)
+
+// PushHandler answers what the server answers, and beside the names that carry a CID
+// those of Config.Pushed, which are pushed to. It is for an address that no engine has
+// as a mirror, since a name that was pushed would be docker.io's there.
+func (s *Server) PushHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.observe(w, r, s.routePush) })
+}
+
+// CheckPush refuses to take pushes at an address that others reach: nobody is asked for
+// a password, and what is pushed would be sent in plain.
+func CheckPush(at net.Addr) error {
+	if !websafe.IsLoopback(at) {
+		return fmt.Errorf("%s is an address that others reach, and whoever pushes is not asked for a password: push by a loopback address, 127.0.0.1:5001", at)
+	}
+	return nil
+}
+
+// routePush serves local names, and leaves all else to route.
+func (s *Server) routePush(w *response, r *http.Request) error {
+	path := r.URL.Path
+	if s.cfg.Pushed == nil || !isRegistryPath(path) || path == "/v2" || path == "/v2/" {
+		return s.route(w, r)
+	}
+	name, rest := splitPush(path)
+	if _, _, err := ref.ParseRepository(name); err == nil {
+		return s.route(w, r)
+	}
+	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	r = s.admit(oneRange(r))
+	if err := s.guard(w, r); err != nil {
+		return err
+	}
+	if err := s.present(); err != nil {
+		return err
+	}
+	if path == "/v2/_catalog" && isRead(r.Method) {
+		return s.pushedCatalog(w, r)
+	}
+	q := &request{Request: r, name: name, repository: name, local: s.cfg.Pushed.Repository(name)}
+	serve := pushRoute(r.Method, rest, q)
+	switch {
+	case serve == nil && rest == "":
+		return errorf(codeNameUnknown, "no such endpoint: %s", clip(path))
+	case serve == nil:
+		return errorf(codeUnsupported, "%s is not supported at %s", clip(r.Method), clip(path))
+	case !oci.ValidName(name):
+		return errorf(codeNameInvalid, "%q is no name of a repository (distribution-spec, \"Pulling manifests\")", clip(name))
+	}
+	return serve(s, w, q)
+}
+
+// splitPush parts the path of a registry request into the name of the repository and
+// what is asked of it; rest is empty where there is no such endpoint. A name may have
+// components that look like an endpoint, so the last counts.
+func splitPush(path string) (name, rest string) {
+	path = strings.TrimPrefix(path, "/v2/")
+	if i := strings.LastIndex(path, "/blobs/uploads/"); i > 0 && !strings.Contains(path[i+len("/blobs/uploads/"):], "/") {
+		return path[:i], path[i+1:]
+	}
+	if name, found := strings.CutSuffix(path, "/blobs/uploads"); found {
+		return name, "blobs/uploads/"
+	}
+	kind, name, reference, ok := splitRoute("/v2/" + path)
+	if !ok {
+		return name, ""
+	}
+	return name, kind + "/" + reference
+}
+
+// pushRoute finds what serves a request of the local names; nil for nothing.
+func pushRoute(method, rest string, q *request) handler {
+	kind, reference, _ := strings.Cut(rest, "/")
+	q.reference = reference
+	upload, isUpload := strings.CutPrefix(rest, "blobs/uploads/")
+	if isUpload {
+		q.reference = upload
+		if upload == "" {
+			return map[string]handler{http.MethodPost: (*Server).startUpload}[method]
+		}
+		return map[string]handler{
+			http.MethodPatch: (*Server).patchUpload, http.MethodPut: (*Server).putUpload,
+			http.MethodGet: (*Server).tellUpload, http.MethodDelete: (*Server).cancelUpload,
+		}[method]
+	}
+	if isRead(method) {
+		return handlers[kind]
+	}
+	if kind == "manifests" && method == http.MethodPut {
+		return (*Server).putManifest
+	}
+	return nil
+}
+
+// pushedCatalog serves /v2/_catalog of the local names.
+func (s *Server) pushedCatalog(w *response, r *http.Request) error {
+	names, err := s.cfg.Pushed.Repositories(r.Context())
+	if err != nil {
+		return err
+	}
+	page, err := paged(w, r, names)
+	if err != nil {
+		return err
+	}
+	return serveJSON(w, r, "application/json", map[string]any{"repositories": page})
+}
+
+// openNamed gives what a request's name is looked up in.
+func (s *Server) openNamed(r *request) (reader, error) {
+	if r.local != nil {
+		return r.local, nil
+	}
+	return s.roots.open(r.Context(), r.root)
+}
+
+// refusedPush gives errors about what is pushed their codes.
+func refusedPush(err error) error {
+	var known *apiError
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case errors.Is(err, pushed.ErrDigest):
+		return errorf(codeDigestInvalid, "%w", err)
+	case errors.Is(err, pushed.ErrLacking):
+		return errorf(codeManifestBlobUnknown, "%w", err)
+	case errors.Is(err, oci.ErrManifestInvalid):
+		return &apiError{code: codeManifestInvalid, status: http.StatusBadRequest, message: err.Error(), cause: err}
+	}
+	return absent(codeUnknown, err)
+}
+
+// askedDigest reads the digest of a query.
+func askedDigest(text string) (digest.Digest, error) {
+	d := digest.Digest(text)
+	if err := d.Validate(); err != nil {
+		return "", errorf(codeDigestInvalid, "digest %q: %w", clip(text), err)
+	}
+	return d, nil
+}

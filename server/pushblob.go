@@ -1,0 +1,224 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
+)
+
+// startUpload serves POST /v2/<name>/blobs/uploads/ (distribution-spec, "Pushing blobs"
+// and "Mounting a blob from another repository"). A mount that cannot be becomes an
+// upload.
+func (s *Server) startUpload(w *response, r *request) error {
+	query := r.URL.Query()
+	if mount := query.Get("mount"); mount != "" {
+		d, err := askedDigest(mount)
+		if err != nil {
+			return err
+		}
+		if from := query.Get("from"); oci.ValidName(from) {
+			err := s.cfg.Pushed.Mount(r.Context(), from, r.name, d)
+			if err == nil {
+				return createdBlob(w, r, d)
+			}
+			if !errors.Is(err, oci.ErrNotFound) {
+				return refusedPush(err)
+			}
+		}
+	}
+	algorithm := digest.SHA256
+	if text := query.Get("digest-algorithm"); text != "" {
+		if algorithm = digest.Algorithm(text); !algorithm.Available() {
+			return errorf(codeDigestInvalid, "digest algorithm %q is not known here: sha256 and sha512 are", clip(text))
+		}
+	}
+	if text := query.Get("digest"); text != "" {
+		d, err := askedDigest(text)
+		if err != nil {
+			return err
+		}
+		algorithm = d.Algorithm()
+	}
+	up, err := s.uploads.begin(func(ctx context.Context) *pushed.Upload {
+		return s.cfg.Pushed.Begin(ctx, r.name, algorithm)
+	}, r.name, s.requestOrigin(r.Request))
+	if err != nil {
+		return err
+	}
+	if query.Has("digest") {
+		return s.finish(w, r, up)
+	}
+	defer s.uploads.done(up)
+	return tell(w, up, http.StatusAccepted)
+}
+
+// patchUpload serves PATCH /v2/<name>/blobs/uploads/<id>: a chunk, or all of a blob.
+func (s *Server) patchUpload(w *response, r *request) error {
+	up, err := s.uploads.take(r.reference, r.name)
+	if err != nil {
+		return err
+	}
+	defer s.uploads.done(up)
+	if err := s.receive(w, r, up); err != nil {
+		return err
+	}
+	return tell(w, up, http.StatusAccepted)
+}
+
+// putUpload serves PUT /v2/<name>/blobs/uploads/<id>?digest=: the end of an upload,
+// which may bring the last chunk, or all of it.
+func (s *Server) putUpload(w *response, r *request) error {
+	up, err := s.uploads.take(r.reference, r.name)
+	if err != nil {
+		return err
+	}
+	return s.finish(w, r, up)
+}
+
+// finish receives what a request brings and makes the upload a blob, unless it is
+// refused before anything of it was taken.
+func (s *Server) finish(w *response, r *request, up *upload) error {
+	d, err := askedDigest(r.URL.Query().Get("digest"))
+	if err == nil {
+		err = s.receive(w, r, up)
+	}
+	if err != nil {
+		s.uploads.done(up)
+		return err
+	}
+	release, err := s.uploads.hold(r.Context(), up)
+	if err != nil {
+		s.uploads.done(up)
+		return err
+	}
+	defer release()
+	// What came whole is kept, also for a client that is gone by now.
+	err = up.Commit(context.WithoutCancel(r.Context()), d)
+	s.uploads.end(up)
+	if err != nil {
+		return refusedPush(err)
+	}
+	return createdBlob(w, r, d)
+}
+
+func createdBlob(w *response, r *request, d digest.Digest) error {
+	return created(w, "/v2/"+r.name+"/blobs/"+d.String(), d)
+}
+
+// tellUpload serves GET /v2/<name>/blobs/uploads/<id>: how much has come.
+func (s *Server) tellUpload(w *response, r *request) error {
+	up, err := s.uploads.take(r.reference, r.name)
+	if err != nil {
+		return err
+	}
+	defer s.uploads.done(up)
+	return tell(w, up, http.StatusNoContent)
+}
+
+// cancelUpload serves DELETE /v2/<name>/blobs/uploads/<id>.
+func (s *Server) cancelUpload(w *response, r *request) error {
+	up, err := s.uploads.take(r.reference, r.name)
+	if err != nil {
+		return err
+	}
+	if err := s.uploads.cancel(up); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// tell answers with where an upload goes on. The place is a path: whichever way the
+// client came, a proxy with TLS among them, leads there.
+func tell(w *response, up *upload, status int) error {
+	h := w.Header()
+	setRange(h, up)
+	h.Set("Cache-Control", "no-store")
+	if status != http.StatusNoContent {
+		h.Set("Content-Length", "0")
+	}
+	w.source = "pushed"
+	w.WriteHeader(status)
+	return nil
+}
+
+func setRange(h http.Header, up *upload) {
+	h.Set("Location", "/v2/"+up.name+"/blobs/uploads/"+up.id)
+	h.Set("Docker-Upload-UUID", up.id)
+	h.Set("Range", "0-"+strconv.FormatInt(max(up.Size()-1, 0), 10))
+}
+
+// contentRange matches the Content-Range of a chunk (distribution-spec, "Pushing a blob
+// in chunks").
+var contentRange = regexp.MustCompile(`^([0-9]{1,18})-([0-9]{1,18})$`)
+
+// receive appends a request's body to an upload. A chunk that does not begin where the
+// last has ended is refused, and the upload goes on as it was.
+func (s *Server) receive(w *response, r *request, up *upload) error {
+	length := r.ContentLength // -1 when it is not told
+	if text := r.Header.Get("Content-Range"); text != "" {
+		bounds := contentRange.FindStringSubmatch(text)
+		if bounds == nil {
+			return s.outOfRange(w, up, fmt.Sprintf("Content-Range is %q: expected <first>-<last>", clip(text)))
+		}
+		first, _ := strconv.ParseInt(bounds[1], 10, 64) // 18 digits fit
+		last, _ := strconv.ParseInt(bounds[2], 10, 64)
+		if first != up.Size() || last < first {
+			return s.outOfRange(w, up, fmt.Sprintf("Content-Range is %q: %d bytes have come, so expected the next to begin there", text, up.Size()))
+		}
+		if length >= 0 && length != last-first+1 {
+			return errorf(codeSizeInvalid, "Content-Range %q is of %d bytes, Content-Length says %d", text, last-first+1, length)
+		}
+	}
+	if length == 0 || r.Body == http.NoBody {
+		return nil
+	}
+	release, err := s.uploads.hold(r.Context(), up)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return s.copyBody(w, r, up)
+}
+
+func (s *Server) outOfRange(w *response, up *upload, message string) error {
+	setRange(w.Header(), up)
+	return errorf(codeRangeInvalid, "%s", message)
+}
+
+var bodies = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// copyBody copies a body as it comes: its sender may be slow for as long as it likes,
+// but not stall.
+func (s *Server) copyBody(w *response, r *request, up *upload) error {
+	buf := bodies.Get().(*[256 << 10]byte)
+	defer bodies.Put(buf)
+	for {
+		_ = w.control.SetReadDeadline(time.Now().Add(s.cfg.Limits.Stall)) // fails for recorders of tests only
+		n, err := r.Body.Read(buf[:])
+		w.place.moves()
+		if n > 0 {
+			if _, err := up.Write(buf[:n]); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			_ = w.control.SetReadDeadline(time.Time{})
+			return nil
+		}
+		if err != nil {
+			return errorf(codeUploadInvalid, "after %d bytes of the blob nothing more came: %w", up.Size(), err)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/budget"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
+)
+
+// Bounds of uploads.
+const (
+	maxUploads, uploadsEach = 1024, 64 // that are open, of which one origin has uploadsEach
+	uploadIdle              = 10 * time.Minute
+	// writeCost is about what a request holds that brings a blob: blocks that are
+	// cut, hashed and on their way to the disk. begunCost is what stays of it between
+	// the requests of an upload.
+	writeCost, begunCost = 5 << 20, 3 << 20 / 2
+)
+
+// uploads are those that are open. A restart ends them.
+type uploads struct {
+	life    *lifetime
+	idle    time.Duration
+	writing *budget.Share
+	begun   *budget.Share
+
+	mu   sync.Mutex
+	open map[string]*upload // by ID
+	each map[string]int     // by origin
+}
+
+// upload is a blob that is being pushed, in one request or several.
+type upload struct {
+	*pushed.Upload
+	id, name, origin string
+	timer            *time.Timer
+	busy             bool   // a request has it; under uploads.mu
+	release          func() // what it holds between requests; nil before the first byte
+}
+
+func newUploads(life *lifetime, limits Limits) *uploads {
+	return &uploads{
+		life: life, idle: uploadIdle, open: map[string]*upload{}, each: map[string]int{},
+		writing: budget.NewShare("blobs that are pushed", limits.Memory/8),
+		begun:   budget.NewShare("uploads that have begun", limits.Memory/8),
+	}
+}
+
+// begin opens an upload, which the caller has until done or end.
+func (u *uploads) begin(begin func(context.Context) *pushed.Upload, name, origin string) (*upload, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.open) >= maxUploads || u.each[origin] >= uploadsEach {
+		return nil, errorf(codeTooMany, "%d uploads are open, %d of them yours; %d in all and %d from one address are taken: end some first", len(u.open), u.each[origin], maxUploads, uploadsEach)
+	}
+	up := &upload{Upload: begin(u.life.ctx), id: rand.Text(), name: name, origin: origin, busy: true}
+	up.timer = time.AfterFunc(u.idle, func() { u.expire(up) })
+	u.open[up.id] = up
+	u.each[origin]++
+	return up, nil
+}
+
+// take gives a request the upload of an ID.
+func (u *uploads) take(id, name string) (*upload, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	up := u.open[id]
+	if up == nil || up.name != name {
+		return nil, errorf(codeUploadUnknown, "no upload %q to %q is open: it has ended, was idle for %s, or the server was restarted; begin again", clip(id), name, u.idle)
+	}
+	if up.busy {
+		return nil, errorf(codeUploadInvalid, "another request is writing to this upload")
+	}
+	up.busy = true
+	return up, nil
+}
+
+// done gives an upload back, for the next request.
+func (u *uploads) done(up *upload) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	up.busy = false
+	up.timer.Reset(u.idle)
+}
+
+// end takes an upload out, which its caller has committed or cancels.
+func (u *uploads) end(up *upload) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.open[up.id] == nil {
+		return
+	}
+	up.timer.Stop()
+	delete(u.open, up.id)
+	less(u.each, up.origin)
+	if up.release != nil {
+		up.release()
+	}
+}
+
+// cancel ends an upload that its caller has.
+func (u *uploads) cancel(up *upload) error {
+	u.end(up)
+	return up.Cancel()
+}
+
+// expire cancels an upload that nobody has.
+func (u *uploads) expire(up *upload) {
+	u.mu.Lock()
+	if up.busy || u.open[up.id] == nil {
+		u.mu.Unlock()
+		return
+	}
+	up.busy = true
+	u.mu.Unlock()
+	_ = u.cancel(up) // what is left is gc's
+}
+
+// close cancels all uploads; requests must have ended.
+func (u *uploads) close() error {
+	u.mu.Lock()
+	var open []*upload
+	for _, up := range u.open {
+		open = append(open, up)
+	}
+	u.mu.Unlock()
+	var errs []error
+	for _, up := range open {
+		errs = append(errs, u.cancel(up))
+	}
+	return errors.Join(errs...)
+}
+
+// hold waits for the memory that writing to an upload takes.
+func (u *uploads) hold(ctx context.Context, up *upload) (release func(), err error) {
+	if up.release == nil {
+		if up.release, err = u.begun.Take(ctx, begunCost); err != nil {
+			up.release = nil
+			return nil, errorf(codeTooMany, "%w", err)
+		}
+	}
+	if release, err = u.writing.Take(ctx, writeCost); err != nil {
+		return nil, errorf(codeTooMany, "%w", err)
+	}
+	return release, nil
+}
+
+// String tells how many are open, for the log.
+func (u *uploads) String() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return fmt.Sprintf("%d uploads", len(u.open))
+}
