@@ -2,7 +2,7 @@ package publish
 
 import (
 	"context"
-	"encoding/json"
+	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -17,9 +17,8 @@ func (c contents) canonical(ctx context.Context, manifests []ocispec.Descriptor)
 	all := make([]ocispec.Descriptor, len(manifests))
 	for i, desc := range manifests {
 		all[i] = desc
-		if name, ok := c.plainName(ctx, desc); ok {
-			manifest, err := c.Small(ctx, desc.Digest)
-			if err == nil {
+		if name, ok := plainName(desc); ok {
+			if manifest, err := c.Small(ctx, desc.Digest); err == nil {
 				all[i] = oci.Entry(desc, manifest, name)
 			}
 		}
@@ -29,7 +28,7 @@ func (c contents) canonical(ctx context.Context, manifests []ocispec.Descriptor)
 
 // plainName is the name of an entry that has one, with a tag, and says nothing else
 // that its manifest does not say as well.
-func (c contents) plainName(ctx context.Context, desc ocispec.Descriptor) (name string, ok bool) {
+func plainName(desc ocispec.Descriptor) (name string, ok bool) {
 	for key := range desc.Annotations {
 		switch key {
 		case oci.AnnotationImageName, ocispec.AnnotationRefName, ocispec.AnnotationCreated:
@@ -38,26 +37,12 @@ func (c contents) plainName(ctx context.Context, desc ocispec.Descriptor) (name 
 		}
 	}
 	names := oci.ImageNames(desc)
-	if len(names) != 1 || names[0].Repository == "" || names[0].Tag == "" || len(desc.URLs)+len(desc.Data) > 0 || desc.MediaType == "" {
+	if len(names) != 1 || names[0].Repository == "" || names[0].Tag == "" || desc.Platform != nil || len(desc.URLs)+len(desc.Data) > 0 || desc.MediaType == "" {
 		return "", false
 	}
-	if desc.Platform != nil && !c.statesPlatform(ctx, desc) {
-		return "", false
+	name, short := desc.Annotations[oci.AnnotationImageName], desc.Annotations[ocispec.AnnotationRefName]
+	if name == "" || strings.HasPrefix(short, "library/") { // as it was typed
+		name = short
 	}
-	if full := desc.Annotations[oci.AnnotationImageName]; full != "" {
-		return full, oci.ValidImageName(full)
-	}
-	short := desc.Annotations[ocispec.AnnotationRefName]
-	return short, oci.ValidImageName(short)
-}
-
-// statesPlatform tells whether an image's config has the platform of its entry.
-func (c contents) statesPlatform(ctx context.Context, desc ocispec.Descriptor) bool {
-	var m ocispec.Manifest
-	manifest, err := c.Small(ctx, desc.Digest)
-	if err != nil || json.Unmarshal(manifest, &m) != nil || !oci.IsImageConfig(m.Config.MediaType) {
-		return false
-	}
-	config, err := c.Small(ctx, m.Config.Digest)
-	return err == nil && oci.ConfigPlatform(config) == oci.FormatPlatform(desc.Platform)
+	return name, oci.ValidImageName(name)
 }

@@ -118,7 +118,9 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 		return nil, err
 	}
 	index.Manifests, _ = oci.Familiar(index.Manifests)
-	index.Manifests = found.canonical(ctx, index.Manifests)
+	if k == ociLayout {
+		index.Manifests = found.canonical(ctx, index.Manifests)
+	}
 	needed, err := oci.Walk(ctx, found, index)
 	if err != nil {
 		return nil, err

@@ -101,7 +101,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secu
 	case err = <-failed:
 		err = fmt.Errorf("serving on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
-		if running := s.running.Load(); running > 0 && h == http.Handler(s) { // said once
+		if running := s.running.Load(); running > 0 && h == http.Handler(s) {
 			s.log.Info(fmt.Sprintf("stopping; waiting up to %s for %d running transfers; interrupt again to end now", s.cfg.Limits.Grace, running))
 		}
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Grace)

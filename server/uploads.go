@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -148,11 +147,4 @@ func (u *uploads) hold(ctx context.Context, up *upload) (release func(), err err
 		return nil, errorf(codeTooMany, "%w", err)
 	}
 	return release, nil
-}
-
-// String tells how many are open, for the log.
-func (u *uploads) String() string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return fmt.Sprintf("%d uploads", len(u.open))
 }

@@ -225,6 +225,9 @@ func (g *collector) sweepRecords(ctx context.Context) (kept []keptRecord, err er
 		return nil, err
 	}
 	for _, dir := range dirs {
+		if filepath.Dir(dir) == g.s.dir.join("records", "lock") {
+			continue
+		}
 		var over []ipfs.Key
 		err := eachRecord(ctx, dir, func(_ string, r ipfs.Record) error {
 			if isOver(r) {

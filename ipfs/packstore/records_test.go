@@ -30,6 +30,11 @@ func TestGCKeepsRecords(t *testing.T) {
 	c := storetest.Keep(t, s, files, kept)
 	storetest.Keep(t, s, map[string][]byte{"f": storetest.Random(2<<20, "forgotten")}, forgotten)
 	storetest.Keep(t, s, map[string][]byte{"f": storetest.Random(2<<20, "over")}, over)
+	unlock, err := s.LockSpace(t.Context(), "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
 	dry, err := s.GC(t.Context(), packstore.GCOptions{DryRun: true})
 	if err != nil || dry.RemovedBytes < 2<<20 || dry.RemovedBytes >= 4<<20 || len(recordFiles(t, s)) != 3 {
 		t.Errorf("dry run: %+v, %v; %d records are left", dry, err, len(recordFiles(t, s)))
