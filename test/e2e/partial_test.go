@@ -119,7 +119,13 @@ func secondManifest(t *testing.T, dir string) (m ocispec.Manifest) {
 // removes files, and that, which has all kinds of entries.
 func writeKinds(t *testing.T, path string) {
 	t.Helper()
-	below := kindsLayer(t, func(add func(tar.Header, []byte)) {
+	saveLayers(t, path, kindsBelow(t), kindsLayer(t, allKinds))
+}
+
+// kindsBelow is a layer of which allKinds removes files.
+func kindsBelow(t *testing.T) []byte {
+	t.Helper()
+	return kindsLayer(t, func(add func(tar.Header, []byte)) {
 		add(tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
 		for _, dir := range []string{"d", "o", "o/below", "gone"} {
 			add(tar.Header{Name: "./" + dir + "/", Typeflag: tar.TypeDir, Mode: 0o750}, nil)
@@ -127,9 +133,9 @@ func writeKinds(t *testing.T, path string) {
 			add(tar.Header{Name: "./" + dir + "/stays"}, []byte("stays"))
 		}
 	})
-	saveLayers(t, path, below, kindsLayer(t, allKinds))
 }
 
+// kindsLayer is the tar of these entries.
 func kindsLayer(t *testing.T, write func(add func(tar.Header, []byte))) []byte {
 	t.Helper()
 	var layer bytes.Buffer

@@ -4,9 +4,12 @@
 // It is a module of its own because of what it depends on.
 //
 //	partial STORE BLOB TAR ANNOTATIONS
+//	partial write TAR BLOB
 //
 // STORE is an empty directory, BLOB and TAR are files, ANNOTATIONS is the JSON
-// of those of the layer's descriptor. It needs root, for overlay mounts.
+// of those of the layer's descriptor. It needs root, for overlay mounts. With
+// write it makes a zstd:chunked layer of a tar, as podman does when it pushes, and
+// prints the annotations.
 package main
 
 import (
@@ -25,6 +28,7 @@ import (
 	graphdriver "go.podman.io/storage/drivers"
 	"go.podman.io/storage/pkg/archive"
 	"go.podman.io/storage/pkg/chunked"
+	"go.podman.io/storage/pkg/chunked/compressor"
 	"go.podman.io/storage/pkg/reexec"
 )
 
@@ -32,14 +36,42 @@ func main() {
 	if reexec.Init() { // the store runs this program again, to apply layers in a chroot
 		return
 	}
-	if len(os.Args) != 5 {
-		fmt.Fprintln(os.Stderr, "usage: partial STORE BLOB TAR ANNOTATIONS")
+	var err error
+	switch {
+	case len(os.Args) == 4 && os.Args[1] == "write":
+		err = write(os.Args[2], os.Args[3])
+	case len(os.Args) == 5:
+		err = run(os.Args[1], os.Args[2], os.Args[3], os.Args[4])
+	default:
+		fmt.Fprintln(os.Stderr, "usage: partial STORE BLOB TAR ANNOTATIONS\n       partial write TAR BLOB")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2], os.Args[3], os.Args[4]); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "partial:", err)
 		os.Exit(1)
 	}
+}
+
+func write(tar, blob string) error {
+	in, err := os.Open(tar)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(blob)
+	if err != nil {
+		return err
+	}
+	annotations := map[string]string{}
+	w, err := compressor.ZstdCompressor(out, annotations, nil)
+	if err != nil {
+		return errors.Join(err, out.Close())
+	}
+	_, err = io.Copy(w, in)
+	if err := errors.Join(err, w.Close(), out.Close()); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(annotations)
 }
 
 func run(dir, blob, tar, annotations string) (err error) {
@@ -47,10 +79,7 @@ func run(dir, blob, tar, annotations string) (err error) {
 	if err := json.Unmarshal([]byte(annotations), &told); err != nil {
 		return err
 	}
-	store, err := storage.GetStore(storage.StoreOptions{
-		GraphRoot: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run"), GraphDriverName: "overlay",
-		PullOptions: map[string]string{"enable_partial_images": "true"},
-	})
+	store, err := open(dir)
 	if err != nil {
 		return err
 	}
@@ -63,41 +92,51 @@ func run(dir, blob, tar, annotations string) (err error) {
 		return err
 	}
 	defer f.Close()
-	fetched := &ranges{f: f}
-	layer, err := pull(store, fetched, told)
+	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if err := sameTar(store, layer, tar); err != nil {
+	fetched := &ranges{from: f, size: info.Size()}
+	if err := pull(store, "layer", fetched, told); err != nil {
+		return err
+	}
+	if err := sameTar(store, "layer", tar); err != nil {
 		return err
 	}
 	fmt.Printf("%d ranges, %d bytes\n", fetched.count, fetched.bytes)
 	return nil
 }
 
-// pull puts the layer into the store and gives its name there.
-func pull(store storage.Store, from *ranges, annotations map[string]string) (string, error) {
+// open makes an overlay store in a directory.
+func open(dir string) (storage.Store, error) {
+	return storage.GetStore(storage.StoreOptions{
+		GraphRoot: filepath.Join(dir, "root"), RunRoot: filepath.Join(dir, "run"), GraphDriverName: "overlay",
+		PullOptions: map[string]string{"enable_partial_images": "true"},
+	})
+}
+
+// pull puts a layer into the store under this name.
+func pull(store storage.Store, name string, from *ranges, annotations map[string]string) error {
 	hash := sha256.New()
-	size, err := io.Copy(hash, from.f)
-	if err != nil {
-		return "", err
+	if _, err := io.Copy(hash, io.NewSectionReader(from.from, 0, from.size)); err != nil {
+		return err
 	}
-	differ, err := chunked.NewDiffer(context.Background(), store, digest.NewDigest(digest.SHA256, hash), size, annotations, from)
+	differ, err := chunked.NewDiffer(context.Background(), store, digest.NewDigest(digest.SHA256, hash), from.size, annotations, from)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer differ.Close()
 	staged, err := store.PrepareStagedLayer(&graphdriver.ApplyDiffWithDifferOpts{}, differ)
 	if err != nil {
-		return "", err
+		return err
 	}
-	layer, err := store.ApplyStagedLayer(storage.ApplyStagedLayerOptions{
-		ID: "layer", DiffOutput: staged, DiffOptions: &graphdriver.ApplyDiffWithDifferOpts{},
+	_, err = store.ApplyStagedLayer(storage.ApplyStagedLayerOptions{
+		ID: name, DiffOutput: staged, DiffOptions: &graphdriver.ApplyDiffWithDifferOpts{},
 	})
 	if err != nil {
-		return "", errors.Join(err, store.CleanupStagedLayer(staged))
+		return errors.Join(err, store.CleanupStagedLayer(staged))
 	}
-	return layer.ID, nil
+	return nil
 }
 
 // sameTar compares what the store makes of a layer with a file.
@@ -123,7 +162,8 @@ func sameTar(store storage.Store, layer, tar string) error {
 
 // ranges gives parts of a blob, as a registry does, and counts them.
 type ranges struct {
-	f     *os.File
+	from  io.ReaderAt
+	size  int64
 	count int
 	bytes uint64
 }
@@ -139,7 +179,7 @@ func (r *ranges) GetBlobAt(chunks []chunked.ImageSourceChunk) (chan io.ReadClose
 		defer close(streams)
 		defer close(errs)
 		for _, c := range chunks {
-			streams <- io.NopCloser(io.NewSectionReader(r.f, int64(c.Offset), int64(c.Length)))
+			streams <- io.NopCloser(io.NewSectionReader(r.from, int64(c.Offset), int64(c.Length)))
 		}
 	}()
 	return streams, errs, nil
