@@ -29,11 +29,15 @@ const (
 // blobFile is a file of a blob, read from the own store or from elsewhere.
 type blobFile struct {
 	*ipfs.File
-	dag *sources.DAG // nil for the own store's
+	dag     *sources.DAG // nil for the own store's
+	release func()       // lets go of the own store's; nil for others
 }
 
 // Close stops what is read ahead.
 func (f *blobFile) Close() error {
+	if f.release != nil {
+		defer f.release()
+	}
 	if f.dag == nil {
 		return f.File.Close()
 	}
@@ -49,16 +53,34 @@ func (s *Server) openFile(w *response, r *request, c cid.Cid) (f *blobFile, err 
 		w.source = "remote"
 		f, err = s.openRemote(r, c)
 	} else {
-		g := s.local
-		if may {
-			g = ipfs.First(s.local, spare{s, c})
-		}
-		f, err = s.open(r.Request, g, c, s.cfg.LocalAhead)
+		f, err = s.openLocal(r.Request, c, may)
 	}
 	if isAbsent(err) && !may {
 		return nil, s.refusal(r)
 	}
 	return f, absent(codeBlobUnknown, err)
+}
+
+// openLocal opens a file of the own store, of which no block is missing and none goes
+// before it is closed. For whom this server fetches, others help out.
+func (s *Server) openLocal(r *http.Request, c cid.Cid, may bool) (*blobFile, error) {
+	g, release, err := ipfs.Hold(r.Context(), s.local, c)
+	if err != nil && may && isAbsent(err) { // some went a moment ago
+		g, release, err = s.local, func() {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if may {
+		g = ipfs.First(g, spare{s, c})
+	}
+	f, err := s.open(r, g, c, s.cfg.LocalAhead)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	f.release = release
+	return f, nil
 }
 
 // open opens a file for a request, of which up to most blocks are read ahead: no

@@ -90,6 +90,11 @@ func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid
 	if err == nil {
 		return listDir(w, r, dir, c)
 	}
+	own, release, err := hold(r, own, c)
+	if err != nil {
+		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
+	}
+	defer release()
 	f, err := s.open(r, own, c, s.cfg.LocalAhead)
 	if err != nil {
 		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
@@ -153,6 +158,16 @@ func listDir(w *response, r *http.Request, dir *ipfs.Dir, c cid.Cid) error {
 	h.Set("Content-Security-Policy", "default-src 'none'")
 	h.Set("ETag", `"DirIndex-`+c.String()+`"`)
 	return serveContent(w, r, bytes.NewReader(body.Bytes()))
+}
+
+// hold has what lies below c stay while it is being sent.
+func hold(r *http.Request, own ipfs.Getter, c cid.Cid) (ipfs.Getter, func(), error) {
+	w, ok := own.(withIdentity)
+	if !ok || c.Prefix().MhType == multihash.IDENTITY {
+		return own, func() {}, nil
+	}
+	held, release, err := ipfs.Hold(r.Context(), w.Getter, c)
+	return withIdentity{ipfs.First(held, w.Getter)}, release, err
 }
 
 // withIdentity adds the blocks whose CID holds the content itself; gateways are

@@ -27,7 +27,8 @@ type reader interface {
 }
 
 // roots opens what lies under roots and keeps it: a root is a CID, so what is
-// known of it never goes stale.
+// known of it never goes stale. What the own store had is asked for all the same
+// whether it still has it, so that nothing is promised that was removed.
 type roots struct {
 	local    ipfs.Getter
 	metadata ipfs.Getter
@@ -63,10 +64,17 @@ func newRoots(life *lifetime, local, metadata ipfs.Getter, old *oldTrees, f *for
 // open gives what is under root. Errors have the code NAME_UNKNOWN when there is
 // nothing.
 func (s *roots) open(ctx context.Context, root cid.Cid) (reader, error) {
-	if l, ok := s.opened.get(root); ok {
+	l, known := s.opened.get(root)
+	if _, foreign := l.(strangers); known && foreign {
 		return l, nil
 	}
 	_, notHere := s.local.Get(ctx, root)
+	if unsure := errors.Is(notHere, ipfs.ErrUnavailable); known && (notHere == nil || unsure && !s.foreign.isEmpty()) {
+		return l, nil
+	} else if known && unsure {
+		return nil, absent(codeNameUnknown, notHere)
+	}
+	s.opened.forget(root)
 	q := rootQuestion{root, mayFetch(ctx)}
 	if f, ok := s.failed.get(q); ok && notHere != nil && time.Now().Before(f.until) {
 		return nil, f.err

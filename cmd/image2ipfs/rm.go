@@ -28,8 +28,9 @@ func newRm() *cobra.Command {
 		Aliases: []string{"remove"},
 		Short:   "Unpublish images",
 		Long: `Unpublish images: the embedded store forgets the root, Kubo unpins it. All images
-of an archive have one root and go together. Space comes back with image2ipfs gc
-(embedded store) or ipfs repo gc (Kubo).
+of an archive have one root and go together. Running servers no longer find them at
+once; space comes back with image2ipfs gc (embedded store) or ipfs repo gc (Kubo,
+which gives what it has until then). What is being sent meanwhile is sent to its end.
 
 A name that was published several times is refused, with a list that says when
 each was: name one by its CID, or take --older, which leaves the newest image of
@@ -82,7 +83,19 @@ func (o *rmOptions) run(cmd *cobra.Command, args []string) (err error) {
 			return err
 		}
 	}
+	if len(going) > 0 && !o.json {
+		fmt.Fprintln(cmd.ErrOrStderr(), stayText(all))
+	}
 	return nil
+}
+
+// stayText says until when what was unpublished is on disk.
+func stayText(all stores) string {
+	const gone = "servers no longer find it by name; its blobs stay on disk until image2ipfs gc"
+	if all.kubo != nil {
+		return gone + ", and in Kubo, which gives them on request, until ipfs repo gc"
+	}
+	return gone
 }
 
 // find lists the roots that an argument is to unpublish.

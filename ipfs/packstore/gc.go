@@ -132,6 +132,11 @@ func (g *collector) run(ctx context.Context) (GCStats, error) {
 	if err := g.compact(ctx); err != nil {
 		return g.stats, err
 	}
+	if !g.stats.NoRoom {
+		if err := g.s.dir.sweepRemoved(); err != nil {
+			return g.stats, err
+		}
+	}
 	if err := g.forget(); err != nil {
 		return g.stats, err
 	}

@@ -25,7 +25,8 @@ type index struct {
 // view is one state of the index; it does not change.
 type view struct {
 	segs   []*segment
-	broken error        // segments that could not be opened
+	broken error // segments that could not be opened
+	at     atomic.Pointer[stamp]
 	recent atomic.Int32 // the segment with the latest hit: an image's blocks lie together
 }
 
@@ -37,6 +38,23 @@ func (x *index) view() (*view, error) {
 	return x.refresh()
 }
 
+// current is view for who must see what was removed. A store that was moved away
+// is as it was.
+func (x *index) current() (*view, error) {
+	v := x.last.Load()
+	if v == nil {
+		return x.refresh()
+	}
+	if at := v.at.Load(); at != nil && at.isCurrent(x.dir.index()) {
+		return v, nil
+	}
+	now, err := x.refresh()
+	if errors.Is(err, os.ErrNotExist) {
+		return v, nil
+	}
+	return now, err
+}
+
 // refresh lists the directory and gives the state as of now: the same pointer
 // when nothing has changed.
 func (x *index) refresh() (*view, error) {
@@ -44,11 +62,13 @@ func (x *index) refresh() (*view, error) {
 	defer x.mu.Unlock()
 	old := x.last.Load()
 	for {
+		at := stampOf(x.dir.index())
 		names, err := x.dir.segments()
 		if err != nil {
 			return nil, err
 		}
 		if old != nil && old.broken == nil && slices.EqualFunc(old.segs, names, func(s *segment, name string) bool { return s.name == name }) {
+			old.at.Store(&at)
 			return old, nil
 		}
 		v, err := x.open(old, names)
@@ -58,6 +78,7 @@ func (x *index) refresh() (*view, error) {
 		if err != nil {
 			return nil, err
 		}
+		v.at.Store(&at)
 		if old != nil && v.broken != nil && old.broken != nil && v.broken.Error() == old.broken.Error() && slices.Equal(v.segs, old.segs) {
 			return old, nil
 		}

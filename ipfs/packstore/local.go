@@ -3,6 +3,7 @@ package packstore
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/ipfs/go-cid"
 
@@ -16,6 +17,8 @@ type Local struct {
 	store  *Store
 	cache  *Cache
 }
+
+var _ ipfs.Holder = (*Local)(nil)
 
 type blocks interface {
 	ipfs.Viewer
@@ -40,6 +43,24 @@ func (l *Local) Size(ctx context.Context, c cid.Cid) (int64, error) {
 		return l.cache.Size(ctx, c)
 	}
 	return n, err
+}
+
+// Hold implements [ipfs.Holder] of what lies wholly in the store, or in the store and
+// the cache, of which a part may go.
+func (l *Local) Hold(ctx context.Context, c cid.Cid) (ipfs.Getter, func(), error) {
+	held, release, err := l.store.Hold(ctx, c)
+	if err == nil {
+		return held, release, nil
+	}
+	whole := true
+	err = ipfs.Blocks(ctx, l, c, 0, func(b cid.Cid, _ int64) bool {
+		whole = whole && l.Has(ctx, b)
+		return whole
+	})
+	if err == nil && !whole {
+		err = fmt.Errorf("%w: a block below %s", ipfs.ErrNotFound, c)
+	}
+	return l, func() {}, err
 }
 
 // Put caches a block; errors are those of [Cache.Put].

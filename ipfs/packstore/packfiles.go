@@ -28,7 +28,9 @@ type packFiles struct {
 
 type packFile struct {
 	*os.File
-	used atomic.Bool // since the last sweep
+	used    atomic.Bool // since the last sweep
+	holders int         // who must be able to go on reading; guarded by packFiles.mu
+	dropped bool        // it is closed when the last of them is done
 }
 
 // section reads the block c at loc into memory from alloc. Errors match
@@ -76,6 +78,11 @@ func (p *packFiles) read(loc location, buf []byte, check func([]byte) error) err
 func (p *packFiles) get(id packID) (*packFile, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.opened(id)
+}
+
+// opened is get of who holds p.mu.
+func (p *packFiles) opened(id packID) (*packFile, error) {
 	if p.closed {
 		return nil, errClosed
 	}
@@ -89,8 +96,9 @@ func (p *packFiles) get(id packID) (*packFile, error) {
 			if len(p.open) < maxOpenPacks {
 				break
 			}
-			of.Close()
-			delete(p.open, other)
+			if of.holders == 0 {
+				p.drop(other, of)
+			}
 		}
 		f = &packFile{File: file}
 		if p.open == nil {
@@ -110,9 +118,8 @@ func (p *packFiles) sweep() {
 	defer p.mu.Unlock()
 	p.timer = nil
 	for id, f := range p.open {
-		if !f.used.Swap(false) {
-			f.Close()
-			delete(p.open, id)
+		if !f.used.Swap(false) && f.holders == 0 {
+			p.drop(id, f)
 		}
 	}
 	if len(p.open) > 0 && !p.closed {
@@ -125,8 +132,34 @@ func (p *packFiles) forget(id packID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if f := p.open[id]; f != nil {
+		p.drop(id, f)
+	}
+}
+
+// drop closes a file, now or when nobody holds it any more. The caller holds p.mu.
+func (p *packFiles) drop(id packID, f *packFile) {
+	delete(p.open, id)
+	if f.dropped = true; f.holders == 0 {
 		f.Close()
-		delete(p.open, id)
+	}
+}
+
+// hold is get of a file that stays open until it is released.
+func (p *packFiles) hold(id packID) (*packFile, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f, err := p.opened(id)
+	if err == nil {
+		f.holders++
+	}
+	return f, err
+}
+
+func (p *packFiles) release(f *packFile) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f.holders--; f.holders == 0 && f.dropped {
+		f.Close()
 	}
 }
 

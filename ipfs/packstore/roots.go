@@ -153,7 +153,7 @@ func (s *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
 	return roots, errors.Join(damaged...)
 }
 
-// Remove ends the keeping of a root; GC frees the space. The error matches
+// Remove ends the keeping of a root, which nobody finds any more; GC frees the space. The error matches
 // [ipfs.ErrNotFound] when c is not kept.
 func (s *Store) Remove(ctx context.Context, c cid.Cid) error {
 	if !c.Defined() {
@@ -164,6 +164,9 @@ func (s *Store) Remove(ctx context.Context, c cid.Cid) error {
 		return err
 	}
 	defer unlock()
+	if _, kept := os.Stat(s.dir.rootFile(c)); kept == nil {
+		s.dir.noteRemoved(c)
+	}
 	err = s.dir.hideRoot(s.dir.rootFile(c))
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%w: root %s is not kept in %s", ipfs.ErrNotFound, c, s)

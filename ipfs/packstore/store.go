@@ -39,6 +39,9 @@ type Store struct {
 	dir   dir
 	index index
 	packs packFiles
+
+	holds   holds
+	removed removals
 }
 
 var (
@@ -87,6 +90,9 @@ func (s *Store) Close() error {
 
 // Has tells whether a block is there, without reading it.
 func (s *Store) Has(ctx context.Context, c cid.Cid) bool {
+	if _, err := s.index.current(); err != nil {
+		return false
+	}
 	return s.lookup(ctx, c, func(loc location) error {
 		_, err := s.packs.get(loc.pack)
 		return err
@@ -166,8 +172,15 @@ func (s *Store) lookup(ctx context.Context, c cid.Cid, try func(location) error)
 	if !c.Defined() {
 		return fmt.Errorf("%w: undefined CID", ipfs.ErrNotFound)
 	}
+	if s.hides(c) {
+		return s.unpublished(c)
+	}
 	k := keyOf(c)
-	v, err := s.index.view()
+	look := s.index.current
+	if c.Type() == cid.Raw { // who has read the way to a leaf may go on as long as its pack is open
+		look = s.index.view
+	}
+	v, err := look()
 	if errors.Is(err, os.ErrNotExist) {
 		return s.away(err)
 	}

@@ -40,10 +40,40 @@ func storeFiles(t testing.TB, path string) []string {
 // FuzzStoreFiles puts any bytes at any place of any file of a store: it may be
 // refused or say what is broken, but it must not panic, nor give a block that
 // is another when blocks are checked, nor run out of memory.
-func FuzzStoreFiles(f *testing.F) {
+func FuzzStoreFiles(f *testing.F) { fuzzFiles(f, useBroken) }
+
+// FuzzPublishOverDamage publishes again over the same: what says success is whole.
+func FuzzPublishOverDamage(f *testing.F) {
+	fuzzFiles(f, func(t *testing.T, path string, root cid.Cid) {
+		s, err := packstore.Open(path)
+		if err != nil {
+			return
+		}
+		defer func() { _ = s.Close() }()
+		c, err := storetest.TryPublish(t.Context(), s, fuzzed)
+		if err != nil {
+			return
+		}
+		if !c.Equals(root) {
+			t.Errorf("published %s, before it was %s", c, root)
+		}
+		again, err := packstore.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = again.Close() }()
+		storetest.Check(t, again, c, fuzzed)
+	})
+}
+
+// fuzzed is what lies in the stores that are damaged.
+var fuzzed = map[string][]byte{"a": storetest.Random(5000, "a"), "b": []byte("b")}
+
+// fuzzFiles has a store used in which a file is not what it was.
+func fuzzFiles(f *testing.F, use func(t *testing.T, path string, root cid.Cid)) {
 	template := newPath(f)
 	s := open(f, template)
-	root, _ := storetest.Publish(f, s, map[string][]byte{"a": storetest.Random(5000, "a"), "b": []byte("b")})
+	root, _ := storetest.Publish(f, s, fuzzed)
 	if err := s.Close(); err != nil {
 		f.Fatal(err)
 	}
@@ -80,7 +110,7 @@ func FuzzStoreFiles(f *testing.F) {
 		if err := os.WriteFile(file, broken, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		useBroken(t, path, root)
+		use(t, path, root)
 	})
 }
 

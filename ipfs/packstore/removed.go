@@ -1,0 +1,114 @@
+package packstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// removed/<cid>.json, an empty file, says that a root was removed and its blocks are
+// there until gc: readers, of other processes too, no longer find it. It counts as
+// long as there is no record of the root. Without it (the disk is full, say) the
+// root is found until gc.
+
+// removedFile is where a root's is.
+func (d dir) removedFile(c cid.Cid) string {
+	return d.join("removed", cid.NewCidV1(c.Type(), c.Hash()).String()+rootExt)
+}
+
+// noteRemoved says that a root is removed.
+func (d dir) noteRemoved(c cid.Cid) {
+	if err := os.Mkdir(d.join("removed"), 0o700); err == nil || errors.Is(err, os.ErrExist) {
+		_ = os.WriteFile(d.removedFile(c), nil, 0o600) // see above
+	}
+}
+
+// sweepRemoved forgets what was removed: its blocks are gone.
+func (d dir) sweepRemoved() error { return os.RemoveAll(d.join("removed")) }
+
+// freshFor is how long after a change the times of a directory do not tell whether
+// there was another: file systems round them.
+const freshFor = 2 * time.Second
+
+// stamp tells whether a directory has changed. The zero value knows nothing.
+type stamp struct{ modified time.Time }
+
+// stampOf is to be taken before the directory is read.
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
+	if err != nil || time.Since(info.ModTime()) < freshFor {
+		return stamp{}
+	}
+	return stamp{info.ModTime()}
+}
+
+func (s stamp) isCurrent(path string) bool { return !s.modified.IsZero() && stampOf(path) == s }
+
+// removals are the roots that were removed.
+type removals struct {
+	mu  sync.Mutex
+	at  stamp
+	all map[string]bool
+}
+
+// has tells whether a root was removed.
+func (r *removals) has(d dir, c cid.Cid) bool {
+	path := d.join("removed")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.at.isCurrent(path) {
+		r.at = stampOf(path)
+		files, err := os.ReadDir(path)
+		if err != nil {
+			r.all = nil
+			return false
+		}
+		r.all = map[string]bool{}
+		for _, f := range files {
+			r.all[f.Name()] = true
+		}
+	}
+	if len(r.all) == 0 {
+		return false
+	}
+	return r.all[cid.NewCidV1(c.Type(), c.Hash()).String()+rootExt]
+}
+
+// hides tells whether a block is a root that was removed.
+func (s *Store) hides(c cid.Cid) bool {
+	if c.Type() == cid.Raw || !s.removed.has(s.dir, c) {
+		return false
+	}
+	_, err := os.Stat(s.dir.rootFile(c))
+	return errors.Is(err, os.ErrNotExist) && !s.isRecorded(c)
+}
+
+// isRecorded tells whether a record keeps c.
+func (s *Store) isRecorded(c cid.Cid) bool {
+	found := errors.New("found")
+	dirs, _ := filepath.Glob(s.dir.join("records", "*", "*"))
+	for _, dir := range dirs {
+		err := eachRecord(context.Background(), dir, func(_ string, r ipfs.Record) error {
+			if string(r.CID.Hash()) == string(c.Hash()) && !isOver(r) {
+				return found
+			}
+			return nil
+		})
+		if errors.Is(err, found) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Store) unpublished(c cid.Cid) error {
+	return fmt.Errorf("%w: %s is no longer published on %s", ipfs.ErrNotFound, c, s)
+}
