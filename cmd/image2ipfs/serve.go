@@ -83,20 +83,24 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
 	}
 	opts.storeFlags(cmd)
-	f := cmd.Flags()
-	f.StringVar(&opts.addr, "addr", ":5000", "address to serve on")
-	f.StringVar(&opts.push, "push", "", "address to take pushes on, such as 127.0.0.1:5001; images go into the embedded store (default: none are taken)")
-	f.StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway to read from, and to redirect pulling clients to where they can follow; may be given several times (default: $"+gatewayEnv+")")
-	f.StringSliceVar(&opts.sources, "source", nil, "IPFS gateway to read from alone, such as one that gives blocks and no files, or that pulling clients cannot reach; may be given several times")
-	f.BoolVar(&opts.noRedirect, "no-redirect", false, "stream blobs even when a gateway has them")
-	f.BoolVar(&opts.open, "open", false, "fetch images that are not in the own store for everyone, not only for requests from this machine")
-	opts.access.flags(f)
-	opts.peers.serveFlags(f)
-	f.Var(&opts.scrub, "scrub", "read the whole store in the background in this time (168h), or this fast (10MiB/s), again and again, to find damage before it is needed; the log and /metrics tell")
-	f.StringVar(&opts.logFormat, "log-format", "text", "text or json")
-	f.BoolVarP(&opts.debug, "debug", "d", false, "log what happens between the requests as well")
-	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	opts.flags(cmd)
 	return cmd
+}
+
+func (o *serveOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.addr, "addr", ":5000", "address to serve on")
+	f.StringVar(&o.push, "push", "", "address to take pushes on, such as 127.0.0.1:5001; images go into the embedded store (default: none are taken)")
+	f.StringSliceVar(&o.gateways, "gateway", nil, "IPFS gateway to read from, and to redirect pulling clients to where they can follow; may be given several times (default: $"+gatewayEnv+")")
+	f.StringSliceVar(&o.sources, "source", nil, "IPFS gateway to read from alone, such as one that gives blocks and no files, or that pulling clients cannot reach; may be given several times")
+	f.BoolVar(&o.noRedirect, "no-redirect", false, "stream blobs even when a gateway has them")
+	f.BoolVar(&o.open, "open", false, "fetch images that are not in the own store for everyone, not only for requests from this machine")
+	o.access.flags(f)
+	o.peers.serveFlags(f)
+	f.Var(&o.scrub, "scrub", "read the whole store in the background in this time (168h), or this fast (10MiB/s), again and again, to find damage before it is needed; the log and /metrics tell")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.BoolVarP(&o.debug, "debug", "d", false, "log what happens between the requests as well")
+	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (o *serveOptions) run(cmd *cobra.Command) (err error) {
