@@ -7,7 +7,7 @@
 #   hack/engines.sh clean     down, and remove the work directory
 #   hack/engines.sh status    one line per engine; fails unless all of them run
 #   hack/engines.sh tools     build only what needs no root: crane, regctl, oras and Kubo
-#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign
+#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign, lassie and Kubo 0.30
 #   hack/engines.sh env       shell assignments: the command prefix of each engine
 #   hack/engines.sh run CMD…  run a command on the simulated machine
 #
@@ -30,6 +30,7 @@ SUITE=${E2E_SUITE:-forky}
 CRANE=github.com/google/go-containerregistry/cmd/crane@v0.22.1
 ORAS=oras.land/oras/cmd/oras@v1.3.6
 REGCTL=github.com/regclient/regclient/cmd/regctl@v0.11.7
+LASSIE=github.com/filecoin-project/lassie/cmd/lassie@v0.23.0
 COSIGN=github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
 ENGINES="dockerd20 dockerd28 containerd16 containerd2"
 # What is needed, as COMMAND=PACKAGE.
@@ -70,16 +71,25 @@ installed() {
 }
 
 tools() {
-  local kubo
   installed "$CRANE" "$REGCTL" "$ORAS"
-  kubo=$(cat "$HACK"/tools/kubo/go.{mod,sum} | sha256sum)
-  built ipfs "$kubo" && return
-  say "building Kubo (minutes, once)"
-  (cd "$HACK/tools/kubo" && go build -trimpath -o "$WORK/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs)
-  echo "$kubo" >"$WORK/bin/ipfs.version"
+  kubo ipfs kubo
 }
 
-extras() { tools; installed "$COSIGN"; }
+# kubo FILE DIRECTORY builds the Kubo of a module below hack/tools, once.
+kubo() {
+  local sums
+  sums=$(cat "$HACK/tools/$2"/go.{mod,sum} | sha256sum)
+  built "$1" "$sums" && return
+  say "building $1 (minutes, once)"
+  (cd "$HACK/tools/$2" && go build -trimpath -o "$WORK/bin/$1" github.com/ipfs/kubo/cmd/ipfs)
+  echo "$sums" >"$WORK/bin/$1.version"
+}
+
+extras() {
+  tools
+  installed "$COSIGN" "$LASSIE"
+  kubo ipfs030 kubo030
+}
 
 # ---- what has to be installed --------------------------------------------------
 

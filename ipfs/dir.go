@@ -123,16 +123,46 @@ func (d *Dir) ForEach(ctx context.Context, fn func(name string, c cid.Cid) error
 // Resolve follows a slash-separated path below root. Errors match those of g
 // and [ErrNotFound].
 func Resolve(ctx context.Context, g Getter, root cid.Cid, path string) (cid.Cid, error) {
+	roots, err := ResolveAll(ctx, g, root, path)
+	if err != nil {
+		return cid.Undef, err
+	}
+	return roots[len(roots)-1], nil
+}
+
+// ResolveAll is [Resolve] that gives the CIDs of all segments of the path, from root
+// to what the path leads to (path gateway specification, "X-Ipfs-Roots").
+func ResolveAll(ctx context.Context, g Getter, root cid.Cid, path string) ([]cid.Cid, error) {
+	roots := []cid.Cid{root}
 	for _, name := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' }) {
 		d, err := OpenDir(ctx, g, root)
 		if err != nil {
-			return cid.Undef, err
+			return nil, err
 		}
 		if root, err = d.Lookup(ctx, name); err != nil {
-			return cid.Undef, err
+			return nil, err
 		}
+		roots = append(roots, root)
 	}
-	return root, nil
+	return roots, nil
+}
+
+// Symlink reads where the UnixFS symbolic link c leads to, as it was written. Errors
+// match those of g, and [ErrCorrupt] for what is no symbolic link.
+func Symlink(ctx context.Context, g Getter, c cid.Cid) (string, error) {
+	data, err := g.Get(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	node, err := merkledag.DecodeProtobuf(data)
+	if err != nil {
+		return "", fmt.Errorf("%w: block %s is no dag-pb node: %v", ErrCorrupt, c, err)
+	}
+	fs, err := unixfs.FSNodeFromBytes(node.Data())
+	if err != nil || fs.Type() != unixfs.TSymlink {
+		return "", fmt.Errorf("%w: block %s is no UnixFS symlink", ErrCorrupt, c)
+	}
+	return string(fs.Data()), nil
 }
 
 // ReadFile reads a whole file of at most limit bytes; a larger one is an error

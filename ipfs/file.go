@@ -46,7 +46,7 @@ func OpenFile(ctx context.Context, g Getter, c cid.Cid, ahead int) (*File, error
 	if err != nil {
 		return nil, err
 	}
-	size, err := fileSize(c, data)
+	size, err := SizeOfFile(c, data)
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +64,12 @@ func FileSize(ctx context.Context, g Getter, c cid.Cid) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return fileSize(c, data)
+	return SizeOfFile(c, data)
 }
 
-// fileSize reads the size of the file c from its first block.
-func fileSize(c cid.Cid, data []byte) (int64, error) {
+// SizeOfFile reads the size of the UnixFS file c, in bytes, from its first block. The
+// error matches [ErrCorrupt] for what is no file.
+func SizeOfFile(c cid.Cid, data []byte) (int64, error) {
 	if c.Prefix().Codec == cid.Raw {
 		return int64(len(data)), nil
 	}

@@ -178,7 +178,7 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		return
 	}
 	h := w.Header()
-	for _, name := range []string{"Docker-Content-Digest", "ETag", "Last-Modified", "Content-Disposition"} {
+	for _, name := range []string{"Docker-Content-Digest", "ETag", "Last-Modified", "Content-Disposition", "Content-Location", "Accept-Ranges"} {
 		h.Del(name)
 	}
 	h.Set("Cache-Control", "no-store")

@@ -66,8 +66,8 @@ func TestFilename(t *testing.T) {
 	s := start(t, Config{Local: blocks})
 	for query, want := range map[string]string{
 		"":                          p.root.String() + ".car",
-		"&filename=image.car":       "filename=image.car",
-		"&filename=../../etc/x.car": "filename=x.car",
+		"&filename=image.car":       `filename="image.car"`,
+		"&filename=../../etc/x.car": `filename="x.car"`,
 		"&filename=..":              p.root.String() + ".car",
 		"&filename=a%22%0d%0ab.car": "filename",
 	} {

@@ -31,13 +31,20 @@ func (s *Server) guard(w http.ResponseWriter, r *http.Request) error {
 	if err := websafe.CheckOrigin(r); err != nil {
 		return errorf(codeDenied, "%s from the web page %q is refused: %w", clip(r.Method), clip(r.Header.Get("Origin")), err)
 	}
-	if strings.HasPrefix(r.URL.Path, "/ipfs/") && isRead(r.Method) {
-		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", "*")
-		h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-		h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag, X-Ipfs-Path")
+	if strings.HasPrefix(r.URL.Path, "/ipfs/") && (isRead(r.Method) || r.Method == http.MethodOptions) {
+		allowScripts(w.Header())
 	}
 	return nil
+}
+
+// allowScripts lets pages of all origins read an answer, and ask for it as gateways'
+// clients do (Fetch, "CORS protocol").
+func allowScripts(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Accept, Cache-Control, Content-Type, If-None-Match, Range, User-Agent, X-Requested-With")
+	h.Set("Access-Control-Expose-Headers", "Content-Disposition, Content-Length, Content-Location, Content-Range, ETag, Ipfs-Uri, Retry-After, X-Chunked-Output, X-Ipfs-Path, X-Ipfs-Roots, X-Stream-Output")
+	h.Set("Access-Control-Max-Age", "86400")
 }
 
 func isRead(method string) bool { return method == http.MethodGet || method == http.MethodHead }

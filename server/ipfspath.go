@@ -28,6 +28,9 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	if err != nil {
 		return errorf(codeNameInvalid, "%q is no CID: %w", clip(spelled), err)
 	}
+	if r.Header.Get("Service-Worker") == "script" {
+		return errorf(codeNameInvalid, "no service worker may be registered for %s: nothing here is a site of its own", clip(r.URL.Path))
+	}
 	own, err := s.within(r.Context(), root)
 	if err != nil {
 		return err
@@ -35,27 +38,63 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	if err := s.present(); err != nil {
 		return err
 	}
-	format, err := formatOf(r)
+	f, err := formOf(r)
 	if err != nil {
 		return err
 	}
 	path := &recorder{Getter: own}
-	target, err := ipfs.Resolve(r.Context(), path, root, rest)
+	segments, err := ipfs.ResolveAll(r.Context(), path, root, rest)
 	if err != nil {
-		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
+		return s.notHere(r, err)
 	}
+	target := segments[len(segments)-1]
 	h := w.Header()
 	h.Set("X-Ipfs-Path", r.URL.EscapedPath())
+	setRoots(h, segments)
 	h.Set("Cache-Control", cacheForever)
 	h.Add("Vary", "Accept")
-	w.source = "local"
-	switch format {
-	case formatRaw:
-		return s.rawBlock(w, r, own, target)
-	case formatCAR:
-		return s.exportCAR(w, r, own, path.read, target)
+	if f.location != "" {
+		h.Set("Content-Location", f.location)
 	}
-	return s.unixFS(w, r, own, target)
+	w.source = "local"
+	switch f.format {
+	case formatRaw:
+		err = s.rawBlock(w, r, own, target)
+	case formatCAR:
+		err = s.exportCAR(w, r, own, path.read, target, f)
+	default:
+		err = s.unixFS(w, r, own, target)
+	}
+	if err != nil && w.status == 0 && onlyIfCached(r) && isAbsent(err) {
+		return s.notHere(r, err)
+	}
+	return err
+}
+
+// notHere is the error about what the own store lacks: 404, or 412 for who wants what
+// is here already or nothing (path gateway spec, "only-if-cached").
+func (s *Server) notHere(r *http.Request, err error) error {
+	err = absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
+	if onlyIfCached(r) && isAbsent(err) {
+		return errorf(codePrecondition, "only-if-cached: %w", err)
+	}
+	return err
+}
+
+// maxRoots is how many segments of a path are told.
+const maxRoots = 32
+
+// setRoots tells the CIDs of a path's segments, for caches (path gateway spec,
+// "X-Ipfs-Roots"); a path that has very many does without.
+func setRoots(h http.Header, segments []cid.Cid) {
+	if len(segments) > maxRoots {
+		return
+	}
+	spelled := make([]string, len(segments))
+	for i, c := range segments {
+		spelled[i] = c.String()
+	}
+	h.Set("X-Ipfs-Roots", strings.Join(spelled, ","))
 }
 
 // decodeCID reads any CID, and the ciq spelling; CIDv0 becomes v1.
@@ -88,6 +127,9 @@ func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid
 	}
 	dir, err := ipfs.OpenDir(r.Context(), ipfs.Budget(own, maxListedBytes), c)
 	if err == nil {
+		if !strings.HasSuffix(r.URL.Path, "/") { // so that relative links lead below it
+			return moved(w, r)
+		}
 		return listDir(w, r, dir, c)
 	}
 	own, release, err := hold(r, own, c)
@@ -95,18 +137,38 @@ func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid
 		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
 	}
 	defer release()
+	h := w.Header()
 	f, err := s.open(r, own, c, s.cfg.LocalAhead)
+	if errors.Is(err, ipfs.ErrCorrupt) { // no file
+		if link, failed := ipfs.Symlink(r.Context(), own, c); failed == nil {
+			h.Set("ETag", `"`+c.String()+`"`)
+			h.Set("Content-Type", "inode/symlink")
+			return serveContent(w, r, strings.NewReader(link))
+		}
+	}
 	if err != nil {
 		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
 	}
 	defer f.Close()
-	h := w.Header()
 	h.Set("ETag", `"`+c.String()+`"`)
 	h.Set("Content-Type", typeBlob) // never a type that a browser would run
 	if name := path.Base(r.URL.Path); path.Ext(name) == ".json" || name == "oci-layout" {
 		h.Set("Content-Type", "application/json")
 	}
+	if value := ofFile(r); value != "" {
+		h.Set("Content-Disposition", value)
+	}
 	return serveFile(w, r, f)
+}
+
+// moved sends the client to the same path with a slash at its end (path gateway spec,
+// "Location").
+func moved(w *response, r *http.Request) error {
+	to := url.URL{Path: r.URL.Path + "/", RawQuery: r.URL.RawQuery}
+	w.Header().Set("Location", to.String())
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusMovedPermanently)
+	return nil
 }
 
 // Limits of the listing of a directory; what is beyond is not listed.

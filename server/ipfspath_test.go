@@ -41,7 +41,7 @@ func TestIPFSPath(t *testing.T) {
 	if got := s.both("/ipfs/" + spell.V1 + "/index.json"); got.Header.Get("Content-Type") != "application/json" || !strings.Contains(string(got.body), p.image.String()) {
 		t.Errorf("index.json: %v %s", got.Header, got.body)
 	}
-	if got := s.both("/ipfs/"+spell.V1).expect(t, http.StatusOK, ""); !strings.Contains(string(got.body), `<a href="/ipfs/`+spell.V1+`/index.json">index.json</a>`) {
+	if got := s.both("/ipfs/"+spell.V1+"/").expect(t, http.StatusOK, ""); !strings.Contains(string(got.body), `<a href="/ipfs/`+spell.V1+`/index.json">index.json</a>`) {
 		t.Errorf("listing: %s", got.body)
 	}
 	for path, status := range map[string]int{
@@ -149,7 +149,7 @@ func TestListingIsBounded(t *testing.T) {
 	s := start(t, Config{Local: blocks})
 	list := func(c cid.Cid) (string, int) {
 		before := blocks.Gets()
-		got := s.get("/ipfs/"+c.String()).expect(t, http.StatusOK, "")
+		got := s.get("/ipfs/"+c.String()+"/").expect(t, http.StatusOK, "")
 		return string(got.body), blocks.Gets() - before
 	}
 	if page, n := list(testlayout.ShardBomb(t, blocks, 5)); n > 4000 || !strings.Contains(page, "and more") {

@@ -45,6 +45,11 @@ func (s *Server) route(w *response, r *http.Request) error {
 	if err := s.guard(w, r); err != nil {
 		return err
 	}
+	if r.Method == http.MethodOptions && strings.HasPrefix(path, "/ipfs/") { // a browser asks before a script may
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
 	if !isRead(r.Method) {
 		return errorf(codeUnsupported, "%s is not supported: this registry is read-only; publish with image2ipfs", clip(r.Method))
 	}

@@ -144,7 +144,7 @@ func (o *doctorOptions) peers(ctx context.Context) (check doctor.Check, running 
 	if err != nil {
 		return check, false
 	}
-	return doctor.Check{Name: "peers", Status: doctor.OK, Detail: fmt.Sprintf("%d connected; what they have is fetched for %s", len(connected), who)}, true
+	return doctor.Check{Name: "peers", Status: doctor.OK, Detail: fmt.Sprintf("%d connected; %s", len(connected), fetchesText(who))}, true
 }
 
 // store checks the store and publishes the probe there; the function removes it

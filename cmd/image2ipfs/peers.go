@@ -40,12 +40,21 @@ they have is told on standard error.`,
 			if err != nil {
 				return err
 			}
-			cmd.PrintErrf("what these peers have is fetched for %s\n", who)
+			cmd.PrintErrln(fetchesText(who))
 			return printPeers(cmd, peers, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
+}
+
+// fetchesText says for whom a server fetches what its peers have; one of an older
+// version does not tell.
+func fetchesText(who string) string {
+	if who == "" {
+		return "the running server is of an older version, which does not tell for whom it fetches what peers have: restart it"
+	}
+	return "what these peers have is fetched for " + who
 }
 
 func printPeers(cmd *cobra.Command, peers []network.Peer, asJSON bool) error {

@@ -130,6 +130,10 @@ func (c *Control) Close() error {
 	return errors.Join(err, c.lock.Close())
 }
 
+// ErrUnknown is matched by the error about a question that the server does not know,
+// since it is of an older version.
+var ErrUnknown = errors.New("the running server is of a version that does not know this")
+
 // Ask decodes into v what the server of the store in dir answers at a path. The
 // error matches [ipfs.ErrUnavailable] when none runs that answers there.
 func Ask(ctx context.Context, dir, path string, v any) error {
@@ -155,6 +159,9 @@ func Ask(ctx context.Context, dir, path string, v any) error {
 		return fmt.Errorf("%w: no server with peers answers at %s: %w", ipfs.ErrUnavailable, socket, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%s%s: %w", socket, path, ErrUnknown)
+	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s%s: %s", socket, path, resp.Status)
 	}

@@ -60,8 +60,12 @@ func Peers(ctx context.Context, dir string) ([]Peer, error) {
 }
 
 // FetchesFor asks the server that runs on the store in dir for whom it fetches what
-// its peers have. The error matches [ipfs.ErrUnavailable] when none runs with peers.
+// its peers have; it is empty when that server is of a version that does not tell. The
+// error matches [ipfs.ErrUnavailable] when none runs with peers.
 func FetchesFor(ctx context.Context, dir string) (who string, err error) {
 	err = control.Ask(ctx, dir, fetchesPath, &who)
+	if errors.Is(err, control.ErrUnknown) {
+		return "", nil
+	}
 	return oci.Quoted(who), err
 }
