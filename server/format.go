@@ -93,7 +93,7 @@ func servedCAR(values map[string]string) string {
 
 // at spells u with all that the form is in its query (path gateway spec,
 // "Content-Location").
-func (f form) at(u *url.URL) string {
+func (f *form) at(u *url.URL) string {
 	query := u.Query()
 	query.Set("format", f.format)
 	for name, value := range map[string]string{"car-order": f.order, "car-dups": f.dups} {

@@ -138,9 +138,9 @@ func (f *tree) dir(entries map[string]cid.Cid) cid.Cid {
 }
 
 // car gets a CAR and gives its blocks in their order, each checked.
-func (f *tree) car(path, query string, headers ...string) []cid.Cid {
+func (f *tree) car(path, query string) []cid.Cid {
 	f.t.Helper()
-	got := f.both(path+"?format=car"+query, headers...).expect(f.t, http.StatusOK, "")
+	got := f.both(path+"?format=car"+query).expect(f.t, http.StatusOK, "")
 	return f.blocksOf(got)
 }
 
