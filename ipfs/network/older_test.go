@@ -22,7 +22,7 @@ func TestOlderServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+peersPath, control.Answer(func() []Peer { return []Peer{{ID: "somebody"}} }))
+	mux.HandleFunc("GET "+peersPath, control.Answer(func() []map[string]string { return []map[string]string{{"id": "somebody"}} }))
 	mux.HandleFunc("GET /broken", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		_ = json.NewEncoder(w).Encode("x")
