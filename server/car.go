@@ -47,13 +47,13 @@ func (s *Server) exportCAR(w *response, r *http.Request, own ipfs.Getter, path [
 	default:
 		return errorf(codeTooMany, "%d CARs are being sent already: try again, or ask for blocks", cap(s.exports))
 	}
-	if scope != car.Block {
+	if what.Scope != car.Block {
 		held, release, err := hold(r, own, c)
 		switch {
 		case err == nil:
 			defer release()
 			own = held
-		case scope == car.All: // what lists a directory may be there without what is in it
+		case what.Scope == car.All: // what lists a directory may be there without what is in it
 			return absent(codeNameUnknown, fmt.Errorf("not in this server's store: %w", err))
 		}
 	}

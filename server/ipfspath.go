@@ -132,13 +132,13 @@ func (s *Server) unixFS(w *response, r *http.Request, own ipfs.Getter, c cid.Cid
 		}
 		return listDir(w, r, dir, c)
 	}
-	own, release, err := hold(r, own, c)
-	if err != nil {
-		return absent(codeNameUnknown, fmt.Errorf("%s is not in this server's store: %w", clip(r.URL.Path), err))
-	}
-	defer release()
 	h := w.Header()
-	f, err := s.open(r, own, c, s.cfg.LocalAhead)
+	held, release, err := hold(r, own, c)
+	var f *blobFile
+	if err == nil {
+		defer release()
+		f, err = s.open(r, held, c, s.cfg.LocalAhead)
+	}
 	if errors.Is(err, ipfs.ErrCorrupt) { // no file
 		if link, failed := ipfs.Symlink(r.Context(), own, c); failed == nil {
 			h.Set("ETag", `"`+c.String()+`"`)
