@@ -60,11 +60,11 @@ gateway=http://${gateway#http://}
 intact "$WORK/tmp/lassie" lassie
 "$LASSIE" fetch --protocols http --provider "$gateway" --dups --dag-scope entity --entity-bytes 0:99 \
 	-o "$WORK/tmp/part.car" "$cid/index.json" >/dev/null 2>&1
-echo "lassie: a range of a file, each block as often as it occurs"
+echo "lassie: took a range of a file, each block as often as it occurs"
 curl -fsS "$gateway/ipfs/$cid?format=car&car-dups=y" -o "$WORK/tmp/dups.car"
 "$NODE" "$WORK/node_modules/ipfs-car/bin.js" unpack "$WORK/tmp/dups.car" --output "$WORK/tmp/ipfs-car"
 intact "$WORK/tmp/ipfs-car" ipfs-car
-# In Node its build for browsers, which has gateways alone: the other first asks peers.
+# In Node it is the build for browsers, too: its own for Node asks no gateway here.
 (cd "$WORK" && node_modules/.bin/esbuild node.mjs --bundle --platform=browser --format=esm --outfile=tmp/node.mjs --log-level=error)
 timeout 120 "$NODE" "$WORK/tmp/node.mjs" "$gateway" "$cid" 2>/dev/null || { echo "clients: verified-fetch in Node failed" >&2; exit 1; }
 (cd "$WORK" && timeout 180 "$NODE" browser.mjs "$gateway" "$cid" "$WORK/tmp/profile")

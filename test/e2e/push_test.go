@@ -76,31 +76,33 @@ func TestPush(t *testing.T) {
 		names = append(names, name)
 		results.progress("%s has pushed", client.engine)
 	}
-	check := func() {
-		t.Helper()
-		for _, name := range names {
-			ciq, err := p.command().output(deadline(t), "ref", "-f", "ciq", name)
-			if err != nil {
-				t.Error(err)
-				continue
-			}
-			pushed := registry{program: p, server: &server{addr: push}}
-			cid := registry{program: p, server: &server{addr: addr}}
-			repository := strings.TrimSuffix(name, ":1")
-			if a, b := pushed.check(t, push+"/"+name), cid.check(t, fmt.Sprintf("%s/%s/%s", addr, ciq, repository)); a != b {
-				t.Errorf("%s is %s by its name and %s by its CID", name, a, b)
-			}
-			if _, err := p.command().output(deadline(t), "verify", name); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	check()
+	checkPushed(t, p, addr, push, names)
 	s.stop(t)
 	p.serve(t, addr, args...)
-	check()
+	checkPushed(t, p, addr, push, names)
 	if crane := commandFor("crane"); crane != nil && len(names) > 0 {
 		if _, err := crane.output(deadline(t), "pull", "--insecure", push+"/"+names[0], filepath.Join(t.TempDir(), "back.tar")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// checkPushed pulls each name that was pushed, and the CID that it became.
+func checkPushed(t *testing.T, p program, addr, push string, names []string) {
+	t.Helper()
+	for _, name := range names {
+		ciq, err := p.command().output(deadline(t), "ref", "-f", "ciq", name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		pushed := registry{program: p, server: &server{addr: push}}
+		cid := registry{program: p, server: &server{addr: addr}}
+		repository := strings.TrimSuffix(name, ":1")
+		if a, b := pushed.check(t, push+"/"+name), cid.check(t, fmt.Sprintf("%s/%s/%s", addr, ciq, repository)); a != b {
+			t.Errorf("%s is %s by its name and %s by its CID", name, a, b)
+		}
+		if _, err := p.command().output(deadline(t), "verify", name); err != nil {
 			t.Error(err)
 		}
 	}
