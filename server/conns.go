@@ -85,7 +85,7 @@ func (l *limitedListener) run() {
 		switch {
 		case err != nil:
 			l.give(accepted{err: err})
-		case l.conns.enter(conn.RemoteAddr().String()), l.conns.dropIdle() && l.conns.enter(conn.RemoteAddr().String()):
+		case l.conns.enter(conn.RemoteAddr().String()), l.conns.dropIdle(conn.RemoteAddr().String()) && l.conns.enter(conn.RemoteAddr().String()):
 			l.give(accepted{conn: conn})
 		default:
 			l.wait(conn)
@@ -183,7 +183,7 @@ func (c *connections) await(remote string) bool {
 		if c.enter(remote) {
 			return true
 		}
-		if c.dropIdle() {
+		if c.dropIdle(remote) {
 			continue
 		}
 		c.mu.Lock()
@@ -201,22 +201,23 @@ func (c *connections) await(remote string) bool {
 	}
 }
 
-// dropIdle closes a connection without a request: of those who have most, that
-// which has waited longest. False when none has no request.
-func (c *connections) dropIdle() bool {
+// dropIdle closes a connection without a request, for one more of remote's origin: of
+// those who have most, that which has waited longest. False when there is none. Who
+// has as many or more takes no place of one who has just come, and whose request is
+// on its way.
+func (c *connections) dropIdle(remote string) bool {
+	origin := c.origin(remote)
 	c.mu.Lock()
-	var waiting *list.List
+	var conn net.Conn
 	most := 0
-	for origin, conns := range c.idle {
-		if c.open[origin] > most {
-			most, waiting = c.open[origin], conns
+	for other, conns := range c.idle {
+		oldest := conns.Front().Value.(net.Conn)
+		fresh := time.Now().Add(-floorTime).UnixNano() < c.places[oldest].moved.Load()
+		if c.open[other] > most && (other == origin || c.open[other] > c.open[origin] || !fresh) {
+			most, conn = c.open[other], oldest
 		}
 	}
-	var conn net.Conn
-	if waiting != nil {
-		conn = waiting.Front().Value.(net.Conn)
-		c.drop(conn)
-	}
+	c.drop(conn)
 	c.mu.Unlock()
 	if conn != nil {
 		closeNow(conn)

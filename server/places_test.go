@@ -103,17 +103,22 @@ func TestWhoMakesRoom(t *testing.T) {
 		}
 	}
 	c.setIdle(few, c.places[few], true)
+	c.mu.Unlock()
+	if c.dropIdle("many") {
+		t.Error("those who have most take the place of one who has just come, and whose request is on its way")
+	}
+	c.mu.Lock()
 	c.setIdle(many[0], c.places[many[0]], true)
 	c.setIdle(many[1], c.places[many[1]], true)
 	for _, want := range []net.Conn{many[0], many[1], few} {
 		c.mu.Unlock()
-		if !c.dropIdle() || c.places[want] != nil {
+		if !c.dropIdle("other") || c.places[want] != nil {
 			t.Error("another connection without a request is closed than the oldest of those who have most")
 		}
 		c.mu.Lock()
 	}
 	c.mu.Unlock()
-	if c.dropIdle() {
+	if c.dropIdle("other") {
 		t.Error("one with a request is closed")
 	}
 	c.mu.Lock()
