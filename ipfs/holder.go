@@ -27,8 +27,10 @@ func Hold(ctx context.Context, g Getter, c cid.Cid) (held Getter, release func()
 	return g, free, last(ctx, g, c)
 }
 
-// Haser is a [Getter] that tells whether it has a block without reading it.
+// Haser is a [Getter] that tells whether a block can probably be read, without reading
+// it.
 type Haser interface {
+	Getter
 	Has(ctx context.Context, c cid.Cid) bool
 }
 

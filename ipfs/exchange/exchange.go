@@ -59,9 +59,7 @@ type Network interface {
 
 // Store is what this machine has: it must answer at once and never ask others.
 type Store interface {
-	ipfs.Getter
-	// Has tells whether a block can probably be read.
-	Has(ctx context.Context, c cid.Cid) bool
+	ipfs.Haser
 	// Size tells how many bytes a block has, without reading them.
 	Size(ctx context.Context, c cid.Cid) (int64, error)
 	// Put keeps a block that was checked, perhaps not for long.

@@ -35,8 +35,7 @@ import (
 
 // Blocks are what a node gives to its peers. Looking must not cause a fetch.
 type Blocks interface {
-	ipfs.Getter
-	Has(ctx context.Context, c cid.Cid) bool
+	ipfs.Haser
 	// Size tells how many bytes a block has, without reading them. Errors match
 	// [ipfs.ErrNotFound].
 	Size(ctx context.Context, c cid.Cid) (int64, error)

@@ -107,16 +107,14 @@ func (c *Cache) relist(age time.Duration) {
 // list looks for new and removed packs. When the directory cannot be read, all
 // stays as it was. The caller holds c.listing.
 func (c *Cache) list() {
-	files, err := os.ReadDir(c.dir.packs())
+	ids, err := c.dir.packIDs()
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return
 	}
 	there := map[packID]bool{}
-	for _, f := range files {
-		if id, ok := parsePackID(f.Name()); ok {
-			there[id] = true
-			c.learn(id)
-		}
+	for _, id := range ids {
+		there[id] = true
+		c.learn(id)
 	}
 	c.mu.RLock()
 	var gone []packID

@@ -23,7 +23,14 @@ func (d dir) writeFile(path string, data []byte) error {
 }
 
 // placeFile is writeFile whose name is left to the caller to make durable.
-func (d dir) placeFile(path string, data []byte) error {
+func (d dir) placeFile(path string, data []byte) error { return d.putFile(path, data, syncAndClose) }
+
+// replaceFile puts data under path at one stroke. After a crash anything may be there.
+func (d dir) replaceFile(path string, data []byte) error {
+	return d.putFile(path, data, (*os.File).Close)
+}
+
+func (d dir) putFile(path string, data []byte, end func(*os.File) error) error {
 	tmp := d.join("tmp", newPackID().String()+filepath.Ext(path))
 	f, err := createTemp(tmp)
 	if err != nil {
@@ -32,21 +39,8 @@ func (d dir) placeFile(path string, data []byte) error {
 	if _, err = f.Write(data); err != nil {
 		f.Close()
 	} else {
-		err = syncAndClose(f)
+		err = end(f)
 	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		os.Remove(tmp)
-	}
-	return err
-}
-
-// replaceFile puts data under path at one stroke. After a crash anything may be there.
-func (d dir) replaceFile(path string, data []byte) error {
-	tmp := d.join("tmp", newPackID().String()+filepath.Ext(path))
-	err := os.WriteFile(tmp, data, 0o600)
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}

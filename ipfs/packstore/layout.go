@@ -158,3 +158,18 @@ func (d dir) create() error {
 		}
 	}
 }
+
+// packIDs lists the packs.
+func (d dir) packIDs() ([]packID, error) {
+	files, err := os.ReadDir(d.packs())
+	if err != nil {
+		return nil, err
+	}
+	var ids []packID
+	for _, f := range files {
+		if id, ok := parsePackID(f.Name()); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}

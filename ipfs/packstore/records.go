@@ -27,6 +27,39 @@ var _ ipfs.Recorder = (*Store)(nil)
 // they are is in the records.
 func (d dir) recordDir(kind, space string) string { return d.join("records", kind, hashed(space)) }
 
+// recordDirs are those of all kinds and spaces. The store's own path is no pattern:
+// it may hold any character.
+func (d dir) recordDirs() (all []string, err error) {
+	kinds, err := subdirs(d.join("records"))
+	for _, kind := range kinds {
+		if filepath.Base(kind) == "lock" {
+			continue
+		}
+		spaces, err := subdirs(kind)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, spaces...)
+	}
+	return all, err
+}
+
+// subdirs are the directories in one, or behind links there; none when it is not
+// there.
+func subdirs(path string) (dirs []string, err error) {
+	files, err := os.ReadDir(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	for _, f := range files {
+		dir := filepath.Join(path, f.Name())
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, err
+}
+
 func (d dir) recordFile(k ipfs.Key) string {
 	return filepath.Join(d.recordDir(k.Kind, k.Space), hashed(k.Name)+rootExt)
 }
@@ -220,14 +253,11 @@ func (d dir) makeDurably(path string) error {
 // sweepRecords removes records that are over, unless it is dry, and gives what the others
 // keep, each with what it is for messages.
 func (g *collector) sweepRecords(ctx context.Context) (kept []keptRecord, err error) {
-	dirs, err := filepath.Glob(g.s.dir.join("records", "*", "*"))
+	dirs, err := g.s.dir.recordDirs()
 	if err != nil {
 		return nil, err
 	}
 	for _, dir := range dirs {
-		if filepath.Dir(dir) == g.s.dir.join("records", "lock") {
-			continue
-		}
 		var over []ipfs.Key
 		err := eachRecord(ctx, dir, func(_ string, r ipfs.Record) error {
 			if isOver(r) {

@@ -51,6 +51,16 @@ func TestGCKeepsRecords(t *testing.T) {
 	}
 }
 
+// The path of a store may look like a pattern: its records must be found all the same.
+func TestGCKeepsRecordsWhateverThePath(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t)+"[a]")
+	files := map[string][]byte{"f": storetest.Random(2<<20, "kept")}
+	c := storetest.Keep(t, s, files, ipfs.Record{Key: ipfs.Key{Kind: "blob", Space: "app", Name: "kept"}})
+	gc(t, s)
+	storetest.Check(t, s, c, files)
+}
+
 // A damaged record must not pass for none: what it kept would be collected.
 func TestDamagedPushRecord(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -20,9 +19,7 @@ import (
 // root is found until gc.
 
 // removedFile is where a root's is.
-func (d dir) removedFile(c cid.Cid) string {
-	return d.join("removed", cid.NewCidV1(c.Type(), c.Hash()).String()+rootExt)
-}
+func (d dir) removedFile(c cid.Cid) string { return d.join("removed", rootName(c)) }
 
 // noteRemoved says that a root is removed.
 func (d dir) noteRemoved(c cid.Cid) {
@@ -50,7 +47,10 @@ func stampOf(path string) stamp {
 	return stamp{info.ModTime()}
 }
 
-func (s stamp) isCurrent(path string) bool { return !s.modified.IsZero() && stampOf(path) == s }
+func (s stamp) isCurrent(path string) bool { return s.is(stampOf(path)) }
+
+// is tells whether both are of one state of the directory.
+func (s stamp) is(other stamp) bool { return !s.modified.IsZero() && s == other }
 
 // removals are the roots that were removed.
 type removals struct {
@@ -64,8 +64,8 @@ func (r *removals) has(d dir, c cid.Cid) bool {
 	path := d.join("removed")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.at.isCurrent(path) {
-		r.at = stampOf(path)
+	if now := stampOf(path); !r.at.is(now) {
+		r.at = now
 		files, err := os.ReadDir(path)
 		if err != nil {
 			r.all = nil
@@ -76,10 +76,7 @@ func (r *removals) has(d dir, c cid.Cid) bool {
 			r.all[f.Name()] = true
 		}
 	}
-	if len(r.all) == 0 {
-		return false
-	}
-	return r.all[cid.NewCidV1(c.Type(), c.Hash()).String()+rootExt]
+	return len(r.all) > 0 && r.all[rootName(c)]
 }
 
 // hides tells whether a block is a root that was removed.
@@ -94,7 +91,7 @@ func (s *Store) hides(c cid.Cid) bool {
 // isRecorded tells whether a record keeps c.
 func (s *Store) isRecorded(c cid.Cid) bool {
 	found := errors.New("found")
-	dirs, _ := filepath.Glob(s.dir.join("records", "*", "*"))
+	dirs, _ := s.dir.recordDirs()
 	for _, dir := range dirs {
 		err := eachRecord(context.Background(), dir, func(_ string, r ipfs.Record) error {
 			if string(r.CID.Hash()) == string(c.Hash()) && !isOver(r) {

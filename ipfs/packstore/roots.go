@@ -18,10 +18,12 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
-// rootFile is the record of a root, the same for both versions of its CID.
-func (d dir) rootFile(c cid.Cid) string {
-	return d.join("roots", cid.NewCidV1(c.Type(), c.Hash()).String()+rootExt)
-}
+// rootName is how files about a root are called, the same for both versions of its
+// CID.
+func rootName(c cid.Cid) string { return cid.NewCidV1(c.Type(), c.Hash()).String() + rootExt }
+
+// rootFile is the record of a root.
+func (d dir) rootFile(c cid.Cid) string { return d.join("roots", rootName(c)) }
 
 // records lists what is kept, from the names of the records alone, and what else
 // lies among them: what another program left there is no record, whatever it is
@@ -153,8 +155,8 @@ func (s *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
 	return roots, errors.Join(damaged...)
 }
 
-// Remove ends the keeping of a root, which nobody finds any more; GC frees the space. The error matches
-// [ipfs.ErrNotFound] when c is not kept.
+// Remove ends the keeping of a root, which nobody finds any more; GC frees the
+// space. The error matches [ipfs.ErrNotFound] when c is not kept.
 func (s *Store) Remove(ctx context.Context, c cid.Cid) error {
 	if !c.Defined() {
 		return fmt.Errorf("%w: undefined CID", ipfs.ErrNotFound)

@@ -259,21 +259,6 @@ func (s *Store) rightIn(ctx context.Context, id packID, c cid.Cid, pace *pacer) 
 	return right
 }
 
-// packIDs lists the packs.
-func (d dir) packIDs() ([]packID, error) {
-	files, err := os.ReadDir(d.packs())
-	if err != nil {
-		return nil, err
-	}
-	var ids []packID
-	for _, f := range files {
-		if id, ok := parsePackID(f.Name()); ok {
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
-}
-
 // pacer holds reading to so many bytes in a second.
 type pacer struct {
 	rate  int64
