@@ -40,7 +40,7 @@ func (s *Server) blob(w *response, r *request) error {
 	hasLocal := func() bool { return s.hasBlock(r.Context(), c) }
 	canSend := func() bool { return mayFetch(r.Context()) || hasLocal() }
 	var gw *remoteGateway
-	if r.local == nil {
+	if r.local == nil && !w.private { // whom a gateway serves is not this server's to say
 		gw = s.redirects.gateway(r.Request, r.root, canSend)
 	}
 	if gw != nil && (!hasLocal() || s.redirects.holds(r.Context(), gw, c)) {

@@ -29,6 +29,7 @@ const (
 	codeManifestInvalid errorCode = "MANIFEST_INVALID"
 	codeBlobUnknown     errorCode = "BLOB_UNKNOWN"
 	codeDigestInvalid   errorCode = "DIGEST_INVALID"
+	codeUnauthorized    errorCode = "UNAUTHORIZED"
 	codeDenied          errorCode = "DENIED"
 	codeUnsupported     errorCode = "UNSUPPORTED"
 	codeTooMany         errorCode = "TOOMANYREQUESTS"
@@ -55,6 +56,7 @@ var statuses = map[errorCode]int{
 	codeManifestInvalid: http.StatusNotFound, // so that an engine that asks a mirror goes on
 	codeBlobUnknown:     http.StatusNotFound,
 	codeDigestInvalid:   http.StatusBadRequest,
+	codeUnauthorized:    http.StatusUnauthorized,
 	codeDenied:          http.StatusForbidden,
 	codeUnsupported:     http.StatusMethodNotAllowed,
 	codeTooMany:         http.StatusTooManyRequests,
@@ -80,6 +82,7 @@ type apiError struct {
 	status  int // 0 for that of the code
 	message string
 	cause   error
+	after   time.Duration // when the client may ask again; 0 where that is not known
 }
 
 // httpStatus is the status of an answer with the error.
@@ -128,9 +131,13 @@ func isAbsent(err error) bool {
 // errInternal stands for a panic, of which the log has more.
 var errInternal = errorf(codeUnknown, "internal error")
 
-// retryAfter is how many seconds clients are told to wait: as long as a source
-// wants to be left alone, 5 when it just does not answer.
+// retryAfter is how many seconds clients are told to wait: as long as the error says,
+// or a source wants to be left alone, 5 when that is not known.
 func retryAfter(err error) string {
+	var known *apiError
+	if errors.As(err, &known) && known.after > 0 {
+		return strconv.Itoa(max(1, int(math.Ceil(known.after.Seconds()))))
+	}
 	if until, busy := ipfs.BusyUntil(err); busy {
 		return strconv.Itoa(max(1, int(math.Ceil(time.Until(until).Seconds()))))
 	}

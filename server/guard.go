@@ -56,10 +56,10 @@ func hostName(host string) string {
 	return host
 }
 
-// guarded is guard before a handler of another kind.
+// guarded is knock before a handler of another kind.
 func (s *Server) guarded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.guard(w, r); err != nil {
+		if _, err := s.knock(w, r, s.cfg.AuthRead); err != nil {
 			s.answerError(w, r, err)
 			return
 		}

@@ -21,6 +21,9 @@ type response struct {
 	bytes  int64  // of the body
 	source string // where the content came from, for the log
 	target string // where the client was sent, for the log
+
+	private bool   // who asks was asked for a password…
+	user    string // …and is this one
 }
 
 // Unwrap is for http.ResponseController.
@@ -151,7 +154,7 @@ func (s *Server) logAccess(w *response, r *http.Request, start time.Time, err er
 		slog.Int64("bytes", w.bytes), slog.Duration("duration", time.Since(start)), slog.String("remote", r.RemoteAddr),
 	}
 	for _, a := range []slog.Attr{
-		slog.String("source", w.source), slog.String("target", w.target),
+		slog.String("user", clip(w.user)), slog.String("source", w.source), slog.String("target", w.target),
 		slog.String("range", clip(r.Header.Get("Range"))), slog.String("agent", clip(r.UserAgent())),
 	} {
 		if a.Value.String() != "" {

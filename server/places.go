@@ -75,6 +75,12 @@ func (s *Server) requestOrigin(r *http.Request) string {
 	return originOf(addr)
 }
 
+// byProxy tells whether a request came by a proxy that is to be believed.
+func (s *Server) byProxy(r *http.Request) bool {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && s.isProxy(at.Addr())
+}
+
 func (s *Server) isProxy(addr netip.Addr) bool {
 	return slices.ContainsFunc(s.cfg.Proxies, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
 }

@@ -2,14 +2,11 @@ package server
 
 import (
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/image2ipfs/image2ipfs/internal/websafe"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
@@ -17,18 +14,12 @@ import (
 
 // PushHandler answers what the server answers, and beside the names that carry a CID
 // those of Config.Pushed, which are pushed to. It is for an address that no engine has
-// as a mirror, since a name that was pushed would be docker.io's there.
+// as a mirror, since a name that was pushed would be docker.io's there. With
+// Config.Passwords all of it asks for one, GET /v2/ first: engines look there alone.
 func (s *Server) PushHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.observe(w, r, s.routePush) })
-}
-
-// CheckPush refuses to take pushes at an address that others reach: nobody is asked for
-// a password, and what is pushed would be sent in plain.
-func CheckPush(at net.Addr) error {
-	if !websafe.IsLoopback(at) {
-		return fmt.Errorf("%s is an address that others reach, and whoever pushes is not asked for a password: push by a loopback address, 127.0.0.1:5001", at)
-	}
-	return nil
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.observe(w, r, s.asked(s.cfg.Passwords != nil, s.routePush))
+	})
 }
 
 // routePush serves local names, and leaves all else to route.
@@ -41,11 +32,7 @@ func (s *Server) routePush(w *response, r *http.Request) error {
 	if _, _, err := ref.ParseRepository(name); err == nil {
 		return s.route(w, r)
 	}
-	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	r = s.admit(oneRange(r))
-	if err := s.guard(w, r); err != nil {
-		return err
-	}
 	if err := s.present(); err != nil {
 		return err
 	}
@@ -61,6 +48,12 @@ func (s *Server) routePush(w *response, r *http.Request) error {
 		return errorf(codeUnsupported, "%s is not supported at %s", clip(r.Method), clip(path))
 	case !oci.ValidName(name):
 		return errorf(codeNameInvalid, "%q is no name of a repository (distribution-spec, \"Pulling manifests\")", clip(name))
+	}
+	if !isRead(r.Method) {
+		if err := s.uploads.mayWrite(s.requestOrigin(r)); err != nil {
+			refuseBody(w, r)
+			return err
+		}
 	}
 	return serve(s, w, q)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -274,32 +273,5 @@ func TestRefusedPushes(t *testing.T) {
 	p.get("/v2/app/tags/list").expect(t, http.StatusNotFound, codeNameUnknown)
 	if kept, err := p.store.Roots(t.Context()); err != nil || len(kept) > 0 {
 		t.Errorf("published: %v, %v", kept, err)
-	}
-}
-
-// One client must not take all uploads, and one that is forgotten ends.
-func TestUploadLimits(t *testing.T) {
-	p := startPush(t, t.TempDir())
-	at := p.begin("app")
-	p.send(http.MethodPatch, at, []byte("some")).expect(t, http.StatusAccepted, "")
-	for range uploadsEach - 1 {
-		p.begin("app")
-	}
-	full := p.send(http.MethodPost, "/v2/app/blobs/uploads/", nil).expect(t, http.StatusTooManyRequests, codeTooMany, "64")
-	if full.Header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
-	}
-	p.s.uploads.expire(p.s.uploads.open[at[strings.LastIndexByte(at, '/')+1:]])
-	p.get(at).expect(t, http.StatusNotFound, codeUploadUnknown)
-	p.begin("app")
-}
-
-// A password is asked of nobody yet, so nobody but this machine may push.
-func TestCheckPush(t *testing.T) {
-	for addr, ok := range map[string]bool{"127.0.0.1": true, "::1": true, "0.0.0.0": false, "192.0.2.1": false} {
-		l := &net.TCPAddr{IP: net.ParseIP(addr)}
-		if err := CheckPush(l); (err == nil) != ok {
-			t.Errorf("%s: %v", addr, err)
-		}
 	}
 }

@@ -184,6 +184,10 @@ func (s *Server) receive(w *response, r *request, up *upload) error {
 	if length == 0 || r.Body == http.NoBody {
 		return nil
 	}
+	if err := up.fits(length, s.cfg.Limits.Blob); err != nil {
+		refuseBody(w, r.Request)
+		return err
+	}
 	release, err := s.uploads.hold(r.Context(), up)
 	if err != nil {
 		return err
@@ -209,6 +213,10 @@ func (s *Server) copyBody(w *response, r *request, up *upload) error {
 		n, err := r.Body.Read(buf[:])
 		w.place.moves()
 		if n > 0 {
+			if err := up.fits(int64(n), s.cfg.Limits.Blob); err != nil {
+				refuseBody(w, r.Request)
+				return err
+			}
 			if _, err := up.Write(buf[:n]); err != nil {
 				return err
 			}

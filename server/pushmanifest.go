@@ -110,7 +110,7 @@ func (s *Server) tellRoots(w *response, r *request, m pushed.Manifest, result pu
 	const most = 20 // names in a header: signing the base of many images makes as many roots
 	h := w.Header()
 	for i, root := range result.Roots {
-		name := ref.Name{Host: r.Host, Root: root.CID, Repository: r.name}.String()
+		name := ref.Name{Host: s.registryHost(r.Request), Root: root.CID, Repository: r.name}.String()
 		s.log.Info("pushed", "name", r.name+":"+root.Tag, "pull", name, "cid", root.CID.String(), "digest", m.Descriptor.Digest.String(), "bytes", root.Size)
 		if i < most {
 			h.Add("Image2ipfs-Name", name)

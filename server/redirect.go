@@ -68,6 +68,10 @@ func newRedirects(life *lifetime, f *foreign, cfg Config) *redirects {
 		cfg.Logger.Info("clients are not redirected: gateways know nothing of --allow and --pinned")
 		return nil
 	}
+	if cfg.AuthRead {
+		cfg.Logger.Info("clients are not redirected: gateways ask for no password")
+		return nil
+	}
 	p := &redirects{
 		life: life, log: cfg.Logger, limits: cfg.Limits,
 		known:  newLRU[question, choice](maxChoices),

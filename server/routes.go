@@ -32,19 +32,15 @@ var handlers = map[string]handler{
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.observe(w, r, s.route)
+	// Whether the server is well may be asked without a password: probes have none.
+	s.observe(w, r, s.asked(s.cfg.AuthRead && r.URL.Path != "/healthz", s.route))
 }
 
+// route serves who may ask.
 func (s *Server) route(w *response, r *http.Request) error {
 	refuseBody(w, r)
 	r = s.admit(oneRange(r))
 	path := r.URL.Path
-	if isRegistryPath(path) {
-		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
-	}
-	if err := s.guard(w, r); err != nil {
-		return err
-	}
 	if r.Method == http.MethodOptions && strings.HasPrefix(path, "/ipfs/") { // a browser asks before a script may
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
 		w.WriteHeader(http.StatusNoContent)

@@ -55,18 +55,18 @@ func (s *Server) ServeMetrics(ctx context.Context, l net.Listener) error {
 	return s.serve(ctx, l, mux, nil)
 }
 
-// ServeAll is Serve on several listeners. When one ends, so do the others.
+// ServeAll is Serve on several listeners. When one ends, so do the others. The error
+// matches [ErrExposed] when they are not for what they are to serve.
 func (s *Server) ServeAll(ctx context.Context, on Listeners) error {
-	if on.Push != nil {
-		if err := CheckPush(on.Push.Addr()); err != nil {
-			return errors.Join(err, s.Close())
-		}
+	if err := s.cfg.Expose(on); err != nil {
+		return errors.Join(err, s.Close())
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.serve(ctx, on.Images, s, s.cfg.TLS) })
 	if on.Push != nil {
-		s.log.Info("pushes are taken", "addr", on.Push.Addr().String(), "tls", s.cfg.TLS != nil)
-		g.Go(func() error { return s.serve(ctx, on.Push, s.PushHandler(), s.cfg.TLS) })
+		secure := s.cfg.pushTLS()
+		s.log.Info("pushes are taken", "addr", on.Push.Addr().String(), "tls", secure != nil, "passwords", s.cfg.Passwords != nil)
+		g.Go(func() error { return s.serve(ctx, on.Push, s.PushHandler(), secure) })
 	}
 	if on.Metrics != nil {
 		s.log.Info("metrics", "addr", on.Metrics.Addr().String())

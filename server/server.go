@@ -84,6 +84,19 @@ type Config struct {
 	// Pushed is what local names mean, and what is pushed goes into; nil for none. It is
 	// reached by [Server.PushHandler] alone. Its store is Local, or a part of that.
 	Pushed *pushed.Registry
+	// PushTLS is that of the address for pushes; nil for TLS.
+	PushTLS *tls.Config
+	// Passwords are asked for by all of [Server.PushHandler]; nil for none.
+	Passwords Passwords
+	// AuthRead has the other addresses ask for them, too, but for /healthz; nobody is
+	// redirected then.
+	AuthRead bool
+	// AnyoneMayPush takes pushes, and asks for passwords, where others may push or
+	// listen: see [Config.Expose].
+	AnyoneMayPush bool
+	// Registry is the host in the names that clients are told who push; "" for that
+	// by which they asked.
+	Registry string
 	// Kept lists what the own store keeps, for /v2/_catalog; nil for nothing.
 	Kept func(ctx context.Context) ([]ipfs.Root, error)
 	// Catalog answers /v2/_catalog for everyone, not only for requests from this
@@ -109,6 +122,7 @@ type Limits struct {
 	Memory    int64 // bytes that the process may take; default 512 MiB
 	Layouts   int64 // bytes of layouts kept in memory; default a sixteenth of Memory
 	Manifests int64 // bytes of manifests kept in memory; default a sixteenth of Memory
+	Blob      int64 // bytes of one blob that is pushed; default 256 GiB
 	Blocks    int64 // bytes of small blocks of remote sources kept in memory; default a 32nd of Memory
 
 	Opening  int // foreign layouts being opened at once; default 64
@@ -131,7 +145,7 @@ func (l *Limits) setDefaults() {
 	if l.Memory == 0 {
 		l.Memory = budget.Default
 	}
-	for field, value := range map[*int64]int64{&l.Layouts: l.Memory / 16, &l.Manifests: l.Memory / 16, &l.Blocks: l.Memory / 32} {
+	for field, value := range map[*int64]int64{&l.Layouts: l.Memory / 16, &l.Manifests: l.Memory / 16, &l.Blocks: l.Memory / 32, &l.Blob: 256 << 30} {
 		if *field == 0 {
 			*field = value
 		}
@@ -183,6 +197,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.LocalAhead < 0 {
 		return nil, fmt.Errorf("LocalAhead is %d, expected 0 or more", cfg.LocalAhead)
+	}
+	if cfg.AuthRead && cfg.Passwords == nil {
+		return nil, errors.New("AuthRead asks for passwords, and there are none")
 	}
 	cfg.Limits.setDefaults()
 	cfg.Logger = silent.Logger(cfg.Logger)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -15,6 +17,12 @@ import (
 const (
 	maxUploads, uploadsEach = 1024, 64 // that are open, of which one origin has uploadsEach
 	uploadIdle              = 10 * time.Minute
+	// uploadPatience is how long an upload waits for memory.
+	uploadPatience = 30 * time.Second
+	// writeBurst are the requests that write which one origin may send at once; after
+	// them one each writePause. Each ends with what is on disk, so few more a second
+	// are possible at all.
+	writeBurst, writePause = 2000, 5 * time.Millisecond
 	// writeCost is about what a request holds that brings a blob: blocks that are
 	// cut, hashed and on their way to the disk. begunCost is what stays of it between
 	// the requests of an upload.
@@ -25,8 +33,9 @@ const (
 type uploads struct {
 	life    *lifetime
 	idle    time.Duration
-	writing *budget.Share
-	begun   *budget.Share
+	writing *budget.Fair
+	begun   *budget.Fair
+	writes  *budget.Rates
 
 	mu   sync.Mutex
 	open map[string]*upload // by ID
@@ -45,8 +54,9 @@ type upload struct {
 func newUploads(life *lifetime, limits Limits) *uploads {
 	return &uploads{
 		life: life, idle: uploadIdle, open: map[string]*upload{}, each: map[string]int{},
-		writing: budget.NewShare("blobs that are pushed", limits.Memory/8),
-		begun:   budget.NewShare("uploads that have begun", limits.Memory/8),
+		writing: budget.NewFair("blobs that are pushed", limits.Memory/8),
+		begun:   budget.NewFair("uploads that have begun", limits.Memory/8),
+		writes:  budget.NewRates(writePause, writeBurst),
 	}
 }
 
@@ -135,16 +145,35 @@ func (u *uploads) close() error {
 	return errors.Join(errs...)
 }
 
-// hold waits for the memory that writing to an upload takes.
+// hold waits for the memory that writing to an upload takes: an origin gets no more of
+// it than it leaves to others.
 func (u *uploads) hold(ctx context.Context, up *upload) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, uploadPatience)
+	defer cancel()
 	if up.release == nil {
-		if up.release, err = u.begun.Take(ctx, begunCost); err != nil {
+		if up.release, err = u.begun.Take(ctx, up.origin, begunCost); err != nil {
 			up.release = nil
 			return nil, errorf(codeTooMany, "%w", err)
 		}
 	}
-	if release, err = u.writing.Take(ctx, writeCost); err != nil {
+	if release, err = u.writing.Take(ctx, up.origin, writeCost); err != nil {
 		return nil, errorf(codeTooMany, "%w", err)
 	}
 	return release, nil
+}
+
+// mayWrite refuses a request that writes of an origin that sends too many.
+func (u *uploads) mayWrite(origin string) error {
+	if after := u.writes.Try(origin); after > 0 {
+		return &apiError{code: codeTooMany, after: after, message: fmt.Sprintf("more than %d requests that write came from this address at once, and more than %d a second after them", writeBurst, time.Second/writePause)}
+	}
+	return nil
+}
+
+// fits refuses what would make a blob of more than limit bytes.
+func (up *upload) fits(more, limit int64) error {
+	if more <= limit-up.Size() {
+		return nil
+	}
+	return &apiError{code: codeSizeInvalid, status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("%d bytes of the blob have come, and %d more would be above the limit of %d", up.Size(), more, limit)}
 }

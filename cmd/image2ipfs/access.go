@@ -50,10 +50,18 @@ func (o *accessOptions) checkPeers(peers peerOptions) error {
 	return nil
 }
 
+// checkPair refuses one of two flags, whose names begin alike, without the other.
+func checkPair(cert, key, flag string) error {
+	if (cert == "") != (key == "") {
+		return usageError{fmt.Errorf("%s-cert and %s-key belong together: one of them is missing", flag, flag)}
+	}
+	return nil
+}
+
 // apply puts the flags into a server's configuration.
 func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
-	if (o.tlsCert == "") != (o.tlsKey == "") {
-		return usageError{errors.New("--tls-cert and --tls-key belong together: one of them is missing")}
+	if err := checkPair(o.tlsCert, o.tlsKey, "--tls"); err != nil {
+		return err
 	}
 	if o.tlsCert != "" {
 		if cfg.TLS, err = server.TLS(o.tlsCert, o.tlsKey, cfg.Logger); err != nil {

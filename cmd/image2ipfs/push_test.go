@@ -10,7 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// push HOST REPOSITORY TAG [TEXT] pushes an image, with a layer of that text, as
+// push [USER:PASSWORD@]HOST REPOSITORY TAG [TEXT] pushes an image, with a layer of that text, as
 // clients do, and prints the name that the answer tells.
 func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
@@ -35,6 +35,7 @@ func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 func send(ts *testscript.TestScript, method, url, mediaType, body string) *http.Response {
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	ts.Check(err)
+	login(req)
 	req.Header.Set("Content-Type", mediaType)
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	ts.Check(err)
@@ -45,4 +46,12 @@ func send(ts *testscript.TestScript, method, url, mediaType, body string) *http.
 		ts.Fatalf("%s %s: %s: %s", method, url, resp.Status, text)
 	}
 	return resp
+}
+
+// login sends user and password of a request's URL, as a client of Go does.
+func login(req *http.Request) {
+	if user := req.URL.User; user != nil {
+		password, _ := user.Password()
+		req.SetBasicAuth(user.Username(), password)
+	}
 }

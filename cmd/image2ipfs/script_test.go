@@ -190,6 +190,7 @@ func fetchText(url string) (string, error) {
 func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
 	req, err := http.NewRequest(http.MethodGet, args[0], nil)
 	ts.Check(err)
+	login(req)
 	req.Header.Set("Accept", "*/*")
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	ts.Check(err)

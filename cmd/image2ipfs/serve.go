@@ -12,7 +12,6 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
-	"github.com/image2ipfs/image2ipfs/registry/pushed"
 	"github.com/image2ipfs/image2ipfs/server"
 )
 
@@ -20,7 +19,7 @@ import (
 type serveOptions struct {
 	storeOptions
 	addr       string
-	push       string
+	push       pushOptions
 	gateways   []string
 	sources    []string
 	noRedirect bool
@@ -65,8 +64,10 @@ With --push, clients push to an address of its own: docker, skopeo, podman, cran
 oras and all others that speak the protocol. Each tag that is pushed becomes a
 published root, whose name with its CID is told in the answer (Image2ipfs-Name,
 Warning), in the log, by ls and by ref app:1. On that address, and there alone,
-names without a CID mean what was last pushed by them. It must be a loopback
-address, since nobody is asked for a password.
+names without a CID mean what was last pushed by them. With --htpasswd all of it
+asks for user and password (docker login), and with TLS it may be an address that
+others reach. Reading by CID on --addr stays open to all, unless --auth-read is
+given; /healthz asks nobody there.
 
 Prometheus metrics are at /metrics, or with --metrics on an address of their own.
 
@@ -77,6 +78,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
   image2ipfs serve --api http://127.0.0.1:5001
   image2ipfs serve --peers /ip4/192.0.2.1/tcp/4001/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X
   image2ipfs serve --push 127.0.0.1:5001
+  image2ipfs serve --push :5001 --htpasswd htpasswd --push-tls-cert cert.pem --push-tls-key key.pem
   image2ipfs serve --mdns --swarm-key swarm.key
   image2ipfs serve --pinned --tls-cert cert.pem --tls-key key.pem --metrics 127.0.0.1:9100`,
 		Args: usage(noArguments),
@@ -90,7 +92,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
 func (o *serveOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.addr, "addr", ":5000", "address to serve on")
-	f.StringVar(&o.push, "push", "", "address to take pushes on, such as 127.0.0.1:5001; images go into the embedded store (default: none are taken)")
+	o.push.flags(f)
 	f.StringSliceVar(&o.gateways, "gateway", nil, "IPFS gateway to read from, and to redirect pulling clients to where they can follow; may be given several times (default: $"+gatewayEnv+")")
 	f.StringSliceVar(&o.sources, "source", nil, "IPFS gateway to read from alone, such as one that gives blocks and no files, or that pulling clients cannot reach; may be given several times")
 	f.BoolVar(&o.noRedirect, "no-redirect", false, "stream blobs even when a gateway has them")
@@ -109,7 +111,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := o.access.checkPeers(o.peers); err != nil {
+	if err := errors.Join(o.access.checkPeers(o.peers), o.push.check(o.peers)); err != nil {
 		return err
 	}
 	all, err := o.openAll(ctx)
@@ -117,7 +119,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	if o.push != "" && all.kubo != nil {
+	if o.push.addr != "" && all.kubo != nil {
 		return usageError{errors.New("--push goes into the embedded store alone: serve without Kubo (--api, $IPFS_API, $IPFS_PATH) there")}
 	}
 	open, err := o.listen(ctx)
@@ -137,6 +139,9 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	cfg, err := o.config(ctx, all, peers, log)
 	if err != nil {
 		return err
+	}
+	if err := cfg.Expose(open); err != nil {
+		return usageError{fmt.Errorf("%w; --htpasswd, --tls-cert, --push-tls-cert, --metrics and --insecure-anyone-may-push decide about that", err)}
 	}
 	told, stop, err := o.scrub.scrub(ctx, all.own, log)
 	if err != nil {
@@ -163,7 +168,7 @@ func (o *serveOptions) listen(ctx context.Context) (l server.Listeners, err erro
 	if o.addr == o.access.metrics {
 		return l, usageError{errors.New("--metrics is --addr: /metrics is there without it")}
 	}
-	if o.addr == o.push {
+	if o.addr == o.push.addr {
 		return l, usageError{errors.New("--push is --addr: engines have that as a mirror, where names that were pushed would be taken for docker.io's; choose another port")}
 	}
 	defer func() {
@@ -174,12 +179,9 @@ func (o *serveOptions) listen(ctx context.Context) (l server.Listeners, err erro
 	if l.Images, err = listen(ctx, o.addr, "--addr"); err != nil {
 		return l, err
 	}
-	if o.push != "" {
-		if l.Push, err = listen(ctx, o.push, "--push"); err != nil {
+	if o.push.addr != "" {
+		if l.Push, err = listen(ctx, o.push.addr, "--push"); err != nil {
 			return l, err
-		}
-		if err := server.CheckPush(l.Push.Addr()); err != nil {
-			return l, usageError{fmt.Errorf("--push: %w", err)}
 		}
 	}
 	if o.access.metrics != "" {
@@ -227,8 +229,11 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 
 // config decides where images come from and whom the server fetches for.
 func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Network, log *slog.Logger) (server.Config, error) {
-	cfg := server.Config{Pushed: pushed.New(all.own), NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, Logger: log, Dir: all.own.Path()}
+	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, Logger: log, Dir: all.own.Path()}
 	if err := o.access.apply(&cfg, all); err != nil {
+		return cfg, err
+	}
+	if err := o.push.apply(&cfg, all); err != nil {
 		return cfg, err
 	}
 	given := gatewayURLs(o.gateways)

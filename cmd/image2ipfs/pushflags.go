@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
+	"github.com/image2ipfs/image2ipfs/server"
+)
+
+// pushOptions are the flags of serve that say who may push, and where.
+type pushOptions struct {
+	addr            string
+	tlsCert, tlsKey string
+	htpasswd        string
+	authRead        bool
+	anyone          bool
+	registry        string
+}
+
+func (o *pushOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.addr, "push", "", "address to take pushes on, such as 127.0.0.1:5001; images go into the embedded store (default: none are taken)")
+	f.StringVar(&o.htpasswd, "htpasswd", "", "ask all on the address of --push for user and password of this file, as htpasswd -B writes it; read again when it changes")
+	f.BoolVar(&o.authRead, "auth-read", false, "ask for them on --addr and for metrics, too; clients are not redirected then")
+	f.StringVar(&o.tlsCert, "push-tls-cert", "", "PEM file with the certificate chain of the address of --push (default: --tls-cert)")
+	f.StringVar(&o.tlsKey, "push-tls-key", "", "PEM file with the key of --push-tls-cert")
+	f.BoolVar(&o.anyone, "insecure-anyone-may-push", false, "take pushes where others reach the server without TLS or --htpasswd, so that they may push, or read passwords on their way")
+	f.StringVar(&o.registry, "registry", "", "host in the names that are told to who pushes (default: by which they asked)")
+}
+
+// check refuses flags that would have no effect, or less than they say.
+func (o *pushOptions) check(peers peerOptions) error {
+	switch {
+	case o.addr == "" && (o.tlsCert != "" || o.tlsKey != "" || o.anyone || o.registry != ""):
+		return usageError{errors.New("--push-tls-cert, --push-tls-key, --registry and --insecure-anyone-may-push are for --push, which is not given")}
+	case o.htpasswd != "" && o.addr == "" && !o.authRead:
+		return usageError{errors.New("--htpasswd asks nobody: give --push, or --auth-read to ask all who read")}
+	case o.htpasswd == "" && o.authRead:
+		return usageError{errors.New("--auth-read asks for passwords: give their file with --htpasswd")}
+	case o.authRead && peers.asked() && peers.swarmKey == "":
+		return usageError{errors.New("--auth-read asks clients for a password, and peers may have every block of the store without one: with peers give --swarm-key too, so that they are your own, or run this server without peers")}
+	}
+	return checkPair(o.tlsCert, o.tlsKey, "--push-tls")
+}
+
+// apply puts the flags into a server's configuration.
+func (o *pushOptions) apply(cfg *server.Config, all stores) (err error) {
+	cfg.Pushed = pushed.New(all.own)
+	cfg.AuthRead, cfg.AnyoneMayPush, cfg.Registry = o.authRead, o.anyone, o.registry
+	if o.tlsCert != "" {
+		if cfg.PushTLS, err = server.TLS(o.tlsCert, o.tlsKey, cfg.Logger); err != nil {
+			return err
+		}
+	}
+	if o.htpasswd == "" {
+		return nil
+	}
+	if cfg.Passwords, err = server.Htpasswd(o.htpasswd, cfg.Logger); errors.Is(err, server.ErrHtpasswd) {
+		return usageError{fmt.Errorf("--htpasswd: %w", err)}
+	}
+	if err != nil {
+		return fmt.Errorf("--htpasswd: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/internal/budget"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
+)
+
+// A blob has a limit, whether its length is told or not, and what was refused is no
+// part of it.
+func TestBlobLimit(t *testing.T) {
+	p := startPush(t, t.TempDir())
+	p.s.cfg.Limits.Blob = 1000
+	at := p.begin("app")
+	p.send(http.MethodPatch, at, big(600)).expect(t, http.StatusAccepted, "")
+	p.send(http.MethodPatch, at, big(401)).expect(t, http.StatusRequestEntityTooLarge, codeSizeInvalid, "limit of 1000")
+	r, err := http.NewRequest(http.MethodPatch, p.url+at, io.MultiReader(bytes.NewReader(big(401)))) // chunked
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("a chunked body: %s", resp.Status)
+	}
+	p.send(http.MethodPatch, at, big(400)).expect(t, http.StatusAccepted, "")
+	whole := append(big(600), big(400)...)
+	p.send(http.MethodPut, at+"?digest="+digest.FromBytes(whole).String(), nil).expect(t, http.StatusCreated, "")
+	p.send(http.MethodPost, "/v2/app/blobs/uploads/?digest="+digest.FromString("x").String(), big(1001)).expect(t, http.StatusRequestEntityTooLarge, codeSizeInvalid)
+}
+
+// Who sends requests without end is told to wait, and keeps nobody else from pushing,
+// neither by their number nor by the memory that his uploads take.
+func TestPushRates(t *testing.T) {
+	p := startPush(t, t.TempDir())
+	p.s.cfg.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	const greedy, honest = "X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2"
+	p.s.uploads.writes = budget.NewRates(time.Hour, 1)
+	p.s.uploads.writes.Try("192.0.2.1")
+	got := p.send(http.MethodPost, "/v2/app/blobs/uploads/", nil, greedy).expect(t, http.StatusTooManyRequests, codeTooMany, "requests that write")
+	if got.Header.Get("Retry-After") != "3600" {
+		t.Errorf("Retry-After %q", got.Header.Get("Retry-After"))
+	}
+	p.get("/v2/_catalog", greedy).expect(t, http.StatusOK, "")
+	p.send(http.MethodPost, "/v2/app/blobs/uploads/", nil, honest).expect(t, http.StatusAccepted, "")
+
+	for _, share := range []*budget.Fair{p.s.uploads.writing, p.s.uploads.begun} {
+		for {
+			if _, ok := share.Try("192.0.2.1", writeCost); !ok {
+				break
+			}
+		}
+	}
+	p.s.uploads.writes = budget.NewRates(time.Millisecond, 10)
+	d := digest.FromString("blob")
+	p.send(http.MethodPost, "/v2/app/blobs/uploads/?digest="+d.String(), []byte("blob"), honest).expect(t, http.StatusCreated, "")
+}
+
+// All clients together have so many uploads, too.
+func TestUploadsInAll(t *testing.T) {
+	p := startPush(t, t.TempDir())
+	u := p.s.uploads
+	var all []*upload
+	begin := func(ctx context.Context) *pushed.Upload { return p.s.cfg.Pushed.Begin(ctx, "app", digest.SHA256) }
+	for i := range maxUploads {
+		up, err := u.begin(begin, "app", fmt.Sprint(i%100))
+		if err != nil {
+			t.Fatalf("upload %d: %v", i, err)
+		}
+		all = append(all, up)
+	}
+	p.send(http.MethodPost, "/v2/app/blobs/uploads/", nil).expect(t, http.StatusTooManyRequests, codeTooMany, "1024 uploads are open")
+	for _, up := range all {
+		u.end(up)
+	}
+	p.begin("app")
+	if len(u.each) != 1 {
+		t.Errorf("%d origins are counted", len(u.each))
+	}
+}
+
+// An upload waits for memory no longer than its client may want to, and is told so.
+func TestUploadPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUploads(newLifetime(slog.New(slog.DiscardHandler)), Limits{Memory: budget.Least})
+		for _, origin := range []string{"a", "b", "c", "d", "e"} {
+			for {
+				if _, ok := u.writing.Try(origin, writeCost); !ok {
+					break
+				}
+			}
+		}
+		up := &upload{origin: "a"}
+		begin := time.Now()
+		var e *apiError
+		if _, err := u.hold(t.Context(), up); !errors.As(err, &e) || e.code != codeTooMany || !errors.Is(err, budget.ErrFull) || time.Since(begin) != uploadPatience {
+			t.Errorf("after %s: %v", time.Since(begin), err)
+		}
+	})
+}
+
+// One client must not take all uploads, and one that is forgotten ends.
+func TestUploadLimits(t *testing.T) {
+	p := startPush(t, t.TempDir())
+	at := p.begin("app")
+	p.send(http.MethodPatch, at, []byte("some")).expect(t, http.StatusAccepted, "")
+	for range uploadsEach - 1 {
+		p.begin("app")
+	}
+	full := p.send(http.MethodPost, "/v2/app/blobs/uploads/", nil).expect(t, http.StatusTooManyRequests, codeTooMany, "64")
+	if full.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	p.s.uploads.expire(p.s.uploads.open[at[strings.LastIndexByte(at, '/')+1:]])
+	p.get(at).expect(t, http.StatusNotFound, codeUploadUnknown)
+	p.begin("app")
+}
