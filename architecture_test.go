@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"oci":             {"ref"},
 	"archive":         {},
 	"dockerarchive":   {"archive"},
+	"engine":          {},
 	"ipfs":            {"layer", "oci", "ref"},
 	"ipfs/car":        {"ipfs", "layer", "oci", "ref"},
 	"ipfs/exchange":   {"ipfs", "ipfs/car", "layer", "oci", "ref"},
@@ -37,7 +38,8 @@ var allowed = map[string][]string{
 	"resolver":        {"ipfs", "ipfs/sources", "layer", "oci", "ref", "registry", "registry/layout"},
 	"setup":           {},
 	"setup/doctor":    {"ipfs", "ipfs/car", "ipfs/gateway", "layer", "oci", "ref", "setup"},
-	"pull":            {"ipfs", "ipfs/sources", "layer", "oci", "ref", "registry", "registry/layout"},
+	"pull":            {"engine", "ipfs", "ipfs/sources", "layer", "oci", "ref", "registry", "registry/layout"},
+	"source":          {"archive", "dockerarchive", "engine", "ipfs", "layer", "oci", "publish", "ref", "registry", "registry/layout"},
 	"publish":         {"archive", "dockerarchive", "ipfs", "layer", "oci", "ref", "registry", "registry/layout"},
 }
 

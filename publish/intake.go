@@ -70,6 +70,7 @@ type intake struct {
 	repeats    []repeat
 
 	expected map[string]digest.Digest // diffIDs of layers by entry, where known beforehand
+	told     map[digest.Digest]bool   // diffIDs by the word of an engine; nil without it
 
 	rawSide, packedSide branch // of contents stored both ways
 }

@@ -48,7 +48,7 @@ func (in *intake) recognise(ctx context.Context, it *item, pack bool, r io.Reade
 	want, key := it.claimed, blobKey(it.claimed)
 	switch {
 	case pack:
-		want = in.expected[it.name]
+		want = in.diffID(it.name)
 		key = layerKey(in.options, want)
 	case in.kind != ociLayout:
 		return false, nil

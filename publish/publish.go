@@ -27,6 +27,7 @@ type Options struct {
 	Compression layer.Options // for layers that arrive uncompressed
 	Recompress  bool          // compress layers that arrive compressed again, which changes digests
 	Count       func(n int)   // told of every byte read from the archive; may be nil
+	Saved       *Saved        // what an engine says of the archive that it is writing; may be nil
 }
 
 // Result is what was published.
@@ -90,6 +91,7 @@ func publish(ctx context.Context, a *archive.Archive, s sink, o Options) (r *Res
 		o.Compression.Compression = layer.Gzip
 	}
 	in := &intake{sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, links: archive.Links{}, aliases: map[string]digest.Digest{}, blobDirs: map[string]string{}}
+	in.believe(o.Saved)
 	if err := in.peek(ctx, a); err != nil {
 		return nil, err
 	}
@@ -98,6 +100,9 @@ func publish(ctx context.Context, a *archive.Archive, s sink, o Options) (r *Res
 		return nil, err
 	}
 	k, err := in.detect()
+	if err == nil {
+		err = in.keptWord(k)
+	}
 	if err == nil {
 		err = in.settle(k)
 	}

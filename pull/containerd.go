@@ -1,34 +1,26 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/pkg/identifiers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-)
 
-// Where containerd listens and keeps images unless told otherwise.
-const (
-	DefaultContainerd = "/run/containerd/containerd.sock"
-	DefaultNamespace  = namespaces.Default
+	"github.com/image2ipfs/image2ipfs/engine"
 )
-
-const dialTimeout = 5 * time.Second
 
 // ContainerdOptions say which containerd is meant and how images lie in it.
 type ContainerdOptions struct {
-	Address     string // socket; DefaultContainerd when empty
-	Namespace   string // DefaultNamespace when empty; Kubernetes uses k8s.io
+	Address     string // socket; [engine.DefaultContainerd] when empty
+	Namespace   string // [engine.DefaultNamespace] when empty; Kubernetes uses k8s.io
 	Snapshotter string // containerd's default when empty
 }
 
@@ -41,26 +33,11 @@ type Containerd struct {
 // DialContainerd connects to a containerd. The error matches
 // [ErrNoEngine] when none answers.
 func DialContainerd(ctx context.Context, opts ContainerdOptions) (*Containerd, error) {
-	if opts.Address == "" {
-		opts.Address = DefaultContainerd
-	}
-	if opts.Namespace == "" {
-		opts.Namespace = DefaultNamespace
-	}
-	if _, err := os.Stat(opts.Address); err != nil {
-		return nil, fmt.Errorf("%w: containerd at %s: %w", ErrNoEngine, opts.Address, err)
-	}
-	if err := identifiers.Validate(opts.Namespace); err != nil {
-		return nil, fmt.Errorf("namespace: %w", err)
-	}
-	c, err := client.New(opts.Address, client.WithTimeout(dialTimeout))
+	opts.Address = cmp.Or(opts.Address, engine.DefaultContainerd)
+	opts.Namespace = cmp.Or(opts.Namespace, engine.DefaultNamespace)
+	c, err := engine.DialContainerd(ctx, opts.Address, opts.Namespace)
 	if err != nil {
-		return nil, fmt.Errorf("%w: containerd at %s: %w", ErrNoEngine, opts.Address, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	if _, err := c.Version(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: containerd at %s: %w", ErrNoEngine, opts.Address, err), c.Close())
+		return nil, err
 	}
 	return &Containerd{client: c, opts: opts}, nil
 }

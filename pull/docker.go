@@ -17,13 +17,14 @@ import (
 	"github.com/moby/moby/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/engine"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
 // Docker is a dockerd, of either image store.
 type Docker struct {
 	client *client.Client
-	host   string
+	name   string // with its address, for humans
 	far    bool
 }
 
@@ -31,21 +32,13 @@ type Docker struct {
 // unix:///var/run/docker.sock; empty means $DOCKER_HOST or the default. The
 // error matches [ErrNoEngine] when none answers.
 func DialDocker(ctx context.Context, host string) (*Docker, error) {
-	opts := []client.Opt{client.FromEnv}
-	if host != "" {
-		opts = append(opts, client.WithHost(host))
-	}
-	c, err := client.New(opts...)
+	e, err := engine.DialDocker(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	d := &Docker{client: c, host: c.DaemonHost()}
-	info, err := c.Info(ctx, client.InfoOptions{})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: dockerd at %s: %w", ErrNoEngine, d.host, err), c.Close())
-	}
-	d.far = !strings.HasPrefix(d.host, "unix://") && !strings.HasPrefix(d.host, "npipe://") ||
-		slices.Contains(info.Info.SecurityOptions, "name=rootless") || info.Info.OperatingSystem == "Docker Desktop"
+	d := &Docker{client: e.Client, name: e.String()}
+	d.far = !strings.HasPrefix(e.Host, "unix://") && !strings.HasPrefix(e.Host, "npipe://") ||
+		slices.Contains(e.Info.SecurityOptions, "name=rootless") || e.Info.OperatingSystem == "Docker Desktop"
 	if !d.far {
 		d.far = !d.reachesHere(ctx)
 	}
@@ -92,7 +85,7 @@ func (d *Docker) reachesHere(ctx context.Context) bool {
 func (d *Docker) Far() bool { return d.far }
 
 // String names the engine.
-func (d *Docker) String() string { return "dockerd at " + d.host }
+func (d *Docker) String() string { return d.name }
 
 // Close ends the connection.
 func (d *Docker) Close() error { return d.client.Close() }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/engine"
 )
 
 // Job is one pull.
@@ -89,7 +91,7 @@ func (a Archive) Write(fn func(w io.Writer) error) error {
 func (Archive) Close() error { return nil }
 
 // ErrNoEngine is matched by errors about container engines that do not answer.
-var ErrNoEngine = errors.New("no container engine answers")
+var ErrNoEngine = engine.ErrNone
 
 // Find gives the only engine that answers on this machine. The error names
 // those found when there are several, and matches [ErrNoEngine] when there is

@@ -9,6 +9,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/legacy"
+	"github.com/image2ipfs/image2ipfs/source"
 )
 
 // convertOptions are the flags of convert: those of publish, and where the old
@@ -65,9 +66,9 @@ func (o *convertOptions) run(cmd *cobra.Command, arg string) (err error) {
 		return err
 	}
 	var stream *legacy.Stream
-	err = o.publishAll(cmd, []opener{func(ctx context.Context) (*archive.Archive, error) {
+	err = o.publishAll(cmd, []opener{func(ctx context.Context) (*source.Source, error) {
 		stream = tree.Stream(ctx)
-		return archive.Stream(ref.Ciq(name.Root), stream), nil
+		return source.Of(archive.Stream(ref.Ciq(name.Root), stream)), nil
 	}})
 	if err != nil && stream != nil && stream.Cause() != nil {
 		return stream.Cause()

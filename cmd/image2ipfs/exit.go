@@ -6,11 +6,13 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/dockerarchive"
+	"github.com/image2ipfs/image2ipfs/engine"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/source"
 )
 
 // Exit codes of every subcommand.
@@ -51,14 +53,14 @@ func exitCode(err error) int {
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
 	case errors.As(err, &usage), errors.Is(err, publish.ErrNotEmpty), errors.Is(err, ref.ErrNotRoot), errors.Is(err, ref.ErrInvalidName),
-		errors.Is(err, pull.ErrTarget):
+		errors.Is(err, pull.ErrTarget), errors.Is(err, source.ErrSpelling):
 		return exitUsage
 	case errors.Is(err, archive.ErrFormat), errors.Is(err, dockerarchive.ErrInvalid),
 		errors.Is(err, dockerarchive.ErrMissing), errors.Is(err, publish.ErrArchive):
 		return exitArchive
 	case errors.Is(err, oci.ErrCorrupt):
 		return exitIntegrity
-	case errors.Is(err, ipfs.ErrUnavailable), errors.Is(err, pull.ErrNoEngine):
+	case errors.Is(err, ipfs.ErrUnavailable), errors.Is(err, engine.ErrNone):
 		return exitUnreachable
 	case errors.Is(err, oci.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return exitNotFound

@@ -6,23 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/source"
 )
 
 // publishOptions are the flags of the client and of publish.
@@ -39,22 +38,35 @@ type publishOptions struct {
 	level       int
 	recompress  bool
 	lazy        bool
+	platforms   []string
+	engines     engineOptions
 }
 
 func newPublish() *cobra.Command {
 	opts := &publishOptions{}
 	cmd := &cobra.Command{
-		Use:   "publish ARCHIVE...",
-		Short: "Publish image archives on IPFS",
-		Long: `Publish image archives on IPFS and print the names to pull them by, one line
-for each image name.
+		Use:   "publish SOURCE...",
+		Short: "Publish images of archives and engines on IPFS",
+		Long: `Publish images on IPFS and print the names to pull them by, one line for each
+image name. A SOURCE is one of:
 
-An ARCHIVE is a file or a directory, or - for standard input: what docker save
-of any era writes, an OCI image layout (buildkit, skopeo, podman, containerd),
-or a directory of skopeo's dir: transport, plain or wrapped in gzip, zstd, bzip2 or
-lz4. Which it is, is found out. Everything that has a digest keeps it; images of
-docker archives get OCI manifests and compressed layers.`,
+  FILE, DIR, -              an archive in a file, a directory or on standard input
+  docker-daemon:NAME        an image in dockerd, of either image store
+  podman:NAME               an image in podman, by its service
+  containerd:NAME           an image in containerd
+
+An archive is what docker save of any era writes, an OCI image layout (buildkit,
+skopeo, podman, containerd), or a directory of skopeo's dir: transport, plain or
+wrapped in gzip, zstd, bzip2 or lz4. Which it is, is found out; skopeo's
+docker-archive:, oci:, oci-archive: and dir: are understood, too. Everything that has
+a digest keeps it; images of docker archives get OCI manifests and compressed layers.
+
+Images of an engine are read as it saves them, with no file in between. dockerd's
+classic store and podman keep the files of layers, so updates of such images get
+small; dockerd's containerd store and containerd keep layers as they were compressed.`,
 		Example: `  image2ipfs publish app.tar
+  image2ipfs publish docker-daemon:app:1
+  image2ipfs publish --platform linux/arm64 containerd:app:1
   docker buildx build -o type=oci,dest=- . | image2ipfs publish -
   skopeo copy docker-daemon:app:1 oci:app:app:1 && image2ipfs publish app
   image2ipfs publish --json app.tar | jq -r .root.cidv1`,
@@ -62,6 +74,9 @@ docker archives get OCI manifests and compressed layers.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runPublish(cmd, opts, args) },
 	}
 	opts.flags(cmd)
+	opts.engines.flags(cmd.Flags(), "publish from")
+	cmd.Flags().StringVar(&opts.engines.podman, "podman-host", "", "podman's service to publish from (default: $CONTAINER_HOST, or the user's or the machine's socket)")
+	cmd.Flags().StringSliceVar(&opts.platforms, "platform", nil, "platform to publish of an image in an engine, such as linux/arm64; may be given several times (default: all that are there)")
 	return cmd
 }
 
@@ -95,7 +110,7 @@ func (o *publishOptions) flags(cmd *cobra.Command) {
 	f.StringVarP(&o.output, "output", "o", "", "directory for --no-add, new or empty (default: a temporary one)")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print pull names and failures only")
 	f.BoolVarP(&o.debug, "debug", "d", false, "log what is done")
-	f.BoolVar(&o.json, "json", false, "print one JSON object for each archive")
+	f.BoolVar(&o.json, "json", false, "print one JSON object for each source")
 	f.StringVar(&o.compression, "compression", string(layer.Gzip), "for layers that arrive uncompressed: gzip, zstd (not read by dockerd before 23), zstd:chunked (the same, and podman fetches changed files only, stargz-snapshotter those that are read) or none")
 	f.IntVar(&o.level, "level", 0, "compression level, 1 (fast) to 9 (small) (default: 4 for gzip, 3 for zstd and zstd:chunked)")
 	f.BoolVar(&o.recompress, "recompress", false, "compress layers that arrive compressed again, file by file: their updates get small, their digests change")
@@ -104,27 +119,31 @@ func (o *publishOptions) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"gzip", "zstd", "zstd:chunked", "none"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// opener opens an archive when its turn has come.
-type opener func(ctx context.Context) (*archive.Archive, error)
+// opener opens a source when its turn has come.
+type opener func(ctx context.Context) (*source.Source, error)
 
 func runPublish(cmd *cobra.Command, o *publishOptions, inputs []string) error {
+	wanted, err := parsePlatforms(o.platforms)
+	if err != nil {
+		return err
+	}
 	var openers []opener
-	seen := map[string]bool{}
+	stdin := false
 	for _, input := range inputs {
-		if err := checkInput(input); err != nil {
+		spec, err := source.Parse(input)
+		if err == nil {
+			err = checkInput(spec, stdin)
+		}
+		if err == nil && spec.IsFile() && len(wanted) > 0 {
+			err = usageError{fmt.Errorf("--platform is for images in engines: %s is published as it is", input)}
+		}
+		if err != nil {
 			return err
 		}
-		if seen[input] && input == "-" {
-			return usageError{errors.New("standard input can be read once only: - is there twice")}
-		}
-		seen[input] = true
-		openers = append(openers, func(ctx context.Context) (*archive.Archive, error) {
-			closeOnCancel(ctx, input)
-			a, err := archive.Open(input)
-			if errors.Is(err, fs.ErrNotExist) {
-				err = fmt.Errorf("%w; an image in an engine is piped in: docker save %s | image2ipfs", err, input)
-			}
-			return a, err
+		stdin = stdin || spec.IsStdin()
+		openers = append(openers, func(ctx context.Context) (*source.Source, error) {
+			closeOnCancel(ctx, spec)
+			return source.Open(ctx, spec, o.engines.source(wanted))
 		})
 	}
 	return o.publishAll(cmd, openers)
@@ -148,7 +167,7 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 		return usageError{errors.New("-o needs -n: published images go to IPFS, not to a directory")}
 	}
 	if o.output != "" && len(openers) > 1 {
-		return usageError{fmt.Errorf("-o %s holds one layout: write the %d archives one by one", o.output, len(openers))}
+		return usageError{fmt.Errorf("-o %s holds one layout: write the %d sources one by one", o.output, len(openers))}
 	}
 	ctx, log := cmd.Context(), newLogger(cmd.ErrOrStderr(), o.debug)
 	var store ipfs.Store
@@ -184,9 +203,9 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, store 
 	work := publish.Options{Compression: options, Recompress: o.recompress, Count: progress.add}
 	var r *publish.Result
 	if o.noAdd {
-		r, err = publish.ToDirectory(ctx, a, o.output, work)
+		r, err = a.ToDirectory(ctx, o.output, work)
 	} else {
-		r, err = publish.Publish(ctx, a, store, work)
+		r, err = a.Publish(ctx, store, work)
 	}
 	progress.done()
 	if err != nil {
@@ -199,23 +218,34 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, store 
 		return err
 	}
 	log.Debug("published", "format", r.Format, "root", r.Root.String(), "blocks", r.Stats.NewBlocks, "bytes", r.Stats.NewBytes)
+	if a.Packed && !o.recompress && anyPacked(r) {
+		o.say(cmd, "layers keep the bytes to which they were compressed as wholes, so updates of this image store most of them anew; with --recompress they get small, and digests change\n")
+	}
 	return o.report(cmd, r, store)
 }
 
-// checkInput refuses a terminal as standard input, before anything is opened.
-func checkInput(input string) error {
-	if input == "" {
-		return usageError{errors.New("the name of an archive is empty")}
+// anyPacked tells whether a layer is compressed.
+func anyPacked(r *publish.Result) bool {
+	return slices.ContainsFunc(r.Layers, func(l publish.Blob) bool {
+		return strings.HasSuffix(l.MediaType, "gzip") || strings.HasSuffix(l.MediaType, "zstd")
+	})
+}
+
+// checkInput refuses a terminal as standard input, before anything is opened, and
+// reading it twice.
+func checkInput(spec source.Spec, again bool) error {
+	if spec.IsStdin() && again {
+		return usageError{errors.New("standard input can be read once only: - is there twice")}
 	}
-	if input == "-" && term.IsTerminal(int(os.Stdin.Fd())) {
+	if spec.IsStdin() && term.IsTerminal(int(os.Stdin.Fd())) {
 		return usageError{errors.New("standard input is a terminal: pipe an archive in, such as  docker save app:1 | image2ipfs  or name a file, such as  image2ipfs publish app.tar")}
 	}
 	return nil
 }
 
 // closeOnCancel lets Ctrl-C end a read of standard input that waits for data.
-func closeOnCancel(ctx context.Context, input string) {
-	if input == "-" {
+func closeOnCancel(ctx context.Context, spec source.Spec) {
+	if spec.IsStdin() {
 		pollStdin()
 		context.AfterFunc(ctx, func() { os.Stdin.Close() })
 	}
@@ -306,57 +336,6 @@ func pullNames(r *publish.Result, host string) []string {
 		names = append(names, r.PullName(i, host))
 	}
 	return names
-}
-
-// published is the JSON form of a result.
-type published struct {
-	Root      ref.Spellings    `json:"root"`
-	Format    string           `json:"format"`
-	Store     string           `json:"store,omitempty"`
-	Directory string           `json:"directory,omitempty"`
-	Size      int64            `json:"size"`
-	NewBytes  int64            `json:"newBytes"`
-	NewBlocks int              `json:"newBlocks"`
-	Healed    int              `json:"healedBlocks,omitempty"`
-	Images    []publishedImage `json:"images"`
-	Layers    []publish.Blob   `json:"layers"`
-	Absent    []string         `json:"absent,omitempty"`
-	Unindexed []string         `json:"unindexed,omitempty"`
-	Dropped   []string         `json:"dropped,omitempty"`
-	Misnamed  []string         `json:"misnamed,omitempty"`
-}
-
-type publishedImage struct {
-	PullName  string        `json:"pullName"`
-	Name      string        `json:"name,omitempty"`
-	Digest    digest.Digest `json:"digest"`
-	MediaType string        `json:"mediaType"`
-	Artifact  string        `json:"artifact,omitempty"`
-	Platforms []string      `json:"platforms"`
-	Size      int64         `json:"size"`
-}
-
-func newPublished(r *publish.Result, host string, store ipfs.Store) published {
-	p := published{
-		Root: ref.Spell(r.Root), Format: r.Format, Directory: r.Directory,
-		Size: r.Size, NewBytes: r.Stats.NewBytes, NewBlocks: r.Stats.NewBlocks, Healed: r.Stats.HealedBlocks,
-		Images: []publishedImage{}, Layers: append([]publish.Blob{}, r.Layers...), Absent: r.Absent, Unindexed: r.Unindexed, Dropped: r.Dropped, Misnamed: r.Misnamed,
-	}
-	if store != nil {
-		p.Store = store.String()
-	}
-	for i, image := range r.Images {
-		what := ""
-		if image.Artifact != nil {
-			what = image.Artifact.Is
-		}
-		p.Images = append(p.Images, publishedImage{
-			PullName: r.PullName(i, host), Name: image.Name,
-			Digest: image.Manifest.Digest, MediaType: image.Manifest.MediaType, Artifact: what,
-			Platforms: append([]string{}, image.Platforms...), Size: image.Size,
-		})
-	}
-	return p
 }
 
 func newLogger(w io.Writer, debug bool) *slog.Logger {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -31,8 +30,8 @@ type pullOptions struct {
 	pin          bool
 	quiet        bool
 	json         bool
-	docker       string
-	containerd   pull.ContainerdOptions
+	engines      engineOptions
+	snapshotter  string
 }
 
 func newPull() *cobra.Command {
@@ -73,10 +72,8 @@ dockerd or a docker archive.`,
 	f.BoolVar(&opts.pin, "pin", false, "keep the image in the own store as well, so that this machine serves it on")
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "print nothing but the name in the engine")
 	f.BoolVar(&opts.json, "json", false, "print a JSON object")
-	f.StringVar(&opts.docker, "docker-host", "", "dockerd to pull into (default: $DOCKER_HOST)")
-	f.StringVar(&opts.containerd.Address, "containerd-address", pull.DefaultContainerd, "containerd to pull into")
-	f.StringVar(&opts.containerd.Namespace, "namespace", pull.DefaultNamespace, "containerd namespace")
-	f.StringVar(&opts.containerd.Snapshotter, "snapshotter", "", "containerd snapshotter (default: containerd's)")
+	opts.engines.flags(f, "pull into")
+	f.StringVar(&opts.snapshotter, "snapshotter", "", "containerd snapshotter (default: containerd's)")
 	_ = cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{"docker", "containerd", "oci:", "oci-archive:", "docker-archive:", "-"}, cobra.ShellCompDirectiveNoSpace))
 	return cmd
 }
@@ -134,13 +131,13 @@ func (o *pullOptions) target(cmd *cobra.Command) (pull.Target, error) {
 	}
 	switch {
 	case o.to == "":
-		to, err := pull.Find(ctx, o.docker, o.containerd)
+		to, err := pull.Find(ctx, o.engines.docker, o.containerd())
 		return to, engineError(ctx, err)
 	case o.to == "docker":
-		to, err := pull.DialDocker(ctx, o.docker)
+		to, err := pull.DialDocker(ctx, o.engines.docker)
 		return to, engineError(ctx, err)
 	case o.to == "containerd":
-		to, err := pull.DialContainerd(ctx, o.containerd)
+		to, err := pull.DialContainerd(ctx, o.containerd())
 		return to, engineError(ctx, err)
 	case o.to == "-":
 		if term.IsTerminal(int(os.Stdout.Fd())) {
@@ -153,6 +150,10 @@ func (o *pullOptions) target(cmd *cobra.Command) (pull.Target, error) {
 		return pull.Archive{Path: path, Docker: kind == "docker-archive"}, nil
 	}
 	return nil, usageError{fmt.Errorf("target %q: want docker, containerd, oci:DIR, oci-archive:FILE, docker-archive:FILE or -", o.to)}
+}
+
+func (o *pullOptions) containerd() pull.ContainerdOptions {
+	return pull.ContainerdOptions{Address: o.engines.containerd, Namespace: o.engines.namespace, Snapshotter: o.snapshotter}
 }
 
 // fits refuses flags of one engine beside another target.
@@ -174,7 +175,7 @@ func engineError(ctx context.Context, err error) error {
 	case err == nil || ctx.Err() != nil:
 		return err
 	case errors.Is(err, pull.ErrNoEngine):
-		return fmt.Errorf("%w\nStart it, say where it is (--docker-host, --containerd-address), or pull --to oci:DIR", err)
+		return fmt.Errorf("%w\nWithout an engine: pull --to oci:DIR, oci-archive:FILE or docker-archive:FILE", err)
 	}
 	return usageError{err}
 }
@@ -223,15 +224,8 @@ func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *
 
 // wanted reads --platform and --all-platforms.
 func (o *pullOptions) wanted() (pull.Wanted, error) {
-	w := pull.Wanted{All: o.allPlatforms}
-	for _, text := range o.platforms {
-		p, err := platforms.Parse(text)
-		if err != nil {
-			return w, usageError{fmt.Errorf("--platform: %w", err)}
-		}
-		w.Platforms = append(w.Platforms, p)
-	}
-	return w, nil
+	wanted, err := parsePlatforms(o.platforms)
+	return pull.Wanted{All: o.allPlatforms, Platforms: wanted}, err
 }
 
 // pullFile brings a docker archive that is one file on IPFS to its target.
