@@ -27,7 +27,7 @@ targets() {
 # build makes the instrumented test of a package, once for all its targets.
 build() {
 	local out=$WORK/${1//\//_}.test
-	go test -c -fuzz=Fuzz -o "$out" "./$1" || { echo "FAIL $1: does not build"; return 1; }
+	CGO_ENABLED=0 go test -C "$1" -c -fuzz=Fuzz -o "$out" . || { echo "FAIL $1: does not build"; return 1; }
 }
 
 # deadline tells whether all that failed is Go's own end of a run: before Go 1.27

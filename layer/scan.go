@@ -221,6 +221,9 @@ func (s *scanner) register(e tocEntry) error {
 		if known {
 			break
 		}
+		if s.apart {
+			return fmt.Errorf("it lies in %q, which no entry before describes: podman would give that no permissions", dir)
+		}
 		s.names[key(dir)] = true
 	}
 	return nil
