@@ -90,7 +90,7 @@ func writeFile(t testing.TB, data []byte) string {
 
 // layerTar is a small layer, other for each number.
 func layerTar(n int) []byte {
-	return files{}.add(fmt.Sprintf("etc/file%d", n), bytes.Repeat(fmt.Appendf(nil, "layer %d\n", n), 5000)).tar()
+	return files{{name: "etc/", kind: tar.TypeDir}}.add(fmt.Sprintf("etc/file%d", n), bytes.Repeat(fmt.Appendf(nil, "layer %d\n", n), 5000)).tar()
 }
 
 func configOf(layers ...[]byte) []byte {

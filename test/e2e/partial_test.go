@@ -38,7 +38,7 @@ func TestPartialPull(t *testing.T) {
 		return
 	}
 	all := filepath.Join(t.TempDir(), "all.tar")
-	writeKinds(t, all)
+	writeKinds(t, all, allKinds)
 	for _, file := range []string{all, archivePath(t, "big.docker20.tar")} {
 		dir := filepath.Join(t.TempDir(), "layout")
 		p := newProgram(t)
@@ -116,10 +116,10 @@ func secondManifest(t *testing.T, dir string) (m ocispec.Manifest) {
 }
 
 // writeKinds writes a docker archive of two layers: one of which the second
-// removes files, and that, which has all kinds of entries.
-func writeKinds(t *testing.T, path string) {
+// removes files, and that of these entries.
+func writeKinds(t *testing.T, path string, kinds func(add func(tar.Header, []byte))) {
 	t.Helper()
-	saveLayers(t, path, kindsBelow(t), kindsLayer(t, allKinds))
+	saveLayers(t, path, kindsBelow(t), kindsLayer(t, kinds))
 }
 
 // kindsBelow is a layer of which allKinds removes files.
@@ -160,7 +160,7 @@ func kindsLayer(t *testing.T, write func(add func(tar.Header, []byte))) []byte {
 	return layer.Bytes()
 }
 
-// allKinds adds all kinds of entries.
+// allKinds adds all kinds of entries, an entry for each directory among them.
 func allKinds(add func(tar.Header, []byte)) {
 	add(tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
 	add(tar.Header{Name: "./d/", Typeflag: tar.TypeDir, Mode: 0o1777, Uid: 5, Gid: 6}, nil)
@@ -179,6 +179,19 @@ func allKinds(add func(tar.Header, []byte)) {
 	add(tar.Header{Name: "./.wh.gone"}, nil)
 	add(tar.Header{Name: "./o/", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
 	add(tar.Header{Name: "./o/.wh..wh..opq"}, nil)
+	deep := "./deep/"
+	for range 40 {
+		add(tar.Header{Name: deep, Typeflag: tar.TypeDir, Mode: 0o751}, nil)
+		deep += "long/"
+	}
+	add(tar.Header{Name: deep, Typeflag: tar.TypeDir, Mode: 0o751}, nil)
+	add(tar.Header{Name: deep + "file"}, []byte("deep"))
+}
+
+// implyingKinds adds all kinds of entries, and one below directories that none
+// describes.
+func implyingKinds(add func(tar.Header, []byte)) {
+	allKinds(add)
 	add(tar.Header{Name: "./implicit/" + strings.Repeat("long/", 40) + "file"}, []byte("deep"))
 }
 
