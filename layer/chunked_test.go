@@ -246,6 +246,7 @@ func TestLayersThatAreNotIndexedInChunks(t *testing.T) {
 		"there twice, which":    makeTar(t, tarFile{"d/", nil}, tarFile{"a", nil}, tarFile{"d/", nil}),
 		"not UTF-8":             bytes.ReplaceAll(tarOf(t, func(add func(tar.Header, []byte)) { add(tar.Header{Name: "aé"}, nil) }), []byte("path=aé"), []byte("path=a\xe9\xe9")),
 		"that has no data":      statingSize(t),
+		"a whiteout of 4 bytes": makeTar(t, tarFile{"d/", nil}, tarFile{"d/.wh.a", []byte("data")}),
 	} {
 		blob, c := compress(t, bytes.NewReader(in), chunked)
 		if err := c.Index().Missing; err == nil || !strings.Contains(err.Error(), why) || c.Index().Annotations() != nil || c.Index().Chunked() != nil {

@@ -49,6 +49,10 @@ type scanner struct {
 
 type nameKey [16]byte
 
+// whiteoutPrefix begins the name of what removes a file of a lower layer
+// (image-spec, layer.md, "Whiteouts").
+const whiteoutPrefix = ".wh."
+
 func newScanner() *scanner {
 	return &scanner{names: map[nameKey]bool{}}
 }
@@ -155,6 +159,9 @@ func (s *scanner) header(h *[blockSize]byte) *tocEntry {
 	e, err := newTOCEntry(header, s.times)
 	if err == nil && s.apart && header.Typeflag != tar.TypeReg && header.Size != 0 {
 		err = fmt.Errorf("%d bytes of an entry that has no data", header.Size)
+	}
+	if err == nil && s.apart && header.Size != 0 && strings.HasPrefix(path.Base(header.Name), whiteoutPrefix) {
+		err = fmt.Errorf("a whiteout of %d bytes, which podman does not keep", header.Size)
 	}
 	if err == nil && s.apart {
 		s.all.add(e)

@@ -114,5 +114,5 @@ func newBytesText(s ipfs.Stats) string {
 	if s.NewBytes < 0 {
 		return ""
 	}
-	return ", " + bytesText(s.NewBytes) + " of it new"
+	return ", " + bytesText(s.NewBytes) + " newly stored"
 }

@@ -24,11 +24,10 @@ func TestArchivesInEveryForm(t *testing.T) {
 		missing(t, "archives in every form", err.Error())
 		t.SkipNow()
 	}
-	thorough := os.Getenv("E2E_EXTRAS") != ""
 	for _, f := range files {
 		of, big := forms.Of, strings.HasPrefix(f.Name(), "big.")
 		switch {
-		case big && !thorough:
+		case big && !thorough():
 			continue
 		case big:
 			of = forms.Plain
@@ -41,7 +40,7 @@ func TestArchivesInEveryForm(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, o := range []publish.Options{{}, {Recompress: true}} {
-				if o.Recompress && (big || !thorough) {
+				if o.Recompress && (big || !thorough()) {
 					continue
 				}
 				want := rootOf(t, all[0], o)

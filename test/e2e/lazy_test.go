@@ -22,13 +22,16 @@ import (
 
 // impliedDirs are the directories of implyingKinds that no entry describes, and the
 // root, which has the time of the pull where a layer is unpacked by containerd.
-var impliedDirs = func() []string {
-	dirs := []string{".", "implicit"}
+var impliedDirs = append(chain("implicit"), ".")
+
+// chain is a directory and those that kinds of entries have below it.
+func chain(top string) []string {
+	dirs := []string{top}
 	for i := range 40 {
-		dirs = append(dirs, "implicit"+strings.Repeat("/long", i+1))
+		dirs = append(dirs, top+strings.Repeat("/long", i+1))
 	}
 	return dirs
-}()
+}
 
 // lazyContainerd is a containerd 2 with stargz-snapshotter beside overlayfs.
 type lazyContainerd struct{ place }
@@ -49,7 +52,7 @@ func TestLazySnapshotter(t *testing.T) {
 			writeKinds(t, kinds, implyingKinds)
 		}
 		files := []string{kinds, archivePath(t, "small.docker20.tar")}
-		if os.Getenv("E2E_EXTRAS") != "" {
+		if thorough() {
 			files = append(files, archivePath(t, "big.docker20.tar"))
 		} else {
 			results.leaveOut("big.docker20.tar by stargz-snapshotter", "8,000 files are read one by one; make test-all does")

@@ -37,7 +37,7 @@ func TestLegacyTrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engines := findEngines(t)
+	engines := someOf(findEngines(t))
 	k := startKubo(t)
 	r := &registry{program: newProgram(t), gateway: k.gateway}
 	r.server = r.serve(t, freeAddr(t), "--api", k.api)

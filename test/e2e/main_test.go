@@ -46,7 +46,7 @@ func extra(t *testing.T, name string) command {
 		return c
 	}
 	results.leaveOut(name, "hack/engines.sh extras builds it, for make test-all")
-	if os.Getenv("E2E_EXTRAS") != "" {
+	if thorough() {
 		t.Fatalf("%s is not there: hack/engines.sh extras builds it", name)
 	}
 	t.Skipf("%s is not there: hack/engines.sh extras builds it, for make test-all", name)

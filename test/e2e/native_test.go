@@ -73,7 +73,7 @@ func TestNativePull(t *testing.T) {
 		f := publishFar(t, file)
 		for _, name := range []string{"dockerd20", "dockerd28", "containerd16", "containerd2"} {
 			e, ok := engines[name]
-			if !ok || f.archive.unless[name] != "" {
+			if !ok || f.archive.unless[name] != "" || file == "big.docker20.tar" && someOf(engines)[name] == nil {
 				continue
 			}
 			ok = t.Run(name+"/"+file, func(t *testing.T) { pullNatively(t, f, name, e) })

@@ -39,7 +39,11 @@ func TestPartialPull(t *testing.T) {
 	}
 	all := filepath.Join(t.TempDir(), "all.tar")
 	writeKinds(t, all, allKinds)
-	for _, file := range []string{all, archivePath(t, "big.docker20.tar")} {
+	files := []string{all}
+	if thorough() {
+		files = append(files, archivePath(t, "big.docker20.tar"))
+	}
+	for _, file := range files {
 		dir := filepath.Join(t.TempDir(), "layout")
 		p := newProgram(t)
 		if _, err := p.publish(deadline(t), file, false, "-n", "-o", dir, "--compression", "zstd:chunked"); err != nil {
@@ -126,7 +130,7 @@ func writeKinds(t *testing.T, path string, kinds func(add func(tar.Header, []byt
 func kindsBelow(t *testing.T) []byte {
 	t.Helper()
 	return kindsLayer(t, func(add func(tar.Header, []byte)) {
-		add(tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
+		add(tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o555}, nil) // podman gives a root that it unpacks whole this mode
 		for _, dir := range []string{"d", "o", "o/below", "gone"} {
 			add(tar.Header{Name: "./" + dir + "/", Typeflag: tar.TypeDir, Mode: 0o750}, nil)
 			add(tar.Header{Name: "./" + dir + "/gone"}, []byte("gone"))

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +30,8 @@ const (
 )
 
 // TestPodmanPartial leaves out what podman leaves out of partial pulls: pipes,
-// devices, the times of directories in which it removed something. Directories
+// devices, the times of symbolic links and of directories in which it makes or
+// removes something after it made them. Directories
 // that no entry describes, to which it gives no permissions in partial pulls, are
 // in layers that get no index for them.
 func TestPodmanPartial(t *testing.T) {
@@ -76,7 +78,8 @@ func TestPodmanPartial(t *testing.T) {
 			if err := whole.pull(t, lines[0]); err != nil {
 				t.Fatal(err)
 			}
-			wantSameTree(t, some.mount(t, lines[0]), whole.mount(t, lines[0]), ".", "d", "o")
+			timeless := slices.Concat([]string{".", "d", "d/soft", "o"}, chain("deep"), chain("implicit"))
+			wantSameTree(t, some.mount(t, lines[0]), whole.mount(t, lines[0]), timeless...)
 		})
 	}
 }
@@ -85,6 +88,9 @@ func TestPodmanPartial(t *testing.T) {
 func plainly(kinds func(func(tar.Header, []byte))) func(func(tar.Header, []byte)) {
 	return func(add func(tar.Header, []byte)) {
 		kinds(func(h tar.Header, data []byte) {
+			if h.Name == "./" {
+				h.Mode = 0o555 // as podman makes it whatever a layer says, unless it pulls parts
+			}
 			if h.Typeflag != tar.TypeFifo && h.Typeflag != tar.TypeChar {
 				add(h, data)
 			}

@@ -9,12 +9,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/image2ipfs/image2ipfs/layer"
 	"go.podman.io/storage"
 	"go.podman.io/storage/pkg/reexec"
+
+	"github.com/image2ipfs/image2ipfs/layer"
 )
 
 func TestMain(m *testing.M) {
@@ -24,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// FuzzPartial gives layers of any bytes to the writer of zstd:chunked: where
+// FuzzPartial gives tars of any entries to the writer of zstd:chunked: where
 // there is an index, what podman can pull as a whole it can pull file by file,
 // and gets the same tar.
 func FuzzPartial(f *testing.F) {
@@ -40,12 +42,12 @@ func FuzzPartial(f *testing.F) {
 			f.Error(err)
 		}
 	})
-	for _, seed := range seeds(f) {
-		f.Add(seed)
-	}
+	f.Add([]byte("\x04\x00\x00\x00\x00\x01\x09\x31\x05\x07\x03\x02\x00\x00\x00\x02\x01\x00\x00\x00\x06\x03\x00\x00\x00"))
+	f.Add([]byte("\x04\x00\x00\x00\x00\x07\x08\x00\x00\x00\x08\x01\x00\x00\x01\x00\x02\xff\xff\x02"))
 	count := 0
-	f.Fuzz(func(t *testing.T, in []byte) {
+	f.Fuzz(func(t *testing.T, entries []byte) {
 		count++
+		in := tarOf(t, entries)
 		blob, index := compressed(t, in)
 		annotations := index.Chunked()
 		if annotations == nil {
@@ -92,29 +94,39 @@ func compressed(t *testing.T, in []byte) ([]byte, layer.Index) {
 	return blob, c.Index()
 }
 
-// seeds are small tars: of all kinds of entries, and in each format.
-func seeds(f *testing.F) (tars [][]byte) {
-	f.Helper()
-	for _, format := range []tar.Format{tar.FormatPAX, tar.FormatGNU, tar.FormatUSTAR} {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		for _, h := range []tar.Header{
-			{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o1755}, {Name: "d/file", Mode: 0o4644, Size: 3000}, {Name: "d/empty"},
-			{Name: "d/hard", Typeflag: tar.TypeLink, Linkname: "d/file"}, {Name: "d/soft", Typeflag: tar.TypeSymlink, Linkname: "../d"},
-			{Name: "d/pipe", Typeflag: tar.TypeFifo}, {Name: "d/.wh.gone"}, {Name: "o/.wh..wh..opq"},
-		} {
-			h.Format, h.ModTime = format, time.Unix(1_700_000_000, 0)
-			data := bytes.Repeat([]byte("data\n"), int(h.Size)/5)
-			_, err := w.Write(nil)
-			err = errors.Join(err, w.WriteHeader(&h))
-			if _, e := w.Write(data); err != nil || e != nil {
-				f.Fatal(errors.Join(err, e))
-			}
+// tarOf makes a tar of what five bytes each say of an entry: its kind, name, size
+// (two bytes) and format. Names recur, so that there are links, files that replace
+// others and whiteouts of what is there.
+func tarOf(t *testing.T, entries []byte) []byte {
+	t.Helper()
+	kinds := []byte{tar.TypeReg, tar.TypeReg, tar.TypeLink, tar.TypeSymlink, tar.TypeDir, tar.TypeFifo, tar.TypeReg, tar.TypeReg, tar.TypeChar}
+	names := []string{"d", "a", "d/a", "d/.wh.a", "d/b", "d/d", "d/d/c", "\u00e9", "d/.wh..wh..opq", "d/" + strings.Repeat("long", 40)}
+	formats := []tar.Format{tar.FormatPAX, tar.FormatGNU, tar.FormatUnknown}
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for ; len(entries) >= 5; entries = entries[5:] {
+		name := func(i byte) string { return names[int(i)%len(names)] }
+		h := tar.Header{
+			Typeflag: kinds[int(entries[0])%len(kinds)], Name: name(entries[1]), Mode: int64(entries[0])<<4 | 0o600, Uid: int(entries[4]),
+			ModTime: time.Unix(1_700_000_000, 0), Format: formats[int(entries[4])%len(formats)],
 		}
-		if err := w.Close(); err != nil {
-			f.Fatal(err)
+		switch h.Typeflag {
+		case tar.TypeReg:
+			h.Size = int64(entries[2])<<8 | int64(entries[3])
+		case tar.TypeLink, tar.TypeSymlink:
+			h.Linkname = name(entries[2])
+		case tar.TypeDir:
+			h.Name += "/"
 		}
-		tars = append(tars, b.Bytes())
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(bytes.Repeat(entries[3:4], int(h.Size))); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return tars
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
