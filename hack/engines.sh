@@ -7,7 +7,7 @@
 #   hack/engines.sh clean     down, and remove the work directory
 #   hack/engines.sh status    one line per engine; fails unless all of them run
 #   hack/engines.sh tools     build only what needs no root: crane, regctl, oras and Kubo
-#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign and lassie
+#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign, lassie and Kubo 0.30
 #   hack/engines.sh env       shell assignments: the command prefix of each engine
 #   hack/engines.sh run CMD…  run a command on the simulated machine
 #
@@ -88,6 +88,7 @@ kubo() {
 extras() {
   tools
   installed "$COSIGN" "$LASSIE"
+  kubo ipfs030 kubo030 # the oldest Kubo that is promised to work
 }
 
 # ---- what has to be installed --------------------------------------------------

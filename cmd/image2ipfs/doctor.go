@@ -129,8 +129,8 @@ func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) 
 	return ctx.Err()
 }
 
-// peers tells of the peers of the server on this store; running is false when none
-// runs with peers.
+// peers has the server on this store get a block of each of its peers; running is
+// false when none runs with peers.
 func (o *doctorOptions) peers(ctx context.Context) (check doctor.Check, running bool) {
 	path, err := packstore.DefaultPath()
 	if err != nil {
@@ -144,7 +144,23 @@ func (o *doctorOptions) peers(ctx context.Context) (check doctor.Check, running 
 	if err != nil {
 		return check, false
 	}
-	return doctor.Check{Name: "peers", Status: doctor.OK, Detail: fmt.Sprintf("%d connected; %s", len(connected), fetchesText(who))}, true
+	trials, ok, err := network.Try(ctx, path)
+	if err != nil {
+		return doctor.Check{Name: "peers", Status: doctor.Problem, Detail: err.Error(), Next: "see the server's log"}, true
+	}
+	check = doctor.Check{Name: "peers", Status: doctor.OK, Detail: fmt.Sprintf("%d connected; %s", len(connected), fetchesText(who))}
+	text, gave, failed := network.Outcome(trials)
+	if text != "" {
+		check.Detail += "; " + text
+	}
+	switch {
+	case !ok: // fetchesText says that the server is of an older version
+	case len(trials) == 0:
+		check.Status = doctor.Absent
+	case failed && !gave:
+		check.Status, check.Next = doctor.Problem, "see that machine and the way to it (a firewall, its serve --peers or --mdns, the same --swarm-key); image2ipfs peers lists who is connected"
+	}
+	return check, true
 }
 
 // store checks the store and publishes the probe there; the function removes it

@@ -89,6 +89,7 @@ func (t *tx) send(body *io.PipeReader) {
 	r := t.e.shell.Request("dag/import").
 		Option("pin-roots", true).
 		Option("stats", true).
+		Option("allow-big-block", true). // else a Kubo before 0.40 refuses what is above 1 MiB; Put has the limit
 		Header("Content-Type", t.form.FormDataContentType()).
 		Body(body)
 	resp, err := t.e.send(t.ctx, r)
@@ -146,6 +147,9 @@ func (t *tx) Put(ctx context.Context, c cid.Cid, data []byte) error {
 	}
 	if len(t.seen) < maxSeen {
 		t.seen[key] = struct{}{}
+	}
+	if len(data) > maxPut {
+		return errors.Join(fmt.Errorf("block %s has %d bytes, which no peer takes: a block has at most 2 MiB (%d bytes)", c, len(data), maxPut), t.Abort())
 	}
 	defer t.within(ctx)()
 	if err := t.car.Block(c, data); err != nil {

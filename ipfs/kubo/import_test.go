@@ -160,7 +160,7 @@ func TestImportRefused(t *testing.T) {
 			big := make([]byte, 2<<20+1)
 			c := rawCID(t, big)
 			return c, tx.Put(t.Context(), c, big)
-		}, "2MiB"},
+		}, "2 MiB"},
 		{"a root without its blocks", func(tx ipfs.Tx) (cid.Cid, error) {
 			asTx(tx).e.pinTime = func(int64) time.Duration { return time.Second }
 			var root recorder

@@ -34,15 +34,19 @@ const (
 	lookTimeout  = 2 * time.Second  // for the daemon that IPFS_PATH names
 	probeTimeout = 5 * time.Second  // for its gateway
 	undoTimeout  = 10 * time.Second // for the pin of a failed publication
+	listGrace    = 5 * time.Second  // for the rest of a list of pins that nobody waits for
 	// pinLeast is what a Kubo may take at least to pin a root: it may be collecting
 	// garbage.
 	pinLeast = 10 * time.Minute
 	// silence is how long a Kubo may say nothing that is asked for what it has. One
 	// that hangs must not stop those who would find it elsewhere.
 	silence = 5 * time.Second
-	// maxBlock is what Kubo accepts as a block (its SoftBlockLimit, the bitswap
-	// specification's limit) and a little.
-	maxBlock = 2<<20 + 64<<10
+	// maxPut is the largest block: what peers exchange (the bitswap specification,
+	// "Block Sizes"), and what a newer Kubo imports unless it is told otherwise.
+	// Nothing here makes blocks above 1 MiB; layouts that others have added have them.
+	maxPut = 2 << 20
+	// maxBlock is what Kubo may send as a block.
+	maxBlock = maxPut + 64<<10
 )
 
 // Store is a Kubo daemon; it implements [ipfs.Store] and is safe for

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/ipfs/go-cid"
@@ -69,35 +70,61 @@ func imageNames(pin string) (names []string, ok bool) {
 }
 
 // pinned is one line of pin/ls.
-type pinned struct{ Cid, Name string }
+type pinned struct {
+	cid  cid.Cid
+	name string
+}
+
+// pins asks for the recursive pins of roots, or of all when there are none, with
+// their names as far as Kubo tells them. The error matches [ipfs.ErrNotFound] when one
+// of roots has no such pin.
+//
+// The answer is read to its end, also when ctx ends meanwhile: in a Kubo of 0.30 a
+// list that is broken off holds the lock of all pins for good, and nothing can be
+// pinned until it is restarted. So ctx ends it only after listGrace, which is for a
+// Kubo that hangs.
+func (e *Store) pins(ctx context.Context, roots ...string) (pins []pinned, err error) {
+	reading, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(listGrace, func() { cancel(context.Cause(ctx)) })
+	})()
+	resp, err := e.send(reading, e.shell.Request("pin/ls", roots...).
+		Option("type", "recursive").Option("names", true).Option("stream", true).Option("offline", true))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Output.Close()
+	var wrong error
+	for dec := json.NewDecoder(resp.Output); ; {
+		var line struct{ Cid, Name string }
+		if err := dec.Decode(&line); err == io.EOF {
+			return pins, errors.Join(wrong, ctx.Err())
+		} else if err != nil {
+			return nil, e.mapError(reading, err)
+		}
+		c, err := cid.Decode(line.Cid)
+		if err != nil {
+			wrong = fmt.Errorf("%s calls a pin %q: %w", e, line.Cid, err)
+			continue
+		}
+		pins = append(pins, pinned{c, line.Name})
+	}
+}
 
 // Roots lists the recursive pins whose names say that they are ours, by name:
 // Kubo does not know when a pin was made. It knows no sizes either, and at
 // most 255 bytes of names.
 func (e *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
-	resp, err := e.send(ctx, e.shell.Request("pin/ls").
-		Option("type", "recursive").Option("name", pinPrefix).Option("names", true).Option("stream", true))
+	pins, err := e.pins(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing pins: %w", err)
 	}
-	defer resp.Output.Close()
 	var roots []ipfs.Root
-	for dec := json.NewDecoder(resp.Output); ; {
-		var p pinned
-		if err := dec.Decode(&p); err == io.EOF {
-			break
-		} else if err != nil {
-			return nil, fmt.Errorf("listing pins: %w", e.mapError(ctx, err))
+	for _, p := range pins {
+		if names, ours := imageNames(p.name); ours {
+			roots = append(roots, ipfs.Root{CID: p.cid, Names: names})
 		}
-		names, ours := imageNames(p.Name)
-		if !ours {
-			continue
-		}
-		c, err := cid.Decode(p.Cid)
-		if err != nil {
-			return nil, fmt.Errorf("listing pins: %s calls a pin %q: %w", e, p.Cid, err)
-		}
-		roots = append(roots, ipfs.Root{CID: c, Names: names})
 	}
 	slices.SortFunc(roots, func(a, b ipfs.Root) int {
 		return cmp.Or(slices.Compare(a.Names, b.Names), cmp.Compare(a.CID.String(), b.CID.String()))
@@ -105,29 +132,26 @@ func (e *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
 	return roots, nil
 }
 
-// pin gives the name of c's recursive pin, and whether there is one.
+// pin gives the name of c's recursive pin, and whether there is one. A Kubo
+// before 0.38 leaves the name out when it is asked for one pin, and tells it when it
+// lists all of them.
 func (e *Store) pin(ctx context.Context, c cid.Cid) (name string, ok bool, err error) {
-	resp, err := e.send(ctx, e.shell.Request("pin/ls", c.String()).
-		Option("type", "recursive").Option("names", true).Option("stream", true).Option("offline", true))
-	if errors.Is(err, ipfs.ErrNotFound) {
+	pins, err := e.pins(ctx, c.String())
+	if errors.Is(err, ipfs.ErrNotFound) || err == nil && len(pins) == 0 {
 		return "", false, nil
+	}
+	if err == nil && pins[0].name == "" {
+		pins, err = e.pins(ctx)
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("looking for the pin of %s: %w", c, err)
 	}
-	defer resp.Output.Close()
-	var p pinned
-	switch err := json.NewDecoder(resp.Output).Decode(&p); {
-	case err == io.EOF:
-		return "", false, nil
-	case err != nil:
-		err = e.mapError(ctx, err)
-		if errors.Is(err, ipfs.ErrNotFound) {
-			return "", false, nil
+	for _, p := range pins {
+		if p.cid.Equals(c) {
+			return p.name, true, nil
 		}
-		return "", false, fmt.Errorf("looking for the pin of %s: %w", c, err)
 	}
-	return p.Name, true, nil
+	return "", true, nil
 }
 
 // name gives the root's pin its name, with the names that it had; before is the one that it had, and

@@ -46,6 +46,7 @@ type Network struct {
 	cache    *packstore.Cache
 	local    *packstore.Local
 	control  *control.Control // of a server
+	static   []string         // multiaddrs of peers that are to stay connected
 	absent   error            // no peer has answered; nil when one did, or nobody waited
 }
 
@@ -113,10 +114,10 @@ func start(ctx context.Context, store *packstore.Store, cfg Config, prepare func
 	if err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
-	n.local = packstore.NewLocal(store, n.cache)
-	node.Logger, node.Blocks, node.Memory = cfg.Logger, n.local, cfg.Memory
+	n.local, n.static = packstore.NewLocal(store, n.cache), node.Peers
+	node.Logger, node.Blocks, node.Memory = cfg.Logger, known{n.local}, cfg.Memory
 	node.Handler = func(node *p2p.Node) http.Handler {
-		n.exchange = exchange.New(exchange.Config{Network: link{node}, Store: n.local, Logger: cfg.Logger, Origin: node.Origin})
+		n.exchange = exchange.New(exchange.Config{Network: link{node}, Store: known{n.local}, Logger: cfg.Logger, Origin: node.Origin})
 		return n.exchange.Handler()
 	}
 	if n.node, err = p2p.New(ctx, node); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -86,11 +87,53 @@ func TestServeAndJoin(t *testing.T) {
 	if err != nil || len(peers) != 1 || peers[0].BlocksOut != 1 {
 		t.Errorf("peers %+v, %v; want one that got a block", peers, err)
 	}
+	tried(t, publisher.Path(), "gave a block in ", true, false)
 	if n := testutil.CollectAndCount(server.Metrics()); n != 8 {
 		t.Errorf("%d metrics, want 8", n)
 	}
 	if problems, err := testutil.CollectAndLint(server.Metrics()); err != nil || len(problems) > 0 {
 		t.Errorf("metrics: %v, %v", problems, err)
+	}
+}
+
+// tried has the server of a store ask its peers for a block.
+func tried(t *testing.T, dir, says string, gave, failed bool) {
+	t.Helper()
+	trials, ok, err := Try(t.Context(), dir)
+	if err != nil || !ok {
+		t.Fatalf("%+v, %v, %v", trials, ok, err)
+	}
+	text, g, f := Outcome(trials)
+	if !strings.Contains(text, says) || g != gave || f != failed {
+		t.Errorf("%q, gave %v, failed %v; want %q, %v, %v", text, g, f, says, gave, failed)
+	}
+}
+
+// A peer that is to be there and is not is told of.
+func TestTryWithoutPeers(t *testing.T) {
+	alone, missing := newStore(t), newStore(t)
+	if _, _, err := Try(t.Context(), alone.Path()); !errors.Is(err, ipfs.ErrUnavailable) {
+		t.Errorf("without a server: %v", err)
+	}
+	listen := []string{"/ip4/127.0.0.1/tcp/0"}
+	a, err := Serve(t.Context(), alone, Config{Node: p2p.Config{Listen: listen}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	tried(t, alone.Path(), "", false, false)
+	const id = "12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"
+	b, err := Serve(t.Context(), missing, Config{Node: p2p.Config{Listen: listen, Peers: []string{"/ip4/127.0.0.1/tcp/1/p2p/" + id, "/ip4/127.0.0.1/udp/1/quic-v1/p2p/" + id}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, b)
+	tried(t, missing.Path(), "peer "+id+" gave none: it is not connected", false, true)
+	if trials, _, _ := Try(t.Context(), missing.Path()); len(trials) != 1 {
+		t.Errorf("%+v", trials)
+	}
+	if text, gave, failed := Outcome([]Trial{{Peers: []string{id}, Outcome: Lacks}, {Peers: []string{"x", "y"}, Protocol: "bitswap", Outcome: Gave}}); !strings.Contains(text, "older version") || !strings.Contains(text, "of 2 by bitswap one gave") || !gave || failed {
+		t.Errorf("%q", text)
 	}
 }
 

@@ -38,6 +38,9 @@ func TestOlderServer(t *testing.T) {
 	if who, err := FetchesFor(t.Context(), dir); who != "" || err != nil {
 		t.Errorf("%q, %v", who, err)
 	}
+	if trials, ok, err := Try(t.Context(), dir); ok || len(trials) > 0 || err != nil {
+		t.Errorf("%v, %v, %v", trials, ok, err)
+	}
 	if peers, err := Peers(t.Context(), dir); err != nil || len(peers) != 1 {
 		t.Errorf("%v, %v", peers, err)
 	}

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -228,9 +226,6 @@ func port(server string) string {
 	return "80"
 }
 
-// emptyDirectory is a CID that every IPFS node has.
-var emptyDirectory = cid.MustParse("bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354")
-
 // Gateway checks that an IPFS gateway answers as the trustless gateway
 // specification wants it.
 func Gateway(ctx context.Context, address string) Check {
@@ -243,7 +238,7 @@ func Gateway(ctx context.Context, address string) Check {
 	ctx, cancel := context.WithTimeout(ctx, serverTimeout)
 	defer cancel()
 	began := time.Now()
-	err = g.Has(ctx, emptyDirectory)
+	err = g.Has(ctx, ipfs.EmptyDirectory)
 	if err != nil && !errors.Is(err, ipfs.ErrNotFound) {
 		c.Detail, c.Next = oneLine(err), "start it, or leave it out of --gateway and IPFS_GATEWAY"
 		return c
