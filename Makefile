@@ -7,6 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 PREFIX   ?= /usr/local
 ADDR     ?= 127.0.0.1:5000
+PUSH     ?= 127.0.0.1:5001
 FUZZTIME ?= 10m
 KILLS    ?= 300
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
@@ -19,8 +20,8 @@ help: ## list the targets
 build: ## build bin/image2ipfs
 	$(BUILD) -o $(BIN) ./cmd/image2ipfs
 
-run: build ## publish IMAGE (default: a small image made here) and serve it on ADDR
-	@IMAGE='$(IMAGE)' ADDR='$(ADDR)' BIN='$(BIN)' hack/run.sh
+run: build ## publish IMAGE (default: a small image made here), serve it on ADDR, take pushes on PUSH
+	@IMAGE='$(IMAGE)' ADDR='$(ADDR)' PUSH='$(PUSH)' BIN='$(BIN)' hack/run.sh
 
 test: ## lint, unit tests, crashes, and real engines end to end where this machine can run them
 	hack/test.sh

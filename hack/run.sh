@@ -3,6 +3,7 @@
 # serves it until Ctrl-C: the work of "make run".
 #   IMAGE  archive to publish (default: a small image of the binary itself)
 #   ADDR   address to serve on
+#   PUSH   address to take pushes on; empty for none
 #   BIN    the built binary
 set -eu
 
@@ -28,4 +29,16 @@ for name in $names; do
 
 	END
 done
-exec "$BIN" serve --addr "$ADDR"
+if [ -z "$PUSH" ]; then
+	exec "$BIN" serve --addr "$ADDR"
+fi
+cat <<END
+Push, pull by name, pull by CID:
+
+  docker tag alpine $PUSH/team/app:1
+  docker push $PUSH/team/app:1      # the log below and Image2ipfs-Name tell its CID
+  docker pull $PUSH/team/app:1      # what it was last pushed as, on this address alone
+  docker pull $host/\$($BIN ref -f ciq team/app:1)/team/app   # the same for ever, from any server that has it
+
+END
+exec "$BIN" serve --addr "$ADDR" --push "$PUSH"

@@ -13,7 +13,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/oci"
-	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
@@ -49,6 +48,10 @@ func (s *Server) putManifest(w *response, r *request) error {
 		return refusedPush(err)
 	}
 	s.tellRoots(w, r, m, result)
+	if s.cfg.Recompress == nil {
+		s.advise(r, result)
+	}
+	s.tellEvents(w, r, m, result, s.recompress(w, r, result))
 	h := w.Header()
 	if result.Subject != "" {
 		h.Set("OCI-Subject", result.Subject.String())
@@ -110,7 +113,7 @@ func (s *Server) tellRoots(w *response, r *request, m pushed.Manifest, result pu
 	const most = 20 // names in a header: signing the base of many images makes as many roots
 	h := w.Header()
 	for i, root := range result.Roots {
-		name := ref.Name{Host: s.registryHost(r.Request), Root: root.CID, Repository: r.name}.String()
+		name := s.pullName(r.Request, r.name, root)
 		s.log.Info("pushed", "name", r.name+":"+root.Tag, "pull", name, "cid", root.CID.String(), "digest", m.Descriptor.Digest.String(), "bytes", root.Size)
 		if i < most {
 			h.Add("Image2ipfs-Name", name)

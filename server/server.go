@@ -97,6 +97,10 @@ type Config struct {
 	// Registry is the host in the names that clients are told who push; "" for that
 	// by which they asked.
 	Registry string
+	// Recompress makes a second root beside each that is pushed; nil for none.
+	Recompress Recompress
+	// Events are told what was pushed; nil for nobody.
+	Events *Events
 	// Kept lists what the own store keeps, for /v2/_catalog; nil for nothing.
 	Kept func(ctx context.Context) ([]ipfs.Root, error)
 	// Catalog answers /v2/_catalog for everyone, not only for requests from this
@@ -187,7 +191,10 @@ type Server struct {
 	whole     *lru[cid.Cid, struct{}] // blobs that are wholly in local, or were
 	metrics   *metrics
 	uploads   *uploads
-	running   atomic.Int64 // requests being answered
+	advised   *lru[string, struct{}] // repositories whose pushers were told what costs space
+	running   atomic.Int64           // requests being answered
+
+	recompressing chan struct{} // one at a time
 }
 
 // New makes a server. The error tells of a Config that makes no sense.
@@ -220,6 +227,8 @@ func New(cfg Config) (*Server, error) {
 	s.places = budget.NewFair("requests", s.memory.Requests/requestCost)
 	s.whole = newLRU[cid.Cid, struct{}](maxWhole)
 	s.uploads = newUploads(s.life, cfg.Limits)
+	s.advised = newLRU[string, struct{}](maxAdvised)
+	s.recompressing = make(chan struct{}, 1)
 	s.metrics = newMetrics(s)
 	s.logFetching()
 	return s, nil

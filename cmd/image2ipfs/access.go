@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/pflag"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/registry/local"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 	"github.com/image2ipfs/image2ipfs/server"
 )
 
@@ -109,7 +111,11 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 		limits = append(limits, server.Only(roots...))
 	}
 	if o.pinned {
-		limits = append(limits, server.Pinned(all.CIDs, cfg.Logger))
+		limits = append(limits, server.Pinned(func(ctx context.Context) ([]cid.Cid, error) {
+			kept, err := all.CIDs(ctx)
+			beside, failed := pushed.New(all.own).AllBeside(ctx)
+			return append(kept, beside...), errors.Join(err, failed)
+		}, cfg.Logger))
 	}
 	if len(limits) > 0 {
 		cfg.Allow = server.AnyOf(limits...)

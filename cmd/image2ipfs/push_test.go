@@ -1,6 +1,10 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,7 +15,8 @@ import (
 )
 
 // push [USER:PASSWORD@]HOST REPOSITORY TAG [TEXT] pushes an image, with a layer of that text, as
-// clients do, and prints the name that the answer tells.
+// clients do, and prints the name that the answer tells, and that of what it was
+// recompressed to. With the text "tar" the layer is a compressed one of a file.
 func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: push HOST REPOSITORY TAG [TEXT]")
@@ -23,13 +28,38 @@ func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 		send(ts, http.MethodPut, "http://"+args[0]+at+"?digest="+d.String(), "application/octet-stream", text)
 		return fmt.Sprintf(`"digest":%q,"size":%d`, d, len(text))
 	}
-	config := blob(`{"architecture":"amd64","os":"linux"}`)
-	layer := blob("layer " + strings.Join(args[3:], " "))
+	text, layerType, rootfs := "layer "+strings.Join(args[3:], " "), "application/vnd.oci.image.layer.v1.tar", ""
+	if text == "layer tar" {
+		var diffID string
+		text, diffID = compressedLayer(ts)
+		layerType += "+gzip"
+		rootfs = fmt.Sprintf(`,"rootfs":{"type":"layers","diff_ids":[%q]}`, diffID)
+	}
+	config := blob(`{"architecture":"amd64","os":"linux"` + rootfs + `}`)
+	layer := blob(text)
 	const mediaType = "application/vnd.oci.image.manifest.v1+json"
 	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json",%s},`+
-		`"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar",%s}]}`, mediaType, config, layer)
-	name := send(ts, http.MethodPut, base+"/manifests/"+args[2], mediaType, manifest).Header.Get("Image2ipfs-Name")
-	fmt.Fprintln(ts.Stdout(), name)
+		`"layers":[{"mediaType":%q,%s}]}`, mediaType, config, layerType, layer)
+	told := send(ts, http.MethodPut, base+"/manifests/"+args[2], mediaType, manifest).Header
+	fmt.Fprintln(ts.Stdout(), told.Get("Image2ipfs-Name"))
+	if again := told.Get("Image2ipfs-Recompressed"); again != "" {
+		fmt.Fprintln(ts.Stdout(), "recompressed", again)
+	}
+}
+
+// compressedLayer is a layer with a file that is compressed as a whole, and its diff_id.
+func compressedLayer(ts *testscript.TestScript) (layer, diffID string) {
+	var plain, compressed bytes.Buffer
+	w := tar.NewWriter(&plain)
+	content := noise(100_000)
+	ts.Check(w.WriteHeader(&tar.Header{Name: "file", Mode: 0o644, Size: int64(len(content))}))
+	_, err := w.Write(content)
+	ts.Check(err)
+	ts.Check(w.Close())
+	z := gzip.NewWriter(&compressed)
+	_, err = z.Write(plain.Bytes())
+	ts.Check(errors.Join(err, z.Close()))
+	return compressed.String(), sha256Of(plain.Bytes())
 }
 
 func send(ts *testscript.TestScript, method, url, mediaType, body string) *http.Response {

@@ -1,14 +1,23 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/pflag"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 	"github.com/image2ipfs/image2ipfs/server"
 )
+
+// eventsEnv is the environment variable in place of --events.
+const eventsEnv = "IMAGE2IPFS_EVENTS"
 
 // pushOptions are the flags of serve that say who may push, and where.
 type pushOptions struct {
@@ -18,6 +27,8 @@ type pushOptions struct {
 	authRead        bool
 	anyone          bool
 	registry        string
+	events          string
+	recompress      bool
 }
 
 func (o *pushOptions) flags(f *pflag.FlagSet) {
@@ -27,14 +38,16 @@ func (o *pushOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.tlsCert, "push-tls-cert", "", "PEM file with the certificate chain of the address of --push (default: --tls-cert)")
 	f.StringVar(&o.tlsKey, "push-tls-key", "", "PEM file with the key of --push-tls-cert")
 	f.BoolVar(&o.anyone, "insecure-anyone-may-push", false, "take pushes where others reach the server without TLS or --htpasswd, so that they may push, or read passwords on their way")
+	f.StringVar(&o.events, "events", "", "tell of each push by a line of JSON, appended to this file or posted to this http or https URL, again until it is taken (default: $"+eventsEnv+", for a URL with a password)")
+	f.BoolVar(&o.recompress, "recompress", false, "publish what is pushed a second time, with layers that share blocks with those of other versions; no tag is moved to it")
 	f.StringVar(&o.registry, "registry", "", "host in the names that are told to who pushes (default: by which they asked)")
 }
 
 // check refuses flags that would have no effect, or less than they say.
 func (o *pushOptions) check(peers peerOptions) error {
 	switch {
-	case o.addr == "" && (o.tlsCert != "" || o.tlsKey != "" || o.anyone || o.registry != ""):
-		return usageError{errors.New("--push-tls-cert, --push-tls-key, --registry and --insecure-anyone-may-push are for --push, which is not given")}
+	case o.addr == "" && (o.tlsCert != "" || o.tlsKey != "" || o.anyone || o.registry != "" || o.events != "" || o.recompress):
+		return usageError{errors.New("--push-tls-cert, --push-tls-key, --registry, --events, --recompress and --insecure-anyone-may-push are for --push, which is not given")}
 	case o.htpasswd != "" && o.addr == "" && !o.authRead:
 		return usageError{errors.New("--htpasswd asks nobody: give --push, or --auth-read to ask all who read")}
 	case o.htpasswd == "" && o.authRead:
@@ -45,9 +58,37 @@ func (o *pushOptions) check(peers peerOptions) error {
 	return checkPair(o.tlsCert, o.tlsKey, "--push-tls")
 }
 
+// openEvents opens what is told of pushes; nil for nothing.
+func (o *pushOptions) openEvents(log *slog.Logger) (*server.Events, error) {
+	to := o.events
+	if to == "" {
+		to = os.Getenv(eventsEnv)
+	}
+	if to == "" || o.addr == "" {
+		return nil, nil
+	}
+	e, err := server.OpenEvents(to, log)
+	if errors.Is(err, server.ErrEvents) {
+		return nil, usageError{fmt.Errorf("--events: %w", err)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--events: %w", err)
+	}
+	return e, nil
+}
+
 // apply puts the flags into a server's configuration.
 func (o *pushOptions) apply(cfg *server.Config, all stores) (err error) {
 	cfg.Pushed = pushed.New(all.own)
+	if o.recompress {
+		cfg.Recompress = func(ctx context.Context, root cid.Cid, to ipfs.Store) (cid.Cid, error) {
+			again, err := publish.Again(ctx, all.own, root, to, publish.Options{Recompress: true})
+			if err != nil {
+				return cid.Undef, err
+			}
+			return again.Root, nil
+		}
+	}
 	cfg.AuthRead, cfg.AnyoneMayPush, cfg.Registry = o.authRead, o.anyone, o.registry
 	if o.tlsCert != "" {
 		if cfg.PushTLS, err = server.TLS(o.tlsCert, o.tlsKey, cfg.Logger); err != nil {

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 func newRef() *cobra.Command {
@@ -22,12 +24,13 @@ func newRef() *cobra.Command {
 		Short: "Convert a name between its spellings",
 		Long: `Convert the root in a name between its spellings: ciq, CIDv0, CIDv1 in base32
 and base36, and hex. NAME is any of them, or a whole pull name that contains one,
-or the name of an image that was published or pushed here.`,
+or the name of an image that was published or pushed here. What serve --recompress
+made of one that was pushed is told beside it.`,
 		Example: `  image2ipfs ref ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi
   image2ipfs ref -f cidv1 localhost:5000/ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := opts.root(cmd.Context(), args[0])
+			name, err := opts.root(cmd.Context(), args[0], cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -61,8 +64,9 @@ or the name of an image that was published or pushed here.`,
 	return cmd
 }
 
-// root gives the root that a name spells, or that an image of that name has here.
-func (o *storeOptions) root(ctx context.Context, arg string) (_ ref.Name, err error) {
+// root gives the root that a name spells, or that an image of that name has here; of
+// such a one more may be told.
+func (o *storeOptions) root(ctx context.Context, arg string, tell io.Writer) (_ ref.Name, err error) {
 	name, err := ref.ParseName(arg)
 	if err == nil {
 		return name, nil
@@ -76,8 +80,24 @@ func (o *storeOptions) root(ctx context.Context, arg string) (_ ref.Name, err er
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
 	found, failed := all.Find(ctx, arg)
+	if failed == nil && all.own != nil {
+		failed = tellBeside(ctx, all, arg, found, tell)
+	}
 	if errors.Is(failed, ipfs.ErrNotFound) {
 		return name, fmt.Errorf("%w, and no image of that name is published here", err)
 	}
 	return found, failed
+}
+
+// tellBeside tells what a pushed image was recompressed to.
+func tellBeside(ctx context.Context, all stores, arg string, of ref.Name, tell io.Writer) error {
+	beside, err := pushed.New(all.own).FindBeside(ctx, of.Root)
+	if errors.Is(err, ipfs.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(tell, "%s is recompressed as %s\n", arg, ref.Ciq(beside))
+	return err
 }

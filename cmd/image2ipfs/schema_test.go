@@ -19,6 +19,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/server"
 )
 
 // schemaDir has what the reference says of --json: the pages are made of it.
@@ -28,12 +29,13 @@ const schemaDir = "../../docs/reference/schema"
 var jsonTypes = map[string]any{
 	"publish": published{}, "inspect": inspected{}, "ls": []listed{}, "verify": verified{}, "pull": pulled{},
 	"pin-add": pinned{}, "rm": removed{}, "gc": packstore.GCStats{}, "id": network.Identity{}, "peers": []network.Peer{},
-	"ref": ref.Spellings{}, "setup": planJSON{}, "doctor": examined{},
+	"ref": ref.Spellings{}, "setup": planJSON{}, "doctor": examined{}, "push-event": server.PushEvent{},
 }
 
 // schema is the part of a JSON schema that is compared with a type.
 type schema struct {
 	Commands             []string           `json:"x-commands"`
+	Option               string             `json:"x-option"` // a command with its flag, where that is not --json
 	Type                 string             `json:"type"`
 	Enum                 []any              `json:"enum"`
 	Description          string             `json:"description"`
@@ -188,6 +190,19 @@ func TestEveryJSONIsDescribedAndTried(t *testing.T) {
 		}
 	}
 	walk(newRoot(&strings.Builder{}, &strings.Builder{}))
+	for name, s := range readSchemas(t) {
+		if s.Option == "" {
+			continue
+		}
+		command, flag, _ := strings.Cut(s.Option, " --")
+		cmd, _, err := newRoot(&strings.Builder{}, &strings.Builder{}).Find(strings.Fields(command))
+		if err != nil || cmd.Flags().Lookup(flag) == nil || len(s.Commands) > 0 {
+			t.Errorf("%s is of %q: there is no such flag", name, s.Option)
+		}
+		if !strings.Contains(text.String(), "\ndescribed image2ipfs "+s.Option+"\n") {
+			t.Errorf("no test says: described image2ipfs %s", s.Option)
+		}
+	}
 	if len(described) > 0 {
 		t.Errorf("schemas of commands that there are not: %v", described)
 	}
@@ -217,7 +232,7 @@ func fits(command, printed string) error {
 		if err != nil {
 			return err
 		}
-		if slices.Contains(s.Commands, command) {
+		if slices.Contains(s.Commands, command) || s.Option == command && command != "" {
 			return validate(file, printed)
 		}
 	}

@@ -67,7 +67,7 @@ Warning), in the log, by ls and by ref app:1. On that address, and there alone,
 names without a CID mean what was last pushed by them. With --htpasswd all of it
 asks for user and password (docker login), and with TLS it may be an address that
 others reach. Reading by CID on --addr stays open to all, unless --auth-read is
-given; /healthz asks nobody there.
+given; /healthz asks nobody there. --events tells others of each push.
 
 Prometheus metrics are at /metrics, or with --metrics on an address of their own.
 
@@ -78,6 +78,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
   image2ipfs serve --api http://127.0.0.1:5001
   image2ipfs serve --peers /ip4/192.0.2.1/tcp/4001/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X
   image2ipfs serve --push 127.0.0.1:5001
+  image2ipfs serve --push 127.0.0.1:5001 --events https://ci.example.com/pushed
   image2ipfs serve --push :5001 --htpasswd htpasswd --push-tls-cert cert.pem --push-tls-key key.pem
   image2ipfs serve --mdns --swarm-key swarm.key
   image2ipfs serve --pinned --tls-cert cert.pem --tls-key key.pem --metrics 127.0.0.1:9100`,
@@ -149,6 +150,12 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	}
 	defer stop()
 	cfg.Scrubbed = told
+	if cfg.Events, err = o.push.openEvents(log); err != nil {
+		return err
+	}
+	if cfg.Events != nil {
+		defer func() { err = errors.Join(err, cfg.Events.Close()) }()
+	}
 	s, err := server.New(cfg)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ type schema struct {
 	Title                string     `json:"title"`
 	Description          string     `json:"description"`
 	Commands             []string   `json:"x-commands"`
+	Option               string     `json:"x-option"`
 	Type                 string     `json:"type"`
 	Enum                 []string   `json:"enum"`
 	Properties           orderedMap `json:"properties"`
@@ -74,7 +75,7 @@ func writeJSONPage(schemas, file string) error {
 	}
 	var page bytes.Buffer
 	page.WriteString("<!-- Made by \"make docs\" from the schemas in schema/. -->\n\n# JSON\n\n" +
-		"What commands print with `--json`: the only thing on standard output, UTF-8, one value and a line break for each thing asked for. " +
+		"What commands print with `--json`, and what `serve --events` tells: the only thing on standard output, UTF-8, one value and a line break for each thing asked for. " +
 		"Fields marked \"may be left out\" are there only when there is something to say. New fields may come; none changes its meaning within a major version. " +
 		"The same for programs: the JSON schemas (draft 2020-12) in [schema](schema), with which tests compare what every command prints.\n")
 	for _, path := range files {
@@ -95,6 +96,9 @@ func section(page *bytes.Buffer, file string, s schema) {
 	var commands []string
 	for _, c := range s.Commands {
 		commands = append(commands, "`"+strings.TrimSpace("image2ipfs "+c)+"`")
+	}
+	if s.Option != "" {
+		commands = append(commands, "`image2ipfs "+s.Option+"`")
 	}
 	fmt.Fprintf(page, "\n## %s\n\nOf %s, by [this schema](schema/%s).%s\n\n", s.Title, strings.Join(commands, ", "), file, strings.TrimRight(" "+s.Description, " "))
 	if s.Type == "array" {

@@ -31,6 +31,13 @@ type Manifest struct {
 type Result struct {
 	Subject digest.Digest // that it refers to by its subject field; "" for none
 	Roots   []Root        // of its tag, or else of the tags to whose images it refers
+	Size    int64         // bytes of the manifest and of all that it reaches, each once
+	// NewBytes were stored for it: its own, and those of blobs that came by this
+	// process and that no manifest had needed.
+	NewBytes int64
+	// Unshared are the blobs of which nine tenths and more were new although the tag
+	// had a root before, the largest first; small ones are left out.
+	Unshared []Stored
 }
 
 // Root is what a tag became.
@@ -131,7 +138,7 @@ func (w *weaver) put(m Manifest, subject digest.Digest) (result Result, err erro
 	if err != nil {
 		return result, refused(err)
 	}
-	blobs, _, err := w.files(needed)
+	blobs, size, err := w.files(needed)
 	if err != nil {
 		return result, err
 	}
@@ -151,8 +158,15 @@ func (w *weaver) put(m Manifest, subject digest.Digest) (result Result, err erro
 	for _, r := range roots {
 		published = append(published, ipfs.Root{CID: r.CID, Names: []string{w.repository + ":" + r.Tag}, Published: now(), Size: r.Size})
 	}
-	_, err = w.tx.CommitRecords(w.ctx, published, append(records, tags...)...)
-	result.Roots = roots
+	had, err := w.had(m.Tag)
+	if err != nil {
+		return result, err
+	}
+	stats, err := w.tx.CommitRecords(w.ctx, published, append(records, tags...)...)
+	result.Roots, result.Size = roots, size
+	if result.NewBytes, result.Unshared = w.news(stats); !had {
+		result.Unshared = nil
+	}
 	return result, err
 }
 

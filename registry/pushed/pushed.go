@@ -44,10 +44,13 @@ const Alone = 24 * time.Hour
 const fresh = time.Hour
 
 // Registry is what was pushed to one store. It is safe for concurrent use.
-type Registry struct{ store ipfs.Recorder }
+type Registry struct {
+	store   ipfs.Recorder
+	arrived arrivals
+}
 
 // New gives the registry in a store.
-func New(store ipfs.Recorder) *Registry { return &Registry{store} }
+func New(store ipfs.Recorder) *Registry { return &Registry{store: store} }
 
 // Repositories lists those that have a manifest, sorted.
 func (g *Registry) Repositories(ctx context.Context) ([]string, error) {

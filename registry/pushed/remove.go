@@ -70,7 +70,7 @@ func (g *Registry) dropFrom(ctx context.Context, repository string, root cid.Cid
 		return err
 	}
 	needed := map[digest.Digest]bool{}
-	var gone []ipfs.Key
+	gone := []ipfs.Key{besideKey(repository, root)}
 	for _, t := range tags {
 		if t.CID.Equals(root) {
 			gone = append(gone, t.Key)

@@ -151,7 +151,10 @@ func (g *Registry) keepBlob(ctx context.Context, tx ipfs.RecordTx, key ipfs.Key,
 	if err != nil {
 		return errors.Join(err, tx.Abort())
 	}
-	_, err = tx.CommitRecords(ctx, nil, r)
+	stats, err := tx.CommitRecords(ctx, nil, r)
+	if err == nil {
+		g.arrived.add(key, stats.NewBytes)
+	}
 	return err
 }
 

@@ -60,7 +60,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.kubo, "kubo", "", "Kubo's ipfs binary (default: that of hack/engines.sh tools, else of PATH)")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds; large images get fewer")
 	flag.DurationVar(&b.limit, "limit", time.Minute, "longest time of one measurement; who takes longer runs no more")
-	flag.StringVar(&b.only, "only", "", "sections to run, by comma: publish,delta,index,members,serve,pull,start")
+	flag.StringVar(&b.only, "only", "", "sections to run, by comma: publish,delta,index,members,serve,push,pull,start")
 	flag.StringVar(&b.names, "images", "", "images to publish, by comma: debian,giant,layers,files")
 	output := flag.String("o", "", "file for the results (default: standard output)")
 	flag.Parse()
@@ -72,7 +72,7 @@ func run(ctx context.Context) error {
 	for _, section := range []struct {
 		name string
 		run  func() error
-	}{{"serve", b.serving}, {"pull", b.pulling}, {"start", b.starting}, {"delta", b.deltas}, {"index", b.indexes}, {"members", b.members}, {"publish", b.publishing}} {
+	}{{"serve", b.serving}, {"push", b.pushing}, {"pull", b.pulling}, {"start", b.starting}, {"delta", b.deltas}, {"index", b.indexes}, {"members", b.members}, {"publish", b.publishing}} {
 		if b.only != "" && !strings.Contains(b.only, section.name) {
 			continue
 		}
