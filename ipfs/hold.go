@@ -3,6 +3,9 @@ package ipfs
 import (
 	"bytes"
 	"context"
+	"fmt"
+
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // Room is what may be held of what others publish, by all who read at once.
@@ -32,8 +35,16 @@ func holdReading(ctx context.Context, n int64) (release func(), err error) {
 	return free, nil
 }
 
-// HoldDecoding waits for the memory that JSON takes when it is decoded.
+// maxJSONWeight is what a manifest or index may take when it is decoded, in bytes: more
+// than one full of descriptors and annotations as people write them.
+const maxJSONWeight = 48 << 20
+
+// HoldDecoding waits for the memory that JSON takes when it is decoded. What takes more
+// than any manifest that means something is refused; the error matches [oci.ErrLimit].
 func HoldDecoding(ctx context.Context, json []byte) (release func(), err error) {
+	if weight := JSONWeight(json); weight > maxJSONWeight {
+		return nil, fmt.Errorf("%w: JSON of %d bytes takes some %d MiB when it is decoded, at most %d are allowed", oci.ErrLimit, len(json), weight>>20, maxJSONWeight>>20)
+	}
 	if m, ok := ctx.Value(roomKey{}).(Room); ok {
 		return m.Decoding(ctx, JSONWeight(json))
 	}

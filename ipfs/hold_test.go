@@ -3,10 +3,13 @@ package ipfs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // counted is a room that counts.
@@ -55,5 +58,13 @@ func TestRoomIsTakenAndGivenBack(t *testing.T) {
 	}
 	if costly := "[" + strings.Repeat(`"",`, 1<<20) + `""]`; JSONWeight([]byte(costly)) < 16<<20 {
 		t.Errorf("a million empty strings weigh %d", JSONWeight([]byte(costly)))
+	} else if _, err := HoldDecoding(ctx, []byte(costly)); !errors.Is(err, oci.ErrLimit) {
+		t.Errorf("a million empty strings are decoded: %v", err)
+	}
+	index := `{"manifests":[` + strings.Repeat(`{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:`+strings.Repeat("0", 64)+`","size":1},`, 24_000) + `{}]}`
+	if release, err = HoldDecoding(ctx, []byte(index)); err != nil {
+		t.Errorf("an index of %d bytes is refused: %v", len(index), err)
+	} else {
+		release()
 	}
 }

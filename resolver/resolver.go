@@ -14,6 +14,7 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -45,6 +46,10 @@ type Timeouts struct {
 	// Idle is how long a transfer from a source of whole blobs may stand
 	// still; 30 s when 0.
 	Idle time.Duration
+	// Busy is how long a source that asks to be left alone (429, 503 with
+	// Retry-After) is come back to; 5 min when 0, and never longer than the
+	// context of a call.
+	Busy time.Duration
 }
 
 // Option configures a [Resolver].
@@ -162,7 +167,7 @@ func (c *config) sources() *sources.Set {
 		all = append(all, sources.Far(g))
 	}
 	return sources.New(sources.Options{
-		Hedge: c.timeouts.Hedge, Fetch: c.timeouts.Block, Retry: c.timeouts.Retry, Insist: true, Patience: c.timeouts.Idle * 2 / 3, Logger: c.log,
+		Hedge: c.timeouts.Hedge, Fetch: c.timeouts.Block, Retry: c.timeouts.Retry, Insist: true, Patience: cmp.Or(c.timeouts.Busy, sources.Patience), Logger: c.log,
 	}, all...)
 }
 

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 )
 
 // asker is what a redirect has to respect of who asks.
@@ -117,8 +119,8 @@ type sent struct {
 
 const maxSent = 20_000 // about 4 MB
 
-func newSent(keep time.Duration) *sent {
-	return &sent{last: newLRU[[sha256.Size]byte, time.Time](maxSent), keep: keep}
+func newSent(keep time.Duration, memory *budget.Budget) *sent {
+	return &sent{last: newLRU[[sha256.Size]byte, time.Time](maxSent, 200, memory), keep: keep}
 }
 
 // key tells requests apart: those for other ranges of a blob are no repetition,

@@ -22,7 +22,7 @@ func (g *remoteGateway) servesPaths(ctx context.Context, p *redirects) error {
 	if known := g.paths.Load(); known != nil && time.Since(known.asked) < p.limits.Paths {
 		return known.err
 	}
-	a, err := p.paths.join(g, func(ctx context.Context) (*pathAnswer, error) {
+	a, err := p.paths.join(context.Background(), g, func(ctx context.Context) (*pathAnswer, error) {
 		a := &pathAnswer{err: g.gateway.ByPath(ctx), asked: time.Now()}
 		if errors.Is(a.err, ipfs.ErrUnavailable) || ctx.Err() != nil {
 			return a, nil // it may answer the next time

@@ -41,12 +41,11 @@ func (s *Server) exportCAR(w *response, r *http.Request, own ipfs.Getter, path [
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	select {
-	case s.exports <- struct{}{}:
-		defer func() { <-s.exports }()
-	default:
-		return errorf(codeTooMany, "%d CARs are being sent already: try again, or ask for blocks", cap(s.exports))
+	done, err := borrow(r.Context(), s.memory.Exporting, exportCost, "too many CARs are being sent")
+	if err != nil {
+		return err
 	}
+	defer done()
 	if what.Scope != car.Block {
 		held, release, err := hold(r, own, c)
 		switch {
@@ -67,6 +66,9 @@ func (s *Server) exportCAR(w *response, r *http.Request, own ipfs.Getter, path [
 	}
 	return export.DAG(r.Context(), own, path, c, what)
 }
+
+// exportCost is about what sending a CAR takes: a block, and which have been sent.
+const exportCost = 4 << 20
 
 // selection reads what of a DAG a query asks for (trustless gateway spec,
 // "dag-scope", "entity-bytes").

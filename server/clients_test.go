@@ -136,21 +136,21 @@ func TestNoRoom(t *testing.T) {
 // one too many is told to come back.
 func TestStreamsShareMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &streams{budget.NewShare("test", 300*leafSize)}
+		s := &streams{budget.NewShare("test", 320*leafSize)}
+		most := int64(320 - 320/8) // one origin alone
 		ctx, cancel := context.WithCancel(t.Context())
 		if ahead, err := s.begin(ctx, 16); err != nil || ahead != 16 {
 			t.Errorf("one alone: %d blocks ahead, %v", ahead, err)
 		}
-		held := 17
-		for held < 300 {
+		for held := int64(17); held < most; {
 			ahead, err := s.begin(ctx, 16)
 			if err != nil {
 				t.Fatalf("%d blocks ahead, %v", ahead, err)
 			}
-			held += ahead + 1
-		}
-		if held != 300 {
-			t.Errorf("%d blocks are held, of 300", held)
+			held += int64(ahead) + 1
+			if got, _ := s.memory.Held(); got != held*leafSize {
+				t.Fatalf("%d blocks are held, %d bytes", held, got)
+			}
 		}
 		var e *apiError
 		if _, err := s.begin(ctx, 16); !errors.As(err, &e) || e.code != codeTooMany {
@@ -177,7 +177,7 @@ func TestListenerClosedWithoutRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limited := newConnections(1, func(remote string) string { return remote }).limit(l)
+	limited := newConnections(1, func(remote string) string { return remote }, budget.New(0).Connections, connCost).limit(l)
 	open(t, "http://"+l.Addr().String(), 2, "")
 	first, err := limited.Accept()
 	if err != nil {

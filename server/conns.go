@@ -11,15 +11,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 )
 
 const (
 	// floorTime is how long a request may go without a [chunk] that its client
 	// takes while others wait for a connection.
-	floorTime = 5 * time.Second
+	floorTime = budget.FloorTime
 	// maxPending is how many connections wait for room, of which one origin has
 	// pendingEach.
 	maxPending, pendingEach = 256, 32
+	// What a connection takes with a request: goroutine, buffers and header; with
+	// TLS what that keeps, too.
+	connCost, secureCost = 32 << 10, 56 << 10
 )
 
 // connections bounds how many connections are open at once. When there is no
@@ -29,6 +34,8 @@ const (
 // slowly from all, keeps nobody else out.
 type connections struct {
 	max    int
+	memory *budget.Share
+	cost   int64 // bytes of memory that one takes, with a request
 	origin func(remote string) string
 	ended  chan struct{} // closed when no more are accepted
 
@@ -37,6 +44,7 @@ type connections struct {
 	total   int
 	pending map[string]int // by origin
 	waits   int
+	held    map[string]func() // their memory, by remote address
 	places  map[net.Conn]*place
 	idle    map[string]*list.List // net.Conn without a request by origin, the oldest first
 	freed   chan struct{}         // closed, and replaced, when one has ended
@@ -44,15 +52,18 @@ type connections struct {
 
 // place is a connection that is served.
 type place struct {
-	origin string
-	idle   *list.Element // its place among those without a request; nil for none
-	moved  atomic.Int64  // when its client last asked or took something; Unix nanoseconds
+	origin  string
+	release func()        // its memory
+	idle    *list.Element // its place among those without a request; nil for none
+	moved   atomic.Int64  // when its client last asked or took something; Unix nanoseconds
 }
 
-func newConnections(limit int, origin func(remote string) string) *connections {
+// newConnections bounds connections that take cost bytes each to limit, and to a share
+// of memory. origin is whose one is by its remote address.
+func newConnections(limit int, origin func(remote string) string, memory *budget.Share, cost int64) *connections {
 	return &connections{
-		max: limit, origin: origin, ended: make(chan struct{}), open: map[string]int{}, pending: map[string]int{},
-		places: map[net.Conn]*place{}, idle: map[string]*list.List{}, freed: make(chan struct{}),
+		max: limit, memory: memory, cost: cost, origin: origin, ended: make(chan struct{}), open: map[string]int{}, pending: map[string]int{},
+		held: map[string]func(){}, places: map[net.Conn]*place{}, idle: map[string]*list.List{}, freed: make(chan struct{}),
 	}
 }
 
@@ -169,6 +180,11 @@ func (c *connections) enter(remote string) bool {
 			return false
 		}
 	}
+	release, ok := c.memory.Try(budget.With(context.Background(), &budget.Holder{Origin: origin}), c.cost)
+	if !ok {
+		return false
+	}
+	c.held[remote] = release
 	c.total++
 	c.open[origin]++
 	return true
@@ -239,7 +255,9 @@ func (c *connections) victim(origin string) net.Conn {
 	oldest := int64(math.MaxInt64)
 	for conn, p := range c.places {
 		moved := p.moved.Load()
-		if moved < oldest && (moved < still || most != origin && p.origin == most) {
+		// What stands still goes for its own origin, and for those who have less.
+		stands := moved < still && (p.origin == origin || c.open[p.origin] > c.open[origin])
+		if moved < oldest && (stands || most != origin && p.origin == most) {
 			worst, oldest = conn, moved
 		}
 	}
@@ -254,6 +272,7 @@ func (c *connections) drop(conn net.Conn) {
 		return
 	}
 	delete(c.places, conn)
+	p.release()
 	c.setIdle(conn, p, false)
 	c.total--
 	less(c.open, p.origin)
@@ -298,6 +317,10 @@ func (c *connections) context(ctx context.Context, conn net.Conn) context.Contex
 	p.moved.Store(time.Now().UnixNano())
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if p.release = c.held[conn.RemoteAddr().String()]; p.release == nil { // it came by another way
+		p.release = func() {}
+	}
+	delete(c.held, conn.RemoteAddr().String())
 	c.places[conn] = p
 	c.setIdle(conn, p, true)
 	return context.WithValue(ctx, placeKey{}, p)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	trustless "github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
@@ -66,6 +67,7 @@ func TestRestartedGateway(t *testing.T) {
 		defer life.end()
 		cfg := Config{Gateways: []Gateway{gw}, Logger: slog.New(slog.DiscardHandler)}
 		cfg.Limits.setDefaults()
+		cfg.Memory = budget.New(0)
 		f := newForeign(cfg)
 		defer f.Close()
 		r := newRedirects(life, f, cfg)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
@@ -105,9 +106,11 @@ func absent(code errorCode, err error) error {
 		return nil
 	case errors.As(err, &known):
 		return err
+	case errors.Is(err, budget.ErrFull):
+		code = codeTooMany
 	case errors.Is(err, ipfs.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		code = codeUnavailable
-	case errors.Is(err, oci.ErrManifestInvalid):
+	case errors.Is(err, oci.ErrManifestInvalid), errors.Is(err, oci.ErrLimit) && code != codeUnknown:
 		code = codeManifestInvalid
 	case errors.Is(err, oci.ErrCorrupt):
 		code = codeUnknown

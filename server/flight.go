@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 )
 
 // lifetime owns the goroutines that outlive a request.
@@ -61,18 +63,30 @@ func newFlights[K comparable, V any](life *lifetime, timeout time.Duration) *fli
 	return &flights[K, V]{life: life, timeout: timeout, running: map[K]*flight[V]{}}
 }
 
-// join starts fn for key, or joins the run that is under way.
-func (f *flights[K, V]) join(key K, fn func(context.Context) (V, error)) *flight[V] {
+// join starts fn for key, or joins the run that is under way. What fn takes of the
+// budget is held for whoever asked first, whose context is asking, and when others
+// wait for that the run is cut.
+func (f *flights[K, V]) join(asking context.Context, key K, fn func(context.Context) (V, error)) *flight[V] {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if run, ok := f.running[key]; ok {
 		return run
 	}
 	run := &flight[V]{done: make(chan struct{})}
+	origin := budget.OriginOf(asking)
 	err := f.life.start(func() {
 		ctx, cancel := context.WithTimeout(f.life.ctx, f.timeout)
 		defer cancel()
+		ctx, cut := context.WithCancelCause(ctx)
+		defer cut(nil)
+		began := time.Now()
+		ctx = budget.With(ctx, &budget.Holder{
+			Origin: origin, Moved: func() time.Time { return began }, Cut: func() { cut(errCut) },
+		})
 		run.value, run.err = contain(ctx, f.life, fn)
+		if run.err != nil && context.Cause(ctx) == errCut {
+			run.err = errCut
+		}
 		f.mu.Lock()
 		delete(f.running, key)
 		f.mu.Unlock()

@@ -3,11 +3,15 @@ package server
 import (
 	"container/list"
 	"sync"
+
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 )
 
-// lru is a cache bounded by the cost of what is in it, usually bytes. It is
-// safe for concurrent use.
+// lru is a cache bounded by the cost of what is in it, usually bytes, and by what
+// the process has left for caches. It is safe for concurrent use.
 type lru[K comparable, V any] struct {
+	share   *budget.Share
+	unit    int64 // bytes for each unit of cost
 	mu      sync.Mutex
 	limit   int64
 	cost    int64
@@ -23,8 +27,12 @@ type lruEntry[K comparable, V any] struct {
 	cost  int64
 }
 
-func newLRU[K comparable, V any](limit int64) *lru[K, V] {
-	return &lru[K, V]{limit: limit, entries: map[K]*list.Element{}, order: list.New()}
+// newLRU makes a cache whose entries cost limit together. A unit of cost takes so
+// many bytes of memory.
+func newLRU[K comparable, V any](limit, unit int64, memory *budget.Budget) *lru[K, V] {
+	c := &lru[K, V]{share: memory.Caches, unit: unit, limit: limit, entries: map[K]*list.Element{}, order: list.New()}
+	memory.Shrinks(c.shrink)
+	return c
 }
 
 func (c *lru[K, V]) get(key K) (value V, ok bool) {
@@ -46,12 +54,32 @@ func (c *lru[K, V]) put(key K, value V, cost int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.remove(c.entries[key])
-	if cost > c.limit/4 {
+	if cost > c.limit/4 || !c.charge(cost) {
 		return
 	}
 	c.entries[key] = c.order.PushFront(lruEntry[K, V]{key, value, cost})
 	c.cost += cost
-	for c.cost > c.limit {
+}
+
+// charge makes room for more cost; false when there is none though all is forgotten.
+func (c *lru[K, V]) charge(cost int64) bool {
+	for c.cost+cost > c.limit && c.order.Len() > 0 {
+		c.remove(c.order.Back())
+	}
+	for !c.share.Charge(cost * c.unit) {
+		if c.order.Len() == 0 {
+			return false
+		}
+		c.remove(c.order.Back())
+	}
+	return true
+}
+
+// shrink forgets what was not used for longest, until n bytes are free.
+func (c *lru[K, V]) shrink(n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for cost := c.cost - (n+c.unit-1)/c.unit; c.cost > cost && c.order.Len() > 0; {
 		c.remove(c.order.Back())
 	}
 }
@@ -65,15 +93,16 @@ func (c *lru[K, V]) weigh(key K, cost int64) {
 		return
 	}
 	entry := e.Value.(lruEntry[K, V])
-	c.cost += cost - entry.cost
+	if entry.cost == cost {
+		return
+	}
+	c.remove(e)
+	if cost > c.limit/4 || !c.charge(cost) {
+		return
+	}
 	entry.cost = cost
-	e.Value = entry
-	if cost > c.limit/4 {
-		c.remove(e)
-	}
-	for c.cost > c.limit {
-		c.remove(c.order.Back())
-	}
+	c.entries[key] = c.order.PushFront(entry)
+	c.cost += cost
 }
 
 func (c *lru[K, V]) forget(key K) {
@@ -89,6 +118,7 @@ func (c *lru[K, V]) remove(e *list.Element) {
 	entry := c.order.Remove(e).(lruEntry[K, V])
 	delete(c.entries, entry.key)
 	c.cost -= entry.cost
+	c.share.Refund(entry.cost * c.unit)
 }
 
 // usage is what a cache holds and how often it had what was asked for.

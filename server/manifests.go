@@ -124,7 +124,7 @@ type manifestQuestion struct {
 func newManifests(life *lifetime, roots *roots, limits Limits) *manifests {
 	return &manifests{
 		roots:   roots,
-		kept:    newLRU[manifestKey, registry.Manifest](limits.Manifests),
+		kept:    newLRU[manifestKey, registry.Manifest](limits.Manifests, 1, roots.memory),
 		reading: newFlights[manifestQuestion, registry.Manifest](life, limits.Open),
 	}
 }
@@ -137,7 +137,7 @@ func (m *manifests) read(ctx context.Context, root cid.Cid, l reader, d digest.D
 		return found, nil
 	}
 	right := mayFetch(ctx)
-	found, err := m.reading.join(manifestQuestion{key, right}, func(ctx context.Context) (registry.Manifest, error) {
+	found, err := m.reading.join(ctx, manifestQuestion{key, right}, func(ctx context.Context) (registry.Manifest, error) {
 		defer m.roots.recount(root, l)
 		found, err := l.Manifest(withRight(ctx, right), d)
 		if err == nil {

@@ -16,6 +16,7 @@ type response struct {
 	control *http.ResponseController
 	stall   time.Duration
 	place   *place // of its connection; nil when that is not known
+	holding
 
 	status int    // 0 before the header is sent
 	bytes  int64  // of the body
@@ -30,11 +31,17 @@ type response struct {
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *response) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
+	w.setStatus(status)
 	w.extend()
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// setStatus notes that the answer begins.
+func (w *response) setStatus(status int) {
+	if w.status == 0 {
+		w.status = status
+		w.begun.Store(true)
+	}
 }
 
 // chunk is what a client must take before the write times out.
@@ -43,9 +50,7 @@ const chunk = 256 << 10
 // Write sends p in chunks, each with a deadline of its own: a client may be
 // slow for as long as it likes, but not stall.
 func (w *response) Write(p []byte) (written int, err error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.setStatus(http.StatusOK)
 	for first := true; first || len(p) > 0; first = false {
 		w.extend()
 		n, err := w.ResponseWriter.Write(p[:min(len(p), chunk)])
@@ -65,9 +70,7 @@ func (w *response) ReadFrom(src io.Reader) (written int64, err error) {
 	if !isLimited || !takes {
 		return io.Copy(struct{ io.Writer }{w}, src)
 	}
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.setStatus(http.StatusOK)
 	for limited.N > 0 {
 		w.extend()
 		part := &io.LimitedReader{R: limited.R, N: min(limited.N, chunk)}
@@ -82,9 +85,17 @@ func (w *response) ReadFrom(src io.Reader) (written int64, err error) {
 }
 
 func (w *response) extend() {
+	w.moves()
+	w.unlessCut(func() {
+		// Fails for test recorders only, which have no connection.
+		_ = w.control.SetWriteDeadline(time.Now().Add(w.stall))
+	})
+}
+
+// moves notes that the client takes or sends something.
+func (w *response) moves() {
+	w.moved.Store(time.Now().UnixNano())
 	w.place.moves()
-	// Fails for test recorders only, which have no connection.
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall))
 }
 
 // observe runs serve, answers with its error, contains its panics and logs.
@@ -92,6 +103,8 @@ func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*re
 	start := time.Now()
 	w := &response{ResponseWriter: hw, control: http.NewResponseController(hw), stall: s.cfg.Limits.Stall}
 	w.place, _ = r.Context().Value(placeKey{}).(*place)
+	r = r.WithContext(w.begin(r.Context(), s.requestOrigin(r)))
+	defer w.finish()
 	leave, ok := s.enter(w, r)
 	if !ok {
 		return
@@ -102,6 +115,9 @@ func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*re
 	err := s.contained(w, r, serve)
 	s.metrics.running.Dec()
 	s.running.Add(-1)
+	if err != nil && w.wasCut() {
+		err = errCut
+	}
 	cut := false
 	if err != nil {
 		if w.status == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/registry"
@@ -27,25 +28,25 @@ type oldTrees struct {
 	measuring *flights[rootQuestion, int64]
 	queue     chan struct{} // one for each layer that is or waits to be measured
 	slots     chan struct{} // one for each layer being measured
-	inflating chan struct{} // one for each layer being sent
+	inflating *budget.Share
 }
 
 const (
-	maxMeasured   = 10_000           // layers whose size is remembered
-	maxQueued     = 64               // layers that are or wait to be measured
-	maxMeasuring  = 2                // at once
-	maxInflating  = 256              // at once
-	measurePeriod = 30 * time.Minute // for one layer
+	maxMeasured   = 10_000             // layers whose size is remembered
+	maxQueued     = 64                 // layers that are or wait to be measured
+	maxMeasuring  = 2                  // at once
+	inflateCost   = leafSize + 256<<10 // bytes that a layer takes while it is decompressed: a block, windows and buffers
+	measurePeriod = 30 * time.Minute   // for one layer
 )
 
-func newOldTrees(life *lifetime, local, metadata ipfs.Getter, f *foreign) *oldTrees {
+func newOldTrees(life *lifetime, local, metadata ipfs.Getter, f *foreign, memory *budget.Budget) *oldTrees {
 	return &oldTrees{
 		metadata: metadata, local: local, layers: ipfs.First(local, f),
-		sizes:     newLRU[cid.Cid, int64](maxMeasured),
+		sizes:     newLRU[cid.Cid, int64](maxMeasured, 256, memory),
 		measuring: newFlights[rootQuestion, int64](life, measurePeriod),
 		queue:     make(chan struct{}, maxQueued),
 		slots:     make(chan struct{}, maxMeasuring),
-		inflating: make(chan struct{}, maxInflating),
+		inflating: memory.Inflating,
 	}
 }
 
@@ -87,7 +88,7 @@ func (o *oldTrees) measure(asking context.Context, c cid.Cid) *flight[int64] {
 	if mayFetch(asking) {
 		layers = o.layers
 	}
-	return o.measuring.join(rootQuestion{c, mayFetch(asking)}, func(ctx context.Context) (int64, error) {
+	return o.measuring.join(asking, rootQuestion{c, mayFetch(asking)}, func(ctx context.Context) (int64, error) {
 		select {
 		case o.queue <- struct{}{}:
 			defer func() { <-o.queue }()
@@ -119,12 +120,11 @@ func (s *Server) inflatedBlob(w *response, r *request, d digest.Digest, b regist
 			return errorf(codeDenied, "%s", hintInflate)
 		}
 	}
-	select {
-	case s.old.inflating <- struct{}{}:
-		defer func() { <-s.old.inflating }()
-	default:
-		return errorf(codeTooMany, "%d layers are being decompressed already: try again", maxInflating)
+	release, err := borrow(r.Context(), s.old.inflating, inflateCost, "too many layers are being decompressed")
+	if err != nil {
+		return err
 	}
+	defer release()
 	f, err := s.openFile(w, r, b.CID)
 	if err != nil {
 		return err

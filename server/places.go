@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -9,27 +10,32 @@ import (
 	"time"
 )
 
-// requestCost is about what a request takes beside its content: goroutine, buffers
-// and header.
-const requestCost = 32 << 10
+const (
+	// requestCost is about what a request takes beside its content: goroutine, buffers
+	// and header.
+	requestCost = 64 << 10
+	// placePatience is how long a request waits for others to make room.
+	placePatience = 2 * time.Second
+)
 
-// enter takes a place for a request that shares its connection with others (HTTP/2).
-// When there is none it is answered, without a
-// body: that would wait for whoever takes none. What tells whether this server is
-// well needs no place.
+// enter takes a place for a request that shares its connection with others (HTTP/2);
+// others came with one. When there is none it is answered, without a body: that would
+// wait for whoever takes none. What tells whether this server is well needs no place.
 func (s *Server) enter(w *response, r *http.Request) (leave func(), ok bool) {
 	if r.ProtoMajor < 2 || r.URL.Path == "/healthz" || r.URL.Path == "/metrics" {
 		return func() {}, true
 	}
-	leave, ok = s.places.Try(s.requestOrigin(r), 1)
-	if !ok {
+	ctx, cancel := context.WithTimeout(r.Context(), placePatience)
+	defer cancel()
+	leave, err := s.memory.Requests.Take(ctx, requestCost)
+	if err != nil {
 		h := w.Header()
 		h.Set("Retry-After", "1")
 		h.Set("Content-Length", strconv.Itoa(0))
 		w.WriteHeader(http.StatusTooManyRequests)
 		s.metrics.count(w, r, time.Duration(0))
 	}
-	return leave, ok
+	return leave, err == nil
 }
 
 // originOf is whom a share belongs to: an IPv4 address, or an IPv6 network of 64

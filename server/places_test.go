@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
@@ -49,15 +50,13 @@ func TestRequestsHaveShares(t *testing.T) {
 		}
 		return w.Code
 	}
-	n := 0
 	for {
-		if _, ok := s.s.places.Try("192.0.2.1", 1); !ok {
+		if _, ok := s.s.memory.Requests.Try(budget.With(t.Context(), &budget.Holder{Origin: "192.0.2.1"}), requestCost); !ok {
 			break
 		}
-		n++
 	}
-	if memory := int64(n) * requestCost; memory > 128<<20/10 {
-		t.Errorf("%d requests of one address take %d bytes", n, memory)
+	if held, n := s.s.memory.Requests.Held(); held > 128<<20/8 || held != int64(n)*requestCost {
+		t.Errorf("%d requests of one address take %d bytes", n, held)
 	}
 	for _, c := range []struct {
 		remote, path string
@@ -72,13 +71,13 @@ func TestRequestsHaveShares(t *testing.T) {
 // Slow readers of one address make room for others, and one that moves nothing for
 // anybody; whoever moves is cut for nobody of his own address.
 func TestWhoMakesRoom(t *testing.T) {
-	c := newConnections(10, func(remote string) string { return remote })
+	c := newConnections(10, func(remote string) string { return remote }, budget.New(0).Connections, connCost)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	add := func(origin string, moved time.Duration) net.Conn {
 		ours, theirs := net.Pipe()
 		t.Cleanup(func() { ours.Close(); theirs.Close() })
-		p := &place{origin: origin}
+		p := &place{origin: origin, release: func() {}}
 		p.moved.Store(time.Now().Add(-moved).UnixNano())
 		c.places[ours] = p
 		c.open[origin]++
@@ -97,10 +96,11 @@ func TestWhoMakesRoom(t *testing.T) {
 		t.Errorf("another address gets no place of those who have most: %d are left", c.total)
 	}
 	still := add("few", 2*floorTime)
-	for i, want := range []net.Conn{still, nil} {
-		if got := c.victim("many"); got != want {
-			t.Errorf("%d: another connection than expected is closed", i)
-		}
+	if got := c.victim("many"); got != nil {
+		t.Error("who has most cuts what stands still of who has less")
+	}
+	if got := c.victim("other"); got != still {
+		t.Error("another connection is closed than that which has stood still for longest")
 	}
 	c.setIdle(few, c.places[few], true)
 	c.mu.Unlock()

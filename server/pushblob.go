@@ -209,9 +209,9 @@ func (s *Server) copyBody(w *response, r *request, up *upload) error {
 	buf := bodies.Get().(*[256 << 10]byte)
 	defer bodies.Put(buf)
 	for {
-		_ = w.control.SetReadDeadline(time.Now().Add(s.cfg.Limits.Stall)) // fails for recorders of tests only
+		w.awaitBody(time.Now().Add(s.cfg.Limits.Stall))
 		n, err := r.Body.Read(buf[:])
-		w.place.moves()
+		w.moves()
 		if n > 0 {
 			if err := up.fits(int64(n), s.cfg.Limits.Blob); err != nil {
 				refuseBody(w, r.Request)
@@ -222,7 +222,7 @@ func (s *Server) copyBody(w *response, r *request, up *upload) error {
 			}
 		}
 		if err == io.EOF {
-			_ = w.control.SetReadDeadline(time.Time{})
+			w.awaitBody(time.Time{})
 			return nil
 		}
 		if err != nil {

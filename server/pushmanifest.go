@@ -24,9 +24,9 @@ func (s *Server) putManifest(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	release, err := s.memory.Reading.Take(r.Context(), oci.MaxManifestSize)
+	release, err := borrow(r.Context(), s.memory.Reading, oci.MaxManifestSize, "too many manifests are being read")
 	if err != nil {
-		return errorf(codeTooMany, "%w", err)
+		return err
 	}
 	defer release()
 	if m.Content, err = s.manifestBody(w, r); err != nil {
@@ -97,7 +97,7 @@ func (s *Server) manifestBody(w *response, r *request) ([]byte, error) {
 	if r.ContentLength > oci.MaxManifestSize {
 		return nil, tooLarge
 	}
-	_ = w.control.SetReadDeadline(time.Now().Add(s.cfg.Limits.Stall)) // fails for recorders of tests only
+	w.awaitBody(time.Now().Add(s.cfg.Limits.Stall))
 	data, err := io.ReadAll(io.LimitReader(r.Body, oci.MaxManifestSize+1))
 	if err != nil {
 		return nil, errorf(codeSizeInvalid, "the manifest has not come whole: %w", err)

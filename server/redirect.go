@@ -74,10 +74,10 @@ func newRedirects(life *lifetime, f *foreign, cfg Config) *redirects {
 	}
 	p := &redirects{
 		life: life, log: cfg.Logger, limits: cfg.Limits,
-		known:  newLRU[question, choice](maxChoices),
+		known:  newLRU[question, choice](maxChoices, 256, f.memory),
 		probes: newFlights[question, choice](life, cfg.Limits.Probe),
 		paths:  newFlights[*remoteGateway, *pathAnswer](life, cfg.Limits.Probe),
-		sent:   newSent(cfg.Limits.Again),
+		sent:   newSent(cfg.Limits.Again, f.memory),
 	}
 	for _, g := range f.gateways {
 		location := g.gateway.FileURL(cid.NewCidV1(cid.Raw, []byte{multihash.IDENTITY, 0}), "")
@@ -195,7 +195,7 @@ func (p *redirects) prepare(r *http.Request, root cid.Cid) {
 
 // ask has the gateways asked, preferred one first.
 func (p *redirects) ask(q question, preferred *remoteGateway) *flight[choice] {
-	return p.probes.join(q, func(ctx context.Context) (choice, error) {
+	return p.probes.join(context.Background(), q, func(ctx context.Context) (choice, error) {
 		c := choice{gateway: p.probe(ctx, q, preferred), asked: time.Now()}
 		p.known.put(q, c, 1)
 		return c, nil

@@ -62,7 +62,7 @@ func (s *Server) referrers(r *request, l reader, d digest.Digest, types []string
 		return l.Referrers(r.Context(), d, types...)
 	}
 	q := rootQuestion{r.root, mayFetch(r.Context())}
-	_, err := s.listing.join(q, func(ctx context.Context) (struct{}, error) {
+	_, err := s.listing.join(r.Context(), q, func(ctx context.Context) (struct{}, error) {
 		defer s.roots.recount(r.root, l)
 		_, err := l.Referrers(withRight(ctx, q.right), d)
 		return struct{}{}, err

@@ -37,7 +37,6 @@ type roots struct {
 	failed   *lru[rootQuestion, failure]
 	opening  *flights[rootQuestion, reader]
 	foreign  *foreign
-	slots    chan struct{} // one for each foreign root being opened
 	memory   *budget.Budget
 }
 
@@ -48,15 +47,19 @@ type failure struct {
 	until time.Time
 }
 
-const failureMemory = 2 * time.Second
+const (
+	failureMemory = 2 * time.Second
+	// lookCost is about what looking for a root takes beside what is read of it: the
+	// blocks of directories.
+	lookCost = 256 << 10
+)
 
 func newRoots(life *lifetime, local, metadata ipfs.Getter, old *oldTrees, f *foreign, limits Limits, memory *budget.Budget) *roots {
 	return &roots{
 		local: local, metadata: metadata, old: old, foreign: f,
-		opened:  newLRU[cid.Cid, reader](limits.Layouts),
-		failed:  newLRU[rootQuestion, failure](1000),
+		opened:  newLRU[cid.Cid, reader](limits.Layouts, 1, memory),
+		failed:  newLRU[rootQuestion, failure](1000, 1<<10, memory),
 		opening: newFlights[rootQuestion, reader](life, limits.Open),
-		slots:   make(chan struct{}, limits.Opening),
 		memory:  memory,
 	}
 }
@@ -79,7 +82,7 @@ func (s *roots) open(ctx context.Context, root cid.Cid) (reader, error) {
 	if f, ok := s.failed.get(q); ok && notHere != nil && time.Now().Before(f.until) {
 		return nil, f.err
 	}
-	l, err := s.opening.join(q, func(ctx context.Context) (reader, error) {
+	l, err := s.opening.join(ctx, q, func(ctx context.Context) (reader, error) {
 		l, err := s.read(withRight(ctx, q.right), root, notHere != nil)
 		if err == nil && notHere != nil {
 			l = strangers{l, s.memory}
@@ -90,7 +93,9 @@ func (s *roots) open(ctx context.Context, root cid.Cid) (reader, error) {
 				advice = s.foreign.advice(q.right)
 			}
 			err = absent(codeNameUnknown, fmt.Errorf("no image under %s: %w%s", ref.Ciq(root), err, advice))
-			s.failed.put(q, failure{err, time.Now().Add(failureMemory)}, 1)
+			if !errors.Is(err, budget.ErrFull) && context.Cause(ctx) != errCut {
+				s.failed.put(q, failure{err, time.Now().Add(failureMemory)}, 1)
+			}
 			return nil, err
 		}
 		s.opened.put(root, l, l.Cost())
@@ -104,13 +109,12 @@ func (s *roots) recount(root cid.Cid, l reader) { s.opened.weigh(root, l.Cost())
 
 func (s *roots) read(ctx context.Context, root cid.Cid, foreign bool) (reader, error) {
 	if foreign {
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-			ctx = ipfs.WithRoom(ctx, manifestMemory{s.memory})
-		case <-ctx.Done():
-			return nil, errorf(codeTooMany, "too many images are being looked up: try again")
+		release, err := s.memory.Looking.Take(ctx, lookCost)
+		if err != nil {
+			return nil, errorf(codeTooMany, "too many images are being looked up: try again: %w", err)
 		}
+		defer release()
+		ctx = ipfs.WithRoom(ctx, manifestMemory{s.memory})
 	}
 	l, err := layout.Open(ctx, s.metadata, root)
 	if errors.Is(err, ipfs.ErrNoLayout) {

@@ -25,6 +25,13 @@ const (
 	maxStreams     = 100 // requests of one HTTP/2 connection at once
 )
 
+// Memory is what a process may hold for strangers, see [NewMemory].
+type Memory = budget.Budget
+
+// NewMemory divides total bytes, 512 MiB when 0, among all that strangers can have a
+// process hold.
+func NewMemory(total int64) *Memory { return budget.New(total) }
+
 // LimitMemory has the runtime keep the process within total bytes, those of
 // [Limits] when 0: it gives back what is free before it takes more. It is for
 // programs that are this server and nothing else.
@@ -76,7 +83,11 @@ func (s *Server) ServeAll(ctx context.Context, on Listeners) error {
 }
 
 func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secure *tls.Config) error {
-	conns := newConnections(s.cfg.Limits.MaxConns, s.connOrigin)
+	cost := int64(connCost)
+	if secure != nil {
+		cost = secureCost
+	}
+	conns := newConnections(s.cfg.Limits.MaxConns, s.connOrigin, s.memory.Connections, cost)
 	// No ReadTimeout: it would end the context of transfers that take longer.
 	hs := &http.Server{
 		Handler:           h,
@@ -94,6 +105,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secu
 	if secure != nil {
 		run = func(l net.Listener) error { return hs.ServeTLS(l, "", "") }
 	}
+	boundUnsent(l)
 	failed := make(chan error, 1)
 	go func() { failed <- run(conns.limit(l)) }()
 	var err error

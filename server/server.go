@@ -115,6 +115,9 @@ type Config struct {
 	Collectors []prometheus.Collector
 	// MetricsElsewhere leaves /metrics to [Server.ServeMetrics].
 	MetricsElsewhere bool
+	// Memory is what strangers are given of the process's memory; one of
+	// Limits.Memory's size when nil. Who else answers strangers in this process shares it.
+	Memory *Memory
 	// Logger takes the access log and what goes wrong; nil for none.
 	Logger *slog.Logger
 	// Limits are replaced by defaults where they are zero.
@@ -129,8 +132,6 @@ type Limits struct {
 	Blob      int64 // bytes of one blob that is pushed; default 256 GiB
 	Blocks    int64 // bytes of small blocks of remote sources kept in memory; default a 32nd of Memory
 
-	Opening  int // foreign layouts being opened at once; default 64
-	Exports  int // CAR streams at once; default 8
 	MaxConns int // connections of [Server.Serve]; default 4096
 
 	Open  time.Duration // to open a layout or read a manifest; default 20 s
@@ -154,10 +155,8 @@ func (l *Limits) setDefaults() {
 			*field = value
 		}
 	}
-	for field, value := range map[*int]int{&l.Opening: 64, &l.Exports: 8, &l.MaxConns: 4096} {
-		if *field == 0 {
-			*field = value
-		}
+	if l.MaxConns == 0 {
+		l.MaxConns = 4096
 	}
 	for field, value := range map[*time.Duration]time.Duration{
 		&l.Open: 20 * time.Second, &l.Fetch: 8 * time.Second, &l.Hedge: time.Second,
@@ -184,10 +183,8 @@ type Server struct {
 	manifests *manifests
 	listing   *flights[rootQuestion, struct{}] // of referrers
 	redirects *redirects
-	exports   chan struct{}
 	memory    *budget.Budget
 	streams   *streams
-	places    *budget.Fair            // for requests
 	whole     *lru[cid.Cid, struct{}] // blobs that are wholly in local, or were
 	metrics   *metrics
 	uploads   *uploads
@@ -208,26 +205,30 @@ func New(cfg Config) (*Server, error) {
 	if cfg.AuthRead && cfg.Passwords == nil {
 		return nil, errors.New("AuthRead asks for passwords, and there are none")
 	}
+	if cfg.Memory != nil {
+		cfg.Limits.Memory = cfg.Memory.Total()
+	}
 	cfg.Limits.setDefaults()
+	if cfg.Memory == nil {
+		cfg.Memory = budget.New(cfg.Limits.Memory)
+	}
 	cfg.Logger = silent.Logger(cfg.Logger)
 	s := &Server{cfg: cfg, log: cfg.Logger, local: cfg.Local, life: newLifetime(cfg.Logger)}
 	if s.local == nil {
 		s.local = nothing{}
 	}
-	s.memory = budget.New(cfg.Limits.Memory)
+	s.memory = cfg.Memory
 	s.foreign = newForeign(cfg)
 	s.metadata = ipfs.First(ipfs.Verified(s.local), s.foreign)
-	s.old = newOldTrees(s.life, s.local, s.metadata, s.foreign)
+	s.old = newOldTrees(s.life, s.local, s.metadata, s.foreign, s.memory)
 	s.roots = newRoots(s.life, s.local, s.metadata, s.old, s.foreign, cfg.Limits, s.memory)
 	s.manifests = newManifests(s.life, s.roots, cfg.Limits)
 	s.listing = newFlights[rootQuestion, struct{}](s.life, cfg.Limits.Open)
 	s.redirects = newRedirects(s.life, s.foreign, cfg)
-	s.exports = make(chan struct{}, cfg.Limits.Exports)
 	s.streams = &streams{s.memory.Sending}
-	s.places = budget.NewFair("requests", s.memory.Requests/requestCost)
-	s.whole = newLRU[cid.Cid, struct{}](maxWhole)
-	s.uploads = newUploads(s.life, cfg.Limits)
-	s.advised = newLRU[string, struct{}](maxAdvised)
+	s.whole = newLRU[cid.Cid, struct{}](maxWhole, 256, s.memory)
+	s.uploads = newUploads(s.life, s.memory)
+	s.advised = newLRU[string, struct{}](maxAdvised, 512, s.memory)
 	s.recompressing = make(chan struct{}, 1)
 	s.metrics = newMetrics(s)
 	s.logFetching()

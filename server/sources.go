@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 )
@@ -22,6 +23,7 @@ type foreign struct {
 	asked        *sourceMetrics
 	gateways     []*remoteGateway // that clients can be sent to
 	blocks       *lru[cid.Cid, []byte]
+	memory       *budget.Budget
 }
 
 // remoteGateway is a source that clients can be sent to.
@@ -46,7 +48,7 @@ const (
 )
 
 func newForeign(cfg Config) *foreign {
-	f := &foreign{asked: newSourceMetrics(), blocks: newLRU[cid.Cid, []byte](cfg.Limits.Blocks)}
+	f := &foreign{asked: newSourceMetrics(), blocks: newLRU[cid.Cid, []byte](cfg.Limits.Blocks, 1, cfg.Memory), memory: cfg.Memory}
 	var reserved, public []*sources.Source
 	for _, g := range cfg.Reserved {
 		reserved = append(reserved, sources.Far(f.asked.wrap(g)))

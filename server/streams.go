@@ -2,13 +2,9 @@ package server
 
 import (
 	"context"
-	"time"
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
 )
-
-// slotPatience is how long a request waits for others to end.
-const slotPatience = 10 * time.Second
 
 // streams bounds what is held in memory of contents that come from elsewhere
 // while they are sent on: the block that a client takes, and those that are read
@@ -22,7 +18,7 @@ func (s *streams) begin(ctx context.Context, want int) (ahead int, err error) {
 	for ahead = want; ahead > 0; ahead /= 2 {
 		// A quarter of all is the most for one: others come.
 		if n := int64(ahead+1) * leafSize; 4*n <= s.memory.Size() {
-			if release, ok := s.memory.Try(n); ok {
+			if release, ok := s.memory.Try(ctx, n); ok {
 				context.AfterFunc(ctx, release)
 				return ahead, nil
 			}
@@ -33,15 +29,5 @@ func (s *streams) begin(ctx context.Context, want int) (ahead int, err error) {
 
 // hold takes n bytes until ctx ends. Errors are those of begin.
 func (s *streams) hold(ctx context.Context, n int64) error {
-	patient, cancel := context.WithTimeout(ctx, slotPatience)
-	defer cancel()
-	release, err := s.memory.Take(patient, n)
-	switch {
-	case err == nil:
-		context.AfterFunc(ctx, release)
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	}
-	return errorf(codeTooMany, "too many contents from elsewhere are being sent already: try again: %w", err)
+	return occupy(ctx, s.memory, n, "too many contents from elsewhere are being sent")
 }

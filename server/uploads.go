@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
@@ -31,11 +32,10 @@ const (
 
 // uploads are those that are open. A restart ends them.
 type uploads struct {
-	life    *lifetime
-	idle    time.Duration
-	writing *budget.Fair
-	begun   *budget.Fair
-	writes  *budget.Rates
+	life   *lifetime
+	idle   time.Duration
+	memory *budget.Budget
+	writes *budget.Rates
 
 	mu   sync.Mutex
 	open map[string]*upload // by ID
@@ -47,16 +47,15 @@ type upload struct {
 	*pushed.Upload
 	id, name, origin string
 	timer            *time.Timer
-	busy             bool   // a request has it; under uploads.mu
-	release          func() // what it holds between requests; nil before the first byte
+	busy             bool         // a request has it; under uploads.mu
+	used             atomic.Int64 // when it last had one; Unix nanoseconds
+	release          func()       // what it holds between requests; nil before the first byte
 }
 
-func newUploads(life *lifetime, limits Limits) *uploads {
+func newUploads(life *lifetime, memory *budget.Budget) *uploads {
 	return &uploads{
 		life: life, idle: uploadIdle, open: map[string]*upload{}, each: map[string]int{},
-		writing: budget.NewFair("blobs that are pushed", limits.Memory/8),
-		begun:   budget.NewFair("uploads that have begun", limits.Memory/8),
-		writes:  budget.NewRates(writePause, writeBurst),
+		memory: memory, writes: budget.NewRates(writePause, writeBurst),
 	}
 }
 
@@ -68,6 +67,7 @@ func (u *uploads) begin(begin func(context.Context) *pushed.Upload, name, origin
 		return nil, errorf(codeTooMany, "%d uploads are open, %d of them yours; %d in all and %d from one address are taken: end some first", len(u.open), u.each[origin], maxUploads, uploadsEach)
 	}
 	up := &upload{Upload: begin(u.life.ctx), id: rand.Text(), name: name, origin: origin, busy: true}
+	up.used.Store(time.Now().UnixNano())
 	up.timer = time.AfterFunc(u.idle, func() { u.expire(up) })
 	u.open[up.id] = up
 	u.each[origin]++
@@ -94,6 +94,7 @@ func (u *uploads) done(up *upload) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	up.busy = false
+	up.used.Store(time.Now().UnixNano())
 	up.timer.Reset(u.idle)
 }
 
@@ -151,12 +152,12 @@ func (u *uploads) hold(ctx context.Context, up *upload) (release func(), err err
 	ctx, cancel := context.WithTimeout(ctx, uploadPatience)
 	defer cancel()
 	if up.release == nil {
-		if up.release, err = u.begun.Take(ctx, up.origin, begunCost); err != nil {
+		if up.release, err = u.keep(ctx, up); err != nil {
 			up.release = nil
 			return nil, errorf(codeTooMany, "%w", err)
 		}
 	}
-	if release, err = u.writing.Take(ctx, up.origin, writeCost); err != nil {
+	if release, err = u.memory.Writing.Take(ctx, writeCost); err != nil {
 		return nil, errorf(codeTooMany, "%w", err)
 	}
 	return release, nil
@@ -177,3 +178,14 @@ func (up *upload) fits(more, limit int64) error {
 	}
 	return &apiError{code: codeSizeInvalid, status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("%d bytes of the blob have come, and %d more would be above the limit of %d", up.Size(), more, limit)}
 }
+
+// keep waits for the memory that an upload takes between requests. When another origin
+// waits for that, one that nobody writes to ends.
+func (u *uploads) keep(ctx context.Context, up *upload) (release func(), err error) {
+	return u.memory.Begun.Take(budget.With(ctx, &budget.Holder{
+		Origin: up.origin, Moved: up.lastUsed, Cut: func() { go u.expire(up) },
+	}), begunCost)
+}
+
+// lastUsed is when a request last had the upload.
+func (up *upload) lastUsed() time.Time { return time.Unix(0, up.used.Load()) }

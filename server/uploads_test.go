@@ -61,9 +61,9 @@ func TestPushRates(t *testing.T) {
 	p.get("/v2/_catalog", greedy).expect(t, http.StatusOK, "")
 	p.send(http.MethodPost, "/v2/app/blobs/uploads/", nil, honest).expect(t, http.StatusAccepted, "")
 
-	for _, share := range []*budget.Fair{p.s.uploads.writing, p.s.uploads.begun} {
+	for _, share := range []*budget.Share{p.s.memory.Writing, p.s.memory.Begun} {
 		for {
-			if _, ok := share.Try("192.0.2.1", writeCost); !ok {
+			if _, ok := share.Try(budget.With(t.Context(), &budget.Holder{Origin: "192.0.2.1"}), writeCost/5); !ok {
 				break
 			}
 		}
@@ -99,10 +99,10 @@ func TestUploadsInAll(t *testing.T) {
 // An upload waits for memory no longer than its client may want to, and is told so.
 func TestUploadPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := newUploads(newLifetime(slog.New(slog.DiscardHandler)), Limits{Memory: budget.Least})
+		u := newUploads(newLifetime(slog.New(slog.DiscardHandler)), budget.New(budget.Least))
 		for _, origin := range []string{"a", "b", "c", "d", "e"} {
 			for {
-				if _, ok := u.writing.Try(origin, writeCost); !ok {
+				if _, ok := u.memory.Writing.Try(budget.With(t.Context(), &budget.Holder{Origin: origin}), 1<<20); !ok {
 					break
 				}
 			}
@@ -110,7 +110,7 @@ func TestUploadPatience(t *testing.T) {
 		up := &upload{origin: "a"}
 		begin := time.Now()
 		var e *apiError
-		if _, err := u.hold(t.Context(), up); !errors.As(err, &e) || e.code != codeTooMany || !errors.Is(err, budget.ErrFull) || time.Since(begin) != uploadPatience {
+		if _, err := u.hold(budget.With(t.Context(), &budget.Holder{Origin: up.origin}), up); !errors.As(err, &e) || e.code != codeTooMany || !errors.Is(err, budget.ErrFull) || time.Since(begin) != uploadPatience {
 			t.Errorf("after %s: %v", time.Since(begin), err)
 		}
 	})

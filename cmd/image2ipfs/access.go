@@ -80,8 +80,7 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 		}
 		cfg.Proxies = append(cfg.Proxies, network.Masked())
 	}
-	cfg.Limits.Memory = int64(o.memory)
-	server.LimitMemory(cfg.Limits.Memory)
+	server.LimitMemory(int64(o.memory))
 	cfg.Hosts = o.hosts
 	cfg.MetricsElsewhere = o.metrics != ""
 	cfg.Catalog, cfg.Kept = o.catalog, func(ctx context.Context) ([]ipfs.Root, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
+	"github.com/image2ipfs/image2ipfs/server"
 )
 
 // peerOptions say which peers blocks are exchanged with.
@@ -25,9 +26,9 @@ type peerOptions struct {
 	routing   []string
 	bootstrap []string
 	cacheSize byteSize
-	listen    []string // of serve alone
-	memory    byteSize // of serve alone; 0 for the default
-	everyone  bool     // serve fetches for everyone
+	listen    []string       // of serve alone
+	memory    *server.Memory // of serve alone; nil for one of the default size
+	everyone  bool           // serve fetches for everyone
 }
 
 // defaultCacheSize is how much of what came from peers is kept for others.
@@ -99,7 +100,7 @@ func (o *peerOptions) join(ctx context.Context, store *packstore.Store, server b
 	if err != nil {
 		return nil, err
 	}
-	cfg := network.Config{Node: node, CacheSize: int64(o.cacheSize), Memory: int64(o.memory), Logger: log,
+	cfg := network.Config{Node: node, CacheSize: int64(o.cacheSize), Memory: o.memory, Logger: log,
 		FetchesFor: "requests from this machine; from elsewhere with serve --open"}
 	if o.everyone {
 		cfg.FetchesFor = "everyone"

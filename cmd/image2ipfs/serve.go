@@ -128,7 +128,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer closeAll(open)
-	o.peers.memory = o.access.memory
+	o.peers.memory = server.NewMemory(int64(o.access.memory))
 	o.peers.everyone = o.open
 	peers, err := o.peers.join(ctx, all.own, true, log)
 	if err != nil {
@@ -236,7 +236,7 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 
 // config decides where images come from and whom the server fetches for.
 func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Network, log *slog.Logger) (server.Config, error) {
-	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, Logger: log, Dir: all.own.Path()}
+	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, Logger: log, Dir: all.own.Path(), Memory: o.peers.memory}
 	if err := o.access.apply(&cfg, all); err != nil {
 		return cfg, err
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
@@ -102,7 +101,7 @@ func (o *sourceOptions) blocks(all stores) (*sources.Set, error) {
 	for _, g := range gateways {
 		from = append(from, sources.Origin{Far: g})
 	}
-	return sources.Of(sources.Options{Patience: 20 * time.Second, Insist: true}, from...), err
+	return sources.Of(sources.Options{Patience: sources.Patience, Insist: true}, from...), err
 }
 
 // origins are where blocks come from beside gateways; each may be nil.

@@ -8,7 +8,8 @@ import (
 
 // Fair divides something among origins: of it nobody gets more than is left for the
 // others then. Of n who want all of it one part in n+1 stays, so that who comes
-// next finds some. It is safe for concurrent use.
+// next finds some. It is for turns, which end by themselves; what is held for as long
+// as a client likes is a [Share]'s. It is safe for concurrent use.
 type Fair struct {
 	name string
 	size int64

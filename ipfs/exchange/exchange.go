@@ -29,6 +29,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -72,17 +73,18 @@ type Config struct {
 	Store   Store
 	Logger  *slog.Logger // nil for none
 	Limits  Limits
+	// Memory is what strangers are given of the process's memory; one of 512 MiB
+	// when nil.
+	Memory *budget.Budget
 	// Origin tells where a peer is, the same for all IDs of one machine; nil when
 	// that is not known.
 	Origin func(id string) string
 }
 
 // Limits bound what peers can cost, and how long they are waited for; zero
-// fields have defaults. No peer gets more of Sending and Answers than it leaves
-// for the others.
+// fields have defaults.
 type Limits struct {
 	InFlight int64 // bytes of blocks that are asked for at once, half of them of homes; default 16 MiB
-	Sending  int64 // bytes of own blocks in memory that are being sent; default 48 MiB
 	Answers  int   // requests of peers answered at once; default 64
 	PerPeer  int   // of these, of one peer; default 12
 
@@ -94,10 +96,8 @@ type Limits struct {
 }
 
 func (l *Limits) setDefaults() {
-	for field, value := range map[*int64]int64{&l.InFlight: 16 << 20, &l.Sending: 48 << 20} {
-		if *field == 0 {
-			*field = value
-		}
+	if l.InFlight == 0 {
+		l.InFlight = 16 << 20
 	}
 	for field, value := range map[*int]int{&l.Answers: 64, &l.PerPeer: 12} {
 		if *field == 0 {
@@ -150,8 +150,11 @@ var _ ipfs.Getter = (*Exchange)(nil)
 // New makes an Exchange.
 func New(cfg Config) *Exchange {
 	cfg.Limits.setDefaults()
+	if cfg.Memory == nil {
+		cfg.Memory = budget.New(0)
+	}
 	x := &Exchange{
-		net: cfg.Network, store: cfg.Store, log: silent.Logger(cfg.Logger), limits: cfg.Limits, gate: newGate(cfg.Limits), origin: cfg.Origin,
+		net: cfg.Network, store: cfg.Store, log: silent.Logger(cfg.Logger), limits: cfg.Limits, gate: newGate(cfg.Limits, cfg.Memory), origin: cfg.Origin,
 		wake:  make(chan struct{}, 1),
 		peers: map[string]*peer{}, others: newPeer("others"), jobs: map[string]*job{},
 		blocks: map[string]*block{}, searches: map[string]*search{}, taking: make(chan struct{}, maxTaking),

@@ -4,24 +4,23 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 )
 
-// gate bounds what answers to peers cost. Of places and memory no peer gets, and of
-// places no address, more than is left for the others then: n peers that want all of it leave one
-// part in n+1, so that who comes next is answered.
+// gate bounds what answers to peers cost. Of places and memory an origin gets nearly
+// all while nobody else wants any; when another waits, an answer is cut that nobody
+// takes. A peer has a share of its origin's.
 type gate struct {
-	limits Limits
+	limits  Limits
+	places  *budget.Share // for requests for blocks
+	sending *budget.Share // bytes of blocks that are being sent
+	looks   *budget.Share // for requests for states
 
-	mu     sync.Mutex
-	total  int            // requests for blocks being answered
-	byPeer map[string]int // the same, of each peer
-	// byOrigin is the same of each address: identities cost nothing.
-	byOrigin map[string]int
-	sending  int64            // bytes of blocks being sent
-	held     map[string]int64 // the same, of each peer
-	freed    chan struct{}    // closed when some of these have been sent
-	looking  map[string]int   // requests for states being answered, of each peer
-	states   map[string]remembered
+	mu      sync.Mutex
+	byPeer  map[string]int // requests for blocks being answered, of each peer
+	looking map[string]int // requests for states, of each peer
+	states  map[string]remembered
 }
 
 // remembered is the state of a DAG, as of a moment ago.
@@ -32,97 +31,59 @@ type remembered struct {
 
 const (
 	maxLooking  = 32          // requests for states of one peer at once
+	maxLooks    = 256         // of all
 	stateMemory = time.Second // for which a state is remembered
 	maxStates   = 1000        // that are remembered
+	// placePatience is how long a request waits for others to make room.
+	placePatience = 2 * time.Second
 )
 
-func newGate(l Limits) *gate {
+func newGate(l Limits, memory *budget.Budget) *gate {
 	return &gate{
-		limits: l, byPeer: map[string]int{}, byOrigin: map[string]int{}, held: map[string]int64{}, freed: make(chan struct{}),
+		limits: l, places: budget.NewShare("answers", int64(l.Answers)), sending: memory.Answers,
+		looks: budget.NewShare("states", maxLooks), byPeer: map[string]int{},
 		looking: map[string]int{}, states: map[string]remembered{},
 	}
 }
 
-// enter lets in a request for blocks; false when too many are being answered.
-func (g *gate) enter(peer, origin string) (release func(), ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	left := g.limits.Answers - g.total
-	if g.byPeer[peer] >= min(g.limits.PerPeer, left) || g.byOrigin[origin] >= left {
-		return nil, false
-	}
-	g.total++
-	g.byPeer[peer]++
-	g.byOrigin[origin]++
-	return func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.total--
-		less(g.byPeer, peer, 1)
-		less(g.byOrigin, origin, 1)
-	}, true
+// enter lets in a request for blocks of a peer, for the holder of ctx; false when too
+// many are being answered.
+func (g *gate) enter(ctx context.Context, peer string) (release func(), ok bool) {
+	return g.place(ctx, g.places, g.byPeer, peer, g.limits.PerPeer)
 }
 
 // look lets in a request for a state; false when too many are being answered.
-func (g *gate) look(peer string) (release func(), ok bool) {
+func (g *gate) look(ctx context.Context, peer string) (release func(), ok bool) {
+	return g.place(ctx, g.looks, g.looking, peer, maxLooking)
+}
+
+func (g *gate) place(ctx context.Context, places *budget.Share, byPeer map[string]int, peer string, most int) (release func(), ok bool) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.looking[peer] >= maxLooking {
+	if byPeer[peer] >= most {
+		g.mu.Unlock()
 		return nil, false
 	}
-	g.looking[peer]++
-	return func() {
+	byPeer[peer]++
+	g.mu.Unlock()
+	leave := func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		less(g.looking, peer, 1)
-	}, true
+		less(byPeer, peer, 1)
+	}
+	ctx, cancel := context.WithTimeout(ctx, placePatience)
+	defer cancel()
+	free, err := places.Take(ctx, 1)
+	if err != nil {
+		leave()
+		return nil, false
+	}
+	return func() { free(); leave() }, true
 }
 
 func less[N int | int64](counts map[string]N, peer string, n N) {
 	if counts[peer] -= n; counts[peer] == 0 {
 		delete(counts, peer)
 	}
-}
-
-// tryHold gives memory for a block of n bytes to send; false when there is none.
-func (g *gate) tryHold(peer string, n int64) (release func(), ok bool) {
-	release, freed := g.take(peer, n)
-	return release, freed == nil
-}
-
-// hold waits until there is memory for a block of n bytes to send.
-func (g *gate) hold(ctx context.Context, peer string, n int64) (release func(), err error) {
-	for {
-		release, freed := g.take(peer, n)
-		if freed == nil {
-			return release, nil
-		}
-		select {
-		case <-freed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// take gives memory, or when there is not enough what is closed when there is more.
-func (g *gate) take(peer string, n int64) (release func(), freed <-chan struct{}) {
-	n = min(n, g.limits.Sending)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.held[peer]+n > g.limits.Sending-g.sending {
-		return nil, g.freed
-	}
-	g.sending += n
-	g.held[peer] += n
-	return func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.sending -= n
-		less(g.held, peer, n)
-		close(g.freed)
-		g.freed = make(chan struct{})
-	}, nil
 }
 
 // remember gives the state of a DAG, by find when that is not known of late.

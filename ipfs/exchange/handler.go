@@ -5,10 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/car"
 )
@@ -39,7 +42,8 @@ func (x *Exchange) answerState(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	release, ok := x.gate.look(r.RemoteAddr)
+	ctx := budget.With(r.Context(), &budget.Holder{Origin: x.origin(r.RemoteAddr)})
+	release, ok := x.gate.look(ctx, r.RemoteAddr)
 	if !ok {
 		refuse(w)
 		return
@@ -70,13 +74,21 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	release, ok := x.gate.enter(r.RemoteAddr, x.origin(r.RemoteAddr))
+	a := &answer{x: x, w: w, control: http.NewResponseController(w)}
+	a.moves()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	a.r = r.WithContext(budget.With(ctx, &budget.Holder{
+		Origin: x.origin(r.RemoteAddr), Moved: func() time.Time { return time.Unix(0, a.moved.Load()) },
+		Cut: func() { a.cut(cancel) },
+	}))
+	defer a.finish()
+	release, ok := x.gate.enter(a.r.Context(), r.RemoteAddr)
 	if !ok {
 		refuse(w)
 		return
 	}
 	defer release()
-	a := &answer{x: x, r: r, w: w, control: http.NewResponseController(w)}
 	if !a.reserve(list[0]) {
 		refuse(w)
 		return
@@ -86,7 +98,7 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 		x.note(r.RemoteAddr, root, fetching)
 	}
 	if r.URL.Query().Get(paramRelay) == "1" {
-		a.from = x.relays(r.Context(), root, list)
+		a.from = x.relays(a.r.Context(), root, list)
 	}
 	w.Header().Set("Content-Type", car.MediaType+"; version=1; order=unk; dups=n")
 	w.Header().Set(headerState, string(x.state(root)))
@@ -107,6 +119,29 @@ type answer struct {
 	first   func() // gives back the memory for the first block; nil when that is not held
 	blocks  int
 	bytes   int
+
+	moved atomic.Int64 // when the peer last took a block; Unix nanoseconds
+	mu    sync.Mutex
+	ended bool
+}
+
+func (a *answer) moves() { a.moved.Store(time.Now().UnixNano()) }
+
+// cut ends an answer that its peer does not take, since others wait.
+func (a *answer) cut(cancel func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.ended {
+		cancel()
+		_ = a.control.SetWriteDeadline(time.Unix(1, 0)) // fails for recorders of tests only
+	}
+}
+
+// finish tells that the connection may be another answer's from now on.
+func (a *answer) finish() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
 }
 
 // reserve takes memory for the first block, when that is here; false when there
@@ -116,7 +151,7 @@ func (a *answer) reserve(c cid.Cid) (ok bool) {
 	if err != nil {
 		return true
 	}
-	a.first, ok = a.x.gate.tryHold(a.r.RemoteAddr, n)
+	a.first, ok = a.x.gate.sending.Try(a.r.Context(), n)
 	return ok
 }
 
@@ -136,7 +171,7 @@ func (a *answer) hold(ctx context.Context, c cid.Cid) (done func(), err error) {
 	if err != nil {
 		return nil, errMissing
 	}
-	return a.x.gate.hold(ctx, a.r.RemoteAddr, n)
+	return a.x.gate.sending.Take(ctx, n)
 }
 
 func (a *answer) write(root cid.Cid, list []cid.Cid) (err error) {
@@ -210,6 +245,7 @@ func (a *answer) send(c cid.Cid, data []byte) error {
 	if err := a.car.Block(c, data); err != nil {
 		return err
 	}
+	a.moves()
 	a.blocks++
 	a.bytes += len(data)
 	return nil

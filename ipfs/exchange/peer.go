@@ -18,6 +18,7 @@ type peer struct {
 
 	failures int       // in a row
 	rest     time.Time // not to be asked before
+	busy     time.Time // when it last said that it has too much to do
 	banned   time.Time // it has sent a false block, and is not to be asked before
 	traffic  Traffic
 }
@@ -99,7 +100,7 @@ func (x *Exchange) report(p *peer, err error) {
 		p.banned = now.Add(x.limits.Forgive)
 		x.log.Warn("a peer sent a false block; it is not asked any more", "peer", p.id, "for", x.limits.Forgive, "error", err)
 	case errors.Is(err, errBusy):
-		p.rest = now.Add(busyRest)
+		p.rest, p.busy = now.Add(busyRest), now
 	case errors.Is(err, errors.ErrUnsupported): // Network.Blocks has nobody to ask
 		p.rest = now.Add(x.limits.Refresh)
 	case now.Before(p.rest): // requests that fail together are one failure

@@ -143,9 +143,21 @@ func (x *Exchange) giveUp(j *job, now time.Time) {
 			x.rouse()
 		}
 		if now.Sub(latest(b.since, j.progress)) > x.limits.Give {
-			b.settle(result{err: fmt.Errorf("%w: no peer has sent block %s within %s", ipfs.ErrUnavailable, b.cid, x.limits.Give)})
+			err := fmt.Errorf("%w: no peer has sent block %s within %s", ipfs.ErrUnavailable, b.cid, x.limits.Give)
+			b.settle(result{err: x.comeBack(err, now)})
 		}
 	}
+}
+
+// comeBack has err say so where a peer that is connected has had too much to do of
+// late: who waits may come back then. x.mu is held.
+func (x *Exchange) comeBack(err error, now time.Time) error {
+	for _, p := range x.peers {
+		if p.rt != nil && now.Sub(p.busy) < x.limits.Give {
+			return fmt.Errorf("%w: %w: %w", err, errBusy, &ipfs.BusyError{Until: now.Add(busyRest)})
+		}
+	}
+	return err
 }
 
 func latest(a, b time.Time) time.Time {
@@ -171,7 +183,7 @@ func (x *Exchange) miss(s *pick, lost []*block) {
 	hope := j.finding || len(s.fetchers) > 0
 	for _, b := range lost {
 		if !hope {
-			b.settle(result{err: fmt.Errorf("%w: no peer has block %s", ipfs.ErrNotFound, b.cid)})
+			b.settle(result{err: x.comeBack(fmt.Errorf("%w: no peer has block %s", ipfs.ErrNotFound, b.cid), s.now)})
 		}
 		b.refuse()
 		b.lacking, b.retry = nil, s.now.Add(x.limits.Refresh)

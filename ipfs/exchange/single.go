@@ -161,7 +161,10 @@ func (x *Exchange) searchPeers(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return nil, fmt.Errorf("%w: block %s: no peer is connected", ipfs.ErrNotFound, c)
 	}
 	if failed += len(failures); failed > 0 {
-		return nil, fmt.Errorf("%w: block %s: %d of %d peers do not answer, and the others do not have it", ipfs.ErrUnavailable, c, failed, len(all)+resting)
+		err := fmt.Errorf("%w: block %s: %d of %d peers do not answer, and the others do not have it", ipfs.ErrUnavailable, c, failed, len(all)+resting)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		return nil, x.comeBack(err, time.Now())
 	}
 	return nil, fmt.Errorf("%w: block %s: none of %d peers has it", ipfs.ErrNotFound, c, len(all))
 }

@@ -12,9 +12,13 @@ import (
 // wrong answer must not shut it out for good.
 const maxBusy = 5 * time.Minute
 
-// checkBusy gives an [ipfs.BusyError] for an answer that asks for patience: 429 or
-// 503 with Retry-After in seconds or as a date (RFC 9110, 10.2.3). For all others
-// it gives nil.
+// usualBusy is for how long a gateway is left alone that has too many requests and
+// does not say.
+const usualBusy = 5 * time.Second
+
+// checkBusy gives an [ipfs.BusyError] for an answer that asks for patience: 429, or
+// 503 with Retry-After, in seconds or as a date (RFC 9110, 10.2.3; RFC 6585, 4). For
+// all others it gives nil.
 func checkBusy(resp *http.Response) *ipfs.BusyError {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return nil
@@ -25,6 +29,9 @@ func checkBusy(resp *http.Response) *ipfs.BusyError {
 		wait = time.Duration(seconds) * time.Second
 	} else if date, err := http.ParseTime(value); err == nil {
 		wait = date.Sub(now)
+	}
+	if wait <= 0 && resp.StatusCode == http.StatusTooManyRequests {
+		wait = usualBusy
 	}
 	if wait <= 0 {
 		return nil

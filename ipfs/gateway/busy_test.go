@@ -22,8 +22,8 @@ func TestBusy(t *testing.T) {
 		}{
 			{429, "7", 7 * time.Second}, {503, "7", 7 * time.Second}, {503, date(time.Minute), time.Minute},
 			{429, "86400", maxBusy}, {429, date(time.Hour), maxBusy},
-			{429, "", 0}, {429, "0", 0}, {429, "-1", 0}, {429, "soon", 0}, {429, "1e9", 0},
-			{429, "99999999999999999999", 0}, {429, date(-time.Minute), 0}, {500, "7", 0}, {404, "7", 0}, {200, "7", 0},
+			{429, "", usualBusy}, {429, "0", usualBusy}, {429, "-1", usualBusy}, {429, "soon", usualBusy}, {429, "1e9", usualBusy},
+			{429, "99999999999999999999", usualBusy}, {429, date(-time.Minute), usualBusy}, {503, "", 0}, {503, "soon", 0}, {500, "7", 0}, {404, "7", 0}, {200, "7", 0},
 		} {
 			busy := checkBusy(&http.Response{StatusCode: test.status, Header: http.Header{"Retry-After": {test.value}}})
 			switch {

@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/internal/control"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -29,9 +30,9 @@ type Config struct {
 	// CacheSize is how many bytes of what came from peers are kept for others; 0
 	// for none.
 	CacheSize int64
-	// Memory is what the process may take, in bytes; default 512 MiB. See
-	// [p2p.Config].
-	Memory int64
+	// Memory is what strangers are given of the process's memory; one of 512 MiB
+	// when nil.
+	Memory *budget.Budget
 	// FetchesFor says for whom the server fetches what peers have, for
 	// [FetchesFor]; a server's alone.
 	FetchesFor string
@@ -117,7 +118,7 @@ func start(ctx context.Context, store *packstore.Store, cfg Config, prepare func
 	n.local, n.static = packstore.NewLocal(store, n.cache), node.Peers
 	node.Logger, node.Blocks, node.Memory = cfg.Logger, known{n.local}, cfg.Memory
 	node.Handler = func(node *p2p.Node) http.Handler {
-		n.exchange = exchange.New(exchange.Config{Network: link{node}, Store: known{n.local}, Logger: cfg.Logger, Origin: node.Origin})
+		n.exchange = exchange.New(exchange.Config{Network: link{node}, Store: known{n.local}, Logger: cfg.Logger, Memory: cfg.Memory, Origin: node.Origin})
 		return n.exchange.Handler()
 	}
 	if n.node, err = p2p.New(ctx, node); err != nil {

@@ -27,8 +27,6 @@ const (
 	// Above highWater connections the least useful are closed until lowWater
 	// are left; static peers stay.
 	lowWater, highWater = 64, 128
-	// maxMemory bounds what buffers of all connections hold, in bytes.
-	maxMemory = 64 << 20
 	// maxFiles bounds the file descriptors of all connections.
 	maxFiles = 512
 	// maxPerAddress is how many connections one IPv4 address, or one IPv6
@@ -46,10 +44,11 @@ const (
 
 // newHost makes a host that does not listen yet.
 func newHost(cfg Config, p *parsed) (host.Host, error) {
-	limits, err := newResourceManager()
+	within, err := newResourceManager(cfg.Memory.Streams.Size())
 	if err != nil {
 		return nil, fmt.Errorf("resource limits: %w", err)
 	}
+	limits := &fairStreams{ResourceManager: within, memory: cfg.Memory.Streams}
 	conns, err := connmgr.NewConnManager(lowWater, highWater)
 	if err != nil {
 		return nil, fmt.Errorf("connection manager: %w", err)
@@ -77,7 +76,11 @@ func newHost(cfg Config, p *parsed) (host.Host, error) {
 		opts = append(opts, libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
 			libp2p.DisableRelay(), libp2p.DisableIdentifyAddressDiscovery())
 	}
-	return libp2p.New(opts...)
+	h, err := libp2p.New(opts...)
+	if err == nil {
+		limits.host.Store(&h)
+	}
+	return h, err
 }
 
 // defaultAgent is what peers are told when the configuration says nothing.
@@ -90,10 +93,15 @@ func newMuxer() *yamux.Transport {
 	return &t
 }
 
-func newResourceManager() (network.ResourceManager, error) {
+// newResourceManager bounds what connections take. Buffers of streams that peers open
+// hold memory bytes, and those of the own half as much. How many streams there are is
+// for [fairStreams] to say, also while it is not known what they are for.
+func newResourceManager(memory int64) (network.ResourceManager, error) {
 	scaling := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&scaling)
-	scaling.SystemBaseLimit.Memory = maxMemory
+	scaling.SystemBaseLimit.Memory = memory / 2 * 3
+	transient := &scaling.TransientBaseLimit
+	transient.Memory, transient.StreamsInbound, transient.Streams = memory, int(2*memory/streamCost), int(4*memory/streamCost)
 	scaling.SystemBaseLimit.FD = maxFiles
 	scaling.SystemBaseLimit.ConnsInbound, scaling.SystemBaseLimit.Conns = 2*highWater, 4*highWater
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(scaling.Scale(0, 0)),

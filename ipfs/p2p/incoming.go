@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -37,7 +38,7 @@ const (
 // holds memory by what he announces for longer than it takes to send it.
 type bounded struct {
 	host.Host
-	memory *budget.Fair
+	memory *budget.Share
 }
 
 func (b bounded) SetStreamHandler(id protocol.ID, handler network.StreamHandler) {
@@ -51,12 +52,13 @@ func (b bounded) SetStreamHandler(id protocol.ID, handler network.StreamHandler)
 // messages is a stream that knows where its messages begin and end.
 type messages struct {
 	network.Stream
-	memory  *budget.Fair
+	memory  *budget.Share
 	origin  string
-	prefix  []byte    // of a length that has not come wholly
-	left    int64     // bytes of the message that comes
-	due     time.Time // by when it must have come
-	release func()    // its memory; nil for none
+	moved   atomic.Int64 // when bytes of a message last came; Unix nanoseconds
+	prefix  []byte       // of a length that has not come wholly
+	left    int64        // bytes of the message that comes
+	due     time.Time    // by when it must have come
+	release func()       // its memory; nil for none
 }
 
 func (m *messages) Read(p []byte) (n int, err error) {
@@ -66,6 +68,7 @@ func (m *messages) Read(p []byte) (n int, err error) {
 	if m.left > 0 {
 		_ = m.SetReadDeadline(m.due) // fails for closed streams, which Read tells
 		n, err = m.Stream.Read(p[:min(int64(len(p)), m.left)])
+		m.moved.Store(time.Now().UnixNano())
 		if m.left -= int64(n); m.left == 0 || err != nil {
 			m.done()
 		}
@@ -101,9 +104,13 @@ func (m *messages) begin(n int64) (err error) {
 	if n <= smallMessage {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), roomPatience)
+	m.moved.Store(time.Now().UnixNano())
+	ctx, cancel := context.WithTimeout(budget.With(context.Background(), &budget.Holder{
+		Origin: m.origin, Moved: func() time.Time { return time.Unix(0, m.moved.Load()) },
+		Cut: func() { _ = m.Reset() }, // its reader sees the end
+	}), roomPatience)
 	defer cancel()
-	if m.release, err = m.memory.Take(ctx, m.origin, n); err != nil {
+	if m.release, err = m.memory.Take(ctx, n); err != nil {
 		return err
 	}
 	m.left, m.due = n, time.Now().Add(startMessage+time.Duration(n)*time.Second/slowestMessage)
@@ -145,8 +152,12 @@ func (n *Node) Origin(id string) string {
 	if err != nil {
 		return id
 	}
-	for _, c := range n.host.Network().ConnsToPeer(decoded) {
+	return originOf(n.host, decoded)
+}
+
+func originOf(h host.Host, id peer.ID) string {
+	for _, c := range h.Network().ConnsToPeer(id) {
 		return origin(c.RemoteMultiaddr())
 	}
-	return id
+	return id.String()
 }

@@ -22,10 +22,11 @@ type pipe struct {
 }
 
 func (p pipe) Read(b []byte) (int, error)        { return p.conn.Read(b) }
+func (p pipe) Reset() error                      { return p.conn.Close() }
 func (p pipe) SetReadDeadline(t time.Time) error { return p.conn.SetReadDeadline(t) }
 
 // announce begins a stream whose sender says that n bytes follow.
-func announce(t *testing.T, memory *budget.Fair, origin string, n uint64) (m *messages, sender net.Conn, err error) {
+func announce(t *testing.T, memory *budget.Share, origin string, n uint64) (m *messages, sender net.Conn, err error) {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { ours.Close(); theirs.Close() })
@@ -40,15 +41,18 @@ func announce(t *testing.T, memory *budget.Fair, origin string, n uint64) (m *me
 // than sending takes, nor all of it, and keeps nobody with a small one waiting.
 func TestMessagesThatNeverCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory := budget.NewFair("messages", 16<<20)
-		for i := range 2 {
-			if _, _, err := announce(t, memory, "192.0.2.1", 4<<20); err != nil {
+		memory := budget.NewShare("messages", 16<<20)
+		var first []*messages
+		for i := range 3 {
+			m, _, err := announce(t, memory, "192.0.2.1", 4<<20)
+			if err != nil {
 				t.Fatalf("message %d: %v", i, err)
 			}
+			first = append(first, m)
 		}
 		began := time.Now()
 		if _, _, err := announce(t, memory, "192.0.2.1", 4<<20); !errors.Is(err, budget.ErrFull) || time.Since(began) != roomPatience {
-			t.Errorf("a third of one address: %v after %s", err, time.Since(began))
+			t.Errorf("a fourth of one address: %v after %s", err, time.Since(began))
 		}
 		if _, _, err := announce(t, memory, "192.0.2.1", 1000); err != nil {
 			t.Errorf("a small one: %v", err)
@@ -65,7 +69,13 @@ func TestMessagesThatNeverCome(t *testing.T) {
 		if took := time.Since(began); took > startMessage+17*time.Second {
 			t.Errorf("given up after %s", took)
 		}
-		if held := memory.Held(); held != 8<<20 { // of the two that nobody reads from
+		for _, m := range first {
+			_, err = io.ReadFull(m, make([]byte, 4<<20))
+			if err == nil {
+				t.Error("a message came of itself")
+			}
+		}
+		if held, _ := memory.Held(); held != 0 {
 			t.Errorf("%d bytes are held", held)
 		}
 	})
@@ -73,7 +83,7 @@ func TestMessagesThatNeverCome(t *testing.T) {
 
 // Messages that come, one behind the other, are read as they were sent.
 func TestMessagesOneBehindTheOther(t *testing.T) {
-	memory := budget.NewFair("messages", 16<<20)
+	memory := budget.NewShare("messages", 16<<20)
 	m, sender, err := announce(t, memory, "192.0.2.1", 20<<10)
 	if err != nil {
 		t.Fatal(err)
@@ -85,8 +95,11 @@ func TestMessagesOneBehindTheOther(t *testing.T) {
 		sender.Write(make([]byte, 300))
 		sender.Close()
 	}()
-	if _, err := io.ReadFull(m, make([]byte, 20<<10)); err != nil || memory.Held() != 0 {
-		t.Errorf("%v, %d bytes are held", err, memory.Held())
+	if _, err := io.ReadFull(m, make([]byte, 20<<10)); err != nil {
+		t.Error(err)
+	}
+	if held, _ := memory.Held(); held != 0 {
+		t.Errorf("%d bytes are held", held)
 	}
 	rest, err := io.ReadAll(m)
 	if err != nil || len(rest) != len(second)+300 {

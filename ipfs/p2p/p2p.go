@@ -73,9 +73,9 @@ type Config struct {
 	// routing server to tell. It is asked each minute for each of these, also at
 	// once; nil announces nothing.
 	Announce func(ctx context.Context) ([]cid.Cid, error)
-	// Memory is what the process may take, of which messages of peers have a
-	// share, in bytes; default 512 MiB.
-	Memory int64
+	// Memory is what strangers are given of the process's memory, of which peers'
+	// streams and messages have shares; one of 512 MiB when nil.
+	Memory *budget.Budget
 	// Logger gets what the operator should know; nil for none.
 	Logger *slog.Logger
 }
@@ -97,11 +97,11 @@ type Node struct {
 	tasks     sync.WaitGroup
 	dialed    chan struct{} // closed when each static peer was dialed once
 	hasKey    bool          // a swarm key
-	memory    *budget.Fair  // of messages that come
-	unreached unreached     // static peers
-	seeking   bool          // mDNS or a DHT may still find peers
-	local     bool          // mDNS finds peers
-	delegated bool          // there is a delegated routing server
+	memory    *budget.Budget
+	unreached unreached // static peers
+	seeking   bool      // mDNS or a DHT may still find peers
+	local     bool      // mDNS finds peers
+	delegated bool      // there is a delegated routing server
 
 	closers []func() error // run by Close, last first
 	once    sync.Once
@@ -118,7 +118,10 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), local: cfg.MDNS, delegated: len(cfg.Routing) > 0, hasKey: len(cfg.SwarmKey) > 0, memory: budget.New(cfg.Memory).Messages}
+	if cfg.Memory == nil {
+		cfg.Memory = budget.New(0)
+	}
+	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), local: cfg.MDNS, delegated: len(cfg.Routing) > 0, hasKey: len(cfg.SwarmKey) > 0, memory: cfg.Memory}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.start(cfg, parsed); err != nil {
 		return nil, errors.Join(err, n.Close())

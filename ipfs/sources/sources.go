@@ -28,6 +28,10 @@ import (
 // program, which is logged with its stack.
 var ErrPanic = errors.New("panic")
 
+// Patience is for how long whoever pulls comes back to a source that has too much to
+// do, unless his own deadline is before that.
+const Patience = 5 * time.Minute
+
 // Options are the limits of a [Set]; the zero value is good.
 type Options struct {
 	// Hedge is how long the next source waits for the answer of the one

@@ -31,6 +31,12 @@ var attacks = []attack{
 	{name: "250 slow readers of blobs from a gateway", run: (*target).slowBlobs},
 	{name: "4,200 slow readers of what is here", run: (*target).slowReaders},
 	{name: "4,200 connections that send nothing", run: (*target).silent},
+	{name: "9 peers whose requests never come whole", run: (*target).bodies},
+	{name: "9 peers that take nothing of what they ask for", run: (*target).takeNothing},
+	{name: "60 peers with silent streams", run: (*target).silentStreams},
+	{name: "60 peers that ask for states", run: (*target).states},
+	{name: "60 peers that send garbage", run: (*target).garbage},
+	{name: "60 peers that announce messages of 4 MiB", run: (*target).announced},
 	{name: "another host's name (DNS rebinding)", run: (*target).rebinding, check: (*target).misdirected},
 }
 

@@ -15,8 +15,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/test/process"
 	"github.com/image2ipfs/image2ipfs/test/program"
 )
@@ -27,6 +30,7 @@ type lab struct {
 	dir     string
 	program program.Program
 	image   string // repository that honest clients pull
+	root    cid.Cid
 	gateway *gateway
 	cert    string
 	key     string
@@ -36,6 +40,8 @@ type lab struct {
 type result struct {
 	pulls   int
 	longest time.Duration
+	peers   int           // pulls by honest peers
+	meeting time.Duration // the longest until one of these had the layout
 	peak    int64
 }
 
@@ -43,7 +49,10 @@ type result struct {
 type target struct {
 	*lab
 	server *running
-	blob   string // path of the image's layer
+	blob   string  // path of the image's layer
+	file   cid.Cid // its file
+	leaf   cid.Cid // and a block of that
+	peer   *peer.AddrInfo
 }
 
 // raiseFiles allows this program thousands of connections.
@@ -73,6 +82,9 @@ func (l *lab) prepare() (err error) {
 	}
 	_, l.image, _ = strings.Cut(strings.TrimSpace(string(out)), "/")
 	l.image, _, _ = strings.Cut(l.image, ":")
+	if l.root, _, err = ref.ParseRepository(l.image); err != nil {
+		return err
+	}
 	if l.gateway, err = newGateway(l.scale); err != nil {
 		return err
 	}
@@ -82,7 +94,12 @@ func (l *lab) prepare() (err error) {
 
 // try makes one attack while an honest client pulls.
 func (l *lab) try(ctx context.Context, a attack) (r result, err error) {
-	args := []string{"--gateway", l.gateway.url, "--no-redirect"}
+	at, err := process.FreeAddr()
+	if err != nil {
+		return r, err
+	}
+	_, port, _ := strings.Cut(at, ":")
+	args := []string{"--gateway", l.gateway.url, "--no-redirect", "--swarm-listen", "/ip4/127.0.0.1/tcp/" + port}
 	server, err := l.serve(ctx, a.secure || a.all, args)
 	if err != nil {
 		return r, err
@@ -90,6 +107,9 @@ func (l *lab) try(ctx context.Context, a attack) (r result, err error) {
 	defer server.run.Kill()
 	t := &target{lab: l, server: server}
 	if t.blob, err = l.layer(ctx, server); err != nil {
+		return r, err
+	}
+	if err := t.meet(ctx); err != nil {
 		return r, err
 	}
 	during, cancel := context.WithTimeout(ctx, l.duration)
@@ -100,8 +120,16 @@ func (l *lab) try(ctx context.Context, a attack) (r result, err error) {
 			attackers.Go(func() { one.run(t, during) })
 		}
 	}
+	var asPeers result
+	var peersErr error
+	attackers.Go(func() { asPeers, peersErr = t.honestPeers(during) })
 	r, err = l.honest(during, server)
 	attackers.Wait()
+	r.peers, r.meeting = asPeers.pulls, asPeers.longest
+	err = errors.Join(err, peersErr)
+	if r.meeting > l.meeting {
+		err = errors.Join(err, fmt.Errorf("an honest peer had the layout after %s, at most %s are allowed", r.meeting.Round(time.Millisecond), l.meeting))
+	}
 	if a.check != nil {
 		err = errors.Join(err, a.check(t, ctx))
 	}

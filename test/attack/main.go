@@ -7,9 +7,10 @@
 //	go run ./test/attack -binary bin/image2ipfs -for 20s
 //
 // It prints a table: attack, honest pulls, the longest that one of them waited for
-// its first byte, the most memory that the server had (VmHWM), verdict. It fails
-// when an honest pull fails, begins later than -start, or the server takes more than
-// -memory MiB. It needs Linux: attackers have the address 127.0.0.2.
+// its first byte, the same of honest peers, which come anew each time, and of these
+// until they had the layout, the most memory that the server had (VmHWM), verdict. It
+// fails when an honest pull fails, begins later than -start or -peer-start, or the
+// server takes more than -memory MiB. It needs Linux: attackers have the address 127.0.0.2.
 package main
 
 import (
@@ -31,6 +32,7 @@ type options struct {
 	binary   string
 	duration time.Duration
 	start    time.Duration
+	meeting  time.Duration
 	memory   int64
 	scale    int
 	only     *regexp.Regexp
@@ -41,6 +43,7 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "bin/image2ipfs", "the program under test")
 	flag.DurationVar(&o.duration, "for", 20*time.Second, "how long each attack lasts")
 	flag.DurationVar(&o.start, "start", time.Second, "the longest that an honest pull may wait for its first byte")
+	flag.DurationVar(&o.meeting, "peer-start", 5*time.Second, "the longest that an honest peer that comes may take to connect and have the layout")
 	flag.Int64Var(&o.memory, "memory", 512, "the most memory that the server may take, in MiB")
 	flag.IntVar(&o.scale, "scale", 1, "divide the number of attackers by this")
 	only := flag.String("run", "", "only attacks whose names match this regular expression")
@@ -69,7 +72,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "attack\thonest pulls\tlongest start\tpeak memory\tverdict")
+	fmt.Fprintln(table, "attack\thonest pulls\tlongest start\tby peers\tlongest start\tpeak memory\tverdict")
 	var failed error
 	for _, a := range append(attacks, attack{name: "all at once", all: true}) {
 		if !o.only.MatchString(a.name) {
@@ -81,7 +84,7 @@ func run(ctx context.Context, o options) (err error) {
 			verdict = "FAILED: " + err.Error()
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", a.name, err))
 		}
-		fmt.Fprintf(table, "%s\t%d\t%d ms\t%d MiB\t%s\n", a.name, r.pulls, r.longest.Milliseconds(), r.peak>>20, verdict)
+		fmt.Fprintf(table, "%s\t%d\t%d ms\t%d\t%d ms\t%d MiB\t%s\n", a.name, r.pulls, r.longest.Milliseconds(), r.peers, r.meeting.Milliseconds(), r.peak>>20, verdict)
 		if ctx.Err() != nil {
 			break
 		}
