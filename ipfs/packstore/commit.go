@@ -147,13 +147,7 @@ func (t *tx) register(ctx context.Context, entries []entry, roots []ipfs.Root, r
 	if err != nil {
 		return true, err
 	}
-	for _, root := range roots {
-		err = errors.Join(err, t.s.dir.writeRoot(root))
-	}
-	if err == nil {
-		err = t.s.dir.writeRecords(records)
-	}
-	if err != nil {
+	if err := t.s.dir.show(roots, records); err != nil {
 		return true, errors.Join(err, unlock())
 	}
 	_ = t.s.dir.remember(t.learnt)                // what is forgotten costs time only

@@ -2,13 +2,16 @@ package packstore_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -245,3 +248,62 @@ func TestFailedFlushOfRecords(t *testing.T) {
 		t.Errorf("the store shows %+v (%v)", roots, err)
 	}
 }
+
+// A push that says failure shows nothing: neither the records that were written before
+// the one whose flush failed, nor the roots.
+func TestFailedFlushOfPush(t *testing.T) {
+	s := open(t, newPath(t))
+	fault := errors.New("the disk says no")
+	failing := ""
+	packstore.FailSync(t, func(path string) error {
+		if failing != "" && strings.Contains(path, failing) {
+			return fault
+		}
+		return nil
+	})
+	record := func(kind, name, content string) ipfs.Record {
+		link, err := ipfs.AddFile(t.Context(), discards{}, strings.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ipfs.Record{Key: ipfs.Key{Kind: kind, Space: "app", Name: name}, CID: link.CID}
+	}
+	push := func(content string) error {
+		tx, err := s.BeginRecords(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Abort()
+		root := storetest.Add(t, tx, map[string][]byte{"f": []byte(content)})
+		_, err = tx.CommitRecords(t.Context(), []ipfs.Root{{CID: root, Names: []string{"app:1"}}}, record("blob", "a", content), record("tag", "1", content))
+		return err
+	}
+	if err := push("first"); err != nil {
+		t.Fatal(err)
+	}
+	failing = filepath.Join("records", "tag")
+	if err := push("second"); !errors.Is(err, fault) {
+		t.Errorf("pushing: got error %v", err)
+	}
+	for _, kind := range []string{"blob", "tag"} {
+		got, err := s.Records(t.Context(), kind, "app")
+		if want := record(kind, "", "first"); err != nil || len(got) != 1 || got[0].CID != want.CID {
+			t.Errorf("%s: the store shows %+v (%v), want what was there", kind, got, err)
+		}
+	}
+	if roots, err := s.Roots(t.Context()); err != nil || len(roots) != 1 {
+		t.Errorf("the store shows %+v (%v), want what was there", roots, err)
+	}
+	failing = ""
+	if err := push("second"); err != nil {
+		t.Error(err)
+	}
+	if roots, err := s.Roots(t.Context()); err != nil || len(roots) != 2 {
+		t.Errorf("the store shows %+v (%v)", roots, err)
+	}
+}
+
+// discards is a store of which only CIDs are wanted.
+type discards struct{}
+
+func (discards) Put(context.Context, cid.Cid, []byte) error { return nil }

@@ -40,11 +40,17 @@ func storeFiles(t testing.TB, path string) []string {
 // FuzzStoreFiles puts any bytes at any place of any file of a store: it may be
 // refused or say what is broken, but it must not panic, nor give a block that
 // is another when blocks are checked, nor run out of memory.
-func FuzzStoreFiles(f *testing.F) { fuzzFiles(f, useBroken) }
+func FuzzStoreFiles(f *testing.F) { fuzzFiles(f, publishes, useBroken) }
+
+// publishes makes a store in which something was published.
+func publishes(f *testing.F, s *packstore.Store) cid.Cid {
+	root, _ := storetest.Publish(f, s, fuzzed)
+	return root
+}
 
 // FuzzPublishOverDamage publishes again over the same: what says success is whole.
 func FuzzPublishOverDamage(f *testing.F) {
-	fuzzFiles(f, func(t *testing.T, path string, root cid.Cid) {
+	fuzzFiles(f, publishes, func(t *testing.T, path string, root cid.Cid) {
 		s, err := packstore.Open(path)
 		if err != nil {
 			return
@@ -69,11 +75,11 @@ func FuzzPublishOverDamage(f *testing.F) {
 // fuzzed is what lies in the stores that are damaged.
 var fuzzed = map[string][]byte{"a": storetest.Random(5000, "a"), "b": []byte("b")}
 
-// fuzzFiles has a store used in which a file is not what it was.
-func fuzzFiles(f *testing.F, use func(t *testing.T, path string, root cid.Cid)) {
+// fuzzFiles has a store used that was filled and in which a file is not what it was.
+func fuzzFiles(f *testing.F, fill func(f *testing.F, s *packstore.Store) cid.Cid, use func(t *testing.T, path string, root cid.Cid)) {
 	template := newPath(f)
 	s := open(f, template)
-	root, _ := storetest.Publish(f, s, fuzzed)
+	root := fill(f, s)
 	if err := s.Close(); err != nil {
 		f.Fatal(err)
 	}

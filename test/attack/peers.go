@@ -316,11 +316,11 @@ func (t *target) honestPeers(ctx context.Context) (r result, err error) {
 	return r, nil
 }
 
-// comeBack opens the layout, again while the peer asks for patience.
+// comeBack opens the layout, again until ctx is done while the peer has too much to do.
 func (t *target) comeBack(ctx context.Context, x *exchange.Exchange) (*ipfs.Layout, error) {
 	for {
 		l, err := ipfs.OpenLayout(ctx, ipfs.Verified(x), t.root)
-		if _, busy := ipfs.BusyUntil(err); !busy {
+		if !errors.Is(err, ipfs.ErrUnavailable) || ctx.Err() != nil {
 			return l, err
 		}
 		pause(ctx, 100*time.Millisecond)
