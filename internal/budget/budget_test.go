@@ -15,7 +15,7 @@ func as(t *testing.T, origin string) context.Context {
 	return With(t.Context(), &Holder{Origin: origin})
 }
 
-func mustTry(t *testing.T, s *Share, ctx context.Context, n int64) (release func()) {
+func mustTry(ctx context.Context, t *testing.T, s *Share, n int64) (release func()) {
 	t.Helper()
 	release, ok := s.Try(ctx, n)
 	if !ok {
@@ -84,7 +84,7 @@ func TestShare(t *testing.T) {
 		if most > 100 || done != 50 {
 			t.Errorf("%d bytes held at once, %d served", most, done)
 		}
-		release := mustTry(t, s, t.Context(), 100)
+		release := mustTry(t.Context(), t, s, 100)
 		defer release()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -108,7 +108,7 @@ func TestOneAlone(t *testing.T) {
 	if greedy < 56 || greedy > 60 {
 		t.Errorf("one alone has %d of 64", greedy)
 	}
-	mustTry(t, s, as(t, "honest"), 1)
+	mustTry(as(t, "honest"), t, s, 1)
 }
 
 // worker holds something until it is cut.
@@ -127,7 +127,7 @@ func (w *worker) take(t *testing.T, s *Share, origin string, n int64, still bool
 		return time.Now()
 	}, Cut: func() { w.cuts.Add(1); release() }}
 	w.moved = time.Now()
-	release = mustTry(t, s, With(t.Context(), h), n)
+	release = mustTry(With(t.Context(), h), t, s, n)
 }
 
 // Shares bind while another origin waits: who has most makes room, with what stands
@@ -226,7 +226,7 @@ func room(s *Share, n int64) bool {
 func TestFewWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewShare("places", 8)
-		mustTry(t, s, as(t, "holder"), 7)
+		mustTry(as(t, "holder"), t, s, 7)
 		ctx, cancel := context.WithTimeout(as(t, "many"), time.Second)
 		defer cancel()
 		var all sync.WaitGroup

@@ -159,7 +159,7 @@ func (t *target) garbage(ctx context.Context) {
 			t.peers(ctx, 30, perPeer, id, func(ctx context.Context, s io.ReadWriteCloser) error {
 				junk := make([]byte, 4096)
 				for i := range junk {
-					junk[i] = byte(rand.Uint32()) //nolint:gosec // junk
+					junk[i] = byte(rand.Uint32())
 				}
 				for ctx.Err() == nil {
 					if _, err := s.Write(junk); err != nil {
