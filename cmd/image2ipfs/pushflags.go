@@ -32,7 +32,7 @@ type pushOptions struct {
 }
 
 func (o *pushOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.addr, "push", "", "address to take pushes on, such as 127.0.0.1:5001; images go into the embedded store (default: none are taken)")
+	f.StringVar(&o.addr, "push", "", "address to take pushes on, such as 127.0.0.1:5001; images go into Kubo if one is used, else into the embedded store (default: none are taken)")
 	f.StringVar(&o.htpasswd, "htpasswd", "", "ask all on the address of --push for user and password of this file, as htpasswd -B writes it; read again when it changes")
 	f.BoolVar(&o.authRead, "auth-read", false, "ask for them on --addr and for metrics, too; clients are not redirected then")
 	f.StringVar(&o.tlsCert, "push-tls-cert", "", "PEM file with the certificate chain of the address of --push (default: --tls-cert)")
@@ -79,10 +79,10 @@ func (o *pushOptions) openEvents(log *slog.Logger) (*server.Events, error) {
 
 // apply puts the flags into a server's configuration.
 func (o *pushOptions) apply(cfg *server.Config, all stores) (err error) {
-	cfg.Pushed = pushed.New(all.own)
+	cfg.Pushed = pushed.New(all.recorder)
 	if o.recompress {
 		cfg.Recompress = func(ctx context.Context, root cid.Cid, to ipfs.Store) (cid.Cid, error) {
-			again, err := publish.Again(ctx, all.own, root, to, publish.Options{Recompress: true})
+			again, err := publish.Again(ctx, all.recorder, root, to, publish.Options{Recompress: true})
 			if err != nil {
 				return cid.Undef, err
 			}

@@ -80,7 +80,7 @@ func (o *storeOptions) root(ctx context.Context, arg string, tell io.Writer) (_ 
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
 	found, failed := all.Find(ctx, arg)
-	if failed == nil && all.own != nil {
+	if failed == nil && all.recorder != nil {
 		failed = tellBeside(ctx, all, arg, found, tell)
 	}
 	if errors.Is(failed, ipfs.ErrNotFound) {
@@ -91,7 +91,7 @@ func (o *storeOptions) root(ctx context.Context, arg string, tell io.Writer) (_ 
 
 // tellBeside tells what a pushed image was recompressed to.
 func tellBeside(ctx context.Context, all stores, arg string, of ref.Name, tell io.Writer) error {
-	beside, err := pushed.New(all.own).FindBeside(ctx, of.Root)
+	beside, err := pushed.New(all.recorder).FindBeside(ctx, of.Root)
 	if errors.Is(err, ipfs.ErrNotFound) {
 		return nil
 	}

@@ -120,9 +120,6 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	if o.push.addr != "" && all.kubo != nil {
-		return usageError{errors.New("--push goes into the embedded store alone: serve without Kubo (--api, $IPFS_API, $IPFS_PATH) there")}
-	}
 	open, err := o.listen(ctx)
 	if err != nil {
 		return err

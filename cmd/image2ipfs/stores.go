@@ -125,14 +125,21 @@ type stores struct {
 	local.Stores // own, and Kubo when it was asked for
 	own          *packstore.Store
 	kubo         *kubo.Store
+	recorder     ipfs.Recorder // what is pushed goes there; nil without own
 }
 
 func newStores(own *packstore.Store, k *kubo.Store) stores {
 	s := stores{own: own, kubo: k}
 	if own != nil {
 		s.Stores = append(s.Stores, own)
+		s.recorder = own
 	}
-	if k != nil {
+	switch {
+	case k != nil && own != nil:
+		r := k.Recorder(own)
+		s.Stores = append(s.Stores, r)
+		s.recorder = r
+	case k != nil:
 		s.Stores = append(s.Stores, k)
 	}
 	return s

@@ -203,12 +203,14 @@ func (t *tx) Commit(ctx context.Context, root ipfs.Root) (ipfs.Stats, error) {
 		t.Abort()
 		return unknown, err
 	}
+	var pins []cid.Cid
 	if !pinned { // to pin it again, Kubo would first unpin it
+		pins = []cid.Cid{root.CID}
 		if err := t.part("root.car", root.CID); err != nil {
 			return unknown, err
 		}
 	}
-	if err := t.finish(root.CID, !pinned); err != nil {
+	if err := t.finish(root.CID.String(), pins...); err != nil {
 		if !pinned { // the answer may have been lost after the pin was made
 			err = errors.Join(err, t.e.undo(ctx, root.CID))
 		}
@@ -223,8 +225,9 @@ func (t *tx) Commit(ctx context.Context, root ipfs.Root) (ipfs.Stats, error) {
 	return unknown, nil
 }
 
-// finish ends the request and checks what Kubo made of it.
-func (t *tx) finish(root cid.Cid, pins bool) error {
+// finish ends the request and checks what Kubo made of it, and of the roots that it was
+// to pin; of names the publication in errors.
+func (t *tx) finish(of string, pins ...cid.Cid) error {
 	err := t.form.Close()
 	if err == nil {
 		err = t.buf.Flush()
@@ -240,19 +243,18 @@ func (t *tx) finish(root cid.Cid, pins bool) error {
 	t.cancel(errEnded)
 	switch {
 	case t.err != nil:
-		return fmt.Errorf("importing %s: %w", root, t.err)
+		return fmt.Errorf("importing %s: %w", of, t.err)
 	case t.answer.blocks != t.sent:
-		return fmt.Errorf("%w: %s says that it imported %d of %d blocks below %s; publish again", ipfs.ErrCorrupt, t.e, t.answer.blocks, t.sent, root)
+		return fmt.Errorf("%w: %s says that it imported %d of %d blocks below %s; publish again", ipfs.ErrCorrupt, t.e, t.answer.blocks, t.sent, of)
 	}
-	if !pins {
-		return nil
-	}
-	why, ok := t.answer.roots[root]
-	if !ok {
-		return fmt.Errorf("%s imported the blocks, but does not say that it pinned %s; publish again", t.e, root)
-	}
-	if why != "" {
-		return fmt.Errorf("%s could not pin %s: %s", t.e, root, why)
+	for _, root := range pins {
+		why, ok := t.answer.roots[root]
+		if !ok {
+			return fmt.Errorf("%s imported the blocks, but does not say that it pinned %s; publish again", t.e, root)
+		}
+		if why != "" {
+			return fmt.Errorf("%s could not pin %s: %s", t.e, root, why)
+		}
 	}
 	return nil
 }

@@ -96,6 +96,14 @@ func TestServer(t *testing.T) {
 	defer other.Close()
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
 	defer proxy.Close()
+	asks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	defer asks.Close()
+	reads := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/healthz" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer reads.Close()
 	elsewhere := *probe
 	elsewhere.Digest = "sha256:0000"
 	for name, c := range map[string]struct {
@@ -107,6 +115,8 @@ func TestServer(t *testing.T) {
 		"no store":     {url, nil, ""},
 		"nobody":       {"http://127.0.0.1:1", probe, "nothing listens"},
 		"no server":    {other.URL, probe, "something else listens"},
+		"for pushes":   {asks.URL, probe, "address for pushes"},
+		"asks":         {reads.URL, probe, "--auth-read"},
 		"always 200":   {proxy.URL, probe, "expected 404"},
 		"other store":  {empty, probe, "it serves another store"},
 		"other digest": {url, &elsewhere, "instead of sha256:0000"},

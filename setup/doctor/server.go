@@ -92,6 +92,8 @@ func unwell(server string, status int, body string, err error) (detail, next str
 		return "what listens there does not speak HTTP as a registry does: " + oneLine(err), "choose another port: image2ipfs serve --addr 127.0.0.1:5001, and --server http://127.0.0.1:5001 here and with setup"
 	case status == http.StatusServiceUnavailable:
 		return "/healthz answers 503: its store is gone or damaged", "see its log, and image2ipfs doctor's line about the store"
+	case status == http.StatusUnauthorized:
+		return "asks for user and password: it is the address for pushes of a server with --htpasswd", "point --server at the address of its --addr, here and with setup: engines send no password to a mirror"
 	case status != http.StatusOK:
 		return fmt.Sprintf("/healthz answers %d: something else listens there", status),
 			"choose another port: image2ipfs serve --addr 127.0.0.1:5001, and --server http://127.0.0.1:5001 here and with setup"
@@ -178,6 +180,8 @@ func mirrors(ctx context.Context, server string) string {
 	switch {
 	case err != nil:
 		return oneLine(err)
+	case status == http.StatusUnauthorized:
+		return "asks for user and password (serve --auth-read), which engines do not send to a mirror"
 	case status != http.StatusNotFound:
 		return fmt.Sprintf("answers %d, expected 404, for a name without a CID: engines would not go on to their registry", status)
 	}

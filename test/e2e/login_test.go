@@ -57,23 +57,8 @@ type login struct {
 	push   func(t *testing.T, c command, dir, ref string) error
 }
 
-// Clients log in with the user and password of a file, push and pull by TLS; without
-// them, or with a wrong one, they are refused.
-func TestPushLogin(t *testing.T) {
-	hash, err := bcrypt.GenerateFromPassword([]byte("s3cret"), bcrypt.DefaultCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "htpasswd")
-	if err := os.WriteFile(file, append([]byte("ann:"), hash...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cert, key := certificate(t)
-	p := newProgram(t)
-	plain, secure := freeAddr(t), freeAddr(t)
-	p.serve(t, freeAddr(t), "--push", plain, "--htpasswd", file)
-	other := newProgram(t)
-	other.serve(t, freeAddr(t), "--push", secure, "--htpasswd", file, "--push-tls-cert", cert, "--push-tls-key", key)
+// logins are the clients that can log in.
+func logins(t *testing.T) []login {
 	layout := "oci:" + archivePath(t, "small.skopeo") + ":small:1"
 	docker := login{
 		in: func(dir, addr string) []string {
@@ -95,7 +80,7 @@ func TestPushLogin(t *testing.T) {
 			},
 		}
 	}
-	for _, client := range []login{
+	return []login{
 		docker20, docker28,
 		containers("skopeo", func(t *testing.T, c command, auth, ref string) error {
 			if _, err := c.output(deadline(t), "copy", "--all", "--dest-authfile", auth, "--dest-tls-verify=false", layout, "docker://"+ref); err != nil {
@@ -112,7 +97,27 @@ func TestPushLogin(t *testing.T) {
 			_, err = c.output(deadline(t), "push", "--authfile", auth, "--tls-verify=false", id, ref)
 			return err
 		}),
-	} {
+	}
+}
+
+// Clients log in with the user and password of a file, push and pull by TLS; without
+// them, or with a wrong one, they are refused.
+func TestPushLogin(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("s3cret"), bcrypt.DefaultCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "htpasswd")
+	if err := os.WriteFile(file, append([]byte("ann:"), hash...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cert, key := certificate(t)
+	p := newProgram(t)
+	plain, secure := freeAddr(t), freeAddr(t)
+	p.serve(t, freeAddr(t), "--push", plain, "--htpasswd", file)
+	other := newProgram(t)
+	other.serve(t, freeAddr(t), "--push", secure, "--htpasswd", file, "--push-tls-cert", cert, "--push-tls-key", key)
+	for _, client := range logins(t) {
 		t.Run(client.engine, func(t *testing.T) {
 			c := commandFor(client.engine)
 			if c == nil {

@@ -82,49 +82,52 @@ func TestPushEngines(t *testing.T) {
 			results.progress("%s has pushed", engine)
 		})
 	}
-	t.Run("buildkit", func(t *testing.T) {
-		at := newPlace(t, "dockerd28", "docker")
-		docker := commandFor("dockerd28")
-		busybox, err := os.ReadFile(filepath.Join(workDir(t), "sources", "small", "busybox"))
+	t.Run("buildkit", s.builds)
+}
+
+// builds has BuildKit push an image and its cache, and build again from that.
+func (s pushSite) builds(t *testing.T) {
+	at := newPlace(t, "dockerd28", "docker")
+	docker := commandFor("dockerd28")
+	busybox, err := os.ReadFile(filepath.Join(workDir(t), "sources", "small", "busybox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at.write(t, "src/Dockerfile", randomly)
+	at.write(t, "src/busybox", string(busybox))
+	if err := os.Chmod(at.outer("src/busybox"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cache := "type=registry,ref=" + s.push + "/built:cache"
+	build := func(tag string, args ...string) {
+		t.Helper()
+		args = append([]string{"buildx", "build", "--push", "--tag", s.push + "/built:" + tag}, args...)
+		if _, err := docker.output(deadline(t), append(args, at.inner("src"))...); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := docker.output(deadline(t), "builder", "prune", "--all", "--force"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build("1", "--cache-to", cache+",mode=max")
+	build("2", "--cache-from", cache)
+	skopeo := commandFor("skopeo")
+	layers := func(tag string) string {
+		out, err := skopeo.output(deadline(t), "inspect", "--tls-verify=false", "--format", "{{.Layers}}", "docker://"+s.push+"/built:"+tag)
 		if err != nil {
 			t.Fatal(err)
 		}
-		at.write(t, "src/Dockerfile", randomly)
-		at.write(t, "src/busybox", string(busybox))
-		if err := os.Chmod(at.outer("src/busybox"), 0o755); err != nil {
-			t.Fatal(err)
+		return out
+	}
+	if one, two := layers("1"), layers("2"); one != two {
+		t.Errorf("a file that cannot be made twice: layers %s, and from the cache %s", one, two)
+	}
+	for _, tag := range []string{"1", "2"} {
+		if _, err := s.command().output(deadline(t), "verify", "built:"+tag); err != nil {
+			t.Error(err)
 		}
-		cache := "type=registry,ref=" + s.push + "/built:cache"
-		build := func(tag string, args ...string) {
-			t.Helper()
-			args = append([]string{"buildx", "build", "--push", "--tag", s.push + "/built:" + tag}, args...)
-			if _, err := docker.output(deadline(t), append(args, at.inner("src"))...); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := docker.output(deadline(t), "builder", "prune", "--all", "--force"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		build("1", "--cache-to", cache+",mode=max")
-		build("2", "--cache-from", cache)
-		skopeo := commandFor("skopeo")
-		layers := func(tag string) string {
-			out, err := skopeo.output(deadline(t), "inspect", "--tls-verify=false", "--format", "{{.Layers}}", "docker://"+s.push+"/built:"+tag)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return out
-		}
-		if one, two := layers("1"), layers("2"); one != two {
-			t.Errorf("a file that cannot be made twice: layers %s, and from the cache %s", one, two)
-		}
-		for _, tag := range []string{"1", "2"} {
-			if _, err := s.command().output(deadline(t), "verify", "built:"+tag); err != nil {
-				t.Error(err)
-			}
-		}
-		results.progress("buildkit has pushed an image and a cache")
-	})
+	}
+	results.progress("buildkit has pushed an image and a cache")
 }
 
 // An artifact is pushed and attached, listed and pulled back; what is attached travels
