@@ -110,8 +110,9 @@ func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) 
 		}
 		report(doctor.Check{Name: "kubo", Status: doctor.Problem, Detail: err.Error(), Next: next})
 	} else if k != nil {
-		report(doctor.Check{Name: k.String(), Status: doctor.OK, Detail: "answers"})
-		defer func() { err = errors.Join(err, k.Close()) }()
+		check, remove := o.inKubo(ctx, k)
+		report(check)
+		defer func() { err = errors.Join(err, remove(), k.Close()) }()
 	}
 	for _, g := range gatewayURLs(o.gateways) {
 		report(doctor.Gateway(ctx, g))
@@ -127,6 +128,16 @@ func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) 
 		doctor.Engines(ctx, o.Options, probe, report)
 	}
 	return ctx.Err()
+}
+
+// inKubo publishes the probe into Kubo, too: so its gateway has it, and a server that
+// uses Kubo sends engines there for blobs. The function removes it again.
+func (o *doctorOptions) inKubo(ctx context.Context, k *kubo.Store) (doctor.Check, func() error) {
+	probe, err := doctor.Publish(ctx, k)
+	if err != nil {
+		return doctor.Check{Name: k.String(), Status: doctor.Problem, Detail: "answers, and takes no image: " + err.Error(), Next: "see Kubo's log"}, func() error { return nil }
+	}
+	return doctor.Check{Name: k.String(), Status: doctor.OK, Detail: "answers and takes images"}, func() error { return probe.Remove(ctx) }
 }
 
 // peers has the server on this store get a block of each of its peers; running is

@@ -41,10 +41,12 @@ type Selection struct {
 const (
 	maxDAGDepth = 128
 	maxRepeats  = 100_000 // blocks that are met again, and written or walked once more
+	maxAgain    = 8 << 30 // bytes of blocks that are written again
 )
 
 // ErrRepeats is matched by the error about a DAG in which blocks occur again more
-// than 100,000 times. Without Dups only ranges of files can meet it.
+// than 100,000 times, or with more than 8 GiB. Without Dups only ranges of files can
+// meet it.
 var ErrRepeats = errors.New("blocks of the DAG occur again too often")
 
 // DAG writes the blocks of path and then the DAG under c, depth first, got from g.
@@ -82,6 +84,7 @@ type export struct {
 	wanted  *extent // of the file, if not all of it
 	sent    map[string]progress
 	repeats int
+	again   int64 // bytes written of blocks that were written before
 }
 
 // extent is a part of a file: its first byte, and the one behind its last.
@@ -127,8 +130,13 @@ func (e *export) block(c cid.Cid, data []byte) error {
 		return nil
 	}
 	key := string(c.Hash())
-	if e.sent[key] != nothing && !e.Dups {
-		return nil
+	if e.sent[key] != nothing {
+		if !e.Dups {
+			return nil
+		}
+		if e.again += int64(len(data)); e.again > maxAgain {
+			return fmt.Errorf("%w: with more than %d bytes, the last of them is %s", ErrRepeats, int64(maxAgain), c)
+		}
 	}
 	e.sent[key] = max(e.sent[key], itself)
 	return e.car.Block(c, data)

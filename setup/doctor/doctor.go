@@ -114,9 +114,23 @@ func try(ctx context.Context, o Options, e engine, probe *Probe) Check {
 		err = fmt.Errorf("no answer within %v: %w", o.timeout(), err)
 	}
 	if err != nil {
-		return Check{Name: e.String(), Status: Problem, Detail: oneLine(err), Next: e.Next(err, o)}
+		return Check{Name: e.String(), Status: Problem, Detail: oneLine(err), Next: sentAway(err, probe, e.Next(err, o))}
 	}
-	return Check{Name: e.String(), Status: OK, Detail: fmt.Sprintf("%s pulls ciq… names, %v", detail, time.Since(began).Round(time.Millisecond))}
+	by := ""
+	if probe.elsewhere != "" {
+		by = ", blobs from " + probe.elsewhere
+	}
+	return Check{Name: e.String(), Status: OK, Detail: fmt.Sprintf("%s pulls ciq… names%s, %v", detail, by, time.Since(began).Round(time.Millisecond))}
+}
+
+// sentAway is what to do when an engine does not get to where the server sends it for
+// blobs, though this machine does; next for other errors.
+func sentAway(err error, probe *Probe, next string) string {
+	u, failed := url.Parse(probe.elsewhere)
+	if failed != nil || u.Host == "" || !strings.Contains(err.Error(), u.Host) {
+		return next
+	}
+	return "serve with --no-redirect, or with a --gateway that the engine reaches from where it runs: it does not get blobs from " + probe.elsewhere
 }
 
 // errNotServed is matched by errors about ways in that an engine does not have.

@@ -34,6 +34,8 @@ type Probe struct {
 	layer  digest.Digest
 	before bool    // it was published before
 	nonce  cid.Cid // a directory that no other store has
+	// elsewhere is where the server sends for blobs; empty when it gives them itself.
+	elsewhere string
 }
 
 // Name is what engines pull it by.

@@ -46,7 +46,11 @@ func Server(ctx context.Context, server string, probe *Probe) Check {
 	}
 	c.Detail, c.Next = servesStore(ctx, server, probe)
 	if c.Detail == "" {
-		return Check{Name: c.Name, Status: OK, Detail: "serves what is published here; other names get 404" + trust}
+		c.Detail = "serves what is published here; other names get 404"
+		if probe.elsewhere != "" {
+			c.Detail += "; sends for blobs to " + probe.elsewhere + ", where this machine gets them"
+		}
+		return Check{Name: c.Name, Status: OK, Detail: c.Detail + trust}
 	}
 	return c
 }
@@ -156,12 +160,15 @@ func servesStore(ctx context.Context, server string, probe *Probe) (detail, next
 	return blobs(ctx, server, probe)
 }
 
-// blobs fetches the probe's layer, wherever the server sends for it.
+// blobs fetches the probe's layer, wherever the server sends for it, and notes where
+// that is. Who asks again soon is not sent away again: so each doctor, like each
+// engine, has a name of its own.
 func blobs(ctx context.Context, server string, probe *Probe) (detail, next string) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/v2/"+ref.Ciq(probe.Root)+"/"+probeName+"/blobs/"+probe.layer.String(), nil)
 	if err != nil {
 		return oneLine(err), "see the server's log"
 	}
+	req.Header.Set("User-Agent", "image2ipfs-doctor/"+probe.nonce.String())
 	resp, err := httpClient(ctx).Do(req)
 	if err != nil {
 		return "sends for a blob to where this machine does not get it: " + oneLine(err), "serve with --no-redirect, or with a --gateway that this machine reaches"
@@ -170,6 +177,9 @@ func blobs(ctx context.Context, server string, probe *Probe) (detail, next strin
 	err = errors.Join(err, resp.Body.Close())
 	if err != nil || resp.StatusCode != http.StatusOK || probe.layer.Algorithm().FromBytes(data) != probe.layer {
 		return fmt.Sprintf("a blob is not what it should be: %s answers %d with %d bytes (%v)", resp.Request.URL.Redacted(), resp.StatusCode, len(data), err), "serve with --no-redirect, or see that machine's log"
+	}
+	if at := resp.Request.URL; at.Host != req.URL.Host {
+		probe.elsewhere = at.Scheme + "://" + at.Host
 	}
 	return "", ""
 }

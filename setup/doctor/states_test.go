@@ -107,6 +107,28 @@ func TestServerStates(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+func TestRedirects(t *testing.T) {
+	probe, images := handler(t, false)
+	t.Run("redirect to where this machine gets it", func(t *testing.T) {
+		blobs := httptest.NewServer(images)
+		defer blobs.Close()
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, "/blobs/") {
+				http.Redirect(w, r, blobs.URL+r.URL.Path, http.StatusTemporaryRedirect)
+				return
+			}
+			images.ServeHTTP(w, r)
+		}))
+		defer s.Close()
+		sent := *probe
+		says(t, Server(t.Context(), s.URL, &sent), OK, "sends for blobs to "+blobs.URL, "")
+		says(t, try(t.Context(), Options{}, pulling{}, &sent), OK, "blobs from "+blobs.URL, "")
+		lost := pulling{err: errors.New(`Get "` + blobs.URL + `/x": connection refused`)}
+		says(t, try(t.Context(), Options{}, lost, &sent), Problem, "connection refused", "--no-redirect")
+		says(t, try(t.Context(), Options{}, pulling{err: errors.New("no such image")}, &sent), Problem, "no such image", "as ever")
+	})
 	t.Run("redirect to nowhere", func(t *testing.T) {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.Contains(r.URL.Path, "/blobs/") {
@@ -266,6 +288,15 @@ func TestAbsentIsNotOK(t *testing.T) {
 	c := try(t.Context(), Options{}, absent{}, probe)
 	says(t, c, Absent, "not served here", "")
 }
+
+// pulling is an engine whose pull ends like this.
+type pulling struct{ err error }
+
+func (pulling) String() string { return "pulling" }
+
+func (p pulling) Try(context.Context, string, digest.Digest) (string, error) { return "it", p.err }
+
+func (pulling) Next(error, Options) string { return "as ever" }
 
 type absent struct{ engine }
 

@@ -267,6 +267,48 @@ func load(t *testing.T, d dockerd, archive, name string) {
 	}
 }
 
+// TestNativeOtherNamespace pulls into dockerds whose loopback is not ours though their
+// sockets are here, as in a container with the socket mounted: they cannot fetch from
+// a port of ours, so the image is loaded.
+func TestNativeOtherNamespace(t *testing.T) {
+	engines := findEngines(t)
+	f := publishFar(t, "small.docker28.tar")
+	tree := t.TempDir() // a network of its own has no way to the gateway, so it has the blocks
+	p := newProgram(t)
+	if _, err := p.command().output(deadline(t), "pull", "--quiet", "--gateway", f.gateway, "--to", "oci:"+tree, f.name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.command().output(deadline(t), "publish", "--quiet", tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"dockerd20", "dockerd28"} {
+		e, ok := engines[name]
+		if !ok {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			apart := append(command{"unshare", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "-"}, p.command()...)
+			arrived, err := apart.output(deadline(t), append(append([]string{"pull", "--quiet"}, targetOf(name)...), f.name)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := held(deadline(t), e, arrived)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got.DiffIDs, f.want.DiffIDs) {
+				t.Errorf("arrived as %+v, want %+v", got, f.want)
+			}
+			if text, err := e.Cat(deadline(t), arrived, "/etc/message"); err != nil || text != "small" {
+				t.Errorf("/etc/message: %q (%v)", text, err)
+			}
+			if err := e.Remove(deadline(t), arrived); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestResolverExample runs the program of docs/examples, which hands the
 // resolver to containerd's own client.
 func TestResolverExample(t *testing.T) {
