@@ -101,6 +101,9 @@ type Root struct {
 	Names     []string  `json:"names"`     // images inside, "repository:tag"; may be empty
 	Published time.Time `json:"published"` // zero when the store does not know
 	Size      int64     `json:"size"`      // bytes of all blobs; 0 when the store does not know
+	// Pushed tells that it came of pushes alone, whose registry may take it away again;
+	// publishing it ends that for good.
+	Pushed bool `json:"pushed,omitempty"`
 }
 
 // Stats tells what a Commit added to the store. A store that cannot know it

@@ -29,7 +29,6 @@ const DefaultTag = "latest"
 var (
 	nameGrammar = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 	tagGrammar  = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-	referrerTag = regexp.MustCompile(`^sha(256|512)-[0-9a-f]{64}`)
 	// digestGrammar also takes what is shortened, such as an ID in RepoTags.
 	digestGrammar = regexp.MustCompile(`^(sha256|sha384|sha512):[0-9a-f]{6,}$`)
 )
@@ -42,11 +41,6 @@ func ValidName(s string) bool { return len(s) <= maxNameLength && nameGrammar.Ma
 
 // ValidTag tells whether s is a tag of the distribution spec.
 func ValidTag(s string) bool { return tagGrammar.MatchString(s) }
-
-// IsReferrerTag tells whether a tag is one by which clients look for what refers
-// to an image (distribution-spec, "Referrers Tag Schema"; cosign's .sig, .att and
-// .sbom): no image is its own signature.
-func IsReferrerTag(tag string) bool { return referrerTag.MatchString(tag) }
 
 // ImageName is a name that a layout gives to one of its images. The registry
 // host is dropped. Repository is empty where the layout tells a tag only, Tag

@@ -197,7 +197,9 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	case codeUnavailable, codeTooMany:
 		h.Set("Retry-After", retryAfter(err))
 	case codeUnsupported:
-		h.Set("Allow", "GET, HEAD")
+		if h.Get("Allow") == "" {
+			h.Set("Allow", "GET, HEAD")
+		}
 	}
 	message := clientText(e.message, s.cfg.Dir)
 	body := []byte(message + "\n")

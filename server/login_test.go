@@ -61,7 +61,7 @@ func TestLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	push, read, log := startClosed(t, Config{Local: store, Dir: dir, Pushed: pushed.New(store)})
+	push, read, log := startClosed(t, Config{Local: store, Dir: dir, Pushed: pushed.New(store, pushed.Options{})})
 	_, image, _ := twoImages(t) // which is elsewhere
 	noRoot := image.root
 	for _, path := range []string{"/v2/", "/v2/_catalog", "/v2/app/manifests/1", "/v2/app/tags/list", name(noRoot) + "/manifests/1", "/ipfs/" + noRoot.String(), "/metrics", "/healthz", "/"} {

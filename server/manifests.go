@@ -48,6 +48,7 @@ func (s *Server) manifest(w *response, r *request) error {
 	}
 	if r.local != nil && cache == cacheTag {
 		cache = cacheMoving
+		s.nameRoot(w, r)
 	}
 	m, err := s.readManifest(r, l, d)
 	if err != nil {
@@ -64,6 +65,15 @@ func (s *Server) manifest(w *response, r *request) error {
 		}
 	}
 	return serveContent(w, r.Request, bytes.NewReader(m.Content))
+}
+
+// nameRoot tells the root of a tag that has one, in the answer to that.
+func (s *Server) nameRoot(w *response, r *request) {
+	root, err := s.cfg.Pushed.Root(r.Context(), r.name, r.reference)
+	if err == nil {
+		root.Host = s.registryHost(r.Request)
+		w.Header().Set("Image2ipfs-Name", root.String())
+	}
 }
 
 // readManifest reads a manifest of what a request's name is looked up in.

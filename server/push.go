@@ -2,7 +2,9 @@ package server
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -45,6 +47,7 @@ func (s *Server) routePush(w *response, r *http.Request) error {
 	case serve == nil && rest == "":
 		return errorf(codeNameUnknown, "no such endpoint: %s", clip(path))
 	case serve == nil:
+		w.Header().Set("Allow", pushMethods(rest))
 		return errorf(codeUnsupported, "%s is not supported at %s", clip(r.Method), clip(path))
 	case !oci.ValidName(name):
 		return errorf(codeNameInvalid, "%q is no name of a repository (distribution-spec, \"Pulling manifests\")", clip(name))
@@ -76,28 +79,46 @@ func splitPush(path string) (name, rest string) {
 	return name, kind + "/" + reference
 }
 
+// pushRoutes serve the local names: by what is asked of a repository, then by method.
+var pushRoutes = map[string]map[string]handler{
+	"manifests": {http.MethodPut: (*Server).putManifest, http.MethodDelete: (*Server).deleteManifest},
+	"blobs":     {http.MethodDelete: (*Server).deleteBlob},
+	"uploads":   {http.MethodPost: (*Server).startUpload},
+	"upload": {
+		http.MethodPatch: (*Server).patchUpload, http.MethodPut: (*Server).putUpload,
+		http.MethodGet: (*Server).tellUpload, http.MethodDelete: (*Server).cancelUpload,
+	},
+}
+
 // pushRoute finds what serves a request of the local names; nil for nothing.
 func pushRoute(method, rest string, q *request) handler {
-	kind, reference, _ := strings.Cut(rest, "/")
+	kind, reference := pushKind(rest)
 	q.reference = reference
-	upload, isUpload := strings.CutPrefix(rest, "blobs/uploads/")
-	if isUpload {
-		q.reference = upload
-		if upload == "" {
-			return map[string]handler{http.MethodPost: (*Server).startUpload}[method]
-		}
-		return map[string]handler{
-			http.MethodPatch: (*Server).patchUpload, http.MethodPut: (*Server).putUpload,
-			http.MethodGet: (*Server).tellUpload, http.MethodDelete: (*Server).cancelUpload,
-		}[method]
-	}
-	if isRead(method) {
+	if isRead(method) && handlers[kind] != nil {
 		return handlers[kind]
 	}
-	if kind == "manifests" && method == http.MethodPut {
-		return (*Server).putManifest
+	return pushRoutes[kind][method]
+}
+
+// pushKind is what is asked of a repository, and the last component of the path.
+func pushKind(rest string) (kind, reference string) {
+	if id, ok := strings.CutPrefix(rest, "blobs/uploads/"); ok && id == "" {
+		return "uploads", ""
+	} else if ok {
+		return "upload", id
 	}
-	return nil
+	kind, reference, _ = strings.Cut(rest, "/")
+	return kind, reference
+}
+
+// pushMethods are those that there are for it (RFC 9110, "Allow").
+func pushMethods(rest string) string {
+	kind, _ := pushKind(rest)
+	methods := slices.Sorted(maps.Keys(pushRoutes[kind]))
+	if handlers[kind] != nil {
+		methods = append(methods, http.MethodGet, http.MethodHead)
+	}
+	return strings.Join(methods, ", ")
 }
 
 // pushedCatalog serves /v2/_catalog of the local names.
@@ -131,6 +152,8 @@ func refusedPush(err error) error {
 		return errorf(codeDigestInvalid, "%w", err)
 	case errors.Is(err, pushed.ErrLacking):
 		return errorf(codeManifestBlobUnknown, "%w", err)
+	case errors.Is(err, pushed.ErrNeeded):
+		return &apiError{code: codeDenied, status: http.StatusConflict, message: err.Error(), cause: err}
 	case errors.Is(err, oci.ErrManifestInvalid):
 		return &apiError{code: codeManifestInvalid, status: http.StatusBadRequest, message: err.Error(), cause: err}
 	}

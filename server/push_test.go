@@ -32,7 +32,7 @@ func startPush(t *testing.T, dir string) *pushSite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Config{Local: store, Dir: dir, Pushed: pushed.New(store), Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	s, err := New(Config{Local: store, Dir: dir, Pushed: pushed.New(store, pushed.Options{}), Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		t.Fatal(err)
 	}

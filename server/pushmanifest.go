@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +49,8 @@ func (s *Server) putManifest(w *response, r *request) error {
 	if err != nil {
 		return refusedPush(err)
 	}
-	s.tellRoots(w, r, m, result)
+	s.tellRoots(w, r, result)
+	s.logRoots(r, result)
 	if s.cfg.Recompress == nil {
 		s.advise(r, result)
 	}
@@ -56,7 +59,30 @@ func (s *Server) putManifest(w *response, r *request) error {
 	if result.Subject != "" {
 		h.Set("OCI-Subject", result.Subject.String())
 	}
-	return created(w, "/v2/"+r.name+"/manifests/"+m.Descriptor.Digest.String(), m.Descriptor.Digest)
+	for _, tag := range r.URL.Query()["tag"] {
+		h.Add("OCI-Tag", tag)
+	}
+	if err := created(w, "/v2/"+r.name+"/manifests/"+m.Descriptor.Digest.String(), m.Descriptor.Digest); err != nil {
+		return err
+	}
+	s.retire(w, r, result)
+	return nil
+}
+
+// retire takes away what fell out of the history of tags, after the client has its
+// answer. What cannot be taken stays, and is told by the log.
+func (s *Server) retire(w *response, r *request, result pushed.Result) {
+	if len(result.Fallen) == 0 {
+		return
+	}
+	_ = w.control.Flush() // fails for recorders of tests only
+	gone, err := s.cfg.Pushed.Retire(context.WithoutCancel(r.Context()), result.Fallen...)
+	for _, c := range gone {
+		s.log.Info("gone, since it fell out of the history of its tag", "name", r.name, "cid", c.String())
+	}
+	if err != nil {
+		s.log.Warn("an earlier root of a tag stays", "name", r.name, "error", err)
+	}
 }
 
 // created answers that what was pushed is there.
@@ -71,8 +97,12 @@ func created(w *response, location string, d digest.Digest) error {
 	return nil
 }
 
+// maxTags is how many tags one request may set.
+const maxTags = 100
+
 // pushedManifest reads what a request says of its manifest. A digest may stand beside
-// a tag, as ?digest=.
+// a tag, as ?digest=, and tags beside a digest, as ?tag= (distribution-spec, "Pushing
+// Manifests").
 func pushedManifest(r *request) (m pushed.Manifest, err error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
@@ -80,10 +110,19 @@ func pushedManifest(r *request) (m pushed.Manifest, err error) {
 	}
 	m.Descriptor = ocispec.Descriptor{MediaType: mediaType}
 	asked := r.URL.Query().Get("digest")
+	m.Tags = slices.Compact(slices.Sorted(slices.Values(r.URL.Query()["tag"])))
 	if strings.Contains(r.reference, ":") {
 		asked = r.reference
-	} else if m.Tag = r.reference; !oci.ValidTag(m.Tag) {
-		return m, &apiError{code: codeManifestInvalid, status: http.StatusBadRequest, message: fmt.Sprintf("%q is neither a tag nor a digest", clip(m.Tag))}
+	} else {
+		m.Tags = []string{r.reference}
+	}
+	if len(m.Tags) > maxTags {
+		return m, &apiError{code: codeManifestInvalid, status: http.StatusRequestURITooLong, message: fmt.Sprintf("%d tags in one request, at most %d are taken: push by the others in another", len(m.Tags), maxTags)}
+	}
+	for _, tag := range m.Tags {
+		if !oci.ValidTag(tag) {
+			return m, &apiError{code: codeManifestInvalid, status: http.StatusBadRequest, message: fmt.Sprintf("%q is neither a tag nor a digest", clip(tag))}
+		}
 	}
 	if asked != "" {
 		m.Descriptor.Digest, err = askedDigest(asked)
@@ -108,19 +147,28 @@ func (s *Server) manifestBody(w *response, r *request) ([]byte, error) {
 	return data, nil
 }
 
-// tellRoots tells who pushed, and the log, what the tags are called now.
-func (s *Server) tellRoots(w *response, r *request, m pushed.Manifest, result pushed.Result) {
-	const most = 20 // names in a header: signing the base of many images makes as many roots
+// tellRoots tells who pushed what the tags are called now, as far as there is room
+// (distribution-spec, "Warnings"): signing the base of many images makes as many roots.
+func (s *Server) tellRoots(w *response, r *request, result pushed.Result) {
+	room := 4096 // bytes of all warnings
 	h := w.Header()
-	for i, root := range result.Roots {
+	for _, root := range result.Roots {
 		name := s.pullName(r.Request, r.name, root)
-		s.log.Info("pushed", "name", r.name+":"+root.Tag, "pull", name, "cid", root.CID.String(), "digest", m.Descriptor.Digest.String(), "bytes", root.Size)
-		if i < most {
-			h.Add("Image2ipfs-Name", name)
-			h.Add("Warning", "299 - "+strconv.Quote(r.name+":"+root.Tag+" is "+name))
+		warning := "299 - " + strconv.Quote(r.name+":"+root.Tag+" is "+name)
+		if room -= len(warning); room < 0 {
+			return
 		}
+		h.Add("Image2ipfs-Name", name)
+		h.Add("Warning", warning)
+	}
+}
+
+// logRoots tells the log.
+func (s *Server) logRoots(r *request, result pushed.Result) {
+	for _, root := range result.Roots {
+		s.log.Info("pushed", "name", r.name+":"+root.Tag, "pull", s.pullName(r.Request, r.name, root), "cid", root.CID.String(), "digest", root.Digest.String(), "bytes", root.Size)
 	}
 	if len(result.Roots) == 0 {
-		s.log.Debug("pushed", "name", r.name, "digest", m.Descriptor.Digest.String())
+		s.log.Debug("pushed", "name", r.name)
 	}
 }

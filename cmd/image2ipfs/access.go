@@ -112,7 +112,7 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 	if o.pinned {
 		limits = append(limits, server.Pinned(func(ctx context.Context) ([]cid.Cid, error) {
 			kept, err := all.CIDs(ctx)
-			beside, failed := pushed.New(all.recorder).AllBeside(ctx)
+			beside, failed := pushed.New(all.recorder, pushed.Options{}).AllBeside(ctx)
 			return append(kept, beside...), errors.Join(err, failed)
 		}, cfg.Logger))
 	}

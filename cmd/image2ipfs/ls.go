@@ -4,29 +4,38 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 func newLs() *cobra.Command {
 	opts := &storeOptions{}
 	var asJSON, quiet bool
 	cmd := &cobra.Command{
-		Use:     "ls",
+		Use:     "ls [NAME]",
 		Aliases: []string{"list"},
 		Short:   "List what was published",
+		Long: `List what was published. With NAME, a local name such as app:1 or the repository app,
+list what that is and what it was before, the latest first: by a push, by publish or
+by tag.`,
 		Example: `  image2ipfs ls
+  image2ipfs ls app
   image2ipfs ls --json | jq -r '.[].root.cidv1'
   image2ipfs ls -q | xargs -n 1 image2ipfs verify`,
-		Args: usage(noArguments),
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		Args:              usage(cobra.MaximumNArgs(1)),
+		ValidArgsFunction: completeNames(opts),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			all, err := opts.openExisting(cmd.Context())
 			if err != nil {
 				return err
@@ -35,6 +44,9 @@ func newLs() *cobra.Command {
 			roots, err := all.Roots(cmd.Context())
 			if local.IsFatal(err) {
 				return err
+			}
+			if len(args) > 0 {
+				return errors.Join(listNamed(cmd, all, args[0], roots, asJSON, quiet), err)
 			}
 			return errors.Join(printRoots(cmd, roots, asJSON, quiet), err, tellForeign(cmd, all.own))
 		},
@@ -52,6 +64,24 @@ type listed struct {
 	Published *time.Time    `json:"published,omitempty"`
 	Size      int64         `json:"size,omitempty"`
 	Store     string        `json:"store"`
+	Local     []localName   `json:"local,omitempty"`
+}
+
+// localName is what a root is or was by a local name.
+type localName struct {
+	Name    string        `json:"name"`
+	Digest  digest.Digest `json:"digest"`
+	By      string        `json:"by"`
+	Since   time.Time     `json:"since"`
+	Current bool          `json:"current"`
+}
+
+func newListed(r local.Kept) listed {
+	l := listed{Root: ref.Spell(r.CID), Names: append([]string{}, r.Names...), Size: r.Size, Store: r.Store.String()}
+	if !r.Published.IsZero() {
+		l.Published = &r.Published
+	}
+	return l
 }
 
 func printRoots(cmd *cobra.Command, roots []local.Kept, asJSON, quiet bool) error {
@@ -59,11 +89,7 @@ func printRoots(cmd *cobra.Command, roots []local.Kept, asJSON, quiet bool) erro
 	if asJSON {
 		list := []listed{}
 		for _, r := range roots {
-			l := listed{Root: ref.Spell(r.CID), Names: append([]string{}, r.Names...), Size: r.Size, Store: r.Store.String()}
-			if !r.Published.IsZero() {
-				l.Published = &r.Published
-			}
-			list = append(list, l)
+			list = append(list, newListed(r))
 		}
 		return json.NewEncoder(out).Encode(list)
 	}
@@ -82,4 +108,66 @@ func printRoots(cmd *cobra.Command, roots []local.Kept, asJSON, quiet bool) erro
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", ref.Ciq(r.CID), names, size, published, store)
 	}
 	return w.Flush()
+}
+
+// listNamed lists what a local name is and was, or the roots that have a name that is
+// none.
+func listNamed(cmd *cobra.Command, all stores, arg string, roots []local.Kept, asJSON, quiet bool) error {
+	history, err := all.History(cmd.Context(), arg)
+	if errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, local.ErrNoNames) {
+		found, err := all.FindAll(cmd.Context(), arg)
+		if err != nil {
+			return err
+		}
+		var kept []local.Kept
+		for _, m := range found {
+			if m.Store == nil {
+				return fmt.Errorf("%w: %s is not published here", ipfs.ErrNotFound, ref.Ciq(m.Name.Root))
+			}
+			kept = append(kept, m.Kept)
+		}
+		return printRoots(cmd, kept, asJSON, quiet)
+	}
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	if asJSON {
+		return json.NewEncoder(out).Encode(withNames(roots, history))
+	}
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	if !quiet {
+		fmt.Fprintln(w, "NAME\tROOT\tDIGEST\tSINCE\tBY")
+	}
+	for _, h := range history {
+		name := h.Name
+		if !h.Current {
+			name = "  before"
+		}
+		if quiet {
+			fmt.Fprintln(out, ref.Ciq(h.Root))
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, ref.Ciq(h.Root), h.Digest, h.Since.Local().Format(time.DateTime), h.By)
+	}
+	return w.Flush()
+}
+
+// withNames are the roots of a history in its order, each once.
+func withNames(roots []local.Kept, history []pushed.Local) []listed {
+	list := []listed{}
+	for _, h := range history {
+		same := func(l listed) bool { return l.Root == ref.Spell(h.Root) }
+		i := slices.IndexFunc(list, same)
+		if i < 0 {
+			k := slices.IndexFunc(roots, func(r local.Kept) bool { return r.CID.Equals(h.Root) })
+			if k < 0 { // removed meanwhile
+				continue
+			}
+			i = len(list)
+			list = append(list, newListed(roots[k]))
+		}
+		list[i].Local = append(list[i].Local, localName{Name: h.Name, Digest: h.Digest, By: h.By, Since: h.Since, Current: h.Current})
+	}
+	return list
 }

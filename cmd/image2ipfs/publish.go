@@ -21,6 +21,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/local"
 	"github.com/image2ipfs/image2ipfs/source"
 )
 
@@ -40,6 +41,7 @@ type publishOptions struct {
 	lazy        bool
 	platforms   []string
 	engines     engineOptions
+	tag         string
 }
 
 func newPublish() *cobra.Command {
@@ -77,6 +79,7 @@ small; dockerd's containerd store and containerd keep layers as they were compre
 	opts.engines.flags(cmd.Flags(), "publish from")
 	cmd.Flags().StringVar(&opts.engines.podman, "podman-host", "", "podman's service to publish from (default: $CONTAINER_HOST, or the user's or the machine's socket)")
 	cmd.Flags().StringSliceVar(&opts.platforms, "platform", nil, "platform to publish of an image in an engine, such as linux/arm64; may be given several times (default: all that are there)")
+	cmd.Flags().StringVar(&opts.tag, "tag", "", "the local name that the image gets, whatever that was before, such as app:1; for an archive of one image")
 	return cmd
 }
 
@@ -163,6 +166,9 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 	if err := ref.CheckRegistry(o.registry); err != nil {
 		return usageError{fmt.Errorf("-r: %w", err)}
 	}
+	if err := o.checkTag(len(openers)); err != nil {
+		return usageError{err}
+	}
 	if o.output != "" && !o.noAdd {
 		return usageError{errors.New("-o needs -n: published images go to IPFS, not to a directory")}
 	}
@@ -217,11 +223,17 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, store 
 		}
 		return err
 	}
+	var names local.Named
+	if store != nil {
+		if names, err = o.setNames(ctx, store, r); err != nil {
+			return err
+		}
+	}
 	log.Debug("published", "format", r.Format, "root", r.Root.String(), "blocks", r.Stats.NewBlocks, "bytes", r.Stats.NewBytes)
 	if a.Packed && !o.recompress && anyPacked(r) {
 		o.say(cmd, "layers keep the bytes to which they were compressed as wholes, so updates of this image store most of them anew; with --recompress they get small, and digests change\n")
 	}
-	return o.report(cmd, r, store)
+	return o.report(cmd, r, store, names)
 }
 
 // anyPacked tells whether a layer is compressed.
@@ -252,7 +264,7 @@ func closeOnCancel(ctx context.Context, spec source.Spec) {
 }
 
 // report prints a result: names on standard output, the rest for humans.
-func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipfs.Store) error {
+func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipfs.Store, named local.Named) error {
 	host := ref.CleanRegistry(o.registry)
 	for _, absent := range r.Absent {
 		o.say(cmd, "not in the archive, so not published: %s\n", oci.Quoted(absent))
@@ -274,7 +286,9 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 	}
 	o.tellNames(cmd, r)
 	if o.json {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(newPublished(r, host, store))
+		p := newPublished(r, host, store)
+		p.Set, p.Left = named.Set, named.Left
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(p)
 	}
 	if r.Directory != "" {
 		o.say(cmd, "CID             %s (not on IPFS: written to a directory)\n", r.Root)
@@ -301,6 +315,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 	} else {
 		o.say(cmd, "no image        but %s    (%s)\n", a.Is, where)
 	}
+	o.tellNamed(cmd, r.Root, named)
 	if first, _, _ := strings.Cut(host, "/"); host != "" && !ref.IsHost(first) {
 		o.say(cmd, "but engines take %s for an account on Docker Hub: -r wants a host with a dot or a port\n", first)
 	}

@@ -1,11 +1,21 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/local"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 // published is the JSON form of a result.
@@ -24,6 +34,8 @@ type published struct {
 	Unindexed []string         `json:"unindexed,omitempty"`
 	Dropped   []string         `json:"dropped,omitempty"`
 	Misnamed  []string         `json:"misnamed,omitempty"`
+	Set       []string         `json:"localNames,omitempty"`
+	Left      []string         `json:"leftNames,omitempty"`
 }
 
 type publishedImage struct {
@@ -57,4 +69,57 @@ func newPublished(r *publish.Result, host string, store ipfs.Store) published {
 		})
 	}
 	return p
+}
+
+// checkTag refuses a --tag that can be no local name, or is for more than one archive.
+func (o *publishOptions) checkTag(archives int) error {
+	if o.tag == "" {
+		return nil
+	}
+	_, _, err := local.ParseName(o.tag)
+	switch {
+	case o.noAdd:
+		err = errors.New("--tag names what is published, and with -n nothing is")
+	case archives > 1:
+		err = fmt.Errorf("--tag %s is for one image, and there are %d archives: publish them one by one", o.tag, archives)
+	case err != nil:
+		err = fmt.Errorf("--tag: %w", err)
+	}
+	return err
+}
+
+// setNames gives what was published its local names.
+func (o *publishOptions) setNames(ctx context.Context, store ipfs.Store, r *publish.Result) (local.Named, error) {
+	var names []pushed.Name
+	for _, i := range r.Images {
+		if repository, tag, tagged := ref.CutTag(i.Name); tagged && repository != "" {
+			names = append(names, pushed.Name{Repository: repository, Tag: tag, Image: i.Manifest, Named: i.Name})
+		}
+	}
+	done, err := local.Publish(ctx, store, r.Root, names)
+	if err != nil || o.tag == "" {
+		return done, err
+	}
+	images := map[digest.Digest]bool{}
+	for _, i := range r.Images {
+		images[i.Manifest.Digest] = true
+	}
+	if len(images) != 1 {
+		return done, usageError{fmt.Errorf("%s is published, and --tag %s is for one image where there are %d: name one with image2ipfs tag %s %s@DIGEST", ref.Ciq(r.Root), o.tag, len(images), o.tag, r.PullName(0, ""))}
+	}
+	is, _, err := local.Stores{store}.Tag(ctx, o.tag, r.PullName(0, ""))
+	if err == nil {
+		done.Set = append(done.Set, is.Name)
+	}
+	return done, err
+}
+
+// tellNamed says what the local names are, and which stay something else.
+func (o *publishOptions) tellNamed(cmd *cobra.Command, root cid.Cid, named local.Named) {
+	if len(named.Set) > 0 {
+		o.say(cmd, "local names     %s (image2ipfs serve --push answers to them)\n", oci.Quoted(strings.Join(named.Set, ", ")))
+	}
+	for _, name := range named.Left {
+		o.say(cmd, "local name      %[1]s stays what was pushed or tagged by it; to move it: image2ipfs tag %[1]s %[2]s/%[1]s\n", oci.Quoted(name), ref.Ciq(root))
+	}
 }

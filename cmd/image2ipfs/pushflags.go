@@ -29,6 +29,7 @@ type pushOptions struct {
 	registry        string
 	events          string
 	recompress      bool
+	history         int
 }
 
 func (o *pushOptions) flags(f *pflag.FlagSet) {
@@ -40,12 +41,15 @@ func (o *pushOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.anyone, "insecure-anyone-may-push", false, "take pushes where others reach the server without TLS or --htpasswd, so that they may push, or read passwords on their way")
 	f.StringVar(&o.events, "events", "", "tell of each push by a line of JSON, appended to this file or posted to this http or https URL, again until it is taken (default: $"+eventsEnv+", for a URL with a password)")
 	f.BoolVar(&o.recompress, "recompress", false, "publish what is pushed a second time, with layers that share blocks with those of other versions; no tag is moved to it")
+	f.IntVar(&o.history, "keep-history", pushed.DefaultHistory, "how many images that a tag was before stay published when another is pushed by it; what was published by command always stays")
 	f.StringVar(&o.registry, "registry", "", "host in the names that are told to who pushes (default: by which they asked)")
 }
 
 // check refuses flags that would have no effect, or less than they say.
 func (o *pushOptions) check(peers peerOptions) error {
 	switch {
+	case o.history < 0:
+		return usageError{fmt.Errorf("--keep-history is %d: expected a number from 0 on", o.history)}
 	case o.addr == "" && (o.tlsCert != "" || o.tlsKey != "" || o.anyone || o.registry != "" || o.events != "" || o.recompress):
 		return usageError{errors.New("--push-tls-cert, --push-tls-key, --registry, --events, --recompress and --insecure-anyone-may-push are for --push, which is not given")}
 	case o.htpasswd != "" && o.addr == "" && !o.authRead:
@@ -79,7 +83,11 @@ func (o *pushOptions) openEvents(log *slog.Logger) (*server.Events, error) {
 
 // apply puts the flags into a server's configuration.
 func (o *pushOptions) apply(cfg *server.Config, all stores) (err error) {
-	cfg.Pushed = pushed.New(all.recorder)
+	history := o.history
+	if history == 0 {
+		history = -1 // none, where the registry's 0 is its default
+	}
+	cfg.Pushed = pushed.New(all.recorder, pushed.Options{History: history})
 	if o.recompress {
 		cfg.Recompress = func(ctx context.Context, root cid.Cid, to ipfs.Store) (cid.Cid, error) {
 			again, err := publish.Again(ctx, all.recorder, root, to, publish.Options{Recompress: true})

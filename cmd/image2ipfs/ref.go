@@ -91,7 +91,7 @@ func (o *storeOptions) root(ctx context.Context, arg string, tell io.Writer) (_ 
 
 // tellBeside tells what a pushed image was recompressed to.
 func tellBeside(ctx context.Context, all stores, arg string, of ref.Name, tell io.Writer) error {
-	beside, err := pushed.New(all.recorder).FindBeside(ctx, of.Root)
+	beside, err := pushed.New(all.recorder, pushed.Options{}).FindBeside(ctx, of.Root)
 	if errors.Is(err, ipfs.ErrNotFound) {
 		return nil
 	}

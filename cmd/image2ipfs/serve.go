@@ -64,7 +64,8 @@ With --push, clients push to an address of its own: docker, skopeo, podman, cran
 oras and all others that speak the protocol. Each tag that is pushed becomes a
 published root, whose name with its CID is told in the answer (Image2ipfs-Name,
 Warning), in the log, by ls and by ref app:1. On that address, and there alone,
-names without a CID mean what was last pushed by them. With --htpasswd all of it
+names without a CID mean something: what was last pushed, published or tagged by
+them. With --htpasswd all of it
 asks for user and password (docker login), and with TLS it may be an address that
 others reach. Reading by CID on --addr stays open to all, unless --auth-read is
 given; /healthz asks nobody there. --events tells others of each push.

@@ -174,7 +174,7 @@ func (s *site) push(g *pushed.Registry, layer []byte) cid.Cid {
 	if err != nil {
 		s.Fatal(err)
 	}
-	put := pushed.Manifest{Content: data, Tag: "1", Descriptor: ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}}
+	put := pushed.Manifest{Content: data, Tags: []string{"1"}, Descriptor: ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}}
 	result, err := g.PutManifest(s.Context(), "app", put)
 	if err != nil {
 		s.Fatal(err)
@@ -194,13 +194,13 @@ func TestPushIntoKubo(t *testing.T) {
 	var roots []cid.Cid
 	layer := bytes.Repeat([]byte("layer of some blocks "), 200_000)
 	for _, store := range []ipfs.Recorder{own, s.r} {
-		roots = append(roots, s.push(pushed.New(store), layer))
+		roots = append(roots, s.push(pushed.New(store, pushed.Options{}), layer))
 	}
 	if roots[0] != roots[1] {
 		t.Errorf("%s in the embedded store, %s in Kubo", roots[0], roots[1])
 	}
 	s.gc()
-	again := pushed.New(s.d.store(t).Recorder(s.r.records))
+	again := pushed.New(s.d.store(t).Recorder(s.r.records), pushed.Options{})
 	l, err := ipfs.OpenLayout(t.Context(), s.r, roots[1])
 	if err != nil {
 		t.Fatal(err)

@@ -80,6 +80,9 @@ func (d dir) writeRoot(r ipfs.Root) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, ipfs.ErrCorrupt) {
 		return err
 	}
+	if err == nil {
+		r.Pushed = r.Pushed && old.Pushed
+	}
 	if r.Published.IsZero() {
 		r.Published = time.Now()
 	}

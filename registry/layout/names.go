@@ -138,8 +138,8 @@ const (
 	kindAttests    = "dev.cosignproject.cosign/atts"
 )
 
-// signatureTags are the suffixes of the tags by which cosign finds such entries.
-var signatureTags = map[string]string{kindSignatures: ".sig", kindAttests: ".att"}
+// signatureSuffixes are those of the tags by which cosign finds such entries.
+var signatureSuffixes = map[string]string{kindSignatures: oci.SuffixSignature, kindAttests: oci.SuffixAttestation}
 
 // nameSignatures has the signatures and attestations of `cosign save` found by
 // cosign's tags of the image that comes before them.
@@ -151,7 +151,7 @@ func (n *Names) nameSignatures() {
 			image = e.Descriptor.Digest
 		case kindSignatures, kindAttests:
 			if image.Validate() == nil {
-				n.find(oci.ImageName{Tag: image.Algorithm().String() + "-" + image.Encoded() + signatureTags[e.kind]}, e)
+				n.find(oci.ImageName{Tag: oci.ReferrerTagOf(image, signatureSuffixes[e.kind])}, e)
 			}
 		}
 	}

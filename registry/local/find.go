@@ -9,7 +9,6 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
-	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 // Match is a root that an argument means, by which name, and what is known of it:
@@ -39,7 +38,7 @@ func (e *AmbiguousError) Error() string {
 }
 
 // Find gives the name that an argument means: any spelling of a pull name, or an
-// image name ("app:1", "app"), which means what that was last pushed as, else the
+// image name ("app:1", "app"), which means what that is as a local name, else the
 // newest root that has it. The error matches [ipfs.ErrNotFound] when there is none.
 func (s Stores) Find(ctx context.Context, arg string) (ref.Name, error) {
 	if name, err := ref.ParseName(arg); err == nil { // no store need be asked
@@ -55,20 +54,18 @@ func (s Stores) Find(ctx context.Context, arg string) (ref.Name, error) {
 	return found[len(found)-1].Name, nil
 }
 
-// pushed finds what a name with a tag was last pushed as. The error matches
-// [ipfs.ErrNotFound] when it was not.
+// pushed finds what a local name is. The error matches [ipfs.ErrNotFound] when there is
+// none.
 func (s Stores) pushed(ctx context.Context, image string) (ref.Name, error) {
 	repository, tag, tagged := ref.CutTag(image)
-	for _, store := range s {
-		r, ok := store.(ipfs.Recorder)
-		if !ok || !tagged {
-			continue
-		}
-		if name, err := pushed.New(r).Root(ctx, repository, tag); !errors.Is(err, ipfs.ErrNotFound) {
-			return name, err
+	if tagged {
+		for _, names := range s.registries() {
+			if name, err := names.Root(ctx, repository, tag); !errors.Is(err, ipfs.ErrNotFound) {
+				return name, err
+			}
 		}
 	}
-	return ref.Name{}, fmt.Errorf("%w: %q was not pushed here", ipfs.ErrNotFound, image)
+	return ref.Name{}, fmt.Errorf("%w: %q is no local name here", ipfs.ErrNotFound, image)
 }
 
 // FindOne is [Stores.FindAll] for an argument that must mean one root: an image name

@@ -136,7 +136,7 @@ func (s Stores) Remove(ctx context.Context, root cid.Cid) error {
 	removed := false
 	for _, store := range s {
 		if r, ok := store.(ipfs.Recorder); ok {
-			if err := pushed.New(r).Drop(ctx, root); err != nil {
+			if err := pushed.New(r, pushed.Options{}).Drop(ctx, root); err != nil {
 				return fmt.Errorf("removing %s from what was pushed to the %s: %w", ref.Ciq(root), store, err)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 // result pushes a manifest as tag 1 and gives all that came of it.
 func (b *bench) result(repository string, m pushed.Manifest) pushed.Result {
 	b.Helper()
-	m.Tag = "1"
+	m.Tags = []string{"1"}
 	result, err := b.PutManifest(b.Context(), repository, m)
 	if err != nil {
 		b.Fatal(err)

@@ -17,6 +17,7 @@
 package pushed
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -43,14 +44,28 @@ const Alone = 24 * time.Hour
 // needs time to push the manifest.
 const fresh = time.Hour
 
-// Registry is what was pushed to one store. It is safe for concurrent use.
+// DefaultHistory is how many images a tag keeps beside the one that it is.
+const DefaultHistory = 10
+
+// Options say how a Registry works.
+type Options struct {
+	// History is how many images that a tag was before are kept when something is
+	// pushed by it; 0 is [DefaultHistory], less than 0 none.
+	History int
+}
+
+// Registry is what was pushed to one store, and the local names of what else is
+// published there. It is safe for concurrent use.
 type Registry struct {
 	store   ipfs.Recorder
+	history int
 	arrived arrivals
 }
 
 // New gives the registry in a store.
-func New(store ipfs.Recorder) *Registry { return &Registry{store: store} }
+func New(store ipfs.Recorder, o Options) *Registry {
+	return &Registry{store: store, history: max(cmp.Or(o.History, DefaultHistory), 0)}
+}
 
 // Repositories lists those that have a manifest, sorted.
 func (g *Registry) Repositories(ctx context.Context) ([]string, error) {
@@ -80,7 +95,18 @@ type tagValue struct {
 	Root      bool            `json:"root"` // the tag has a root; those of referrers have none of their own
 	Pushed    time.Time       `json:"pushed"`
 	Manifests []digest.Digest `json:"manifests,omitempty"` // that the root holds
+	By        string          `json:"by"`                  // ByPush, ByPublish or ByTag
+	Named     string          `json:"named,omitempty"`     // what the image is called in the root; "" for this tag itself
+	Unnamed   bool            `json:"unnamed,omitempty"`   // in the root it has no name
+	Past      []past          `json:"past,omitempty"`      // roots of before, newest first
 }
+
+// Who gave a tag what it is.
+const (
+	ByPush    = "push"
+	ByPublish = "publish" // an archive's own names, which take nothing away
+	ByTag     = "tag"     // somebody by command
+)
 
 func blobKey(repository string, d digest.Digest) ipfs.Key {
 	return ipfs.Key{Kind: kindBlob, Space: repository, Name: d.String()}

@@ -43,7 +43,7 @@ func newBench(t *testing.T) *bench {
 			t.Error(err)
 		}
 	})
-	return &bench{t, s, pushed.New(s)}
+	return &bench{t, s, pushed.New(s, pushed.Options{})}
 }
 
 func (b *bench) blob(repository, text string) ocispec.Descriptor {
@@ -95,7 +95,9 @@ func manifest(t *testing.T, mediaType string, v any) pushed.Manifest {
 // put pushes a manifest, by tag or "", and gives the roots that came of it by tag.
 func (b *bench) put(repository, tag string, m pushed.Manifest) map[string]cid.Cid {
 	b.Helper()
-	m.Tag = tag
+	if tag != "" {
+		m.Tags = []string{tag}
+	}
 	r, err := b.PutManifest(b.Context(), repository, m)
 	if err != nil {
 		b.Fatal(err)
@@ -224,7 +226,7 @@ func TestIndex(t *testing.T) {
 	b := newBench(t)
 	here, absent := b.image("app", "layer"), b.image("elsewhere", "other")
 	index := manifest(t, ocispec.MediaTypeImageIndex, oci.NewIndex([]ocispec.Descriptor{here.Descriptor, absent.Descriptor}))
-	index.Tag = "1"
+	index.Tags = []string{"1"}
 	if _, err := b.PutManifest(t.Context(), "app", index); !errors.Is(err, pushed.ErrLacking) {
 		t.Errorf("an index whose images are not here: %v, want ErrLacking", err)
 	}
@@ -304,7 +306,7 @@ func TestConcurrentPushes(t *testing.T) {
 	roots := make(chan cid.Cid, 8)
 	for i := range 8 {
 		m := b.image("app", strings.Repeat("x", i+1))
-		m.Tag = "1"
+		m.Tags = []string{"1"}
 		go func() {
 			r, err := b.PutManifest(t.Context(), "app", m)
 			if err != nil || len(r.Roots) != 1 {

@@ -178,12 +178,19 @@ func (r *Repository) Referrers(ctx context.Context, d digest.Digest, artifactTyp
 	return found, nil
 }
 
-// Root is where a tag's root is. The error matches [oci.ErrNotFound] when there is
-// no such tag, or it has none.
+// Root is where a tag's root is, by the name that its image has there. The error
+// matches [oci.ErrNotFound] when there is no such tag, or it has none.
 func (g *Registry) Root(ctx context.Context, repository, tag string) (ref.Name, error) {
 	rec, v, err := read[tagValue](ctx, g.store, tagKey(repository, tag))
 	if err == nil && !v.Root {
 		err = fmt.Errorf("%w: %s:%s refers to an image, and has no root of its own", oci.ErrNotFound, repository, tag)
 	}
-	return ref.Name{Root: rec.CID, Repository: repository, Tag: tag}, err
+	name := ref.Name{Root: rec.CID, Repository: repository, Tag: tag}
+	switch {
+	case v.Unnamed:
+		name.Tag, name.Digest = "", v.Digest
+	case v.Named != "":
+		name.Repository, name.Tag, _ = ref.CutTag(v.Named)
+	}
+	return name, err
 }

@@ -21,26 +21,51 @@ func (g *Registry) Drop(ctx context.Context, root cid.Cid) error {
 	if err != nil && !errors.Is(err, oci.ErrCorrupt) {
 		return err
 	}
-	i := slices.IndexFunc(roots, func(r ipfs.Root) bool { return r.CID.Equals(root) })
-	if i < 0 {
-		return nil
+	others := slices.DeleteFunc(slices.Clone(roots), func(r ipfs.Root) bool { return r.CID.Equals(root) })
+	repositories, err := g.repositoriesOf(ctx, root, roots)
+	if err != nil || len(repositories) == 0 {
+		return err
 	}
 	held, err := g.digests(ctx, root)
 	if err != nil && !errors.Is(err, oci.ErrNotFound) && !errors.Is(err, oci.ErrCorrupt) {
 		return err
 	}
-	var done []string
-	for _, name := range roots[i].Names {
-		repository, _, _ := ref.CutTag(name)
-		if slices.Contains(done, repository) {
-			continue
-		}
-		done = append(done, repository)
-		if err := g.dropFrom(ctx, repository, roots[i].CID, held, slices.Delete(slices.Clone(roots), i, i+1)); err != nil {
+	for _, repository := range repositories {
+		if err := g.dropFrom(ctx, repository, root, held, others); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// repositoriesOf are those of a root's names; of one whose names cannot be read, those
+// with a tag that is it.
+func (g *Registry) repositoriesOf(ctx context.Context, root cid.Cid, roots []ipfs.Root) (all []string, err error) {
+	for _, r := range roots {
+		if !r.CID.Equals(root) {
+			continue
+		}
+		for _, name := range r.Names {
+			repository, _, _ := ref.CutTag(name)
+			all = append(all, repository)
+		}
+		slices.Sort(all)
+		return slices.Compact(all), nil
+	}
+	repositories, err := g.store.Spaces(ctx, kindTag)
+	if err != nil {
+		return nil, err
+	}
+	for _, repository := range repositories {
+		tags, err := g.store.Records(ctx, kindTag, repository)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(tags, func(t ipfs.Record) bool { return t.CID.Equals(root) }) {
+			all = append(all, repository)
+		}
+	}
+	return all, nil
 }
 
 // digests are those of all blobs under a root.
@@ -80,7 +105,7 @@ func (g *Registry) dropFrom(ctx context.Context, repository string, root cid.Cid
 		if err != nil {
 			return err
 		}
-		needed[v.Digest] = needed[v.Digest] || !held[taggedSubject(t.Name)]
+		needed[v.Digest] = needed[v.Digest] || !refersTo(t.Name, held)
 	}
 	for _, other := range others {
 		if !slices.ContainsFunc(other.Names, func(n string) bool { r, _, _ := ref.CutTag(n); return r == repository }) {
@@ -99,11 +124,25 @@ func (g *Registry) dropFrom(ctx context.Context, repository string, root cid.Cid
 		return err
 	}
 	for _, t := range tags { // of referrers that go with their subject
-		if v, err := value[tagValue](t); err == nil && taggedSubject(t.Name) != "" && held[v.Digest] && !needed[v.Digest] {
+		if v, err := value[tagValue](t); err == nil && oci.IsReferrerTag(t.Name) && held[v.Digest] && !needed[v.Digest] {
 			gone = append(gone, t.Key)
 		}
 	}
 	return g.store.Forget(ctx, append(gone, more...)...)
+}
+
+// refersTo tells whether a tag is one of what refers to any of these.
+func refersTo(tag string, to map[digest.Digest]bool) bool {
+	t, ok := oci.ParseReferrerTag(tag)
+	if !ok {
+		return false
+	}
+	for d := range to {
+		if t.IsOf(d) {
+			return true
+		}
+	}
+	return false
 }
 
 // unneeded are the records of a repository's manifests and blobs among held that

@@ -1,11 +1,8 @@
 package pushed
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
-	"path"
 	"slices"
 	"time"
 
@@ -19,61 +16,92 @@ import (
 
 var noEnd time.Time
 
-// roots makes the roots that come of a manifest: that of its tag, and those of the
-// tags to whose images it refers. Records are those of the tags.
-func (w *weaver) roots(m Manifest, subject digest.Digest, hold cid.Cid) (made []Root, records []ipfs.Record, err error) {
-	add := func(tag string, v tagValue) error {
-		root, manifests, err := w.root(tag, ocispec.Descriptor{MediaType: v.MediaType, Digest: v.Digest, Size: v.Size})
+// retag makes the roots that come of a manifest: those of its tags, and those of the
+// tags to whose images it refers.
+func (w *weaver) retag(m Manifest, subject digest.Digest, hold cid.Cid) error {
+	of := subjects{digest: subject}
+	v := tagValue{Digest: m.Descriptor.Digest, MediaType: m.Descriptor.MediaType, Size: m.Descriptor.Size, Pushed: now(), By: ByPush}
+	var own []string
+	for _, tag := range m.Tags {
+		t, refers := oci.ParseReferrerTag(tag)
+		if !refers {
+			own = append(own, tag)
+			continue
+		}
+		of.tags = append(of.tags, t)
+		w.tagged[tag] = v.Digest
+		r, err := record(tagKey(w.repository, tag), hold, noEnd, v)
 		if err != nil {
 			return err
 		}
-		v.Root, v.Manifests = true, manifests
-		r, err := record(tagKey(w.repository, tag), root.CID, noEnd, v)
-		made, records = append(made, root), append(records, r)
-		return err
+		w.records = append(w.records, r)
 	}
-	subjects := []digest.Digest{subject}
-	if m.Tag != "" {
-		v := tagValue{Digest: m.Descriptor.Digest, MediaType: m.Descriptor.MediaType, Size: m.Descriptor.Size, Pushed: now()}
-		if of := taggedSubject(m.Tag); of != "" {
-			subjects = append(subjects, of)
-			w.tagged[m.Tag] = v.Digest
-			r, err := record(tagKey(w.repository, m.Tag), hold, noEnd, v)
-			if err != nil {
-				return nil, nil, err
-			}
-			records = append(records, r)
-		} else if err := add(m.Tag, v); err != nil {
-			return nil, nil, err
+	for _, tag := range own {
+		if err := w.tag(tag, v); err != nil {
+			return err
 		}
 	}
-	subjects = slices.DeleteFunc(subjects, func(d digest.Digest) bool { return d == "" })
-	if len(subjects) == 0 {
-		return made, records, nil
+	return w.remake(of, m.Tags)
+}
+
+// subjects are those to whom something refers by its subject field, and by tags.
+type subjects struct {
+	digest digest.Digest
+	tags   []oci.ReferrerTag
+}
+
+func (s subjects) has(d digest.Digest) bool {
+	return s.digest == d || slices.ContainsFunc(s.tags, func(t oci.ReferrerTag) bool { return t.IsOf(d) })
+}
+
+// remake makes the roots of the tags anew whose images have one of these subjects, but
+// for some.
+func (w *weaver) remake(of subjects, but []string) error {
+	if of.digest == "" && len(of.tags) == 0 {
+		return nil
 	}
 	tags, err := w.g.store.Records(w.ctx, kindTag, w.repository)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	for _, t := range tags {
 		v, err := value[tagValue](t)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		refers := slices.ContainsFunc(v.Manifests, func(d digest.Digest) bool { return slices.Contains(subjects, d) })
-		if !v.Root || !refers || t.Name == m.Tag {
+		if !v.Root || slices.Contains(but, t.Name) || !slices.ContainsFunc(v.Manifests, of.has) {
 			continue
 		}
-		if err := add(t.Name, v); err != nil {
-			return nil, nil, err
+		v.Pushed = now()
+		if err := w.tag(t.Name, v); err != nil {
+			return err
 		}
 	}
-	return made, records, nil
+	return nil
 }
 
-// root makes the layout of the image that has a tag. Manifests are those in it.
-func (w *weaver) root(tag string, image ocispec.Descriptor) (_ Root, manifests []digest.Digest, err error) {
-	named, err := w.entry(image.Digest, w.repository+":"+tag)
+// tag makes the root that a tag is from now on.
+func (w *weaver) tag(tag string, v tagValue) error {
+	name := cmp.Or(v.Named, w.repository+":"+tag)
+	if v.Unnamed {
+		name = ""
+	}
+	root, manifests, err := w.root(name, v.Digest)
+	if err != nil {
+		return err
+	}
+	root.Tag, root.Digest, v.Root, v.Manifests = tag, v.Digest, true, manifests
+	if err := w.move(root.CID, tag, v); err != nil {
+		return err
+	}
+	w.made = append(w.made, root)
+	w.roots = append(w.roots, ipfs.Root{CID: root.CID, Names: []string{w.repository + ":" + tag}, Published: now(), Size: root.Size, Pushed: true})
+	return nil
+}
+
+// root makes the layout of an image and what refers to it. Manifests are those in it.
+func (w *weaver) root(name string, image digest.Digest) (_ Root, manifests []digest.Digest, err error) {
+	named, err := w.entry(image, name)
 	if err != nil {
 		return Root{}, nil, err
 	}
@@ -105,7 +133,6 @@ func (w *weaver) root(tag string, image ocispec.Descriptor) (_ Root, manifests [
 		}
 		if len(more) == 0 {
 			root, err := w.layout(index, needed)
-			root.Tag = tag
 			return root, manifests, err
 		}
 		referrers = append(referrers, more...)
@@ -143,8 +170,9 @@ func (w *weaver) referrers(subject digest.Digest) ([]ocispec.Descriptor, error) 
 	if w.subject == subject {
 		names[w.pushed] = ""
 	}
-	for _, suffix := range referrerSuffixes {
-		tag := subject.Algorithm().String() + "-" + subject.Encoded() + suffix
+	delete(names, w.deleted)
+	for _, suffix := range oci.ReferrerSuffixes {
+		tag := oci.ReferrerTagOf(subject, suffix)
 		d, ok := w.tagged[tag]
 		if !ok {
 			_, v, err := read[tagValue](w.ctx, w.g.store, tagKey(w.repository, tag))
@@ -155,6 +183,9 @@ func (w *weaver) referrers(subject digest.Digest) ([]ocispec.Descriptor, error) 
 				return nil, err
 			}
 			d = v.Digest
+		}
+		if d == "" { // taken away
+			continue
 		}
 		names[d] = w.repository + ":" + tag
 	}
@@ -167,46 +198,4 @@ func (w *weaver) referrers(subject digest.Digest) ([]ocispec.Descriptor, error) 
 		found = append(found, entry)
 	}
 	return found, nil
-}
-
-// files are the blobs that are needed, by path below blobs/, and their bytes.
-func (w *weaver) files(needed *oci.Reachable) (files map[string]ipfs.Link, size int64, err error) {
-	files = map[string]ipfs.Link{}
-	for _, desc := range needed.Blobs {
-		f := w.found[desc.Digest]
-		if data, inline := needed.Inline[desc.Digest]; inline && !f.CID.Defined() {
-			l, err := ipfs.AddFile(w.ctx, w.tx, bytes.NewReader(data))
-			if err != nil {
-				return nil, 0, err
-			}
-			f.link = link(l)
-			w.found[desc.Digest] = f
-		}
-		files[path.Join(desc.Digest.Algorithm().String(), desc.Digest.Encoded())] = ipfs.Link(f.link)
-		size += f.Size
-	}
-	return files, size, nil
-}
-
-// layout puts a layout into the transaction.
-func (w *weaver) layout(index ocispec.Index, needed *oci.Reachable) (Root, error) {
-	blobs, size, err := w.files(needed)
-	if err != nil {
-		return Root{}, err
-	}
-	indexJSON, err := json.Marshal(index)
-	if err != nil {
-		return Root{}, err
-	}
-	entries := map[string]ipfs.Link{}
-	for name, data := range map[string][]byte{ocispec.ImageLayoutFile: oci.LayoutFile, ocispec.ImageIndexFile: indexJSON} {
-		if entries[name], err = ipfs.AddFile(w.ctx, w.tx, bytes.NewReader(data)); err != nil {
-			return Root{}, err
-		}
-	}
-	if entries[ocispec.ImageBlobsDir], err = ipfs.AddTree(w.ctx, w.tx, blobs); err != nil {
-		return Root{}, err
-	}
-	root, err := ipfs.AddDirectory(w.ctx, w.tx, entries)
-	return Root{CID: root.CID, Size: size}, err
 }

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/local"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
+)
+
+func newTag() *cobra.Command {
+	opts := &storeOptions{}
+	cmd := &cobra.Command{
+		Use:   "tag NEW OLD",
+		Short: "Give a published image a local name",
+		Long: `Give a published image a local name, by which serve --push serves it on its push
+address: NEW is that from now on, whatever it was before. OLD is a name by which the
+image is found here, local or with a CID in it. No CID changes: both names mean the
+same root. What NEW was before stays published, and ls NEW lists it.`,
+		Example: `  image2ipfs tag app:stable app:1
+  image2ipfs tag team/app:1 ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app`,
+		Args:              usage(cobra.ExactArgs(2)),
+		ValidArgsFunction: completeNames(opts),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if _, _, err := local.ParseName(args[0]); err != nil {
+				return usageError{err}
+			}
+			all, err := opts.openExisting(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, all.Close()) }()
+			is, was, err := all.Tag(cmd.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			if was.Root.Defined() && !was.Root.Equals(is.Root) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s was %s, which stays published\n", was.Name, ref.Ciq(was.Root))
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), ref.Ciq(is.Root))
+			return err
+		},
+	}
+	opts.storeFlags(cmd)
+	return cmd
+}
+
+func newUntag() *cobra.Command {
+	opts := &storeOptions{}
+	cmd := &cobra.Command{
+		Use:   "untag NAME...",
+		Short: "Take local names away",
+		Long: `Take local names away: the push address of serve --push no longer answers to them.
+What they were and are stays published under its CID, until image2ipfs rm.`,
+		Example:           `  image2ipfs untag app:stable`,
+		Args:              usage(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: completeNames(opts),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			for _, arg := range args { // nothing goes before all are understood
+				if _, _, err := local.ParseName(arg); err != nil {
+					return usageError{err}
+				}
+			}
+			all, err := opts.openExisting(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, all.Close()) }()
+			for _, arg := range args {
+				was, err := all.Untag(cmd.Context(), arg)
+				if err != nil {
+					return err
+				}
+				if err := tellUntagged(cmd, was); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	opts.storeFlags(cmd)
+	return cmd
+}
+
+func tellUntagged(cmd *cobra.Command, was pushed.Local) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s is no local name any more; what it was stays published:\n", was.Name)
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), ref.Ciq(was.Root))
+	return err
+}

@@ -1,0 +1,196 @@
+package pushed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// past is what a tag was.
+type past struct {
+	Root   cid.Cid       `json:"root"`
+	Digest digest.Digest `json:"digest"`
+	By     string        `json:"by"`
+	Since  time.Time     `json:"since"`
+}
+
+// Bounds of a tag's history.
+const (
+	// mostOfOne is how many roots are kept of an image that a tag was before: each
+	// signature makes one.
+	mostOfOne = 16
+	// mostPast is how many roots are remembered that nobody takes away, since they
+	// were published.
+	mostPast = 1000
+)
+
+// pastOf is the history of a tag that moves away from what is recorded of it.
+func pastOf(old ipfs.Record, v tagValue, to cid.Cid) []past {
+	if old.CID.Equals(to) {
+		return v.Past
+	}
+	all := []past{{old.CID, v.Digest, v.By, v.Pushed}}
+	for _, p := range v.Past {
+		if !p.Root.Equals(old.CID) && !p.Root.Equals(to) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// trim parts a history into what is kept of it, and what falls out: all but the last
+// images, however many roots an image had.
+func trim(all []past, now digest.Digest, images int) (kept []past, fallen []cid.Cid) {
+	last, before, same := now, 0, 0
+	for _, p := range all {
+		if p.Digest != last {
+			last, same, before = p.Digest, 0, before+1
+		}
+		if same++; before > images || same > mostOfOne {
+			fallen = append(fallen, p.Root)
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	return kept, fallen
+}
+
+// move records a tag that is a root from now on, and its history.
+func (w *weaver) move(to cid.Cid, tag string, v tagValue) error {
+	old, before, err := read[tagValue](w.ctx, w.g.store, tagKey(w.repository, tag))
+	if err != nil && !errors.Is(err, oci.ErrNotFound) {
+		return err
+	}
+	v.Past = nil
+	if err == nil && before.Root {
+		v.Past = w.withoutDeleted(pastOf(old, before, to))
+	}
+	if w.from != nil { // nothing is pushed
+		v.Past = v.Past[:min(len(v.Past), mostPast)]
+	} else {
+		var fallen []cid.Cid
+		v.Past, fallen = trim(v.Past, v.Digest, w.g.history)
+		w.fallen = append(w.fallen, fallen...)
+	}
+	r, err := record(tagKey(w.repository, tag), to, noEnd, v)
+	w.records = append(w.records, r)
+	return err
+}
+
+// withoutDeleted leaves out what was the image that is being taken out.
+func (w *weaver) withoutDeleted(all []past) []past {
+	return slices.DeleteFunc(slices.Clone(all), func(p past) bool { return w.deleted != "" && p.Digest == w.deleted })
+}
+
+// Local is what a local name is, or was.
+type Local struct {
+	Name    string // "repository:tag"
+	Root    cid.Cid
+	Digest  digest.Digest
+	By      string // [ByPush], [ByPublish] or [ByTag]
+	Since   time.Time
+	Current bool
+}
+
+// History lists what the tags of a repository are, each followed by what it was, the
+// latest first, as far as that is published still; those of one tag, or with "" of all,
+// in the order of their names. The error matches [oci.ErrNameUnknown] or
+// [oci.ErrManifestUnknown] when there is none.
+func (g *Registry) History(ctx context.Context, repository, tag string) ([]Local, error) {
+	tags, err := g.store.Records(ctx, kindTag, repository)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := g.store.Roots(ctx)
+	if err != nil && !errors.Is(err, oci.ErrCorrupt) {
+		return nil, err
+	}
+	kept := map[string]bool{}
+	for _, r := range roots {
+		kept[string(r.CID.Hash())] = true
+	}
+	var all []Local
+	for _, t := range tags {
+		if tag != "" && t.Name != tag {
+			continue
+		}
+		v, err := value[tagValue](t)
+		if err != nil {
+			return nil, err
+		}
+		if !v.Root {
+			continue
+		}
+		name := repository + ":" + t.Name
+		all = append(all, Local{Name: name, Root: t.CID, Digest: v.Digest, By: v.By, Since: v.Pushed, Current: true})
+		for _, p := range v.Past {
+			if kept[string(p.Root.Hash())] {
+				all = append(all, Local{Name: name, Root: p.Root, Digest: p.Digest, By: p.By, Since: p.Since})
+			}
+		}
+	}
+	switch {
+	case len(all) > 0:
+		return all, nil
+	case len(tags) == 0:
+		return nil, fmt.Errorf("%w: no local name begins with %q", oci.ErrNameUnknown, repository)
+	}
+	return nil, fmt.Errorf("%w: no tag %q in %q", oci.ErrManifestUnknown, tag, repository)
+}
+
+// Retire takes away roots that came of pushes alone and that no tag is, or has in its
+// history, any more; with them goes what nothing else of their repositories needs.
+// What somebody has published stays. Gone are those that were taken.
+func (g *Registry) Retire(ctx context.Context, roots ...cid.Cid) (gone []cid.Cid, err error) {
+	for _, c := range roots {
+		free, err := g.isFree(ctx, c)
+		if err == nil && free {
+			err = g.Drop(ctx, c)
+		}
+		if err == nil && free {
+			err = g.store.Remove(ctx, c)
+		}
+		if err != nil && !errors.Is(err, oci.ErrNotFound) {
+			return gone, fmt.Errorf("taking %s away, which fell out of the history of its tag: %w", c, err)
+		}
+		if err == nil && free {
+			gone = append(gone, c)
+		}
+	}
+	return gone, nil
+}
+
+// isFree tells whether a root is there for pushes alone and no tag has it.
+func (g *Registry) isFree(ctx context.Context, c cid.Cid) (bool, error) {
+	roots, err := g.store.Roots(ctx)
+	if err != nil && !errors.Is(err, oci.ErrCorrupt) {
+		return false, err
+	}
+	i := slices.IndexFunc(roots, func(r ipfs.Root) bool { return r.CID.Equals(c) })
+	if i < 0 || !roots[i].Pushed {
+		return false, nil
+	}
+	for _, name := range roots[i].Names {
+		repository, tag, _ := ref.CutTag(name)
+		t, v, err := read[tagValue](ctx, g.store, tagKey(repository, tag))
+		if errors.Is(err, oci.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if t.CID.Equals(c) || slices.ContainsFunc(v.Past, func(p past) bool { return p.Root.Equals(c) }) {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,96 @@
+package pushed_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
+)
+
+// retired pushes by a tag as the server does.
+func (b *bench) retired(tag string, m pushed.Manifest) (root cid.Cid, gone []cid.Cid) {
+	b.Helper()
+	m.Tags = []string{tag}
+	r, err := b.PutManifest(b.Context(), "app", m)
+	if err == nil {
+		gone, err = b.Retire(b.Context(), r.Fallen...)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r.Roots[0].CID, gone
+}
+
+func (b *bench) keeps(root cid.Cid) bool {
+	b.Helper()
+	return b.store.Keeps(b.Context(), root)
+}
+
+// A tag that is pushed every night must not fill the disk, and a CID that was handed on
+// must last for as long as it was promised: for the last images, with all that was
+// signed, for what somebody else's tag still is, and for what was published.
+func TestHistory(t *testing.T) {
+	b := newBench(t)
+	b.Registry = pushed.New(b.store, pushed.Options{History: 2})
+	published, images := b.published(map[string]string{"app:1": "published"})
+	b.name(published, pushed.ByPublish, "app:1", images["app:1"], "app:1")
+	var roots []cid.Cid
+	var gone []cid.Cid
+	push := func(i int) {
+		m := b.image("app", fmt.Sprint("layer ", i))
+		root, went := b.retired("1", m)
+		gone = append(gone, went...)
+		roots = append(roots, root)
+		for root := range b.put("app", "", b.signature("app", fmt.Sprint("of ", i), m)) {
+			_ = root
+		}
+	}
+	for i := range 2 {
+		push(i)
+	}
+	b.name(roots[0], pushed.ByTag, "prod/app:1", b.image("app", "layer 0").Descriptor, "app:1")
+	for i := 2; i < 6; i++ {
+		push(i)
+	}
+	for i, want := range []bool{true, false, false, true, true, true} {
+		if got := b.keeps(roots[i]); got != want {
+			t.Errorf("the root of push %d is kept: %t, want %t", i, got, want)
+		}
+	}
+	if !b.keeps(published) {
+		t.Error("what was published is gone")
+	}
+	if len(gone) != 5 { // of pushes 0 to 2 with and without the signature, but for the one that prod has
+		t.Errorf("%d roots are gone: %v", len(gone), gone)
+	}
+	history, err := b.History(t.Context(), "app", "1")
+	if err != nil || len(history) != 6 || !history[0].Current {
+		t.Errorf("history %+v, %v", history, err)
+	}
+	b.gc()
+	for i, want := range []bool{true, false, false, true, true, true} { // the first belongs to a root that is published as app:1 still
+		_, err := b.Repository("app").Blob(t.Context(), digest.FromString(fmt.Sprint("layer ", i)))
+		if got := err == nil; got != want || err != nil && !errors.Is(err, oci.ErrNotFound) {
+			t.Errorf("the layer of push %d: %v", i, err)
+		}
+	}
+	if _, err := b.Repository("prod/app").Blob(t.Context(), digest.FromString("layer 0")); err != nil {
+		t.Errorf("the layer that prod/app has: %v", err)
+	}
+}
+
+// Without a history what a tag was goes at once.
+func TestNoHistory(t *testing.T) {
+	b := newBench(t)
+	b.Registry = pushed.New(b.store, pushed.Options{History: -1})
+	first, _ := b.retired("1", b.image("app", "one"))
+	second, gone := b.retired("1", b.image("app", "two"))
+	if len(gone) != 1 || b.keeps(first) || !b.keeps(second) {
+		t.Errorf("gone are %v", gone)
+	}
+}
