@@ -31,6 +31,7 @@ CRANE=github.com/google/go-containerregistry/cmd/crane@v0.22.1
 ORAS=oras.land/oras/cmd/oras@v1.3.6
 REGCTL=github.com/regclient/regclient/cmd/regctl@v0.11.7
 LASSIE=github.com/filecoin-project/lassie/cmd/lassie@v0.23.0
+CONFORMANCE=github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 COSIGN=github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
 ENGINES="dockerd20 dockerd28 containerd16 containerd2"
 # What is needed, as COMMAND=PACKAGE.
@@ -87,7 +88,7 @@ kubo() {
 
 extras() {
   tools
-  installed "$COSIGN" "$LASSIE"
+  installed "$COSIGN" "$LASSIE" "$CONFORMANCE"
   kubo ipfs030 kubo030 # the oldest Kubo that is promised to work
 }
 
@@ -224,7 +225,7 @@ command_of() {
     podman5) echo "env -u TMPDIR CONTAINERS_CONF=/eng/podman5/containers.conf CONTAINERS_STORAGE_CONF=/eng/podman5/storage.conf" \
       "chroot $CHROOT podman" ;;
     skopeo) echo "skopeo --insecure-policy" ;;
-    crane | regctl | oras | cosign) echo "$WORK/bin/$1" ;;
+    crane | regctl | oras | cosign | conformance) echo "$WORK/bin/$1" ;;
     kubo) echo "$WORK/bin/ipfs" ;;
   esac
 }
@@ -380,9 +381,9 @@ status() {
 env() {
   echo "IMAGE2IPFS_E2E='$WORK'"
   local e
-  for e in $ENGINES podman podman5 skopeo crane regctl kubo oras cosign; do
+  for e in $ENGINES podman podman5 skopeo crane regctl kubo oras cosign conformance; do
     case $e in
-      crane | regctl | kubo | oras | cosign) [ -x "$(command_of $e)" ] || continue ;;
+      crane | regctl | kubo | oras | cosign | conformance) [ -x "$(command_of $e)" ] || continue ;;
       skopeo) command -v skopeo >/dev/null || continue ;;
       podman) command -v podman >/dev/null && machine >/dev/null || continue ;;
       podman5) [ -x "$CHROOT/usr/bin/podman" ] && machine >/dev/null || continue ;;
