@@ -49,7 +49,7 @@ step "large files" large
 go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" ./cmd/image2ipfs
 step crash go run ./test/crash -binary "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" -kills "${KILLS:-40}"
 if [ "$(uname)" = Linux ]; then # attackers need an address of their own, and /proc tells the memory
-	step attacks go run ./test/attack -binary "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" -for 4s -scale 8 -start 5s
+	step attacks go run ./test/attack -binary "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" -for 4s -scale 8 -start 10s -peer-start 50s
 fi
 step "end to end" hack/e2e.sh
 echo "test: all of it took $SECONDS s"

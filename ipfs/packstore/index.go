@@ -129,6 +129,14 @@ func (x *index) close() {
 	}
 }
 
+// isSegment tells whether an entry of the index's directory is part of it, and nothing
+// that another program left there.
+func isSegment(f os.DirEntry) bool {
+	name, ok := strings.CutSuffix(f.Name(), segmentExt)
+	_, ours := parsePackID(name + packExt)
+	return ok && ours && f.Type().IsRegular()
+}
+
 // segments lists the files of the index in the order of their names.
 func (d dir) segments() ([]string, error) {
 	f, err := os.Open(d.index())
@@ -136,11 +144,16 @@ func (d dir) segments() ([]string, error) {
 		return nil, fmt.Errorf("opening index: %w", err)
 	}
 	defer f.Close()
-	names, err := f.Readdirnames(-1)
+	files, err := f.ReadDir(-1)
 	if err != nil {
 		return nil, fmt.Errorf("reading index: %w", err)
 	}
-	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, segmentExt) })
+	var names []string
+	for _, f := range files {
+		if isSegment(f) {
+			names = append(names, f.Name())
+		}
+	}
 	sort.Strings(names)
 	return names, nil
 }

@@ -110,6 +110,14 @@ func (s *Store) Records(ctx context.Context, kind, space string) ([]ipfs.Record,
 	return all, err
 }
 
+// isRecord tells whether an entry of a directory of records is one, and nothing that
+// another program left there.
+func isRecord(f os.DirEntry) bool {
+	name, ok := strings.CutSuffix(f.Name(), rootExt)
+	sum, err := hex.DecodeString(name)
+	return ok && err == nil && len(sum) == sha256.Size && f.Type().IsRegular()
+}
+
 // eachRecord calls fn for the records in a directory, until one fails.
 func eachRecord(ctx context.Context, dir string, fn func(path string, r ipfs.Record) error) error {
 	files, err := os.ReadDir(dir)
@@ -120,7 +128,7 @@ func eachRecord(ctx context.Context, dir string, fn func(path string, r ipfs.Rec
 		if err = ctx.Err(); err != nil {
 			return err
 		}
-		if !strings.HasSuffix(f.Name(), rootExt) {
+		if !isRecord(f) {
 			continue
 		}
 		path := filepath.Join(dir, f.Name())

@@ -50,14 +50,30 @@ func (d dir) rootCIDs() ([]cid.Cid, error) {
 	return roots, err
 }
 
-// Foreign gives the paths of what lies among the records of published roots and is
-// none. It is passed over.
+// Foreign gives the paths of what lies among the records of published roots, of what
+// was pushed and the files of the index, and is none. It is passed over.
 func (s *Store) Foreign() ([]string, error) {
 	_, names, err := s.dir.records()
 	for i, name := range names {
 		names[i] = s.dir.join("roots", name)
 	}
-	return names, err
+	spaces, rerr := s.dir.recordDirs()
+	err = errors.Join(err, rerr)
+	for _, space := range spaces {
+		names = append(names, foreignIn(space, isRecord)...)
+	}
+	return append(names, foreignIn(s.dir.index(), isSegment)...), err
+}
+
+// foreignIn gives the paths of what of a directory is not ours.
+func foreignIn(dir string, isOurs func(os.DirEntry) bool) (paths []string) {
+	files, _ := os.ReadDir(dir) // what cannot be listed says so where it is needed
+	for _, f := range files {
+		if !isOurs(f) {
+			paths = append(paths, filepath.Join(dir, f.Name()))
+		}
+	}
+	return paths
 }
 
 // readRoot reads a record; the error matches [os.ErrNotExist] when there is none.

@@ -304,7 +304,13 @@ func (t *target) meet(ctx context.Context) error {
 func (t *target) honestPeers(ctx context.Context) (r result, err error) {
 	for ctx.Err() == nil {
 		patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		began := time.Now()
 		took, err := t.peerPull(patient)
+		for errors.Is(err, ipfs.ErrUnavailable) && patient.Err() == nil { // the next try of who pulls
+			before := time.Since(began)
+			took, err = t.peerPull(patient)
+			took += before
+		}
 		cancel()
 		if err != nil {
 			return r, fmt.Errorf("an honest peer: %w", err)
