@@ -148,17 +148,14 @@ func eachRecord(ctx context.Context, dir string, fn func(path string, r ipfs.Rec
 
 // Spaces implements [ipfs.Recorder].
 func (s *Store) Spaces(ctx context.Context, kind string) ([]string, error) {
-	dirs, err := os.ReadDir(s.dir.join("records", kind))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+	dirs, err := subdirs(s.dir.join("records", kind))
 	if err != nil {
 		return nil, err
 	}
 	found := errors.New("found")
 	var spaces []string
 	for _, d := range dirs {
-		err := eachRecord(ctx, s.dir.join("records", kind, d.Name()), func(_ string, r ipfs.Record) error {
+		err := eachRecord(ctx, d, func(_ string, r ipfs.Record) error {
 			if isOver(r) {
 				return nil
 			}
