@@ -50,7 +50,7 @@ func (p *Plan) docker(o Options) error {
 	if err := p.dockerChanges(path, text, plain, after, record, recordText, afterRecord); err != nil {
 		return err
 	}
-	p.Next = dockerReload(o, path)
+	p.Next = dockerReload(o, path, hasMirrors(text) && !hasMirrors(after))
 	p.check = func(ctx context.Context) error { return o.validates(ctx, path, daemons) }
 	return nil
 }
@@ -189,15 +189,24 @@ func encodeRecord(r *mirrorRecord) []byte {
 	return append(text, '\n')
 }
 
-// dockerReload says how dockerd takes the change over; containers go on running.
-func dockerReload(o Options, path string) []string {
+// hasMirrors tells whether a daemon.json says anything of mirrors.
+func hasMirrors(text []byte) bool { return strings.Contains(string(text), `"`+mirrorsKey+`"`) }
+
+// dockerReload says how dockerd takes the change over; containers go on running. A
+// dockerd that is reloaded keeps the mirrors that it has while daemon.json says nothing
+// of mirrors: then only a restart takes the last one from it.
+func dockerReload(o Options, path string, restart bool) []string {
 	switch {
 	case runtime.GOOS != "linux":
 		return []string{"restart Docker Desktop, which runs dockerd in a virtual machine: --server has to be an address that it reaches, such as http://host.docker.internal:5000"}
+	case o.Rootless && restart:
+		return []string{"systemctl --user restart docker   # a reload does not take the last mirror from dockerd"}
 	case o.Rootless:
 		return []string{"systemctl --user reload docker"}
 	case o.within(path) == snapDocker:
 		return []string{"sudo snap restart docker"}
+	case restart:
+		return []string{"sudo systemctl restart docker   # a reload does not take the last mirror from dockerd; containers end unless live-restore is on"}
 	}
 	return []string{"sudo systemctl reload docker   # without systemd: sudo kill -HUP $(pidof dockerd)"}
 }
