@@ -51,7 +51,7 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 		newPull(), newConvert(),
 		newLs(), newTag(), newUntag(), newInspect(), newVerify(), newRm(), newPin(), newGC(), newRef(),
 		newID(), newPeers(),
-		newSetup(), newDoctor(),
+		newSetup(), newDoctor(), newConfig(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

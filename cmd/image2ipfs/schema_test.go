@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/internal/settings"
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -30,6 +31,7 @@ var jsonTypes = map[string]any{
 	"publish": published{}, "inspect": inspected{}, "ls": []listed{}, "verify": verified{}, "pull": pulled{},
 	"pin-add": pinned{}, "rm": removed{}, "gc": packstore.GCStats{}, "id": network.Identity{}, "peers": []network.Peer{},
 	"ref": ref.Spellings{}, "setup": planJSON{}, "doctor": examined{}, "push-event": server.PushEvent{},
+	"config-ls": []settings.Setting{},
 }
 
 // schema is the part of a JSON schema that is compared with a type.

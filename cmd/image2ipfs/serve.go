@@ -27,12 +27,14 @@ type serveOptions struct {
 	access     accessOptions
 	peers      peerOptions
 	scrub      scrubPace
+	configFile string
 	logFormat  string
 	debug      bool
 }
 
-func newServe() *cobra.Command {
-	opts := &serveOptions{}
+func newServe() *cobra.Command { return newServeOf(&serveOptions{}) }
+
+func newServeOf(opts *serveOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "serve",
 		Aliases: []string{"server"},
@@ -70,6 +72,9 @@ asks for user and password (docker login), and with TLS it may be an address tha
 others reach. Reading by CID on --addr stays open to all, unless --auth-read is
 given; /healthz asks nobody there. --events tells others of each push.
 
+Each flag can be set in a file, too, which --config names, and by a variable of the
+environment: see image2ipfs config.
+
 Prometheus metrics are at /metrics, or with --metrics on an address of their own.
 
 Ctrl-C or SIGTERM stops the server as soon as the running transfers have ended,
@@ -84,7 +89,12 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
   image2ipfs serve --mdns --swarm-key swarm.key
   image2ipfs serve --pinned --tls-cert cert.pem --tls-key key.pem --metrics 127.0.0.1:9100`,
 		Args: usage(noArguments),
-		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := opts.configured(cmd); err != nil {
+				return err
+			}
+			return opts.run(cmd)
+		},
 	}
 	opts.storeFlags(cmd)
 	opts.flags(cmd)
@@ -93,6 +103,7 @@ after at most 30 s, with exit code 0. A second one ends it at once.`,
 
 func (o *serveOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
+	f.StringVar(&o.configFile, "config", "", "file with settings (TOML), one for each flag; flags that are given and IMAGE2IPFS_SERVE_<FLAG> are stronger (default: $IMAGE2IPFS_SERVE_CONFIG)")
 	f.StringVar(&o.addr, "addr", ":5000", "address to serve on")
 	o.push.flags(f)
 	f.StringSliceVar(&o.gateways, "gateway", nil, "IPFS gateway to read from, and to redirect pulling clients to where they can follow; may be given several times (default: $"+gatewayEnv+")")
@@ -113,7 +124,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(o.access.checkPeers(o.peers), o.push.check(o.peers)); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
 	all, err := o.openAll(ctx)
@@ -163,6 +174,11 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	}
 	log.Info("serving", "addr", open.Images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
 	return s.ServeAll(ctx, open)
+}
+
+// check tells what does not go together.
+func (o *serveOptions) check() error {
+	return errors.Join(o.access.checkPeers(o.peers), o.push.check(o.peers))
 }
 
 // listen opens all listeners, or none.

@@ -1,7 +1,7 @@
 // Command gendocs writes the command reference: a page for each command of the
 // built binary, with what its --help says, one of what --json prints, from its
-// schemas, and one of time-outs and limits, from the source in the working
-// directory. The pages hold no date and no version, so that they change only when
+// schemas, one of time-outs and limits, from the source in the working directory,
+// and one of the settings of serve. The pages hold no date and no version, so that they change only when
 // the command does.
 //
 //	go run ./hack/gendocs [-binary bin/image2ipfs] [-schemas docs/reference/schema] docs/reference
@@ -65,6 +65,9 @@ func run(binary, schemas, dir string) error {
 	if err := writeLimitsPage(".", filepath.Join(dir, "limits.md")); err != nil {
 		return err
 	}
+	if err := writeSettingsPage(binary, filepath.Join(dir, "settings.md")); err != nil {
+		return err
+	}
 	var index bytes.Buffer
 	fmt.Fprintf(&index, "%s# Command reference\n\n", notice)
 	for _, p := range pages {
@@ -74,7 +77,7 @@ func run(binary, schemas, dir string) error {
 			return err
 		}
 	}
-	index.WriteString("\nWhat `--json` prints, field by field: [JSON](json.md), made of the [schemas](schema). [Time-outs and limits](limits.md), made of the source.\n")
+	index.WriteString("\nWhat `--json` prints, field by field: [JSON](json.md), made of the [schemas](schema). [Time-outs and limits](limits.md), made of the source. [Settings of serve](settings.md), for a file or the environment.\n")
 	return os.WriteFile(filepath.Join(dir, "README.md"), index.Bytes(), 0o644)
 }
 

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/internal/settings"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// unset are the flags of serve that have no setting.
+var unset = []string{"config", "help"}
+
+// secret are the settings whose values are not shown.
+var secret = map[string]bool{"api-auth": true}
+
+// configured gives the flags of serve that were not given from the environment and
+// the file that --config or its variable names.
+func (o *serveOptions) configured(cmd *cobra.Command) error {
+	_, err := applySettings(cmd, cmd, o.configFile)
+	return err
+}
+
+// applySettings gives serve's flags from a file, unless its name is "", and from
+// the environment. Strange variables are told on the standard error of out.
+func applySettings(out, serve *cobra.Command, file string) (map[string]settings.Origin, error) {
+	if file == "" {
+		file = os.Getenv(settings.Variable("serve", "config"))
+	}
+	for _, name := range settings.Strangers("serve", serve.Flags()) {
+		out.PrintErrf("warning: $%s is no setting of serve\n", oci.Quoted(name))
+	}
+	from, err := settings.Apply("serve", serve.Flags(), file, unset...)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%w\nSee 'image2ipfs config ls'", err)}
+	}
+	return from, nil
+}
+
+func newConfig() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check and list the settings of serve",
+		Long: `Every flag of serve can be set in a file (TOML) that serve --config names, and in
+the environment: --log-format is log-format = "json" there, and
+IMAGE2IPFS_SERVE_LOG_FORMAT=json. A flag that is given is stronger than the
+environment, and that than the file.`,
+		Args: usage(noCommand),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newConfigCheck(), newConfigLs(), newConfigExample())
+	return cmd
+}
+
+// settingsOfServe reads a file, or that of the environment if there is no argument.
+func settingsOfServe(cmd *cobra.Command, args []string) ([]settings.Setting, *serveOptions, error) {
+	file := ""
+	if len(args) > 0 {
+		file = args[0]
+	}
+	opts := &serveOptions{}
+	serve := newServeOf(opts)
+	from, err := applySettings(cmd, serve, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := settings.List("serve", serve.Flags(), from)
+	for i := range all {
+		if secret[all[i].Name] && all[i].Value != "" {
+			all[i].Value = "(not shown)"
+		}
+	}
+	return all, opts, nil
+}
+
+func newConfigCheck() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Check a file of settings",
+		Long: `Check a file of settings, or that of $IMAGE2IPFS_SERVE_CONFIG, and the variables of
+the environment: that all are known, that each value is of the right kind, and that
+they go together. Nothing is started.`,
+		Example: `  image2ipfs config check /etc/image2ipfs/serve.toml`,
+		Args:    usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, opts, err := settingsOfServe(cmd, args)
+			if err != nil {
+				return err
+			}
+			if err := opts.check(); err != nil {
+				return err
+			}
+			count := 0
+			for _, s := range all {
+				if s.From != settings.FromDefault {
+					count++
+				}
+			}
+			cmd.PrintErrf("%d settings are given, all right\n", count)
+			return nil
+		},
+	}
+}
+
+func newConfigLs() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "ls [FILE]",
+		Short: "List all settings, their values and where those are from",
+		Example: `  image2ipfs config ls
+  image2ipfs config ls --json serve.toml | jq -r '.[] | select(.from == "file") | .setting'`,
+		Args: usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, _, err := settingsOfServe(cmd, args)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(all)
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "SETTING\tVALUE\tFROM")
+			for _, s := range all {
+				fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, orDash(oci.Quoted(s.Value)), s.From)
+			}
+			return w.Flush()
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	return cmd
+}
+
+func newConfigExample() *cobra.Command {
+	return &cobra.Command{
+		Use:     "example",
+		Short:   "Print a file with every setting, in comments",
+		Example: `  image2ipfs config example > serve.toml`,
+		Args:    usage(noArguments),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			serve := newServe()
+			from, err := settings.Apply("", serve.Flags(), "", unset...)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), settings.Example(settings.List("serve", serve.Flags(), from)))
+			return err
+		},
+	}
+}

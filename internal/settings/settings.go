@@ -1,0 +1,217 @@
+// Package settings gives the flags of a command that its command line leaves out
+// from the environment and from a file in TOML (toml.io, v1.0.0).
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/pflag"
+)
+
+// ErrSetting is matched by errors about what a file or a variable says.
+var ErrSetting = errors.New("invalid setting")
+
+// Origin tells where a flag's value is from.
+type Origin string
+
+// Each of these is stronger than those before it.
+const (
+	FromDefault     Origin = "default"
+	FromFile        Origin = "file"
+	FromEnvironment Origin = "environment"
+	FromCommandLine Origin = "command line"
+)
+
+// Prefix begins the variables of a command: Prefix("serve") + "ADDR" is that of
+// the flag --addr of serve.
+func Prefix(command string) string { return "IMAGE2IPFS_" + envName(command) + "_" }
+
+// Variable is the environment variable of a flag of a command.
+func Variable(command, flag string) string { return Prefix(command) + envName(flag) }
+
+func envName(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "-", "_")) }
+
+// Apply sets the flags of a command that were not given: from the environment,
+// else from the file unless its path is "". It tells where the value of each flag
+// is from. The flags that except names have no setting. Nothing else may be in the
+// file. Errors match [ErrSetting].
+func Apply(command string, flags *pflag.FlagSet, file string, except ...string) (map[string]Origin, error) {
+	read, err := readFile(file)
+	if err != nil {
+		return nil, err
+	}
+	origins := map[string]Origin{}
+	var wrong []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		if slices.Contains(except, f.Name) {
+			return
+		}
+		text := os.Getenv(Variable(command, f.Name)) // an empty variable is none
+		value, written := read[f.Name]
+		delete(read, f.Name)
+		origins[f.Name] = FromDefault
+		switch {
+		case f.Changed:
+			origins[f.Name] = FromCommandLine
+		case text != "":
+			origins[f.Name] = FromEnvironment
+			if err := flags.Set(f.Name, text); err != nil {
+				wrong = append(wrong, fmt.Errorf("%w: $%s: %w", ErrSetting, Variable(command, f.Name), reason(err)))
+			}
+		case written:
+			origins[f.Name] = FromFile
+			if err := assign(flags, f, value); err != nil {
+				wrong = append(wrong, fmt.Errorf("%w: %s: %s: %w", ErrSetting, file, f.Name, reason(err)))
+			}
+		}
+	})
+	for _, name := range slices.Sorted(maps.Keys(read)) {
+		wrong = append(wrong, fmt.Errorf("%w: %s: there is no setting %q", ErrSetting, file, name))
+	}
+	return origins, errors.Join(wrong...)
+}
+
+// readFile reads the settings of a file, by name.
+func readFile(file string) (map[string]any, error) {
+	read := map[string]any{}
+	if file == "" {
+		return read, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetting, err)
+	}
+	if err := toml.Unmarshal(data, &read); err != nil {
+		var at *toml.DecodeError
+		if errors.As(err, &at) {
+			line, column := at.Position()
+			return nil, fmt.Errorf("%w: %s, line %d, column %d: %s", ErrSetting, file, line, column, strings.TrimPrefix(at.Error(), "toml: "))
+		}
+		return nil, fmt.Errorf("%w: %s: %w", ErrSetting, file, err)
+	}
+	return read, nil
+}
+
+// assign gives a flag what a file says, which has to be of the flag's kind: a list
+// for one that may be given several times, true or false, a number, or text.
+func assign(flags *pflag.FlagSet, f *pflag.Flag, value any) error {
+	list, several := f.Value.(pflag.SliceValue)
+	switch v := value.(type) {
+	case []any:
+		if !several {
+			return errors.New("is a list, and can be given once only")
+		}
+		texts := make([]string, 0, len(v))
+		for _, one := range v {
+			text, ok := one.(string)
+			if !ok {
+				return fmt.Errorf("has %v in its list, expected text in quotes", one)
+			}
+			texts = append(texts, text)
+		}
+		if err := list.Replace(texts); err != nil {
+			return err
+		}
+		f.Changed = true
+		return nil
+	case string:
+		if f.Value.Type() == "bool" {
+			return fmt.Errorf("is the text %q, expected true or false", v)
+		}
+		if several {
+			return assign(flags, f, []any{v})
+		}
+		return flags.Set(f.Name, v)
+	case bool:
+		if f.Value.Type() != "bool" {
+			return fmt.Errorf("is %t, expected %s", v, kind(f.Value.Type()))
+		}
+		return flags.Set(f.Name, fmt.Sprint(v))
+	case int64:
+		if f.Value.Type() == "string" || f.Value.Type() == "bool" || several {
+			return fmt.Errorf("is the number %d, expected %s", v, kind(f.Value.Type()))
+		}
+		return flags.Set(f.Name, fmt.Sprint(v))
+	}
+	return fmt.Errorf("is %v: expected text in quotes, true or false, a number or a list", value)
+}
+
+// reason is why a flag does not take a value, without the flag's name.
+func reason(err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		return fmt.Errorf("%q: %w", invalid.GetValue(), invalid.Unwrap())
+	}
+	return err
+}
+
+// Setting is one of a command's settings.
+type Setting struct {
+	Name     string `json:"setting"`  // in the file, and that of the flag
+	Variable string `json:"variable"` // of the environment
+	Kind     string `json:"kind"`     // text, list, bool, number, duration, or what else the flag calls it
+	Value    string `json:"value"`
+	From     Origin `json:"from"`
+	Meaning  string `json:"meaning"`
+}
+
+// List describes the settings that [Apply] told the origins of, by name.
+func List(command string, flags *pflag.FlagSet, from map[string]Origin) (all []Setting) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if origin, ok := from[f.Name]; ok {
+			all = append(all, Setting{f.Name, Variable(command, f.Name), kind(f.Value.Type()), f.Value.String(), origin, f.Usage})
+		}
+	})
+	return all
+}
+
+// kind is what a flag's type is called in the file.
+func kind(flagType string) string {
+	switch flagType {
+	case "string":
+		return "text"
+	case "stringSlice", "stringArray":
+		return "list"
+	case "int", "int64":
+		return "number"
+	}
+	return flagType
+}
+
+// Example is a file with every setting and its value, each in a comment with what
+// it means.
+func Example(all []Setting) string {
+	var text strings.Builder
+	for _, s := range all {
+		value := fmt.Sprintf("%q", s.Value)
+		switch s.Kind {
+		case "bool", "number":
+			value = s.Value
+		case "list":
+			value = "[" + strings.Trim(s.Value, "[]") + "]"
+		}
+		fmt.Fprintf(&text, "# %s\n# %s = %s\n\n", s.Meaning, s.Name, value)
+	}
+	return text.String()
+}
+
+// Strangers are the variables that look like a command's settings and are none,
+// sorted: misspelt ones, and those that Kubernetes makes of services' names.
+func Strangers(command string, flags *pflag.FlagSet) (names []string) {
+	known := map[string]bool{}
+	flags.VisitAll(func(f *pflag.Flag) { known[Variable(command, f.Name)] = true })
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, Prefix(command)) && value != "" && !known[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
