@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"registry/legacy": {"ipfs", "layer", "oci", "ref", "registry", "registry/layout"},
 	"server":          {"ipfs", "ipfs/car", "ipfs/sources", "layer", "registry/legacy", "oci", "ref", "registry", "registry/layout", "registry/pushed"},
 	"resolver":        {"ipfs", "ipfs/sources", "layer", "oci", "ref", "registry", "registry/layout"},
+	"server/settings": {},
 	"setup":           {},
 	"setup/doctor":    {"ipfs", "ipfs/car", "ipfs/gateway", "layer", "oci", "ref", "setup"},
 	"pull":            {"engine", "ipfs", "ipfs/sources", "layer", "oci", "ref", "registry", "registry/layout"},
