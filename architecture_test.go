@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"registry/local":  {"ipfs", "layer", "oci", "ref", "registry", "registry/layout", "registry/pushed"},
 	"registry":        {"oci", "ref"},
 	"registry/pushed": {"ipfs", "layer", "oci", "ref", "registry"},
+	"registry/remote": {"ipfs", "layer", "oci", "ref", "registry"},
 	"registry/layout": {"ipfs", "layer", "oci", "ref", "registry"},
 	"registry/legacy": {"ipfs", "layer", "oci", "ref", "registry", "registry/layout"},
 	"server":          {"ipfs", "ipfs/car", "ipfs/sources", "layer", "registry/legacy", "oci", "ref", "registry", "registry/layout", "registry/pushed"},
@@ -39,8 +40,8 @@ var allowed = map[string][]string{
 	"server/settings": {},
 	"setup":           {},
 	"setup/doctor":    {"ipfs", "ipfs/car", "ipfs/gateway", "layer", "oci", "ref", "setup"},
-	"pull":            {"engine", "ipfs", "ipfs/sources", "layer", "oci", "ref", "registry", "registry/layout"},
-	"source":          {"archive", "dockerarchive", "engine", "ipfs", "layer", "oci", "publish", "ref", "registry", "registry/layout"},
+	"pull":            {"engine", "ipfs", "ipfs/sources", "layer", "oci", "ref", "registry", "registry/layout", "registry/remote"},
+	"source":          {"archive", "dockerarchive", "engine", "ipfs", "layer", "oci", "publish", "ref", "registry", "registry/layout", "registry/remote"},
 	"publish":         {"archive", "dockerarchive", "ipfs", "layer", "oci", "ref", "registry", "registry/layout"},
 }
 
@@ -51,12 +52,13 @@ var forbidden = map[string][]string{
 		"github.com/containerd/containerd/v2/client", "github.com/containerd/containerd/api",
 		"google.golang.org/grpc", "github.com/containerd/ttrpc", "github.com/libp2p/go-libp2p",
 	},
-	"server":        {"github.com/containerd/containerd/v2/client", "google.golang.org/grpc"},
-	"oci":           {"net/http", "github.com/ipfs/boxo"},
-	"ref":           {"net/http", "github.com/ipfs/boxo"},
-	"layer":         {"net/http", "github.com/ipfs/boxo"},
-	"archive":       {"net/http", "github.com/ipfs/boxo"},
-	"dockerarchive": {"net/http", "github.com/ipfs/boxo"},
+	"registry/remote": {"github.com/containerd/containerd", "google.golang.org/grpc", "github.com/libp2p"},
+	"server":          {"github.com/containerd/containerd/v2/client", "google.golang.org/grpc"},
+	"oci":             {"net/http", "github.com/ipfs/boxo"},
+	"ref":             {"net/http", "github.com/ipfs/boxo"},
+	"layer":           {"net/http", "github.com/ipfs/boxo"},
+	"archive":         {"net/http", "github.com/ipfs/boxo"},
+	"dockerarchive":   {"net/http", "github.com/ipfs/boxo"},
 }
 
 // Who imports resolver, or reads an archive, must not get the whole of IPFS or

@@ -36,7 +36,7 @@ COSIGN=github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
 ENGINES="dockerd20 dockerd28 containerd16 containerd2"
 # What is needed, as COMMAND=PACKAGE.
 NEEDED="dockerd=docker.io docker=docker.io containerd=containerd ctr=containerd runc=runc skopeo=skopeo umoci=umoci
-  podman=podman debootstrap=debootstrap ip=iproute2 iptables=iptables busybox=busybox-static tar=tar
+  podman=podman docker-registry=docker-registry debootstrap=debootstrap ip=iproute2 iptables=iptables busybox=busybox-static tar=tar
   unshare=util-linux nsenter=util-linux
   pigz=pigz igzip=isal libdeflate-gunzip=libdeflate-tools zstd=zstd python3=python3"
 

@@ -99,6 +99,18 @@ func ValidImageName(name string) bool {
 	return err == nil && !digestGrammar.MatchString(name) && len(ImageNames(Named(ocispec.Descriptor{}, name))) > 0
 }
 
+// ManifestsOf are the manifests that an index lists, whose content is given; none for a
+// manifest, and nothing else that an index may list. Errors match [ErrCorrupt].
+func ManifestsOf(mediaType string, content []byte) ([]ocispec.Descriptor, error) {
+	if !IsIndex(mediaType) {
+		return nil, nil
+	}
+	index, err := ParseIndex(content)
+	return slices.DeleteFunc(index.Manifests, func(d ocispec.Descriptor) bool {
+		return d.MediaType != "" && !IsAnyManifest(d.MediaType)
+	}), err
+}
+
 // NewIndex makes an index.json of top-level descriptors.
 func NewIndex(manifests []ocispec.Descriptor) ocispec.Index {
 	return ocispec.Index{

@@ -146,7 +146,7 @@ func (w *walker) image(desc ocispec.Descriptor, m manifest) error {
 	}
 	for i, part := range parts {
 		err := w.content(part)
-		if isLacking(err) && isForeign(part) {
+		if isLacking(err) && IsForeign(part) {
 			w.foreign(part)
 			continue
 		}
@@ -265,8 +265,8 @@ func checkSize(desc ocispec.Descriptor, size int64) error {
 	return nil
 }
 
-// isForeign tells whether a layer may be missing because it is distributed
+// IsForeign tells whether a layer may be missing because it is distributed
 // elsewhere.
-func isForeign(desc ocispec.Descriptor) bool {
+func IsForeign(desc ocispec.Descriptor) bool {
 	return len(desc.URLs) > 0 || strings.Contains(desc.MediaType, "nondistributable") || strings.Contains(desc.MediaType, "foreign")
 }

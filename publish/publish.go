@@ -27,6 +27,7 @@ type Options struct {
 	Compression layer.Options // for layers that arrive uncompressed
 	Recompress  bool          // compress layers that arrive compressed again, which changes digests
 	Count       func(n int)   // told of every byte read from the archive; may be nil
+	Total       func(n int64) // told how many bytes Count will be told of, where that is known late; may be nil
 	Saved       *Saved        // what an engine says of the archive that it is writing; may be nil
 }
 
@@ -87,10 +88,7 @@ func publish(ctx context.Context, a *archive.Archive, s sink, o Options) (r *Res
 			err = errors.Join(blamed(err), s.abort())
 		}
 	}()
-	if o.Compression.Compression == "" {
-		o.Compression.Compression = layer.Gzip
-	}
-	in := &intake{sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, links: archive.Links{}, aliases: map[string]digest.Digest{}, blobDirs: map[string]string{}}
+	in := newIntake(s, o)
 	in.believe(o.Saved)
 	if err := in.peek(ctx, a); err != nil {
 		return nil, err
@@ -113,6 +111,16 @@ func publish(ctx context.Context, a *archive.Archive, s sink, o Options) (r *Res
 		return nil, fmt.Errorf("%s: %w", a, err)
 	}
 	return r, nil
+}
+
+func newIntake(s sink, o Options) *intake {
+	if o.Compression.Compression == "" {
+		o.Compression.Compression = layer.Gzip
+	}
+	return &intake{
+		sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, links: archive.Links{},
+		aliases: map[string]digest.Digest{}, blobDirs: map[string]string{},
+	}
 }
 
 // finish makes the layout of what was read, checks that it is complete and

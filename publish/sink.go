@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -33,6 +34,9 @@ type sink interface {
 	// recall and remember are those of [ipfs.Memory].
 	recall(ctx context.Context, key string) (ipfs.Known, bool)
 	remember(key string, k ipfs.Known)
+	// hold has one content stored so that it outlives a failure of the publication,
+	// where the sink can.
+	hold(ctx context.Context, d digest.Digest, add func(adder) (stored, error)) error
 }
 
 type branch interface {
@@ -49,8 +53,10 @@ type stored struct {
 
 // storeSink publishes into a store.
 type storeSink struct {
-	mu sync.Mutex // transactions take one caller at a time
-	tx ipfs.Tx
+	mu    sync.Mutex // transactions take one caller at a time
+	tx    ipfs.Tx
+	store ipfs.Store
+	held  ipfs.Stats // of what hold has stored
 }
 
 func newStoreSink(ctx context.Context, e ipfs.Store) (*storeSink, error) {
@@ -58,7 +64,7 @@ func newStoreSink(ctx context.Context, e ipfs.Store) (*storeSink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &storeSink{tx: tx}, nil
+	return &storeSink{tx: tx, store: e}, nil
 }
 
 func (s *storeSink) add(ctx context.Context, r io.Reader) (stored, error) {
@@ -104,6 +110,9 @@ func (s *storeSink) commit(ctx context.Context, files map[string]stored, names [
 		return cid.Undef, ipfs.Stats{}, ofStore(err)
 	}
 	stats, err := s.tx.Commit(ctx, ipfs.Root{CID: root.CID, Names: names, Published: now(), Size: blobBytes(files)})
+	if err == nil {
+		stats = s.release(ctx, files, stats)
+	}
 	return root.CID, stats, ofStore(err)
 }
 
@@ -170,6 +179,11 @@ func (s *dirSink) add(ctx context.Context, r io.Reader) (stored, error) {
 		return stored{}, errors.Join(err, os.Remove(f.Name()))
 	}
 	return stored{Link: link, file: f.Name()}, nil
+}
+
+func (s *dirSink) hold(_ context.Context, _ digest.Digest, add func(adder) (stored, error)) error {
+	_, err := add(s)
+	return err
 }
 
 func (s *dirSink) remembers() bool                                   { return false }

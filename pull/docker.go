@@ -21,11 +21,13 @@ import (
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
-// Docker is a dockerd, of either image store.
+// Docker is a dockerd, of either image store, or a podman by the API that it shares
+// with that.
 type Docker struct {
 	client *client.Client
 	name   string // with its address, for humans
 	far    bool
+	prefix string // of the name of an image that is sent
 }
 
 // DialDocker connects to the dockerd at host, such as
@@ -43,6 +45,16 @@ func DialDocker(ctx context.Context, host string) (*Docker, error) {
 		d.far = !d.reachesHere(ctx)
 	}
 	return d, nil
+}
+
+// DialPodman connects to a podman's service, by host as [engine.DialPodman] has it. It
+// gets a whole image of one platform sent. The error matches [ErrNoEngine].
+func DialPodman(ctx context.Context, host string) (*Docker, error) {
+	e, err := engine.DialPodman(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	return &Docker{client: e.Client, name: e.String(), far: true, prefix: "docker.io/"}, nil
 }
 
 // reachTimeout is far more than dockerd needs to reach its own loopback.
@@ -106,7 +118,7 @@ func (d *Docker) Pull(ctx context.Context, j Job) (name string, err error) {
 	} else {
 		err = d.pullFromHere(ctx, j)
 	}
-	return j.Image.EngineName(), err
+	return d.prefix + j.Image.EngineName(), err
 }
 
 func (d *Docker) pullFromHere(ctx context.Context, j Job) (err error) {

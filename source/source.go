@@ -21,6 +21,9 @@ type Options struct {
 	Namespace  string // of containerd; empty for the default
 
 	Platforms []ocispec.Platform // all when empty
+
+	// Blocks opens where blocks on IPFS are read from, for ipfs://CID.
+	Blocks func(ctx context.Context) (from ipfs.Getter, closeIt func() error, err error)
 }
 
 // Source is an opened source. It is published once, and to be closed.
@@ -29,8 +32,10 @@ type Source struct {
 	// as wholes: a change of one file in them makes most of their bytes new.
 	Packed bool
 
-	archive *archive.Archive
+	archive *archive.Archive // nil for images
 	saved   *publish.Saved
+	images  publish.Images // nil for an archive
+	close   func() error   // of images; may be nil
 }
 
 // Open opens a source. Errors match [engine.ErrNone] where an engine does not answer,
@@ -42,10 +47,14 @@ func Open(ctx context.Context, s Spec, o Options) (*Source, error) {
 		return openDocker(ctx, s, o)
 	case containerd:
 		return openContainerd(ctx, s, o)
+	case inRegistry:
+		return openRegistry(ctx, s, o)
+	case onIPFS:
+		return openIPFS(ctx, s, o)
 	}
 	a, err := archive.Open(s.rest)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w; an image in an engine is published by  image2ipfs publish docker-daemon:%s  (or podman:, containerd:)", err, s.rest)
+		err = fmt.Errorf("%w; an image in an engine is published by  image2ipfs publish docker-daemon:%s  (or podman:, containerd:, docker://)", err, s.rest)
 	}
 	if err != nil {
 		return nil, err
@@ -57,22 +66,47 @@ func Open(ctx context.Context, s Spec, o Options) (*Source, error) {
 func Of(a *archive.Archive) *Source { return &Source{archive: a} }
 
 // String names the source for humans.
-func (s *Source) String() string { return s.archive.String() }
+func (s *Source) String() string {
+	if s.images != nil {
+		return s.images.String()
+	}
+	return s.archive.String()
+}
 
 // Size is how many bytes will be read; -1 when that is not known.
-func (s *Source) Size() int64 { return s.archive.Size() }
+func (s *Source) Size() int64 {
+	if s.images != nil {
+		return -1
+	}
+	return s.archive.Size()
+}
 
 // Close ends the connection, or closes the file.
-func (s *Source) Close() error { return s.archive.Close() }
+func (s *Source) Close() error {
+	switch {
+	case s.images == nil:
+		return s.archive.Close()
+	case s.close != nil:
+		return s.close()
+	}
+	return nil
+}
 
-// Publish publishes what is in the source, as [publish.Publish] does.
+// Publish publishes what is in the source, as [publish.Publish] or [publish.From] does.
 func (s *Source) Publish(ctx context.Context, to ipfs.Store, o publish.Options) (*publish.Result, error) {
+	if s.images != nil {
+		return publish.From(ctx, s.images, to, o)
+	}
 	o.Saved = s.saved
 	return publish.Publish(ctx, s.archive, to, o)
 }
 
-// ToDirectory writes the same layout to a directory, as [publish.ToDirectory] does.
+// ToDirectory writes the same layout to a directory, as [publish.ToDirectory] or
+// [publish.FromToDirectory] does.
 func (s *Source) ToDirectory(ctx context.Context, dir string, o publish.Options) (*publish.Result, error) {
+	if s.images != nil {
+		return publish.FromToDirectory(ctx, s.images, dir, o)
+	}
 	o.Saved = s.saved
 	return publish.ToDirectory(ctx, s.archive, dir, o)
 }

@@ -30,6 +30,8 @@ func TestParse(t *testing.T) {
 		"podman:app":             {podman, "app"},
 		"containers-storage:app": {podman, "app"},
 		"containerd:host:5/a:1":  {containerd, "host:5/a:1"},
+		"docker://host:5/a:1":    {inRegistry, "host:5/a:1"},
+		"ipfs://bafy":            {onIPFS, "bafy"},
 	} {
 		got, err := Parse(arg)
 		if err != nil || got != want {

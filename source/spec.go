@@ -1,5 +1,5 @@
 // Package source opens what is published: archives and layouts in files, and images
-// in container engines, by the spellings that skopeo has for them.
+// in container engines and registries, by the spellings that skopeo has for them.
 package source
 
 import (
@@ -19,6 +19,8 @@ const (
 	dockerDaemon kind = "docker-daemon"
 	podman       kind = "podman"
 	containerd   kind = "containerd"
+	inRegistry   kind = "docker"
+	onIPFS       kind = "ipfs"
 )
 
 // spellings are the words before a colon that say where a source is.
@@ -27,6 +29,9 @@ var spellings = map[string]kind{
 	"docker-archive": file, "oci": file, "oci-archive": file, "dir": file,
 }
 
+// schemes are the words before :// that say where a source is.
+var schemes = map[string]kind{"docker": inRegistry, "ipfs": onIPFS}
+
 // Spec is a source as it was spelt.
 type Spec struct {
 	kind kind
@@ -34,19 +39,23 @@ type Spec struct {
 }
 
 // Parse reads a source: a path, "-", or one of docker-daemon:NAME, podman:NAME,
-// containers-storage:NAME, containerd:NAME, docker-archive:FILE, oci:DIR,
-// oci-archive:FILE and dir:DIR. A file of such a name is written ./docker-daemon:NAME.
+// containers-storage:NAME, containerd:NAME, docker://NAME, ipfs://CID,
+// docker-archive:FILE, oci:DIR, oci-archive:FILE and dir:DIR. A file of such a name is written ./docker-daemon:NAME.
 // Errors match [ErrSpelling].
 func Parse(arg string) (Spec, error) {
 	if arg == "" {
 		return Spec{}, fmt.Errorf("%w: it is empty", ErrSpelling)
 	}
+	if scheme, rest, ok := strings.Cut(arg, "://"); ok {
+		k, known := schemes[scheme]
+		if !known || rest == "" {
+			return Spec{}, fmt.Errorf("%w: %s: expected an image of a registry, such as docker://registry.example/app:1, or ipfs://CID", ErrSpelling, arg)
+		}
+		return Spec{k, rest}, nil
+	}
 	word, rest, ok := strings.Cut(arg, ":")
 	k, known := spellings[word]
 	if !ok || !known {
-		if ok && strings.HasPrefix(rest, "//") {
-			return Spec{}, fmt.Errorf("%w: %s: nothing is read from %s://", ErrSpelling, arg, word)
-		}
 		return Spec{rest: arg}, nil
 	}
 	if rest == "" {
@@ -64,8 +73,11 @@ func (s Spec) IsFile() bool { return s.kind == file }
 
 // String is the source as it may be spelt.
 func (s Spec) String() string {
-	if s.kind == file {
+	switch s.kind {
+	case file:
 		return s.rest
+	case inRegistry, onIPFS:
+		return string(s.kind) + "://" + s.rest
 	}
 	return string(s.kind) + ":" + s.rest
 }

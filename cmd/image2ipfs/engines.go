@@ -22,6 +22,7 @@ type engineOptions struct {
 // flags are those of a command that does something with engines: "pull into".
 func (o *engineOptions) flags(f *pflag.FlagSet, does string) {
 	f.StringVar(&o.docker, "docker-host", "", "dockerd to "+does+" (default: $DOCKER_HOST)")
+	f.StringVar(&o.podman, "podman-host", "", "podman's service to "+does+" (default: $CONTAINER_HOST, or the user's or the machine's socket)")
 	f.StringVar(&o.containerd, "containerd-address", engine.DefaultContainerd, "containerd to "+does)
 	f.StringVar(&o.namespace, "namespace", engine.DefaultNamespace, "containerd namespace")
 }

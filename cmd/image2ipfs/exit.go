@@ -22,7 +22,7 @@ const (
 	exitUsage       = 2   // flags or arguments are wrong
 	exitNotFound    = 3   // a file, name, root or blob is not there
 	exitIntegrity   = 4   // bytes are not what their CID or digest says
-	exitUnreachable = 5   // no IPFS daemon, peer, gateway or container engine answers
+	exitUnreachable = 5   // no IPFS daemon, peer, gateway, registry or container engine answers
 	exitArchive     = 6   // the input is no image archive, or a broken one
 	exitInterrupted = 130 // ended by Ctrl-C or SIGTERM
 )
@@ -33,7 +33,7 @@ const exitCodeHelp = `Exit codes:
   2    wrong flags or arguments
   3    a file, name, root or blob is not there
   4    bytes are not what their CID or digest says, once published
-  5    no IPFS daemon, peer or gateway answers, or no container engine
+  5    no IPFS daemon, peer, gateway or registry answers, or no container engine
   6    the input is no image archive, or a broken one
   130  interrupted`
 

@@ -75,6 +75,16 @@ func (p *progress) add(n int) {
 	}
 }
 
+// expect is told how much there is to read, when that is known.
+func (p *progress) expect(total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total = total
+	if p.bar != nil {
+		p.bar.ChangeMax64(total)
+	}
+}
+
 // line prints a line of its own.
 func (p *progress) line(text string) {
 	p.mu.Lock()

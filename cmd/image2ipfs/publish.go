@@ -40,6 +40,8 @@ type publishOptions struct {
 	recompress  bool
 	lazy        bool
 	platforms   []string
+	from        string
+	gateways    []string
 	engines     engineOptions
 	tag         string
 }
@@ -56,6 +58,10 @@ image name. A SOURCE is one of:
   docker-daemon:NAME        an image in dockerd, of either image store
   podman:NAME               an image in podman, by its service
   containerd:NAME           an image in containerd
+  docker://HOST/NAME        an image in a registry, with its signatures, SBOMs and
+                            whatever else refers to it
+  ipfs://CID                what nerdctl push ipfs:// left, of the own store, Kubo or
+                            gateways
 
 An archive is what docker save of any era writes, an OCI image layout (buildkit,
 skopeo, podman, containerd), or a directory of skopeo's dir: transport, plain or
@@ -65,20 +71,28 @@ a digest keeps it; images of docker archives get OCI manifests and compressed la
 
 Images of an engine are read as it saves them, with no file in between. dockerd's
 classic store and podman keep the files of layers, so updates of such images get
-small; dockerd's containerd store and containerd keep layers as they were compressed.`,
+small; dockerd's containerd store and containerd keep layers as they were compressed.
+
+Of a registry only what the store does not know by its digest is fetched, and what
+was fetched before a failure is not fetched again for a day. Credentials are those of
+docker login (and its helpers) and podman login; registries on the loopback may do
+without TLS.`,
 		Example: `  image2ipfs publish app.tar
   image2ipfs publish docker-daemon:app:1
-  image2ipfs publish --platform linux/arm64 containerd:app:1
+  image2ipfs publish --platform linux/arm64 docker://registry.example/team/app:1
+  image2ipfs publish --from images.txt
   docker buildx build -o type=oci,dest=- . | image2ipfs publish -
   skopeo copy docker-daemon:app:1 oci:app:app:1 && image2ipfs publish app
   image2ipfs publish --json app.tar | jq -r .root.cidv1`,
-		Args: usage(cobra.MinimumNArgs(1)),
+		Args: usage(func(cmd *cobra.Command, args []string) error { return opts.checkArguments(args) }),
 		RunE: func(cmd *cobra.Command, args []string) error { return runPublish(cmd, opts, args) },
 	}
 	opts.flags(cmd)
+	cmd.Flags().StringVar(&opts.from, "from", "", "publish the sources in this file, one on each line, several at once; - is standard input")
+	_ = cmd.MarkFlagFilename("from")
+	cmd.Flags().StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway to fetch ipfs://CID from; may be given several times (default: $"+gatewayEnv+")")
 	opts.engines.flags(cmd.Flags(), "publish from")
-	cmd.Flags().StringVar(&opts.engines.podman, "podman-host", "", "podman's service to publish from (default: $CONTAINER_HOST, or the user's or the machine's socket)")
-	cmd.Flags().StringSliceVar(&opts.platforms, "platform", nil, "platform to publish of an image in an engine, such as linux/arm64; may be given several times (default: all that are there)")
+	cmd.Flags().StringSliceVar(&opts.platforms, "platform", nil, "platform to publish of an image in an engine or registry, such as linux/arm64; may be given several times (default: all that are there)")
 	cmd.Flags().StringVar(&opts.tag, "tag", "", "the local name that the image gets, whatever that was before, such as app:1; for an archive of one image")
 	return cmd
 }
@@ -127,6 +141,9 @@ type opener func(ctx context.Context) (*source.Source, error)
 
 func runPublish(cmd *cobra.Command, o *publishOptions, inputs []string) error {
 	wanted, err := parsePlatforms(o.platforms)
+	if err == nil && o.from != "" {
+		inputs, err = readList(o.from)
+	}
 	if err != nil {
 		return err
 	}
@@ -135,10 +152,10 @@ func runPublish(cmd *cobra.Command, o *publishOptions, inputs []string) error {
 	for _, input := range inputs {
 		spec, err := source.Parse(input)
 		if err == nil {
-			err = checkInput(spec, stdin)
+			err = checkInput(spec, stdin || o.from == "-")
 		}
 		if err == nil && spec.IsFile() && len(wanted) > 0 {
-			err = usageError{fmt.Errorf("--platform is for images in engines: %s is published as it is", input)}
+			err = usageError{fmt.Errorf("--platform is for images in engines and registries: %s is published as it is", input)}
 		}
 		if err != nil {
 			return err
@@ -146,10 +163,25 @@ func runPublish(cmd *cobra.Command, o *publishOptions, inputs []string) error {
 		stdin = stdin || spec.IsStdin()
 		openers = append(openers, func(ctx context.Context) (*source.Source, error) {
 			closeOnCancel(ctx, spec)
-			return source.Open(ctx, spec, o.engines.source(wanted))
+			from := o.engines.source(wanted)
+			from.Blocks = o.blocks
+			return source.Open(ctx, spec, from)
 		})
 	}
 	return o.publishAll(cmd, openers)
+}
+
+// blocks are those that ipfs://CID is read from.
+func (o *publishOptions) blocks(ctx context.Context) (ipfs.Getter, func() error, error) {
+	all, err := o.openAll(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	from, err := (&sourceOptions{storeOptions: o.storeOptions, gateways: o.gateways}).blocks(all)
+	if err != nil {
+		return nil, nil, errors.Join(err, all.Close())
+	}
+	return ipfs.Verified(from), func() error { return errors.Join(from.Close(), all.Close()) }, nil
 }
 
 func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err error) {
@@ -186,27 +218,41 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()
 	}
+	if o.from != "" {
+		return o.publishList(cmd, log, store, openers, options)
+	}
 	for _, open := range openers {
-		if err := o.publishOne(cmd, log, store, open, options); err != nil {
+		done, err := o.publishOne(cmd, log, store, open, options)
+		if err == nil {
+			err = o.report(cmd, done, store)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, store ipfs.Store, open opener, options layer.Options) error {
+// done is what was published, and how it came.
+type done struct {
+	*publish.Result
+	packed bool        // layers are as an engine keeps them
+	named  local.Named // the local names that it got
+}
+
+func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, store ipfs.Store, open opener, options layer.Options) (done, error) {
 	ctx := cmd.Context()
 	a, err := open(ctx)
 	if err != nil {
-		return err
+		return done{}, err
 	}
 	defer a.Close()
-	if store != nil {
+	if store != nil && o.from == "" {
 		o.say(cmd, "publishing %s to %s\n", a, store)
 	}
-	progress := newProgress(cmd.ErrOrStderr(), a.String(), a.Size(), o.quiet)
+	progress := newProgress(cmd.ErrOrStderr(), a.String(), a.Size(), o.quiet || o.from != "")
 	log.Debug("reading", "archive", a.String(), "bytes", a.Size())
-	work := publish.Options{Compression: options, Recompress: o.recompress, Count: progress.add}
+	work := publish.Options{Compression: options, Recompress: o.recompress, Count: progress.add, Total: progress.expect}
 	var r *publish.Result
 	if o.noAdd {
 		r, err = a.ToDirectory(ctx, o.output, work)
@@ -216,24 +262,21 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, store 
 	progress.done()
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
-			return cause
+			return done{}, cause
 		}
 		if errors.Is(err, syscall.ENOSPC) && !o.noAdd {
 			err = fmt.Errorf("%w; image2ipfs rm of what is not needed, and then image2ipfs gc, make room", err)
 		}
-		return err
+		return done{}, err
 	}
 	var names local.Named
 	if store != nil {
 		if names, err = o.setNames(ctx, store, r); err != nil {
-			return err
+			return done{}, err
 		}
 	}
 	log.Debug("published", "format", r.Format, "root", r.Root.String(), "blocks", r.Stats.NewBlocks, "bytes", r.Stats.NewBytes)
-	if a.Packed && !o.recompress && anyPacked(r) {
-		o.say(cmd, "layers keep the bytes to which they were compressed as wholes, so updates of this image store most of them anew; with --recompress they get small, and digests change\n")
-	}
-	return o.report(cmd, r, store, names)
+	return done{r, a.Packed, names}, nil
 }
 
 // anyPacked tells whether a layer is compressed.
@@ -264,8 +307,11 @@ func closeOnCancel(ctx context.Context, spec source.Spec) {
 }
 
 // report prints a result: names on standard output, the rest for humans.
-func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipfs.Store, named local.Named) error {
+func (o *publishOptions) report(cmd *cobra.Command, r done, store ipfs.Store) error {
 	host := ref.CleanRegistry(o.registry)
+	if r.packed && !o.recompress && anyPacked(r.Result) {
+		o.say(cmd, "layers keep the bytes to which they were compressed as wholes, so updates of this image store most of them anew; with --recompress they get small, and digests change\n")
+	}
 	for _, absent := range r.Absent {
 		o.say(cmd, "not in the archive, so not published: %s\n", oci.Quoted(absent))
 	}
@@ -284,10 +330,10 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 	for _, dropped := range r.Dropped {
 		o.say(cmd, "not published, since it refers to a digest of before: %s\n", oci.Quoted(dropped))
 	}
-	o.tellNames(cmd, r)
+	o.tellNames(cmd, r.Result)
 	if o.json {
-		p := newPublished(r, host, store)
-		p.Set, p.Left = named.Set, named.Left
+		p := newPublished(r.Result, host, store)
+		p.Set, p.Left = r.named.Set, r.named.Left
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(p)
 	}
 	if r.Directory != "" {
@@ -295,7 +341,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 		fmt.Fprintln(exact(cmd), r.Directory)
 		return nil
 	}
-	names := pullNames(r, host)
+	names := pullNames(r.Result, host)
 	o.say(cmd, "CID             %s\n", r.Root)
 	where := "image2ipfs serve answers there"
 	if host == "" {
@@ -315,7 +361,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r *publish.Result, store ipf
 	} else {
 		o.say(cmd, "no image        but %s    (%s)\n", a.Is, where)
 	}
-	o.tellNamed(cmd, r.Root, named)
+	o.tellNamed(cmd, r.Root, r.named)
 	if first, _, _ := strings.Cut(host, "/"); host != "" && !ref.IsHost(first) {
 		o.say(cmd, "but engines take %s for an account on Docker Hub: -r wants a host with a dot or a port\n", first)
 	}

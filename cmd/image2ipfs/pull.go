@@ -18,6 +18,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
+	"github.com/image2ipfs/image2ipfs/registry/remote"
 	"github.com/image2ipfs/image2ipfs/resolver"
 )
 
@@ -44,6 +45,9 @@ which is trusted, and bring it to a target:
 
   docker                dockerd, of either image store; named ciq…/app:tag
   containerd            containerd, unpacked; named docker.io/ciq…/app:tag
+  podman                podman, by its service; named docker.io/ciq…/app:tag
+  docker://HOST/NAME    a registry: all platforms, signatures, SBOMs and whatever
+                        else refers to the image, by the same digests
   oci:DIR               an OCI layout
   oci-archive:FILE      an OCI layout in a tar
   docker-archive:FILE   what docker load of every version reads
@@ -58,6 +62,7 @@ dockerd or a docker archive.`,
 		Example: `  image2ipfs pull ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
   image2ipfs pull --to containerd --namespace k8s.io app:1
   image2ipfs pull --mdns ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
+  image2ipfs pull --to docker://registry.example/team/app:1 app:1
   image2ipfs pull --to - --gateway http://gateway.local:8080 app:1 | docker load`,
 		Args:              usage(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeNames(&opts.storeOptions),
@@ -74,7 +79,7 @@ dockerd or a docker archive.`,
 	f.BoolVar(&opts.json, "json", false, "print a JSON object")
 	opts.engines.flags(f, "pull into")
 	f.StringVar(&opts.snapshotter, "snapshotter", "", "containerd snapshotter (default: containerd's)")
-	_ = cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{"docker", "containerd", "oci:", "oci-archive:", "docker-archive:", "-"}, cobra.ShellCompDirectiveNoSpace))
+	_ = cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{"docker", "containerd", "podman", "docker://", "oci:", "oci-archive:", "docker-archive:", "-"}, cobra.ShellCompDirectiveNoSpace))
 	return cmd
 }
 
@@ -139,6 +144,12 @@ func (o *pullOptions) target(cmd *cobra.Command) (pull.Target, error) {
 	case o.to == "containerd":
 		to, err := pull.DialContainerd(ctx, o.containerd())
 		return to, engineError(ctx, err)
+	case o.to == "podman":
+		to, err := pull.DialPodman(ctx, o.engines.podman)
+		return to, engineError(ctx, err)
+	case kind == "docker" && strings.HasPrefix(path, "//"):
+		warn := func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "the registry says: %s\n", oci.Quoted(text)) }
+		return pull.DialRegistry(ctx, path[2:], remote.Options{Warn: warn})
 	case o.to == "-":
 		if term.IsTerminal(int(os.Stdout.Fd())) {
 			return nil, usageError{errors.New("standard output is a terminal: pipe it to docker load, or name a file with --to docker-archive:FILE")}
@@ -149,7 +160,7 @@ func (o *pullOptions) target(cmd *cobra.Command) (pull.Target, error) {
 	case (kind == "oci-archive" || kind == "docker-archive") && path != "":
 		return pull.Archive{Path: path, Docker: kind == "docker-archive"}, nil
 	}
-	return nil, usageError{fmt.Errorf("target %q: want docker, containerd, oci:DIR, oci-archive:FILE, docker-archive:FILE or -", o.to)}
+	return nil, usageError{fmt.Errorf("target %q: want docker, containerd, podman, docker://HOST/NAME, oci:DIR, oci-archive:FILE, docker-archive:FILE or -", o.to)}
 }
 
 func (o *pullOptions) containerd() pull.ContainerdOptions {
@@ -159,7 +170,7 @@ func (o *pullOptions) containerd() pull.ContainerdOptions {
 // fits refuses flags of one engine beside another target.
 func (o *pullOptions) fits(cmd *cobra.Command, kind string) error {
 	for flag, target := range map[string]string{
-		"docker-host": "docker", "containerd-address": "containerd", "namespace": "containerd", "snapshotter": "containerd",
+		"docker-host": "docker", "podman-host": "podman", "containerd-address": "containerd", "namespace": "containerd", "snapshotter": "containerd",
 	} {
 		if o.to != "" && kind != target && cmd.Flags().Changed(flag) {
 			return usageError{fmt.Errorf("--%s is for --to %s", flag, target)}

@@ -51,12 +51,8 @@ func (b *bench) delta(from, to string, before, after []source, args ...string) (
 	if err != nil {
 		return "", 0, err
 	}
-	whole := b.command("sh", "-c", `gzip -6 <"$0" | wc -c`, now)
-	if _, err := whole.run(); err != nil {
-		return "", 0, err
-	}
-	var size int64
-	if _, err := fmt.Fscan(&whole.stdout, &size); err != nil {
+	size, err := b.gzipped(now)
+	if err != nil {
 		return "", 0, err
 	}
 	store, err := b.fresh("store")

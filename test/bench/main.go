@@ -33,8 +33,11 @@ type bench struct {
 	limit  time.Duration // of one measurement
 	only   string
 	names  string // of images to publish; empty for all
-	out    *report
-	dirs   int // lasting ones so far
+
+	docker, dockerPacked, podman string // sockets of engines to publish from; empty for none
+
+	out  *report
+	dirs int // lasting ones so far
 }
 
 func main() {
@@ -60,8 +63,11 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.kubo, "kubo", "", "Kubo's ipfs binary (default: that of hack/engines.sh tools, else of PATH)")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds; large images get fewer")
 	flag.DurationVar(&b.limit, "limit", time.Minute, "longest time of one measurement; who takes longer runs no more")
-	flag.StringVar(&b.only, "only", "", "sections to run, by comma: publish,delta,index,members,serve,push,pull,start")
+	flag.StringVar(&b.only, "only", "", "sections to run, by comma: publish,delta,engines,index,members,serve,push,pull,start")
 	flag.StringVar(&b.names, "images", "", "images to publish, by comma: debian,giant,layers,files")
+	flag.StringVar(&b.docker, "docker", "", "host of a dockerd with the classic store, such as unix:///var/run/docker.sock")
+	flag.StringVar(&b.dockerPacked, "docker-containerd", "", "host of a dockerd with the containerd store")
+	flag.StringVar(&b.podman, "podman", "", "host of a podman's service")
 	output := flag.String("o", "", "file for the results (default: standard output)")
 	flag.Parse()
 	if err := b.prepare(); err != nil {
@@ -72,7 +78,7 @@ func run(ctx context.Context) error {
 	for _, section := range []struct {
 		name string
 		run  func() error
-	}{{"serve", b.serving}, {"push", b.pushing}, {"pull", b.pulling}, {"start", b.starting}, {"delta", b.deltas}, {"index", b.indexes}, {"members", b.members}, {"publish", b.publishing}} {
+	}{{"serve", b.serving}, {"push", b.pushing}, {"pull", b.pulling}, {"start", b.starting}, {"delta", b.deltas}, {"engines", b.engines}, {"index", b.indexes}, {"members", b.members}, {"publish", b.publishing}} {
 		if b.only != "" && !strings.Contains(b.only, section.name) {
 			continue
 		}
