@@ -154,7 +154,11 @@ func (p *pusher) referrers(ctx context.Context, d digest.Digest, add func(desc o
 			return err
 		}
 	}
-	for _, repository := range append([]string{p.job.Image.Name.Repository}, p.from...) {
+	repositories := p.from
+	if asked := p.job.Image.Name.Repository; !slices.Contains(repositories, asked) {
+		repositories = append([]string{asked}, repositories...)
+	}
+	for _, repository := range repositories {
 		for _, suffix := range oci.ReferrerSuffixes[1:] { // those of cosign
 			tag := oci.ReferrerTagOf(d, suffix)
 			desc, err := l.Resolve(ctx, ref.Name{Repository: repository, Tag: tag})
