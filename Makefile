@@ -10,9 +10,10 @@ ADDR     ?= 127.0.0.1:5000
 PUSH     ?= 127.0.0.1:5001
 FUZZTIME ?= 10m
 KILLS    ?= 300
+IMAGE_ARCHS := $(or $(GOARCH),amd64 arm64)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help build run test test-all wine unit bench bench-p2p lint fuzz docs image release install clean load crash attack
+.PHONY: help build run test test-all wine unit bench bench-p2p lint fuzz docs image packages release install clean load crash attack
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,12 +48,15 @@ fuzz: ## every fuzz target for long: FUZZTIME=10m each, FUZZ=REGEXP for some of 
 docs: build ## regenerate the command reference
 	$(GO) run ./hack/gendocs docs/reference
 
-image: ## dist/image2ipfs-image.tar, an OCI image of the server
-	GOOS=linux $(BUILD) -o dist/image/image2ipfs ./cmd/image2ipfs
-	$(GO) run ./hack/mkimage -binary dist/image/image2ipfs -name image2ipfs:$(VERSION) -o dist/image2ipfs-image.tar
+image: ## dist/image2ipfs-image.tar, an OCI image of the server for amd64 and arm64, or for GOARCH
+	for arch in $(IMAGE_ARCHS); do GOOS=linux GOARCH=$$arch $(BUILD) -o dist/image/image2ipfs-$$arch ./cmd/image2ipfs || exit; done
+	env -u GOOS -u GOARCH $(GO) run ./hack/mkimage $(foreach arch,$(IMAGE_ARCHS),-binary $(arch)=dist/image/image2ipfs-$(arch)) -name image2ipfs:$(VERSION) -o dist/image2ipfs-image.tar
 	@echo dist/image2ipfs-image.tar
 
-release: ## static binaries for all platforms, checksums and SBOM in dist/
+packages: ## deb and rpm for amd64 and arm64 in dist/, signed with SIGNING_KEY=FILE
+	GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' hack/packages.sh
+
+release: ## binaries for all platforms, deb, rpm, SBOM and checksums in dist/, signed with SIGNING_KEY=FILE
 	GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' PLATFORMS='$(PLATFORMS)' hack/release.sh
 
 wine: ## run the Windows binary, and tests that can be, under Wine (root on Debian)
@@ -67,7 +71,8 @@ crash: build ## kill publish, serve, gc and rm KILLS times at random, lose nothi
 attack: build ## do to a server what strangers can, and print what came of it
 	$(GO) run ./test/attack -binary $(BIN)
 
-install: build ## install the binary below PREFIX
+install: ## install the binary that make build made below PREFIX (builds nothing: it may be run as root)
+	@[ -x '$(BIN)' ] || { echo "$(BIN) is not there: run make build first, as yourself" >&2; exit 1; }
 	install -D -m 0755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/image2ipfs'
 
 clean: ## remove what was built

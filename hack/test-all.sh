@@ -17,8 +17,9 @@ done
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	test/clients/clients.sh "$IMAGE2IPFS_E2E/bin/image2ipfs-load" "$IMAGE2IPFS_E2E/bin/lassie"
 	hack/wine.sh
+	hack/packages-test.sh
 else
-	echo "test-all: LEFT OUT: clients of gateways, and the Windows binary under Wine, for which only root on Debian can install what they need"
+	echo "test-all: LEFT OUT: clients of gateways, the Windows binary under Wine, and packages on Debian, for which only root on Debian can install what they need"
 	[ "${CI:-}" != true ] || exit 1
 fi
 echo "test-all: all of it took $SECONDS s"

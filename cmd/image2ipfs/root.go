@@ -50,8 +50,8 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 		newClient(), newPublish(), newServe(),
 		newPull(), newConvert(),
 		newLs(), newTag(), newUntag(), newInspect(), newVerify(), newRm(), newPin(), newGC(), newRef(),
-		newID(), newPeers(),
-		newSetup(), newDoctor(), newConfig(),
+		newID(), newPeers(), newSwarmKey(),
+		newSetup(), newDoctor(), newConfig(), newHealth(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -1,10 +1,12 @@
 // Command gendocs writes the command reference: a page for each command of the
 // built binary, with what its --help says, one of what --json prints, from its
 // schemas, one of time-outs and limits, from the source in the working directory,
-// and one of the settings of serve. The pages hold no date and no version, so that they change only when
-// the command does.
+// and one of the settings of serve. The pages hold no date and no version, so that
+// they change only when the command does. With -man it writes manual pages of the
+// same help instead.
 //
 //	go run ./hack/gendocs [-binary bin/image2ipfs] [-schemas docs/reference/schema] docs/reference
+//	go run ./hack/gendocs [-binary bin/image2ipfs] -man share/man/man1
 package main
 
 import (
@@ -22,12 +24,17 @@ import (
 func main() {
 	binary := flag.String("binary", "bin/image2ipfs", "the built command")
 	schemas := flag.String("schemas", "docs/reference/schema", "JSON schemas of what --json prints")
+	man := flag.String("man", "", "write manual pages into this directory, and nothing else")
 	flag.Parse()
-	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: gendocs [-binary FILE] [-schemas DIRECTORY] DIRECTORY")
+	if (*man == "") != (flag.NArg() == 1) {
+		fmt.Fprintln(os.Stderr, "usage: gendocs [-binary FILE] [-schemas DIRECTORY] DIRECTORY, or gendocs [-binary FILE] -man DIRECTORY")
 		os.Exit(2)
 	}
-	if err := run(*binary, *schemas, flag.Arg(0)); err != nil {
+	write := func() error { return run(*binary, *schemas, flag.Arg(0)) }
+	if *man != "" {
+		write = func() error { return writeMan(*binary, *man) }
+	}
+	if err := write(); err != nil {
 		fmt.Fprintln(os.Stderr, "gendocs:", err)
 		os.Exit(1)
 	}

@@ -1,6 +1,10 @@
 // Command mkimage builds an OCI image of the project's own binary without a
-// daemon and writes it as an OCI layout in a tar: one layer with the user and
-// the data directory, one with the binary. The same input gives the same bytes.
+// daemon and writes it as an OCI layout in a tar: one layer with the user, the
+// data directory and the authorities of TLS that Mozilla trusts, one with the
+// binary. Several binaries make an index of one image each. The same input gives
+// the same bytes.
+//
+//	go run ./hack/mkimage -binary amd64=FILE -binary arm64=FILE -name image2ipfs:1 -o image.tar
 package main
 
 import (
@@ -8,32 +12,52 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/crypto/x509roots/fallback/bundle"
 
 	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 func main() {
-	binary := flag.String("binary", "bin/image2ipfs", "static linux binary to put into the image")
+	var binaries binaries
+	flag.Var(&binaries, "binary", "static linux binary to put into the image, as ARCH=FILE; FILE alone is of this machine's architecture; may be given several times")
 	name := flag.String("name", "image2ipfs:latest", "name of the image")
-	arch := flag.String("arch", runtime.GOARCH, "architecture of the binary")
 	out := flag.String("o", "image2ipfs.tar", "archive to write")
 	flag.Parse()
-	if err := build(*binary, *name, *arch, *out); err != nil {
+	if err := build(binaries, *name, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "mkimage:", err)
 		os.Exit(1)
 	}
+}
+
+// binaries is a flag: the program for each architecture.
+type binaries []binary
+
+type binary struct{ arch, file string }
+
+func (b *binaries) String() string { return fmt.Sprint(*b) }
+
+func (b *binaries) Set(text string) error {
+	arch, file, ok := strings.Cut(text, "=")
+	if !ok {
+		arch, file = runtime.GOARCH, text
+	}
+	*b = append(*b, binary{arch, file})
+	return nil
 }
 
 // layout collects the files of an OCI layout.
@@ -60,35 +84,28 @@ func (l *layout) json(mediaType string, v any) (ocispec.Descriptor, error) {
 	return l.blob(mediaType, data), err
 }
 
-func build(binary, name, arch, out string) error {
-	program, err := os.ReadFile(binary)
-	if err != nil {
-		return err
+// build writes the archive. One binary makes an image, several an index.
+func build(from binaries, name, out string) error {
+	if len(from) == 0 {
+		return errors.New("-binary names no binary")
 	}
 	l := &layout{files: map[string][]byte{}}
-	config := imageConfig(arch)
-	var layers []ocispec.Descriptor
-	for _, files := range [][]*file{baseFiles(), {{"usr/local/bin/image2ipfs", 0o755, program}}} {
-		desc, diffID, err := l.layer(files)
+	var images []ocispec.Descriptor
+	for _, b := range from {
+		image, err := l.image(b)
 		if err != nil {
 			return err
 		}
-		layers = append(layers, desc)
-		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffID)
+		images = append(images, image)
 	}
-	configDesc, err := l.json(ocispec.MediaTypeImageConfig, config)
-	if err != nil {
-		return err
+	top := images[0]
+	if len(images) > 1 {
+		var err error
+		if top, err = l.json(ocispec.MediaTypeImageIndex, oci.NewIndex(images)); err != nil {
+			return err
+		}
 	}
-	manifest, err := l.json(ocispec.MediaTypeImageManifest, ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
-		Config: configDesc, Layers: layers,
-	})
-	if err != nil {
-		return err
-	}
-	manifest.Platform = &config.Platform
-	index, err := json.Marshal(oci.NewIndex([]ocispec.Descriptor{oci.Named(manifest, name)}))
+	index, err := json.Marshal(oci.NewIndex([]ocispec.Descriptor{oci.Named(top, name)}))
 	if err != nil {
 		return err
 	}
@@ -97,10 +114,42 @@ func build(binary, name, arch, out string) error {
 	return l.write(out)
 }
 
-func imageConfig(arch string) ocispec.Image {
-	return ocispec.Image{
-		Platform: ocispec.Platform{OS: "linux", Architecture: arch},
-		Config: ocispec.ImageConfig{
+// image adds the image of one architecture.
+func (l *layout) image(b binary) (manifest ocispec.Descriptor, err error) {
+	program, err := os.ReadFile(b.file)
+	if err != nil {
+		return manifest, err
+	}
+	config := imageConfig(b.arch)
+	var layers []ocispec.Descriptor
+	for _, files := range [][]*file{baseFiles(), {{"usr/local/bin/image2ipfs", 0o755, program}}} {
+		desc, diffID, err := l.layer(files)
+		if err != nil {
+			return manifest, err
+		}
+		layers = append(layers, desc)
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffID)
+	}
+	configDesc, err := l.json(ocispec.MediaTypeImageConfig, config)
+	if err != nil {
+		return manifest, err
+	}
+	manifest, err = l.json(ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: configDesc, Layers: layers,
+	})
+	manifest.Platform = &config.Platform
+	return manifest, err
+}
+
+// imageConfig is the config of OCI, with the health check of Docker's, which OCI
+// does not have and its readers skip.
+func imageConfig(arch string) dockerspec.DockerOCIImage {
+	var c dockerspec.DockerOCIImage
+	c.Platform = ocispec.Platform{OS: "linux", Architecture: arch}
+	c.RootFS.Type = "layers"
+	c.Config = dockerspec.DockerOCIImageConfig{
+		ImageConfig: ocispec.ImageConfig{
 			User:         "65532:65532",
 			Env:          []string{"PATH=/usr/local/bin", "IMAGE2IPFS_PATH=/data"},
 			Entrypoint:   []string{"image2ipfs"},
@@ -108,8 +157,14 @@ func imageConfig(arch string) ocispec.Image {
 			ExposedPorts: map[string]struct{}{"5000/tcp": {}},
 			Volumes:      map[string]struct{}{"/data": {}},
 		},
-		RootFS: ocispec.RootFS{Type: "layers"},
+		DockerOCIImageConfigExt: dockerspec.DockerOCIImageConfigExt{
+			Healthcheck: &dockerspec.HealthcheckConfig{
+				Test:     []string{"CMD", "image2ipfs", "health"},
+				Interval: 30 * time.Second, Timeout: 10 * time.Second, StartPeriod: time.Minute, Retries: 3,
+			},
+		},
 	}
+	return c
 }
 
 // file is one of a layer; without data it is a
@@ -125,7 +180,20 @@ func baseFiles() []*file {
 		{"data/", 0o700, nil},
 		{"etc/passwd", 0o644, []byte("root:x:0:0:root:/:/none\nimage2ipfs:x:65532:65532:image2ipfs:/data:/none\n")},
 		{"etc/group", 0o644, []byte("root:x:0:\nimage2ipfs:x:65532:\n")},
+		{"etc/ssl/certs/ca-certificates.crt", 0o644, authorities()},
 	}
+}
+
+// authorities are the roots that Mozilla trusts, in PEM. Those that it trusts
+// under a condition, which a file cannot say, are left out.
+func authorities() []byte {
+	var pems bytes.Buffer
+	for root := range bundle.Roots() {
+		if root.Constraint == nil {
+			_ = pem.Encode(&pems, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}) // a buffer takes all
+		}
+	}
+	return pems.Bytes()
 }
 
 func (l *layout) layer(files []*file) (ocispec.Descriptor, digest.Digest, error) {

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -89,6 +90,14 @@ func (p *parsed) private(c Config) (err error) {
 		}
 	}
 	return nil
+}
+
+// NewSwarmKey makes a key of a private network, as Kubo writes it: three lines,
+// the last of 64 hex digits.
+func NewSwarmKey() []byte {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return fmt.Appendf(nil, "/key/swarm/psk/1.0.0/\n/base16/\n%x\n", key)
 }
 
 // parseSwarmKey reads a key file. Errors name the line and show nothing of what is

@@ -55,6 +55,23 @@ func Server(ctx context.Context, server string, probe *Probe) Check {
 	return c
 }
 
+// Healthy asks the server at a URL whether it is well, whoever signed its
+// certificate. Errors match [ipfs.ErrUnavailable] and say what is wrong.
+func Healthy(ctx context.Context, server string) error {
+	status, body, err := health(ctx, http.DefaultClient, server)
+	if isUntrusted(err) {
+		ctx = context.WithValue(ctx, unverified{}, true)
+		status, body, err = health(ctx, httpClient(ctx), server)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if detail, next := unwell(server, status, body, err); detail != "" {
+		return fmt.Errorf("%w: server %s: %s\nNext: %s", ipfs.ErrUnavailable, server, detail, next)
+	}
+	return nil
+}
+
 // healthTimeout is far more than a server needs to say that it is well.
 const healthTimeout = 5 * time.Second
 
