@@ -52,7 +52,7 @@ var forbidden = map[string][]string{
 		"github.com/containerd/containerd/v2/client", "github.com/containerd/containerd/api",
 		"google.golang.org/grpc", "github.com/containerd/ttrpc", "github.com/libp2p/go-libp2p",
 	},
-	"registry/remote": {"github.com/containerd/containerd", "google.golang.org/grpc", "github.com/libp2p"},
+	"registry/remote": {"github.com/containerd/containerd", "google.golang.org/grpc", "github.com/libp2p/go-libp2p"},
 	"server":          {"github.com/containerd/containerd/v2/client", "google.golang.org/grpc"},
 	"oci":             {"net/http", "github.com/ipfs/boxo"},
 	"ref":             {"net/http", "github.com/ipfs/boxo"},

@@ -55,7 +55,7 @@ func TestToRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	into := pushed.New(store)
+	into := pushed.New(store, pushed.Options{})
 	s, err := server.New(server.Config{Local: store, Pushed: into})
 	if err != nil {
 		t.Fatal(err)

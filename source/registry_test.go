@@ -53,7 +53,7 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	store := newStore(t)
-	s := &site{t: t, pushed: pushed.New(store)}
+	s := &site{t: t, pushed: pushed.New(store, pushed.Options{})}
 	srv, err := server.New(server.Config{Local: store, Pushed: s.pushed})
 	if err != nil {
 		t.Fatal(err)
