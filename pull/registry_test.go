@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -73,22 +74,7 @@ func TestToRegistry(t *testing.T) {
 	}
 	var lines []string
 	for range 2 {
-		lines = nil
-		job, err := pull.Prepare(t.Context(), there, ref.Name{Root: root, Repository: "team/app", Tag: "1"}, to, pull.Wanted{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var events = make(chan string, 100)
-		job.Progress = pull.Progress{Event: func(line string) { events <- line }}
-		if _, err := to.Pull(t.Context(), job); err != nil {
-			t.Fatal(err)
-		}
-		close(events)
-		for line := range events {
-			if strings.HasSuffix(line, "was there") {
-				lines = append(lines, line)
-			}
-		}
+		lines = wasThere(t, there, to, root)
 	}
 	got, err := into.Root(t.Context(), "team/app", "1")
 	if err != nil || got.Root != root {
@@ -97,6 +83,27 @@ func TestToRegistry(t *testing.T) {
 	if len(lines) < 6 { // the layers and configs of three images
 		t.Errorf("the second time these were there: %q", lines)
 	}
+}
+
+// wasThere sends an image and gives the lines about what did not have to be sent.
+func wasThere(t *testing.T, from *layout.Layout, to pull.Target, root cid.Cid) (lines []string) {
+	t.Helper()
+	job, err := pull.Prepare(t.Context(), from, ref.Name{Root: root, Repository: "team/app", Tag: "1"}, to, pull.Wanted{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := make(chan string, 100)
+	job.Progress = pull.Progress{Event: func(line string) { events <- line }}
+	if _, err := to.Pull(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	close(events)
+	for line := range events {
+		if strings.HasSuffix(line, "was there") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // What is no tag of a registry is refused before anything is asked.

@@ -312,24 +312,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r done, store ipfs.Store) er
 	if r.packed && !o.recompress && anyPacked(r.Result) {
 		o.say(cmd, "layers keep the bytes to which they were compressed as wholes, so updates of this image store most of them anew; with --recompress they get small, and digests change\n")
 	}
-	for _, absent := range r.Absent {
-		o.say(cmd, "not in the archive, so not published: %s\n", oci.Quoted(absent))
-	}
-	for _, l := range r.Layers {
-		if strings.Contains(l.MediaType, "zstd") && layer.Compression(o.compression).MediaType() != layer.Zstd.MediaType() {
-			o.say(cmd, "layers are compressed with zstd, which dockerd before 23 (20.10 among them) does not read\n")
-			break
-		}
-	}
-	if o.recompress {
-		o.say(cmd, "layers were compressed again: digests of images and layers are others than in the archive\n")
-	}
-	for _, unindexed := range r.Unindexed {
-		o.say(cmd, "no index for layer %s: engines pull it as a whole\n", oci.Quoted(unindexed))
-	}
-	for _, dropped := range r.Dropped {
-		o.say(cmd, "not published, since it refers to a digest of before: %s\n", oci.Quoted(dropped))
-	}
+	o.tellLayers(cmd, r.Result)
 	o.tellNames(cmd, r.Result)
 	if o.json {
 		p := newPublished(r.Result, host, store)
@@ -369,6 +352,28 @@ func (o *publishOptions) report(cmd *cobra.Command, r done, store ipfs.Store) er
 		fmt.Fprintln(cmd.OutOrStdout(), name)
 	}
 	return nil
+}
+
+// tellLayers says what is not there, was made anew, or is not as was asked for.
+func (o *publishOptions) tellLayers(cmd *cobra.Command, r *publish.Result) {
+	for _, absent := range r.Absent {
+		o.say(cmd, "not in the archive, so not published: %s\n", oci.Quoted(absent))
+	}
+	for _, l := range r.Layers {
+		if strings.Contains(l.MediaType, "zstd") && layer.Compression(o.compression).MediaType() != layer.Zstd.MediaType() {
+			o.say(cmd, "layers are compressed with zstd, which dockerd before 23 (20.10 among them) does not read\n")
+			break
+		}
+	}
+	if o.recompress {
+		o.say(cmd, "layers were compressed again: digests of images and layers are others than in the archive\n")
+	}
+	for _, unindexed := range r.Unindexed {
+		o.say(cmd, "no index for layer %s: engines pull it as a whole\n", oci.Quoted(unindexed))
+	}
+	for _, dropped := range r.Dropped {
+		o.say(cmd, "not published, since it refers to a digest of before: %s\n", oci.Quoted(dropped))
+	}
 }
 
 // tellNames says which names do not mean one image.

@@ -32,14 +32,7 @@ type serveOptions struct {
 	debug      bool
 }
 
-func newServe() *cobra.Command { return newServeOf(&serveOptions{}) }
-
-func newServeOf(opts *serveOptions) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "serve",
-		Aliases: []string{"server"},
-		Short:   "Serve published images as a registry",
-		Long: `Serve published images to everything that speaks the registry protocol (/v2/).
+const serveHelp = `Serve published images to everything that speaks the registry protocol (/v2/).
 
 Manifests are always served from here, checked. Blobs come from the local store;
 with --gateway, engines are redirected to an IPFS gateway as soon as one has
@@ -78,7 +71,16 @@ environment: see image2ipfs config.
 Prometheus metrics are at /metrics, or with --metrics on an address of their own.
 
 Ctrl-C or SIGTERM stops the server as soon as the running transfers have ended,
-after at most 30 s, with exit code 0. A second one ends it at once.`,
+after at most 30 s, with exit code 0. A second one ends it at once.`
+
+func newServe() *cobra.Command { return newServeOf(&serveOptions{}) }
+
+func newServeOf(opts *serveOptions) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Aliases: []string{"server"},
+		Short:   "Serve published images as a registry",
+		Long:    serveHelp,
 		Example: `  image2ipfs serve --addr 127.0.0.1:5000
   image2ipfs serve --gateway http://gateway.local:8080 --gateway http://spare.local:8080
   image2ipfs serve --api http://127.0.0.1:5001

@@ -100,8 +100,7 @@ func speaksPlain(ctx context.Context, host string, t *http.Transport) (bool, err
 	if errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record) {
 		return true, nil
 	}
-	var untrusted *tls.CertificateVerificationError
-	if errors.As(err, &untrusted) {
+	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
 		return false, fmt.Errorf("%w; put the certificate of who signed it into /etc/docker/certs.d/%s/ca.crt", err, host)
 	}
 	return false, err

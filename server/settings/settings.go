@@ -88,8 +88,7 @@ func readFile(file string) (map[string]any, error) {
 		return nil, fmt.Errorf("%w: %w", ErrSetting, err)
 	}
 	if err := toml.Unmarshal(data, &read); err != nil {
-		var at *toml.DecodeError
-		if errors.As(err, &at) {
+		if at, ok := errors.AsType[*toml.DecodeError](err); ok {
 			line, column := at.Position()
 			return nil, fmt.Errorf("%w: %s, line %d, column %d: %s", ErrSetting, file, line, column, strings.TrimPrefix(at.Error(), "toml: "))
 		}
@@ -144,8 +143,7 @@ func assign(flags *pflag.FlagSet, f *pflag.Flag, value any) error {
 
 // reason is why a flag does not take a value, without the flag's name.
 func reason(err error) error {
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		return fmt.Errorf("%q: %w", invalid.GetValue(), invalid.Unwrap())
 	}
 	return err

@@ -67,12 +67,11 @@ func TestEngineSources(t *testing.T) {
 				return
 			}
 			loaded(t, on, c.archive, c.bring...)
-			socket := ""
+			socketFor := socketOf
 			if c.kind == "podman" {
-				socket = podmanService(t, on)
-			} else {
-				socket = socketOf(on)
+				socketFor = func(on command) string { return podmanService(t, on) }
 			}
+			socket := socketFor(on)
 			p := newProgram(t)
 			fromFile, err := p.publish(deadline(t), archivePath(t, c.archive), false)
 			if err != nil {
