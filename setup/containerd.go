@@ -95,14 +95,11 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 		if err := c.conflict(o.within(dirs[0])); err != nil {
 			return nil, err
 		}
-		var seen []string
-		for _, dir := range dirs {
-			seen = append(seen, o.within(dir))
-		}
-		wanted = strings.Join(seen, ":")
-		p.nowRead(o, dirs)
+		wanted = p.newPath(o, c, dirs)
 	} else if o.at(firstDir(wanted)) != dirs[0] {
 		return nil, fmt.Errorf("%w: %s: config_path is %q there, not %s", ErrConfig, c.target.seen, wanted, dirs[0])
+	} else if err := p.readable(o, c); err != nil {
+		return nil, err
 	}
 	if c.ownPath() != "" {
 		return edits, nil
@@ -121,15 +118,19 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 // nowRead tells of registries that only ctr and nerdctl have read of up to now.
 func (p *Plan) nowRead(o Options, dirs []string) {
 	for _, dir := range dirs {
-		names, err := o.place().list(dir)
-		if err != nil {
-			continue // certsDir says so
-		}
-		names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(hostsDirs, n) })
-		if len(names) > 0 {
+		if names := p.registriesIn(o, dir); len(names) > 0 {
 			p.note("from the restart on CRI, too, goes by %s for %s", o.within(dir), strings.Join(names, ", "))
 		}
 	}
+}
+
+// registriesIn are the registries of a directory but those that setup writes.
+func (*Plan) registriesIn(o Options, dir string) []string {
+	names, err := o.place().list(dir)
+	if err != nil {
+		return nil // certsDir says so
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return slices.Contains(hostsDirs, n) })
 }
 
 // dumps asks containerd for the configuration that it makes of the files.

@@ -181,8 +181,9 @@ func (c criConfig) conflict(certs string) error {
 	return nil
 }
 
-func (f *criFile) refusal(path []string, certs, host, write string) error {
-	line := 0
+// line is where a table or key is set, or the table that is nearest to it; 0 for
+// nowhere.
+func (f *criFile) line(path []string) (line int) {
 	for _, e := range f.found {
 		whole := e.path()
 		if len(whole) >= len(path) && slices.Equal(whole[:len(path)], path) || len(whole) <= len(path) && slices.Equal(whole, path[:len(whole)]) {
@@ -192,11 +193,15 @@ func (f *criFile) refusal(path []string, certs, host, write string) error {
 			}
 		}
 	}
+	return line
+}
+
+func (f *criFile) refusal(path []string, certs, host, write string) error {
 	if host == "*" {
 		host = "_default"
 	}
 	return fmt.Errorf("%w: %s, line %d: registry.%s is set, beside which containerd refuses config_path, and CRI would not load: move it to %s first, written by hand (%s), or run setup nerdctl, which leaves config.toml and CRI alone",
-		ErrConfig, f.seen, line, strings.Join(path[3:], "."), filepath.Join(certs, host, "hosts.toml"), write)
+		ErrConfig, f.seen, f.line(path), strings.Join(path[3:], "."), filepath.Join(certs, host, "hosts.toml"), write)
 }
 
 func subtree(tree map[string]any, path ...string) map[string]any {
