@@ -65,6 +65,10 @@ asks for user and password (docker login), and with TLS it may be an address tha
 others reach. Reading by CID on --addr stays open to all, unless --auth-read is
 given; /healthz asks nobody there. --events tells others of each push.
 
+Sockets that systemd opened take the place of --addr, --push and --metrics, by
+FileDescriptorName=images, push and metrics; it is told when the server answers and
+when it stops (Type=notify).
+
 Each flag can be set in a file, too, which --config names, and by a variable of the
 environment: see image2ipfs config.
 
@@ -175,6 +179,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		log.Info("images from", "store", e.String())
 	}
 	log.Info("serving", "addr", open.Images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
+	tellSystemd(ctx, log)
 	return s.ServeAll(ctx, open)
 }
 
@@ -199,16 +204,21 @@ func (o *serveOptions) listen(ctx context.Context) (l server.Listeners, err erro
 			closeAll(l)
 		}
 	}()
-	if l.Images, err = listen(ctx, o.addr, "--addr"); err != nil {
+	given, err := openSockets()
+	if err != nil {
+		return l, err
+	}
+	defer func() { err = errors.Join(err, given.close()) }()
+	if l.Images, err = given.listen(ctx, "images", o.addr, "--addr"); err != nil {
 		return l, err
 	}
 	if o.push.addr != "" {
-		if l.Push, err = listen(ctx, o.push.addr, "--push"); err != nil {
+		if l.Push, err = given.listen(ctx, "push", o.push.addr, "--push"); err != nil {
 			return l, err
 		}
 	}
 	if o.access.metrics != "" {
-		l.Metrics, err = listen(ctx, o.access.metrics, "--metrics")
+		l.Metrics, err = given.listen(ctx, "metrics", o.access.metrics, "--metrics")
 	}
 	return l, err
 }
