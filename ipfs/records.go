@@ -40,6 +40,13 @@ type RecordTx interface {
 	CommitRecords(ctx context.Context, roots []Root, records ...Record) (Stats, error)
 }
 
+// Checker is a [Tx] that tells whether a file can be relied on.
+type Checker interface {
+	// Whole tells whether all blocks of the file under c are in the store and right:
+	// they are hashed where nobody has since they were written.
+	Whole(ctx context.Context, c cid.Cid) bool
+}
+
 // Key names a record.
 type Key struct {
 	Kind  string `json:"kind"`  // what it is of, a word of lower-case letters

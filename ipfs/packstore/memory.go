@@ -220,6 +220,17 @@ func (t *tx) Recall(ctx context.Context, name string) (ipfs.Known, bool) {
 	return k, true
 }
 
+// Whole implements [ipfs.Checker].
+func (t *tx) Whole(ctx context.Context, c cid.Cid) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.usable(t.main) != nil {
+		return false
+	}
+	_, ok := t.whole(ctx, c)
+	return ok
+}
+
 // whole tells whether all blocks of a file are in the store and right, and how many
 // they are.
 func (t *tx) whole(ctx context.Context, root cid.Cid) (blocks int, ok bool) {

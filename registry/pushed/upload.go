@@ -182,17 +182,38 @@ func (g *Registry) rehash(ctx context.Context, repository string, d digest.Diges
 
 // Mount makes a blob of one repository one of another, too (distribution-spec,
 // "Mounting a blob from another repository"). The error matches [oci.ErrNotFound]
-// when the first does not have it.
+// when the first does not have it, or not as it should be: an upload puts it right.
 func (g *Registry) Mount(ctx context.Context, from, to string, d digest.Digest) error {
 	tx, err := g.store.BeginRecords(ctx)
 	if err != nil {
 		return err
 	}
-	l, err := g.blob(ctx, from, d)
+	l, err := g.wholeBlob(ctx, tx, from, d)
 	if err != nil {
 		return errors.Join(err, tx.Abort())
 	}
 	return g.keepBlob(ctx, tx, blobKey(to, d), l)
+}
+
+// Check finds out whether a blob of a repository is as it should be, for who would
+// rely on it and not upload it. The error matches [oci.ErrNotFound] when it is not
+// there, or damaged.
+func (g *Registry) Check(ctx context.Context, repository string, d digest.Digest) error {
+	tx, err := g.store.BeginRecords(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = g.wholeBlob(ctx, tx, repository, d)
+	return errors.Join(err, tx.Abort())
+}
+
+// wholeBlob finds a blob that can be relied on.
+func (g *Registry) wholeBlob(ctx context.Context, tx ipfs.RecordTx, repository string, d digest.Digest) (link, error) {
+	l, err := g.blob(ctx, repository, d)
+	if c, ok := tx.(ipfs.Checker); err == nil && ok && !c.Whole(ctx, l.CID) {
+		err = fmt.Errorf("%w: blob %s of %q is damaged here, or a part of it is gone: upload it again", oci.ErrNotFound, d, repository)
+	}
+	return l, err
 }
 
 // blob finds a blob that stays for long enough to be relied on.
