@@ -117,7 +117,7 @@ func TestChunkedLayersAreTheTar(t *testing.T) {
 		t.Skip(slowUnderRace)
 	}
 	for name, plain := range map[string][]byte{
-		"tree": onceTree(t), "sample": sample(t), "600 files": many(t, 600),
+		"tree": onceTree(t), "sample": withParents(t, sample(t)), "600 files": withParents(t, many(t, 600)),
 		"one file": makeTar(t, tarFile{"a", []byte("a")}), "one empty file": makeTar(t, tarFile{"a", nil}),
 		"no end": makeTar(t, tarFile{"a", []byte("a")})[:2*blockSize], "long end": append(onceTree(t), make([]byte, 3*mib)...),
 	} {
@@ -241,7 +241,7 @@ func TestLayersThatAreNotIndexedInChunks(t *testing.T) {
 	global = append(b.Bytes(), global...)
 	for why, in := range map[string][]byte{
 		"no entries": make([]byte, 2*blockSize), "cut off": makeTar(t, tarFile{"a", []byte("a")})[:blockSize], "archive/tar does not read": noise(1, 2*blockSize),
-		"there twice": tree(t), `lies in "a/b", which no entry`: makeTar(t, tarFile{"a/", nil}, tarFile{"a/b/c", nil}, tarFile{"a/b/", nil}), "a global header": global, "sparse file": sparse(t),
+		"there twice": withParents(t, tree(t)), `lies in "a/b", which no entry`: makeTar(t, tarFile{"a/", nil}, tarFile{"a/b/c", nil}, tarFile{"a/b/", nil}), "a global header": global, "sparse file": sparse(t),
 		"decoding a tar header": append(onceTree(t), noise(1, 5000)...), // behind the end
 		"there twice, which":    makeTar(t, tarFile{"d/", nil}, tarFile{"a", nil}, tarFile{"d/", nil}),
 		"not UTF-8":             bytes.ReplaceAll(tarOf(t, func(add func(tar.Header, []byte)) { add(tar.Header{Name: "aé"}, nil) }), []byte("path=aé"), []byte("path=a\xe9\xe9")),

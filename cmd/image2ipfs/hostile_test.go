@@ -94,6 +94,8 @@ func hostilePeers(t *testing.T, store string) {
 		switch r.URL.Path {
 		case "/fetches":
 			answer = escape
+		case "/trials":
+			answer = []any{map[string]any{"peers": []string{escape}, "protocol": escape, "outcome": escape, "error": escape}, map[string]any{}}
 		case "/id":
 			answer = map[string]any{"id": escape, "addrs": []string{escape}, "running": true}
 		}
@@ -132,6 +134,14 @@ var hostileCalls = map[string][]call{
 	"image2ipfs setup":           {{"docker --config $daemon", true}, {"docker --json --config $daemon", true}, {"@", true}, {"docker --server @", true}},
 	"image2ipfs doctor":          {{"docker --server $server --gateway $server --docker $tcp --timeout 10s", true}, {"docker --json --server $server --gateway $server --docker $tcp --timeout 10s", true}},
 	"image2ipfs rm":              {{"@", true}, {"app:1", false}}, // removes what the others need
+	"image2ipfs tag":             {{"@ app:1", true}, {"new:1 @", true}},
+	"image2ipfs untag":           {{"@", true}, {"app:9", false}},
+	"image2ipfs config":          {{"@", true}},
+	"image2ipfs config check":    {{"@", true}, {"$daemon", false}},
+	"image2ipfs config ls":       {{"@", true}, {"--json $daemon", false}},
+	"image2ipfs config example":  {{"@", true}},
+	"image2ipfs health":          {{"--server @", true}, {"--server $server", true}},
+	"image2ipfs swarm-key":       {{"/dev/null/@", true}},
 	"image2ipfs completion":      {{"@", true}},
 	"image2ipfs completion bash": {{"", false}}, "image2ipfs completion zsh": {{"", false}}, "image2ipfs completion fish": {{"", false}}, "image2ipfs completion powershell": {{"", false}},
 	"image2ipfs help": {{"@", true}},

@@ -141,7 +141,7 @@ func Try(ctx context.Context, dir string) (trials []Trial, ok bool, err error) {
 func Outcome(trials []Trial) (text string, gave, failed bool) {
 	var parts []string
 	for _, t := range trials {
-		who := "peer " + t.Peers[0]
+		who := "peer " + strings.Join(t.Peers, ", ")
 		if t.Protocol == "bitswap" {
 			who = fmt.Sprintf("of %d by bitswap one", len(t.Peers))
 		}
