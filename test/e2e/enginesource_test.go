@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -67,6 +68,14 @@ func TestEngineSources(t *testing.T) {
 				return
 			}
 			loaded(t, on, c.archive, c.bring...)
+			if c.engine != "dockerd20" { // where later pulls would find what they are to bring
+				t.Cleanup(func() {
+					name := map[string]string{"podman": "localhost/", "containerd": "docker.io/library/"}[c.kind] + c.name
+					if err := newEngine(t, c.engine, on).Remove(context.Background(), name); err != nil {
+						t.Error(err)
+					}
+				})
+			}
 			socketFor := socketOf
 			if c.kind == "podman" {
 				socketFor = func(on command) string { return podmanService(t, on) }
