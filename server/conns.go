@@ -163,7 +163,7 @@ func (c *connections) queue(remote string) (leave func(), ok bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.waits--
-		less(c.pending, origin)
+		budget.Less(c.pending, origin, 1)
 	}, true
 }
 
@@ -275,7 +275,7 @@ func (c *connections) drop(conn net.Conn) {
 	p.release()
 	c.setIdle(conn, p, false)
 	c.total--
-	less(c.open, p.origin)
+	budget.Less(c.open, p.origin, 1)
 	close(c.freed)
 	c.freed = make(chan struct{})
 }
@@ -340,12 +340,6 @@ func (c *connections) track(conn net.Conn, state http.ConnState) {
 		p.moved.Store(time.Now().UnixNano())
 	case http.StateClosed, http.StateHijacked:
 		c.drop(conn)
-	}
-}
-
-func less(counts map[string]int, key string) {
-	if counts[key]--; counts[key] == 0 {
-		delete(counts, key)
 	}
 }
 

@@ -107,7 +107,7 @@ func (u *uploads) end(up *upload) {
 	}
 	up.timer.Stop()
 	delete(u.open, up.id)
-	less(u.each, up.origin)
+	budget.Less(u.each, up.origin, 1)
 	if up.release != nil {
 		up.release()
 	}
@@ -153,7 +153,6 @@ func (u *uploads) hold(ctx context.Context, up *upload) (release func(), err err
 	defer cancel()
 	if up.release == nil {
 		if up.release, err = u.keep(ctx, up); err != nil {
-			up.release = nil
 			return nil, errorf(codeTooMany, "%w", err)
 		}
 	}

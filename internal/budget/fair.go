@@ -67,9 +67,7 @@ func (f *Fair) take(origin string, n int64) (release func(), freed <-chan struct
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.total -= n
-		if f.held[origin] -= n; f.held[origin] == 0 {
-			delete(f.held, origin)
-		}
+		Less(f.held, origin, n)
 		close(f.freed)
 		f.freed = make(chan struct{})
 	}), nil

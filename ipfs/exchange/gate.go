@@ -68,7 +68,7 @@ func (g *gate) place(ctx context.Context, places *budget.Share, byPeer map[strin
 	leave := func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		less(byPeer, peer, 1)
+		budget.Less(byPeer, peer, 1)
 	}
 	ctx, cancel := context.WithTimeout(ctx, placePatience)
 	defer cancel()
@@ -78,12 +78,6 @@ func (g *gate) place(ctx context.Context, places *budget.Share, byPeer map[strin
 		return nil, false
 	}
 	return func() { free(); leave() }, true
-}
-
-func less[N int | int64](counts map[string]N, peer string, n N) {
-	if counts[peer] -= n; counts[peer] == 0 {
-		delete(counts, peer)
-	}
 }
 
 // remember gives the state of a DAG, by find when that is not known of late.
