@@ -48,6 +48,21 @@ type manifest struct {
 	} `json:"fsLayers"`
 }
 
+// PartsOf are the manifests that a manifest or index lists, and the contents that it
+// names: layers, blobs and the config, in this order. The error is that of reading
+// JSON.
+func PartsOf(data []byte) (manifests, blobs []ocispec.Descriptor, err error) {
+	var m manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, nil, err
+	}
+	blobs = slices.Concat(m.Layers, m.Blobs)
+	if m.Config != nil {
+		blobs = append(blobs, *m.Config)
+	}
+	return m.Manifests, blobs, nil
+}
+
 // Walk follows index.json through nested indices and manifests to configs and
 // layers. Indices may be sparse: platforms that are not there are reported in
 // Absent, as long as one is whole. What a top-level manifest needs must be

@@ -216,20 +216,12 @@ func (s *survey) Manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte,
 	if _, ok := s.manifests[desc.Digest]; !ok { // a config
 		return data, nil
 	}
-	var m struct {
-		Manifests []ocispec.Descriptor `json:"manifests"`
-		Config    *ocispec.Descriptor  `json:"config"`
-		Layers    []ocispec.Descriptor `json:"layers"`
-		Blobs     []ocispec.Descriptor `json:"blobs"`
-	}
-	if json.Unmarshal(data, &m) != nil {
+	manifests, blobs, err := oci.PartsOf(data)
+	if err != nil {
 		return data, nil // whoever follows it finds out
 	}
-	s.list(m.Manifests)
-	if m.Config != nil {
-		s.sizes[m.Config.Digest] = m.Config.Size
-	}
-	for _, part := range append(m.Layers, m.Blobs...) {
+	s.list(manifests)
+	for _, part := range blobs {
 		s.sizes[part.Digest] = part.Size
 	}
 	return data, nil

@@ -2,7 +2,6 @@ package pull
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/image2ipfs/image2ipfs/oci"
-	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry"
 	"github.com/image2ipfs/image2ipfs/registry/remote"
 )
 
@@ -159,19 +158,15 @@ func (p *pusher) referrers(ctx context.Context, d digest.Digest, add func(desc o
 		repositories = append([]string{asked}, repositories...)
 	}
 	for _, repository := range repositories {
-		for _, suffix := range oci.ReferrerSuffixes[1:] { // those of cosign
-			tag := oci.ReferrerTagOf(d, suffix)
-			desc, err := l.Resolve(ctx, ref.Name{Repository: repository, Tag: tag})
-			if errors.Is(err, oci.ErrNotFound) {
-				continue
-			}
-			if err == nil {
-				err = add(desc)
-			}
-			if err != nil {
+		tagged, err := registry.TaggedBy(ctx, l, repository, d)
+		if err != nil {
+			return err
+		}
+		for _, t := range tagged {
+			if err := add(t.Descriptor); err != nil {
 				return err
 			}
-			p.tags = append(p.tags, sending{desc, p.read[desc.Digest], tag})
+			p.tags = append(p.tags, sending{t.Descriptor, p.read[t.Digest], t.Tag})
 		}
 	}
 	return nil
@@ -182,20 +177,12 @@ func (p *pusher) blobs(ctx context.Context, manifests []sending) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for _, m := range manifests {
-		var parts struct {
-			Config *ocispec.Descriptor  `json:"config"`
-			Layers []ocispec.Descriptor `json:"layers"`
-			Blobs  []ocispec.Descriptor `json:"blobs"`
-		}
 		if oci.IsIndex(m.MediaType) {
 			continue
 		}
-		if err := json.Unmarshal(m.content, &parts); err != nil {
+		_, all, err := oci.PartsOf(m.content)
+		if err != nil {
 			return fmt.Errorf("%w: manifest %s: %v", oci.ErrManifestInvalid, m.Digest, err)
-		}
-		all := slices.Concat(parts.Layers, parts.Blobs)
-		if parts.Config != nil {
-			all = append(all, *parts.Config)
 		}
 		for _, desc := range all {
 			if p.done[desc.Digest] {

@@ -1,5 +1,5 @@
 // Package registry says what a registry of images is to the rest of the program:
-// its interfaces, and nothing else. registry/layout is the one of a published
+// its interfaces, and what can be asked of each. registry/layout is the one of a published
 // root and the only place that knows what a name means; registry/legacy is the
 // one of the trees that image2ipfs 0.0.1 to 0.1.0 left. All of them pass the
 // suite registry/registrytest.

@@ -283,16 +283,12 @@ func (f *fetched) relatives(ctx context.Context, desc ocispec.Descriptor) (r rel
 	if err != nil {
 		return r, err
 	}
-	for _, suffix := range oci.ReferrerSuffixes[1:] { // those of cosign
-		tag := oci.ReferrerTagOf(desc.Digest, suffix)
-		d, err := f.from.Resolve(ctx, ref.Name{Tag: tag})
-		if errors.Is(err, oci.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return r, err
-		}
-		found, names[d.Digest] = append(found, d), f.name.Repository+":"+tag
+	tagged, err := registry.TaggedBy(ctx, f.from, "", desc.Digest)
+	if err != nil {
+		return r, err
+	}
+	for _, t := range tagged {
+		found, names[t.Digest] = append(found, t.Descriptor), f.name.Repository+":"+t.Tag
 	}
 	for _, d := range found {
 		data, err := f.Manifest(ctx, d)
