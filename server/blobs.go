@@ -27,9 +27,10 @@ func (s *Server) blob(w *response, r *request) error {
 	}
 	d := digest.Digest(r.reference)
 	b, err := l.Locate(r.Context(), d)
-	s.roots.recount(r.root, l)                                       // it keeps the directories that it opens
-	if err == nil && r.local != nil && r.Method == http.MethodHead { // who asks so uploads what is not there, and nothing else
-		err = s.cfg.Pushed.Check(r.Context(), r.repository, d)
+	s.roots.recount(r.root, l) // it keeps the directories that it opens
+	// Who asks so of what is pushed uploads what is not there, and nothing else.
+	if err == nil && r.local != nil && r.Method == http.MethodHead {
+		err = s.cfg.Pushed.Whole(r.Context(), b.CID)
 	}
 	if err != nil {
 		return absent(codeBlobUnknown, err)

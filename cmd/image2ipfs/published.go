@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
-	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
-	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
@@ -112,14 +108,4 @@ func (o *publishOptions) setNames(ctx context.Context, store ipfs.Store, r *publ
 		done.Set = append(done.Set, is.Name)
 	}
 	return done, err
-}
-
-// tellNamed says what the local names are, and which stay something else.
-func (o *publishOptions) tellNamed(cmd *cobra.Command, root cid.Cid, named local.Named) {
-	if len(named.Set) > 0 {
-		o.say(cmd, "local names     %s (image2ipfs serve --push answers to them)\n", oci.Quoted(strings.Join(named.Set, ", ")))
-	}
-	for _, name := range named.Left {
-		o.say(cmd, "local name      %[1]s stays what was pushed or tagged by it; to move it: image2ipfs tag %[1]s %[2]s/%[1]s\n", oci.Quoted(name), ref.Ciq(root))
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -188,32 +189,31 @@ func (g *Registry) Mount(ctx context.Context, from, to string, d digest.Digest) 
 	if err != nil {
 		return err
 	}
-	l, err := g.wholeBlob(ctx, tx, from, d)
+	l, err := g.blob(ctx, from, d)
+	if err == nil {
+		err = whole(ctx, tx, l.CID)
+	}
 	if err != nil {
 		return errors.Join(err, tx.Abort())
 	}
 	return g.keepBlob(ctx, tx, blobKey(to, d), l)
 }
 
-// Check finds out whether a blob of a repository is as it should be, for who would
-// rely on it and not upload it. The error matches [oci.ErrNotFound] when it is not
-// there, or damaged.
-func (g *Registry) Check(ctx context.Context, repository string, d digest.Digest) error {
+// Whole finds out whether a blob that was located is as it should be, for who would
+// rely on it and not upload it. The error matches [oci.ErrNotFound] when it is not.
+func (g *Registry) Whole(ctx context.Context, c cid.Cid) error {
 	tx, err := g.store.BeginRecords(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = g.wholeBlob(ctx, tx, repository, d)
-	return errors.Join(err, tx.Abort())
+	return errors.Join(whole(ctx, tx, c), tx.Abort())
 }
 
-// wholeBlob finds a blob that can be relied on.
-func (g *Registry) wholeBlob(ctx context.Context, tx ipfs.RecordTx, repository string, d digest.Digest) (link, error) {
-	l, err := g.blob(ctx, repository, d)
-	if c, ok := tx.(ipfs.Checker); err == nil && ok && !c.Whole(ctx, l.CID) {
-		err = fmt.Errorf("%w: blob %s of %q is damaged here, or a part of it is gone: upload it again", oci.ErrNotFound, d, repository)
+func whole(ctx context.Context, tx ipfs.RecordTx, c cid.Cid) error {
+	if t, ok := tx.(ipfs.Checker); ok && !t.Whole(ctx, c) {
+		return fmt.Errorf("%w: the blob is damaged here, or a part of it is gone: upload it again", oci.ErrNotFound)
 	}
-	return l, err
+	return nil
 }
 
 // blob finds a blob that stays for long enough to be relied on.
