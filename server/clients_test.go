@@ -20,6 +20,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
 
 // No test may leave anything running: a server that leaks a goroutine for a
@@ -73,7 +74,7 @@ func pullOnce(t *testing.T, url string, p published) error {
 func TestCrowd(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	p, large := publish(t, blocks, 1<<20), publish(t, blocks, 64<<20)
-	url, stop := serve(t, Config{Local: blocks, Logger: (&logs{}).logger(), Limits: Limits{MaxConns: 400, Grace: time.Millisecond}})
+	url, stop := serve(t, Config{Local: blocks, Logger: (&testlog.Log{}).Logger(), Limits: Limits{MaxConns: 400, Grace: time.Millisecond}})
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -106,7 +107,7 @@ func TestCrowd(t *testing.T) {
 func TestNoRoom(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	p, large := publish(t, blocks, 1000), publish(t, blocks, 64<<20)
-	url, stop := serve(t, Config{Local: blocks, Logger: (&logs{}).logger(), Limits: Limits{MaxConns: 2, Grace: time.Millisecond}})
+	url, stop := serve(t, Config{Local: blocks, Logger: (&testlog.Log{}).Logger(), Limits: Limits{MaxConns: 2, Grace: time.Millisecond}})
 	busy := open(t, url, 2, "GET "+large.blob()+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	for _, conn := range busy {
 		if _, err := io.ReadFull(conn, make([]byte, 100)); err != nil {
@@ -206,7 +207,7 @@ func TestCrowdTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, stop := serve(t, Config{Local: testlayout.NewBlocks(), Logger: (&logs{}).logger(), TLS: secure, Limits: Limits{MaxConns: 20, Grace: time.Millisecond}})
+	url, stop := serve(t, Config{Local: testlayout.NewBlocks(), Logger: (&testlog.Log{}).Logger(), TLS: secure, Limits: Limits{MaxConns: 20, Grace: time.Millisecond}})
 	open(t, url, 60, "")
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "http://"), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
 
 // from asks the server as a client elsewhere does; headers are "Name: value".
@@ -130,8 +131,8 @@ func TestTrustlessGatewayIsASource(t *testing.T) {
 	gw.bare.Store(true)
 	limits := patient()
 	limits.Found, limits.Retry, limits.Paths = time.Nanosecond, time.Nanosecond, time.Nanosecond // always asked again
-	var log logs
-	s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: limits, Logger: log.logger()})
+	var log testlog.Log
+	s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: limits, Logger: log.Logger()})
 	for range 3 {
 		if got := s.both(p.blob()).expect(t, http.StatusOK, ""); !bytes.Equal(got.body, p.data) {
 			t.Error("other bytes")
@@ -226,7 +227,7 @@ func TestManyGateways(t *testing.T) {
 		}
 		all = append(all, newGateway(fmt.Sprintf("http://gateway%d.example", i), blocks, mood))
 	}
-	s := start(t, Config{Gateways: all, Limits: patient(), Logger: (&logs{}).logger()})
+	s := start(t, Config{Gateways: all, Limits: patient(), Logger: (&testlog.Log{}).Logger()})
 	s.get(p.manifest()).expect(t, http.StatusOK, "")
 	s.get(p.blob()).expect(t, http.StatusServiceUnavailable, codeUnavailable)
 }

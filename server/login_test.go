@@ -18,6 +18,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
 
 // ann is the header by which the user of htpasswd logs in.
@@ -41,10 +42,10 @@ func htpasswd(t *testing.T) Passwords {
 }
 
 // startClosed starts a server that asks for passwords, on both of its addresses.
-func startClosed(t *testing.T, cfg Config) (push, read *site, log *logs) {
+func startClosed(t *testing.T, cfg Config) (push, read *site, log *testlog.Log) {
 	t.Helper()
-	log = &logs{}
-	cfg.Logger = log.logger()
+	log = &testlog.Log{}
+	cfg.Logger = log.Logger()
 	cfg.Passwords = htpasswd(t)
 	read = start(t, cfg)
 	hs := httptest.NewServer(read.s.PushHandler())

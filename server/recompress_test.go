@@ -12,13 +12,14 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
 
 // A second root is told and pulled, moves no tag, and is no condition of a push.
 func TestRecompress(t *testing.T) {
 	p := startPush(t, t.TempDir())
-	log := &logs{}
-	p.s.log = log.logger()
+	log := &testlog.Log{}
+	p.s.log = log.Logger()
 	file := filepath.Join(t.TempDir(), "events")
 	to, err := OpenEvents(file, nil)
 	if err != nil {
@@ -73,8 +74,8 @@ func TestRecompress(t *testing.T) {
 // Who runs the server is told once what pushes of images built here cost, and what not.
 func TestAdvice(t *testing.T) {
 	p := startPush(t, t.TempDir())
-	log := &logs{}
-	p.s.log = log.logger()
+	log := &testlog.Log{}
+	p.s.log = log.Logger()
 	advice := func() int { return strings.Count(log.String(), "shares less than 10 %") }
 	for i, want := range []int{0, 1, 1} {
 		p.manifest("app", "1", p.image("app", big(2<<20+i*100))).expect(t, http.StatusCreated, "")

@@ -17,6 +17,7 @@ import (
 	trustless "github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
 
 // quick are limits for tests that wait for time-outs.
@@ -155,12 +156,12 @@ func TestGatewayWithPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log logs
-	open := start(t, Config{Gateways: []Gateway{g}, Open: true, Logger: log.logger()})
+	var log testlog.Log
+	open := start(t, Config{Gateways: []Gateway{g}, Open: true, Logger: log.Logger()})
 	if got := open.both(p.blob()).expect(t, http.StatusOK, ""); !bytes.Equal(got.body, p.data) {
 		t.Error("other bytes")
 	}
-	closed := start(t, Config{Gateways: []Gateway{g}, Logger: log.logger()})
+	closed := start(t, Config{Gateways: []Gateway{g}, Logger: log.Logger()})
 	closed.both(p.manifest()).expect(t, http.StatusOK, "")
 	closed.both(p.blob()).expect(t, http.StatusForbidden, codeDenied, "--open")
 	if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), "not redirected") {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
 
 // What peers have is fetched for this machine, whatever the address that is
@@ -88,8 +89,8 @@ func TestLogSaysForWhom(t *testing.T) {
 	for want, cfg := range map[string]Config{
 		"for=everyone": {Open: true}, `for="requests from this machine`: {OpenHere: true}, "for=nobody": {},
 	} {
-		var log logs
-		cfg.Reserved, cfg.Logger = []ipfs.Getter{testlayout.NewBlocks()}, log.logger()
+		var log testlog.Log
+		cfg.Reserved, cfg.Logger = []ipfs.Getter{testlayout.NewBlocks()}, log.Logger()
 		start(t, cfg)
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%s is not in %s", want, log.String())

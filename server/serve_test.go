@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,27 +17,8 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
-
-// logs keeps what is logged.
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // serve runs Serve; stop ends it and gives its error.
 func serve(t *testing.T, cfg Config) (url string, stop func() error) {
@@ -63,8 +43,8 @@ func TestGracefulShutdown(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	blocks := testlayout.NewBlocks()
 	p := publish(t, blocks, 64<<20)
-	lines := &logs{}
-	url, stop := serve(t, Config{Local: blocks, Gateways: []Gateway{newGateway("http://x", blocks, empty)}, Logger: lines.logger()})
+	lines := &testlog.Log{}
+	url, stop := serve(t, Config{Local: blocks, Gateways: []Gateway{newGateway("http://x", blocks, empty)}, Logger: lines.Logger()})
 	own := &http.Client{Transport: &http.Transport{}}
 	defer own.CloseIdleConnections()
 	resp, err := own.Get(url + p.blob())
@@ -97,8 +77,8 @@ func TestGracefulShutdown(t *testing.T) {
 func TestStalledClient(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	p := publish(t, blocks, 64<<20)
-	lines := &logs{}
-	url, stop := serve(t, Config{Local: blocks, Logger: lines.logger(), Limits: Limits{Stall: 50 * time.Millisecond}})
+	lines := &testlog.Log{}
+	url, stop := serve(t, Config{Local: blocks, Logger: lines.Logger(), Limits: Limits{Stall: 50 * time.Millisecond}})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +91,7 @@ func TestStalledClient(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	url, stop = serve(t, Config{Local: blocks, Logger: lines.logger(), Limits: Limits{Grace: 50 * time.Millisecond}})
+	url, stop = serve(t, Config{Local: blocks, Logger: lines.Logger(), Limits: Limits{Grace: 50 * time.Millisecond}})
 	if conn, err = net.Dial("tcp", strings.TrimPrefix(url, "http://")); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +126,7 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error {
 func TestSlowClientIsServed(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	p := publish(t, blocks, 4<<20)
-	s, err := New(Config{Local: blocks, Logger: (&logs{}).logger()})
+	s, err := New(Config{Local: blocks, Logger: (&testlog.Log{}).Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +148,7 @@ func TestSlowClientIsServed(t *testing.T) {
 
 // Headers and bodies that nobody needs are not taken.
 func TestGreedyRequests(t *testing.T) {
-	url, stop := serve(t, Config{Local: testlayout.NewBlocks(), Logger: (&logs{}).logger()})
+	url, stop := serve(t, Config{Local: testlayout.NewBlocks(), Logger: (&testlog.Log{}).Logger()})
 	r, err := http.NewRequest(http.MethodGet, url+"/v2/", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -210,10 +190,10 @@ func (panics) Get(context.Context, cid.Cid) ([]byte, error) { panic("a bug") }
 
 // A bug met by one request is an error for that request and no other.
 func TestPanicIsContained(t *testing.T) {
-	lines := &logs{}
+	lines := &testlog.Log{}
 	p := publish(t, testlayout.NewBlocks(), 10)
 	for _, cfg := range []Config{{Local: panics{}}, {Remote: []ipfs.Getter{panics{}}}} {
-		cfg.Logger = lines.logger()
+		cfg.Logger = lines.Logger()
 		s := start(t, cfg)
 		s.get(p.manifest()).expect(t, http.StatusInternalServerError, codeUnknown)
 		s.get("/v2/").expect(t, http.StatusOK, "")

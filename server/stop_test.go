@@ -1,24 +1,23 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
 
 // Whoever stops a server that is sending is told what it waits for.
 func TestStopSaysWhatItWaitsFor(t *testing.T) {
-	var log lockedBuffer
+	var log testlog.Log
 	blocks := slowStore{testlayout.NewBlocks(), make(chan struct{}), make(chan struct{})}
 	s, err := New(Config{Local: blocks, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
@@ -66,23 +65,6 @@ func (s slowStore) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	}
 	<-s.goOn
 	return s.Blocks.Get(ctx, c)
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 var _ ipfs.Getter = slowStore{}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
 
 // keyPair writes a new certificate for 127.0.0.1 with the serial number, and
@@ -53,12 +54,12 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	keyPair(t, certFile, keyFile, 1)
-	var log logs
-	cfg, err := TLS(certFile, keyFile, log.logger())
+	var log testlog.Log
+	cfg, err := TLS(certFile, keyFile, log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, stop := serve(t, Config{Local: testlayout.NewBlocks(), TLS: cfg, Logger: log.logger()})
+	url, stop := serve(t, Config{Local: testlayout.NewBlocks(), TLS: cfg, Logger: log.Logger()})
 	addr := strings.TrimPrefix(url, "http://")
 	serial := func() int64 {
 		t.Helper()

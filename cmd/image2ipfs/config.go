@@ -142,7 +142,7 @@ func newConfigExample() *cobra.Command {
 		Args:    usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			serve := newServe()
-			from, err := settings.Apply("", serve.Flags(), "", unset...)
+			from, err := settings.Apply("", serve.Flags(), "", unset...) // no command: the environment says nothing of it
 			if err != nil {
 				return err
 			}

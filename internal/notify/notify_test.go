@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
 
 // Each line is there, whole and in its order, also after the file was moved away.
@@ -136,29 +138,11 @@ func TestRetries(t *testing.T) {
 	})
 }
 
-// logged is a log that is read while it is written.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // A receiver that never answers costs a bounded queue and a bounded time at the end,
 // and an hour for one line.
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log logged
+		var log testlog.Log
 		r := &receiver{statuses: make([]int, 1<<20)}
 		l := openURL(t, r, slog.New(slog.NewTextHandler(&log, nil)))
 		for range queued + 11 {

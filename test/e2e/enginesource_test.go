@@ -32,17 +32,18 @@ func podmanService(t *testing.T, c command) (socket string) {
 	return socket
 }
 
-// loaded brings an archive into an engine.
-func loaded(t *testing.T, c command, archive string, args ...string) {
+// loadArchive brings an archive into an engine, and gives what that says. The
+// caller takes away what later pulls would find and are to bring.
+func loadArchive(t *testing.T, c command, archive string, args ...string) (said string, err error) {
 	t.Helper()
 	in, err := os.Open(archivePath(t, archive))
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer in.Close()
-	if err := c.pipe(deadline(t), in, nil, args...); err != nil {
-		t.Fatal(err)
-	}
+	var out strings.Builder
+	err = c.pipe(deadline(t), in, &out, args...)
+	return strings.TrimSpace(out.String()), err
 }
 
 // Images of engines are published without a file in between: the same root as from
@@ -67,7 +68,9 @@ func TestEngineSources(t *testing.T) {
 				missing(t, c.engine, "not there")
 				return
 			}
-			loaded(t, on, c.archive, c.bring...)
+			if _, err := loadArchive(t, on, c.archive, c.bring...); err != nil {
+				t.Fatal(err)
+			}
 			if c.engine != "dockerd20" { // where later pulls would find what they are to bring
 				t.Cleanup(func() {
 					name := map[string]string{"podman": "localhost/", "containerd": "docker.io/library/"}[c.kind] + c.name

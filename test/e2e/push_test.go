@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,20 +19,15 @@ type pusher struct {
 // dockerPush brings an archive into dockerd and pushes it from there.
 func dockerPush(t *testing.T, c command, ref string) error {
 	ctx := deadline(t)
-	archive, err := os.Open(archivePath(t, "small.docker20.tar"))
-	if err != nil {
-		return err
-	}
-	defer archive.Close()
 	before, err := c.output(ctx, "images", "--format", "{{.Repository}}:{{.Tag}}")
 	if err != nil {
 		return err
 	}
-	var loaded strings.Builder
-	if err := c.pipe(ctx, archive, &loaded, "load", "--quiet"); err != nil {
+	said, err := loadArchive(t, c, "small.docker20.tar", "load", "--quiet")
+	if err != nil {
 		return err
 	}
-	_, name, _ := strings.Cut(strings.TrimSpace(loaded.String()), ": ")
+	_, name, _ := strings.Cut(said, ": ")
 	if _, err := c.output(ctx, "tag", name, ref); err != nil {
 		return err
 	}
