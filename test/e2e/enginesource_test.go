@@ -46,6 +46,15 @@ func loadArchive(t *testing.T, c command, archive string, args ...string) (said 
 	return strings.TrimSpace(out.String()), err
 }
 
+// removeAfter takes an image away when the test ends.
+func removeAfter(t *testing.T, e engine, name string) {
+	t.Cleanup(func() {
+		if err := e.Remove(context.Background(), name); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Images of engines are published without a file in between: the same root as from
 // the archive that the engine saves, and the same layers again from another engine.
 func TestEngineSources(t *testing.T) {
@@ -72,12 +81,7 @@ func TestEngineSources(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.engine != "dockerd20" { // where later pulls would find what they are to bring
-				t.Cleanup(func() {
-					name := map[string]string{"podman": "localhost/", "containerd": "docker.io/library/"}[c.kind] + c.name
-					if err := newEngine(t, c.engine, on).Remove(context.Background(), name); err != nil {
-						t.Error(err)
-					}
-				})
+				removeAfter(t, newEngine(t, c.engine, on), map[string]string{"podman": "localhost/", "containerd": "docker.io/library/"}[c.kind]+c.name)
 			}
 			socketFor := socketOf
 			if c.kind == "podman" {
