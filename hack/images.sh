@@ -273,20 +273,28 @@ from_crane() {
 # forget empties the engines of images, and of containers that a killed run has
 # left, so that a pull has to fetch every layer.
 forget() {
-  local docker ctr names
-  for docker in d20 d28; do
-    names=$($docker ps -aq)
-    [ -z "$names" ] || $docker rm -f $names >/dev/null
-    $docker system prune -af >/dev/null
+  local engine names
+  for engine in d20 d28; do
+    names=$($engine ps -aq)
+    [ -z "$names" ] || $engine rm -f $names >/dev/null
+    $engine system prune -af >/dev/null
   done
-  on $E2E_PODMAN rm -af >/dev/null
-  on $E2E_PODMAN rmi -af >/dev/null
-  for ctr in c16 c2; do
-    for names in $($ctr tasks ls -q); do $ctr tasks rm -f "$names" >/dev/null || true; done # gone by itself
-    names=$($ctr containers ls -q)
-    [ -z "$names" ] || $ctr containers rm $names >/dev/null
-    names=$($ctr images ls -q)
-    [ -z "$names" ] || $ctr images rm --sync $names >/dev/null
+  for engine in "$E2E_PODMAN" "$E2E_PODMAN5"; do
+    on $engine rm -af >/dev/null
+    on $engine rmi -af >/dev/null
+  done
+  for engine in c16 c2; do forget_containerd $engine; done
+}
+
+# forget_containerd CTR does so in each of its namespaces.
+forget_containerd() {
+  local space names
+  for space in $("$1" namespaces ls -q); do
+    for names in $("$1" -n "$space" tasks ls -q); do "$1" -n "$space" tasks rm -f "$names" >/dev/null || true; done # gone by itself
+    names=$("$1" -n "$space" containers ls -q)
+    [ -z "$names" ] || "$1" -n "$space" containers rm $names >/dev/null
+    names=$("$1" -n "$space" images ls -q)
+    [ -z "$names" ] || "$1" -n "$space" images rm --sync $names >/dev/null
   done
 }
 
