@@ -24,6 +24,7 @@ import (
 // must succeed all the same; alone, it must fail, say which gateway, and
 // deliver nothing.
 func TestBadGateways(t *testing.T) {
+	t.Parallel()
 	f := publishFar(t, "small.docker20.tar")
 	other := publishFar(t, "multi.docker20.tar")
 	for name, h := range badGateways(f.gateway, other.gateway) {

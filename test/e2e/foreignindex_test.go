@@ -30,9 +30,11 @@ type foreignLayer struct {
 	blob        []byte
 	diffID      digest.Digest
 	annotations map[string]string
+	urls        []string // where it is distributed; the layout then lacks it
 }
 
 func TestVerifyOfForeignIndex(t *testing.T) {
+	t.Parallel()
 	partial := commandFor("partial")
 	if partial == nil {
 		t.Fatal("E2E_PARTIAL is not set; run the tests with hack/e2e.sh")
@@ -166,7 +168,12 @@ func (l foreignLayer) layout(t *testing.T, dir string) {
 		return data
 	}
 	layer := blob(l.mediaType, l.blob)
-	layer.Annotations = l.annotations
+	layer.Annotations, layer.URLs = l.annotations, l.urls
+	if len(l.urls) > 0 {
+		if err := os.Remove(filepath.Join(dir, oci.BlobPath(layer.Digest))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	config := blob(ocispec.MediaTypeImageConfig, text(ocispec.Image{
 		Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"},
 		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{l.diffID}},

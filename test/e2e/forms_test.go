@@ -19,6 +19,7 @@ import (
 // and each compressed form: the names must be the same. `make test-all` has them
 // compressed again, too, and takes large ones of the same tools, which are not.
 func TestArchivesInEveryForm(t *testing.T) {
+	t.Parallel()
 	files, err := os.ReadDir(archivePath(t, ""))
 	if err != nil {
 		missing(t, "archives in every form", err.Error())

@@ -179,6 +179,7 @@ func (m *machine) hostile(t *testing.T, mode string, peers ...string) (address s
 // TestHostilePeers puts a peer that lies or stalls beside a good one: the image
 // arrives whole, and the server goes on.
 func TestHostilePeers(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"lies", "stalls"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t)
@@ -204,6 +205,7 @@ func TestHostilePeers(t *testing.T) {
 // TestFloodedPeer asks a publisher for blocks without end, while another
 // machine pulls from it: that must succeed, in bounded memory.
 func TestFloodedPeer(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	publisher, enemy, puller := l.machine(t), l.machine(t), l.machine(t)
 	name := publisher.published(t, "big.docker20.tar")

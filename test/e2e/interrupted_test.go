@@ -19,6 +19,7 @@ import (
 // TestInterruptedPull kills a pull half way: the next one must not fetch again
 // what is there, and everything must be right in the end.
 func TestInterruptedPull(t *testing.T) {
+	t.Parallel()
 	f := publishFar(t, "big.docker20.tar")
 	meter := &meter{}
 	slow := httptest.NewServer(meter.before(t, f.gateway))

@@ -29,6 +29,7 @@ import (
 // TestPartialPull pulls the layers of an image file by file, among them one with
 // all kinds of entries, and compares the tars that the store makes of them.
 func TestPartialPull(t *testing.T) {
+	t.Parallel()
 	partial := commandFor("partial")
 	if partial == nil {
 		t.Fatal("E2E_PARTIAL is not set; run the tests with hack/e2e.sh")

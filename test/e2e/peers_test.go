@@ -20,6 +20,7 @@ import (
 // after the publisher has gone: by engines that run what they got, and by
 // image2ipfs itself.
 func TestPeers(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	publisher, second, third := l.machine(t), l.machine(t), l.machine(t)
 	plain := publisher.published(t, "plain.crane.tar")
@@ -66,6 +67,7 @@ func runs(t *testing.T, m *machine, name string) {
 // TestPeersFindEachOther lets machines of one network find each other without
 // an address.
 func TestPeersFindEachOther(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	publisher, puller := l.machine(t), l.machine(t)
 	name := publisher.published(t, "plain.crane.tar")
@@ -79,6 +81,7 @@ func TestPeersFindEachOther(t *testing.T) {
 // machine, publish on one, pull from localhost on another; and who asks that other
 // from elsewhere is told the flag that is missing.
 func TestPeersFetchForThisMachine(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	publisher, puller, third := l.machine(t), l.machine(t), l.machine(t)
 	image := publisher.layerOf(t)
@@ -107,6 +110,7 @@ func TestPeersFetchForThisMachine(t *testing.T) {
 
 // TestPeersWithKubo has Kubo take part on equal terms, both ways.
 func TestPeersWithKubo(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ours, other := l.machine(t), l.machine(t)
 	k := startKuboOn(t, other)
@@ -182,6 +186,7 @@ func startKuboOn(t *testing.T, m *machine) kuboNode {
 
 // TestPeersPrivate keeps out who has no swarm key.
 func TestPeersPrivate(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	publisher, member, stranger := l.machine(t), l.machine(t), l.machine(t)
 	key := filepath.Join(t.TempDir(), "swarm.key")
@@ -210,6 +215,7 @@ func TestPeersPrivate(t *testing.T) {
 // TestPeersDHT finds a publisher in a DHT of four machines, of which the puller
 // knows only one that has nothing.
 func TestPeersDHT(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	entry, bystander, publisher, puller := l.machine(t), l.machine(t), l.machine(t), l.machine(t)
 	name := publisher.published(t, "plain.crane.tar")
@@ -234,6 +240,7 @@ func TestPeersDHT(t *testing.T) {
 // TestNothingListens looks at what a server can be reached by: its registry,
 // where --addr says, and nothing else until peers are asked for.
 func TestNothingListens(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		addr string
 		args []string

@@ -11,6 +11,7 @@ import (
 // What is pushed goes into Kubo with --api: held there through its garbage collection
 // and a restart of the server, pulled by name and by CID, and gone after rm.
 func TestPushKubo(t *testing.T) {
+	t.Parallel()
 	skopeo := commandFor("skopeo")
 	if skopeo == nil {
 		missing(t, "skopeo", "not there")

@@ -118,6 +118,7 @@ func (p program) serveFor(t *testing.T, use func(addr string), args ...string) {
 // TestTrustlessOnlyKubo has a Kubo that gives no files by path: engines would get
 // 406 there for each layer.
 func TestTrustlessOnlyKubo(t *testing.T) {
+	t.Parallel()
 	k := startKubo(t, "config", "--json", "Gateway.DeserializedResponses", "false")
 	p := newProgram(t)
 	l := p.layerOf(t, "--api", k.api)
@@ -132,6 +133,7 @@ func TestTrustlessOnlyKubo(t *testing.T) {
 // TestSourceIsNoTarget reads from a gateway that serves files by path, and sends
 // nobody there.
 func TestSourceIsNoTarget(t *testing.T) {
+	t.Parallel()
 	k := startKubo(t)
 	l := newProgram(t).layerOf(t, "--api", k.api)
 	nothing := newProgram(t)
@@ -142,6 +144,7 @@ func TestSourceIsNoTarget(t *testing.T) {
 // TestSeveralRangesThroughKubo asks for two ranges: Kubo's gateway would answer
 // with the first alone, and podman fails at that.
 func TestSeveralRangesThroughKubo(t *testing.T) {
+	t.Parallel()
 	k := startKubo(t)
 	p := newProgram(t)
 	l := p.layerOf(t, "--api", k.api)
@@ -157,6 +160,7 @@ func TestSeveralRangesThroughKubo(t *testing.T) {
 // TestLoopbackGatewayFromElsewhere pulls from another machine than that whose
 // loopback has the gateway.
 func TestLoopbackGatewayFromElsewhere(t *testing.T) {
+	t.Parallel()
 	net := newLab(t)
 	a, b := net.machine(t), net.machine(t)
 	l := a.layerOf(t)

@@ -26,6 +26,7 @@ func startRegistry(t *testing.T, crane command) string {
 // TestDiscover publishes an image with something attached to it, which others
 // must discover.
 func TestDiscover(t *testing.T) {
+	t.Parallel()
 	oras := commandFor("oras")
 	if oras == nil {
 		missing(t, "oras", "not there (hack/engines.sh tools builds it)")

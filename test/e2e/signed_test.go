@@ -12,6 +12,7 @@ import (
 // TestSigned publishes what `cosign save` writes: the signature must verify and
 // be listed, as in the registry that it came from.
 func TestSigned(t *testing.T) {
+	t.Parallel()
 	cosign := extra(t, "cosign")
 	crane := commandFor("crane")
 	dir := t.TempDir()

@@ -95,6 +95,7 @@ func entries(data []byte, f func(*tar.Header, span) error) error {
 // upmost layer, wherever that layer lies in the archive: dockerd saves in an
 // order of its own each time.
 func TestSpoiled(t *testing.T) {
+	t.Parallel()
 	file := archivePath(t, "small.docker20.tar")
 	whole, err := os.ReadFile(file)
 	if err != nil {
