@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -240,6 +242,29 @@ func TestSwarmKey(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A peer that has too many connections ends another without a word.
+func TestBusyPeerIsTold(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close() // as far as it gets
+		}
+	}()
+	id := start(t, Config{}).ID()
+	n := start(t, Config{Peers: []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/p2p/%s", l.Addr().(*net.TCPAddr).Port, id)}})
+	if err := n.Ready(t.Context()); !errors.Is(err, ipfs.ErrUnavailable) || !strings.Contains(err.Error(), "as many connections as it takes") {
+		t.Errorf("got %v, want %v that says that the peer may be busy", err, ipfs.ErrUnavailable)
 	}
 }
 

@@ -41,20 +41,29 @@ func (u *unreached) text() string {
 	return ": " + strings.Join(lines, "; ")
 }
 
-// What it means that a connection was made and could not be secured.
+// What it may mean that a connection was made and could not be secured.
 var (
 	errOtherKey = errors.New("it does not have the swarm key of this node: both sides need the same, or none")
 	errNoKey    = errors.New("it takes no connection that is not encrypted by its swarm key, of which this node has none: give --swarm-key")
+	errBusy     = errors.New("it may also have as many connections as it takes: it ended this one at once")
 )
 
 // explained says by name that a peer could not be reached for want of the same
 // swarm key, of which libp2p tells no more than that nothing could be negotiated.
+// A peer that has too many connections does no more than end another.
 func (n *Node) explained(err error) error {
-	if !strings.Contains(err.Error(), "negotiate security protocol") {
+	const unsecured = "negotiate security protocol: "
+	_, why, ok := strings.Cut(err.Error(), unsecured)
+	if !ok {
 		return err
 	}
+	cause := errNoKey
 	if n.hasKey {
-		return fmt.Errorf("%w\n%w", errOtherKey, err)
+		cause = errOtherKey
 	}
-	return fmt.Errorf("%w\n%w", errNoKey, err)
+	why, _, _ = strings.Cut(why, "\n")
+	if strings.HasSuffix(why, "EOF") || strings.Contains(why, "reset") {
+		return fmt.Errorf("%w; %w\n%w", cause, errBusy, err)
+	}
+	return fmt.Errorf("%w\n%w", cause, err)
 }
