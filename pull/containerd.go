@@ -80,7 +80,7 @@ func (c *Containerd) Pull(ctx context.Context, j Job) (name string, err error) {
 	}
 	fetched, err := c.client.Fetch(ctx, j.Image.Name.String(), opts...)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", c, err)
+		return "", j.Image.lacking(fmt.Errorf("%s: %w", c, err))
 	}
 	before := fetched.Name
 	defer func() { // the name that it was fetched by

@@ -140,7 +140,7 @@ func (d *Docker) pullFromHere(ctx context.Context, j Job) (err error) {
 		}
 	}()
 	if err := d.pull(ctx, here, j.Platforms, j.Progress); err != nil {
-		return fmt.Errorf("%s: %w", d, err)
+		return j.Image.lacking(fmt.Errorf("%s: %w", d, err))
 	}
 	if _, err := d.client.ImageTag(ctx, client.ImageTagOptions{Source: here, Target: name}); err != nil {
 		return fmt.Errorf("%s: naming the image %s: %w", d, name, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
@@ -52,6 +53,16 @@ func Prepare(ctx context.Context, l *layout.Layout, name ref.Name, to Target, wa
 		return Job{}, err
 	}
 	return Job{Image: image, Platforms: choice.Platforms}, nil
+}
+
+// lacking is why an engine has not got the image, if that may be because a layer is
+// distributed elsewhere: who has it already, or gets it there, needs none of it from
+// here. The error then matches [oci.ErrNotFound].
+func (i *Image) lacking(err error) error {
+	if err == nil || len(i.Foreign) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s: %w", oci.ErrNotFound, oci.DescribeForeign(i.Foreign[0]), err)
 }
 
 // one is the choice of a target that takes one platform of an image.
