@@ -47,6 +47,7 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	if err != nil {
 		return s.notHere(r, err)
 	}
+	s.noteUse(r, root)
 	target := segments[len(segments)-1]
 	h := w.Header()
 	h.Set("X-Ipfs-Path", r.URL.EscapedPath())

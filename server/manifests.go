@@ -71,6 +71,7 @@ func (s *Server) manifest(w *response, r *request) error {
 func (s *Server) nameRoot(w *response, r *request) {
 	root, err := s.cfg.Pushed.Root(r.Context(), r.name, r.reference)
 	if err == nil {
+		s.noteUse(r.Request, root.Root)
 		root.Host = s.registryHost(r.Request)
 		w.Header().Set("Image2ipfs-Name", root.String())
 	}

@@ -33,6 +33,15 @@ type Scrubbed struct {
 	Oldest  time.Time // when the file was read or written for which that is longest ago; zero when one never was
 }
 
+// Collected is what was freed of a store in the background.
+type Collected struct {
+	Runs, Failures int64     // collections, and those among them that failed
+	Removed        int64     // images that were taken away
+	Freed          int64     // bytes
+	Over           int64     // bytes by which the store was over its limit after the last
+	Last           time.Time // when the last ended well; zero for never
+}
+
 // metrics are what /metrics tells. No label has a value that a client chooses,
 // so that their number is bounded.
 type metrics struct {
@@ -183,6 +192,12 @@ var (
 	scrubBytes   = describeMetric("scrub_bytes_total", "Bytes of the own store read in the background.")
 	scrubPacks   = describeMetric("scrub_packs_total", "Files of the own store read whole in the background, and found right.")
 	scrubDamaged = describeMetric("scrub_damaged_packs", "Files of the own store in which damage was found when they were read last.")
+	gcRuns       = describeMetric("gc_runs_total", "Times at which the own store was freed in the background of what nobody needs.")
+	gcFailures   = describeMetric("gc_failures_total", "Those of these that failed.")
+	gcRemoved    = describeMetric("gc_removed_images_total", "Images that were taken away then: pushed, without a name and not pulled.")
+	gcFreed      = describeMetric("gc_freed_bytes_total", "Bytes on disk that were freed then, those of the cache among them.")
+	gcOver       = describeMetric("gc_over_limit_bytes", "Bytes by which the own store was larger than its limit after the last.")
+	gcLast       = describeMetric("gc_last_success_timestamp_seconds", "When the last ended well.")
 	scrubOldest  = describeMetric("scrub_oldest_timestamp_seconds", "When the file of the own store was read for which that is longest ago.")
 )
 
@@ -192,7 +207,7 @@ func describeMetric(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (c *state) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{cacheBytes, cacheEntries, cacheAsked, sourceUp, storeRoots, storeBytes, scrubBytes, scrubPacks, scrubDamaged, scrubOldest} {
+	for _, d := range []*prometheus.Desc{cacheBytes, cacheEntries, cacheAsked, sourceUp, storeRoots, storeBytes, scrubBytes, scrubPacks, scrubDamaged, scrubOldest, gcRuns, gcFailures, gcRemoved, gcFreed, gcOver, gcLast} {
 		out <- d
 	}
 }
@@ -228,6 +243,22 @@ func (c *state) Collect(out chan<- prometheus.Metric) {
 		gauge(storeBytes, float64(stored.Bytes))
 	}
 	c.scrubbed(out)
+	c.collected(out)
+}
+
+// collected tells of the freeing of the store in the background.
+func (c *state) collected(out chan<- prometheus.Metric) {
+	if c.s.cfg.Collected == nil {
+		return
+	}
+	told := c.s.cfg.Collected()
+	for d, n := range map[*prometheus.Desc]int64{gcRuns: told.Runs, gcFailures: told.Failures, gcRemoved: told.Removed, gcFreed: told.Freed} {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
+	}
+	out <- prometheus.MustNewConstMetric(gcOver, prometheus.GaugeValue, float64(told.Over))
+	if !told.Last.IsZero() {
+		out <- prometheus.MustNewConstMetric(gcLast, prometheus.GaugeValue, float64(told.Last.UnixMilli())/1000)
+	}
 }
 
 // scrubbed tells of the reading of the store in the background.

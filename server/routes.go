@@ -87,6 +87,7 @@ func (s *Server) registry(w *response, r *http.Request) error {
 	if err := s.present(); err != nil {
 		return err
 	}
+	s.noteUse(r, root)
 	return handlers[kind](s, w, &request{Request: r, name: name, root: root, repository: repository, reference: reference})
 }
 

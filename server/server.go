@@ -108,6 +108,12 @@ type Config struct {
 	Catalog bool
 	// Stored tells /metrics what the own store keeps; nil when that is not known.
 	Stored func(ctx context.Context) (Stored, error)
+	// Used is told of roots that were pulled, each once in a while; nil for nobody. Its
+	// errors are logged.
+	Used func(root cid.Cid) error
+	// Collected tells /metrics what was freed of the own store in the background; nil
+	// when nothing is.
+	Collected func() Collected
 	// Scrubbed tells /metrics how far the reading of the own store in the background
 	// is; nil when there is none.
 	Scrubbed func() Scrubbed
@@ -192,6 +198,7 @@ type Server struct {
 	running   atomic.Int64           // requests being answered
 
 	recompressing chan struct{} // one at a time
+	uses          uses
 }
 
 // New makes a server. The error tells of a Config that makes no sense.

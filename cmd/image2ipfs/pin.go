@@ -35,7 +35,7 @@ this machine lies in a cache of limited size and goes when it is not used.`,
   image2ipfs pin ls --json`
 	rm.Short = "Do not keep images any longer"
 	rm.Example = `  image2ipfs pin rm app:1 && image2ipfs gc
-  image2ipfs pin rm --older app:1`
+  image2ipfs pin rm --keep 1 app:1`
 	cmd.AddCommand(newPinAdd(), rm, ls)
 	return cmd
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -18,13 +19,16 @@ import (
 // rmOptions are the flags of rm.
 type rmOptions struct {
 	storeOptions
-	all, older, json bool
+	all, untagged, dryRun, json bool
+	keep                        int
+	older                       age
+	match                       []string
 }
 
 func newRm() *cobra.Command {
 	opts := &rmOptions{}
 	cmd := &cobra.Command{
-		Use:     "rm NAME...",
+		Use:     "rm [NAME...]",
 		Aliases: []string{"remove"},
 		Short:   "Unpublish images",
 		Long: `Unpublish images: the embedded store forgets the root, Kubo unpins it. All images
@@ -33,20 +37,50 @@ once; space comes back with image2ipfs gc (embedded store) or ipfs repo gc (Kubo
 which gives what it has until then). What is being sent meanwhile is sent to its end.
 
 A name that was published several times is refused, with a list that says when
-each was: name one by its CID, or take --older, which leaves the newest image of
-every name, or --all.`,
+each was: name one by its CID, or take --keep 1, which leaves the newest, or --all.
+
+Rules choose among NAME, --match and all that is --untagged, and each leaves more:
+--match takes images all of whose present names match, --keep leaves the newest N of
+each repository among them, --older what is younger. With --dry-run nothing goes, and
+it is told what would, and how many bytes nothing else needs.`,
 		Example: `  image2ipfs rm app:1
-  image2ipfs rm --older app:1 && image2ipfs gc
+  image2ipfs rm --keep 1 app:1 && image2ipfs gc
+  image2ipfs rm --match 'app:pr-*' --keep 5 --older 30d --dry-run
+  image2ipfs rm --untagged --older 2w && image2ipfs gc
   image2ipfs rm ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi && image2ipfs gc`,
-		Args:              usage(cobra.MinimumNArgs(1)),
+		Args:              usage(opts.named),
 		ValidArgsFunction: completeNames(&opts.storeOptions),
 		RunE:              func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args) },
 	}
 	opts.storeFlags(cmd)
-	cmd.Flags().BoolVar(&opts.all, "all", false, "unpublish all that was published under the name")
-	cmd.Flags().BoolVar(&opts.older, "older", false, "unpublish what has a newer image of the same name, for each of its names")
-	cmd.Flags().BoolVar(&opts.json, "json", false, "print a JSON object for each root")
+	f := cmd.Flags()
+	f.BoolVar(&opts.all, "all", false, "unpublish all that was published under the name")
+	f.StringArrayVar(&opts.match, "match", nil, "unpublish what is called like this, repository:tag or repository, where * is any text without a slash; may be given several times")
+	f.BoolVar(&opts.untagged, "untagged", false, "only what no local name is, and that was pushed or whose names are other images by now")
+	f.IntVar(&opts.keep, "keep", 0, "leave this many of the newest in each repository")
+	f.Var(&opts.older, "older", "leave what was published in this time, such as 30d, 2w or 12h")
+	f.BoolVarP(&opts.dryRun, "dry-run", "n", false, "tell what would go and what that frees, unpublish nothing")
+	f.BoolVar(&opts.json, "json", false, "print a JSON object for each root")
 	return cmd
+}
+
+// named refuses a command that does not say of which images.
+func (o *rmOptions) named(_ *cobra.Command, args []string) error {
+	if len(args)+len(o.match) == 0 && !o.untagged {
+		return errors.New("which images? Give a NAME, --match 'app:pr-*' or --untagged; --match '*' --match '*/*' is all that have a name")
+	}
+	if o.keep < 0 {
+		return fmt.Errorf("--keep is %d: expected a number from 0 on", o.keep)
+	}
+	if o.all && o.byRules() {
+		return errors.New("--all leaves nothing that has the name: it excludes --keep, --older, --match and --untagged")
+	}
+	return nil
+}
+
+// byRules tells whether more is said than names.
+func (o *rmOptions) byRules() bool {
+	return o.keep > 0 || o.older > 0 || len(o.match) > 0 || o.untagged
 }
 
 // removed is the JSON form of what was unpublished.
@@ -55,38 +89,57 @@ type removed struct {
 	Names     []string      `json:"names"`
 	Published *time.Time    `json:"published,omitempty"`
 	Size      int64         `json:"size,omitempty"`
+	Frees     int64         `json:"frees,omitempty"`
+	DryRun    bool          `json:"dryRun,omitempty"`
 }
 
 func (o *rmOptions) run(cmd *cobra.Command, args []string) (err error) {
-	if o.all && o.older {
-		return usageError{errors.New("--all and --older exclude each other")}
-	}
 	all, err := o.openExisting(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	var going []local.Match
-	for _, arg := range args { // nothing goes before all are understood
-		found, err := o.find(cmd, all, arg)
+	going, err := o.choose(cmd, all, args)
+	if err != nil {
+		return err
+	}
+	var frees []int64
+	if o.dryRun {
+		if frees, err = all.Frees(cmd.Context(), roots(going)...); local.IsFatal(err) {
+			return err
+		}
+	}
+	var sum int64
+	for i, m := range going {
+		out, err := o.describe(cmd, all, m)
 		if err != nil {
 			return err
 		}
-		for _, m := range found {
-			if !slices.ContainsFunc(going, func(other local.Match) bool { return other.Name.Root.Equals(m.Name.Root) }) {
-				going = append(going, m)
-			}
+		if o.dryRun {
+			out.Frees = frees[i]
+			sum += frees[i]
+		} else if err := all.Remove(cmd.Context(), m.CID); err != nil {
+			return err
 		}
-	}
-	for _, m := range going {
-		if err := o.remove(cmd, all, m); err != nil {
+		if err := o.report(cmd, m, out); err != nil {
 			return err
 		}
 	}
-	if len(going) > 0 && !o.json {
+	switch {
+	case o.json:
+	case o.dryRun:
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d would go, and free %s that nothing else needs\n", len(going), bytesText(sum))
+	case len(going) > 0:
 		fmt.Fprintln(cmd.ErrOrStderr(), stayText(all))
 	}
 	return nil
+}
+
+func roots(of []local.Match) (cids []cid.Cid) {
+	for _, m := range of {
+		cids = append(cids, m.CID)
+	}
+	return cids
 }
 
 // stayText says until when what was unpublished is on disk.
@@ -98,54 +151,92 @@ func stayText(all stores) string {
 	return gone
 }
 
-// find lists the roots that an argument is to unpublish.
-func (o *rmOptions) find(cmd *cobra.Command, all stores, arg string) ([]local.Match, error) {
+// choose lists the roots that are to go, each once; none go before all arguments are
+// understood.
+func (o *rmOptions) choose(cmd *cobra.Command, all stores, args []string) (going []local.Match, err error) {
 	ctx := cmd.Context()
-	if !o.all && !o.older {
-		m, err := findOne(ctx, all, arg, "; or --older for all but the newest, --all for all:")
-		return []local.Match{m}, err
+	if o.byRules() {
+		going, staying, err := all.Retain(ctx, local.Retention{Names: args, Match: o.match, Untagged: o.untagged, Keep: o.keep, Older: time.Duration(o.older)}, time.Now())
+		if errors.Is(err, local.ErrPattern) {
+			return nil, usageError{fmt.Errorf("--match: %w", err)}
+		}
+		if err == nil && !o.json {
+			tellStaying(cmd, staying)
+		}
+		return going, err
 	}
-	if _, err := ref.ParseName(arg); err == nil && o.older {
-		return nil, usageError{fmt.Errorf("--older wants the name of an image, such as app:1; %s is one root", arg)}
+	for _, arg := range args {
+		var found []local.Match
+		if o.all {
+			found, err = all.FindAll(ctx, arg)
+		} else {
+			var m local.Match
+			m, err = findOne(ctx, all, arg, "; or --keep 1 for all but the newest, --all for all:")
+			found = []local.Match{m}
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range found {
+			m.CID = m.Name.Root // also where no store keeps it
+			if !slices.ContainsFunc(going, func(other local.Match) bool { return other.CID.Equals(m.CID) }) {
+				going = append(going, m)
+			}
+		}
 	}
-	found, err := all.FindAll(ctx, arg)
-	if err != nil || o.all {
-		return found, err
-	}
-	old, current, err := all.Superseded(ctx, found)
-	if err != nil {
-		return nil, err
-	}
-	if len(current) > 0 && !o.json {
-		fmt.Fprintf(cmd.ErrOrStderr(), "stays, for a name of which it is the newest:\n%s\n", datedRoots(current))
-	}
-	return old, nil
+	return going, nil
 }
 
-// remove unpublishes a root wherever it is kept.
-func (o *rmOptions) remove(cmd *cobra.Command, all stores, m local.Match) error {
-	root := m.Name.Root
+// tellStaying says what was chosen and stays, by the reason.
+func tellStaying(cmd *cobra.Command, staying []local.Staying) {
+	for len(staying) > 0 {
+		why := staying[0].Why
+		var same []local.Match
+		var others []local.Staying
+		for _, s := range staying {
+			if s.Why == why {
+				same = append(same, s.Match)
+			} else {
+				others = append(others, s)
+			}
+		}
+		shown := same[:min(len(same), mostTold)]
+		fmt.Fprintf(cmd.ErrOrStderr(), "stays, since %s:\n%s\n", why, datedRoots(shown))
+		if more := len(same) - len(shown); more > 0 {
+			fmt.Fprintf(cmd.ErrOrStderr(), "  and %d more\n", more)
+		}
+		staying = others
+	}
+}
+
+// describe says what goes with a root.
+func (o *rmOptions) describe(cmd *cobra.Command, all stores, m local.Match) (removed, error) {
 	names, err := all.Doomed(cmd.Context(), m.Name)
 	if err != nil {
-		return err
+		return removed{}, err
 	}
 	if names == nil {
 		names = m.Names
 	}
-	if err := all.Remove(cmd.Context(), root); err != nil {
-		return err
+	out := removed{Root: ref.Spell(m.CID), Names: append([]string{}, names...), Size: m.Size, DryRun: o.dryRun}
+	if !m.Published.IsZero() {
+		out.Published = &m.Published
 	}
+	return out, nil
+}
+
+// report prints what has gone, or would go.
+func (o *rmOptions) report(cmd *cobra.Command, m local.Match, out removed) error {
 	if o.json {
-		out := removed{Root: ref.Spell(root), Names: append([]string{}, names...), Size: m.Size}
-		if !m.Published.IsZero() {
-			out.Published = &m.Published
-		}
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(out)
 	}
-	if len(names) > 0 {
-		size, published := sizeAndDate(m.Kept)
-		fmt.Fprintf(cmd.ErrOrStderr(), "unpublished %s (%s, of %s)\n", oci.Quoted(strings.Join(names, ", ")), size, published)
+	size, published := sizeAndDate(m.Kept)
+	switch names := oci.Quoted(strings.Join(out.Names, ", ")); {
+	case o.dryRun:
+		fmt.Fprintf(cmd.ErrOrStderr(), "would unpublish %s (%s, of %s), which frees %s\n", orDash(names), size, published, bytesText(out.Frees))
+	case len(out.Names) > 0:
+		fmt.Fprintf(cmd.ErrOrStderr(), "unpublished %s (%s, of %s)\n", names, size, published)
 	}
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), ref.Ciq(root))
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), ref.Ciq(m.CID))
 	return err
 }

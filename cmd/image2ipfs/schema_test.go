@@ -29,7 +29,7 @@ const schemaDir = "../../docs/reference/schema"
 // jsonTypes are what commands encode, by schema.
 var jsonTypes = map[string]any{
 	"publish": published{}, "inspect": inspected{}, "ls": []listed{}, "verify": verified{}, "pull": pulled{},
-	"pin-add": pinned{}, "rm": removed{}, "gc": packstore.GCStats{}, "id": network.Identity{}, "peers": []network.Peer{},
+	"pin-add": pinned{}, "rm": removed{}, "du": diskUsage{}, "gc": packstore.GCStats{}, "id": network.Identity{}, "peers": []network.Peer{},
 	"ref": ref.Spellings{}, "setup": planJSON{}, "doctor": examined{}, "push-event": server.PushEvent{},
 	"config-ls": []settings.Setting{},
 }

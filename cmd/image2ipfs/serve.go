@@ -27,6 +27,7 @@ type serveOptions struct {
 	access     accessOptions
 	peers      peerOptions
 	scrub      scrubPace
+	gc         gcServeOptions
 	configFile string
 	logFormat  string
 	debug      bool
@@ -119,6 +120,7 @@ func (o *serveOptions) flags(cmd *cobra.Command) {
 	o.access.flags(f)
 	o.peers.serveFlags(f)
 	f.Var(&o.scrub, "scrub", "read the whole store in the background in this time (168h), or this fast (10MiB/s), again and again, to find damage before it is needed; the log and /metrics tell")
+	o.gc.flags(f)
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.BoolVarP(&o.debug, "debug", "d", false, "log what happens between the requests as well")
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -165,6 +167,9 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	}
 	defer stop()
 	cfg.Scrubbed = told
+	collected, stopCollecting := o.gc.collect(ctx, all.own, log)
+	defer stopCollecting()
+	cfg.Collected = collected
 	if cfg.Events, err = o.push.openEvents(log); err != nil {
 		return err
 	}
@@ -185,7 +190,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 
 // check tells what does not go together.
 func (o *serveOptions) check() error {
-	return errors.Join(o.access.checkPeers(o.peers), o.push.check(o.peers))
+	return errors.Join(o.access.checkPeers(o.peers), o.push.check(o.peers), o.gc.check())
 }
 
 // listen opens all listeners, or none.

@@ -128,6 +128,13 @@ func (s *Store) CacheSize() (bytes int64, err error) {
 // process that is writing finds out and begins anew; what it has open takes
 // space until then.
 func (s *Store) ClearCache(ctx context.Context) (freed int64, err error) {
+	return s.ShrinkCache(ctx, 0, time.Time{})
+}
+
+// ShrinkCache is ClearCache of those packs alone that were not read since a time, zero for
+// none of them, and of the others, those first that were not read for longest, until at
+// most max bytes are left.
+func (s *Store) ShrinkCache(ctx context.Context, max int64, since time.Time) (freed int64, err error) {
 	d := s.dir.cache()
 	files, err := d.cacheFiles()
 	if err != nil || len(files) == 0 {
@@ -141,7 +148,14 @@ func (s *Store) ClearCache(ctx context.Context) (freed int64, err error) {
 	if files, err = d.cacheFiles(); err != nil {
 		return 0, err
 	}
+	var sum int64
 	for _, f := range files {
+		sum += f.size
+	}
+	for _, f := range files {
+		if sum-freed <= max && !f.used.Before(since) {
+			break
+		}
 		gone, err := d.removeCached(f.id)
 		if err != nil {
 			return freed, fmt.Errorf("emptying the cache of %s: %w", s, err)

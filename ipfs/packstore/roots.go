@@ -195,6 +195,7 @@ func (s *Store) Remove(ctx context.Context, c cid.Cid) error {
 	if err != nil {
 		return fmt.Errorf("removing root %s: %w", c, err)
 	}
+	s.dir.forgetUse(c)
 	return nil
 }
 

@@ -31,11 +31,26 @@ func (g *Registry) Drop(ctx context.Context, root cid.Cid) error {
 		return err
 	}
 	for _, repository := range repositories {
-		if err := g.dropFrom(ctx, repository, root, held, others); err != nil {
+		err := g.locked(ctx, []string{repository}, func() error {
+			return g.dropFrom(ctx, repository, root, held, others)
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// locked runs fn while nobody else changes records of the repositories, which are sorted.
+func (g *Registry) locked(ctx context.Context, repositories []string, fn func() error) (err error) {
+	for _, repository := range repositories {
+		unlock, failed := g.store.LockSpace(ctx, repository)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, unlock()) }()
+	}
+	return fn()
 }
 
 // repositoriesOf are those of a root's names; of one whose names cannot be read, those
@@ -83,13 +98,8 @@ func (g *Registry) digests(ctx context.Context, root cid.Cid) (map[digest.Digest
 }
 
 // dropFrom takes a root, and what it holds, out of one repository. Others are the
-// roots that stay.
+// roots that stay. The caller has locked the repository.
 func (g *Registry) dropFrom(ctx context.Context, repository string, root cid.Cid, held map[digest.Digest]bool, others []ipfs.Root) (err error) {
-	unlock, err := g.store.LockSpace(ctx, repository)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
 	tags, err := g.store.Records(ctx, kindTag, repository)
 	if err != nil {
 		return err

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
+	"github.com/image2ipfs/image2ipfs/registry/local"
+	"github.com/image2ipfs/image2ipfs/server"
+)
+
+// gcSchedule is a flag such as 24h, or 03:30 for once a day.
+type gcSchedule struct {
+	every time.Duration
+	at    string // time of the day
+}
+
+func (s *gcSchedule) String() string {
+	if s.every > 0 {
+		return s.every.String()
+	}
+	return s.at
+}
+
+func (s *gcSchedule) Type() string { return "schedule" }
+
+func (s *gcSchedule) Set(text string) error {
+	if _, err := time.Parse("15:04", text); err == nil {
+		*s = gcSchedule{at: text}
+		return nil
+	}
+	var every age
+	if err := every.Set(text); err != nil || time.Duration(every) < time.Minute {
+		return errors.New("want a time between two, of a minute at least, such as 24h or 7d, or one of the day, such as 03:30")
+	}
+	*s = gcSchedule{every: time.Duration(every)}
+	return nil
+}
+
+// next is when it is due after a time.
+func (s *gcSchedule) next(after time.Time) time.Time {
+	if s.every > 0 {
+		return after.Add(s.every)
+	}
+	at, _ := time.Parse("15:04", s.at) // Set has looked
+	due := time.Date(after.Year(), after.Month(), after.Day(), at.Hour(), at.Minute(), 0, 0, after.Location())
+	if !due.After(after) {
+		due = time.Date(after.Year(), after.Month(), after.Day()+1, at.Hour(), at.Minute(), 0, 0, after.Location())
+	}
+	return due
+}
+
+// gcServeOptions are the flags of serve that say what it clears away.
+type gcServeOptions struct {
+	when   gcSchedule
+	unused age
+	limit  byteSize
+}
+
+func (o *gcServeOptions) flags(f *pflag.FlagSet) {
+	f.Var(&o.when, "gc", "free what nobody needs in the embedded store, as gc does, this often (24h) or at this time of the day (03:30); never what has a local name, or was published or pinned by command")
+	f.Var(&o.unused, "gc-unused", "with --gc: take away, too, what was pushed, no local name is any more and nobody has pulled from a server for this time (30d), and parts of the cache that were not read")
+	f.Var(&o.limit, "gc-limit", "with --gc: how much the embedded store and its cache may take; over it the cache goes, then what was pushed and no local name is, what was not pulled for longest first")
+}
+
+// check refuses flags that would have no effect.
+func (o *gcServeOptions) check() error {
+	if o.when == (gcSchedule{}) && (o.unused > 0 || o.limit > 0) {
+		return usageError{errors.New("--gc-unused and --gc-limit say what goes when --gc is due: give that, too, such as --gc 24h")}
+	}
+	return nil
+}
+
+// collected is the embedded store as a collector wants it.
+type collected struct{ *packstore.Store }
+
+// Collect implements [local.Collected].
+func (c collected) Collect(ctx context.Context) (freed int64, err error) {
+	stats, err := c.GC(ctx, packstore.GCOptions{})
+	return stats.FreedBytes, err
+}
+
+// collect frees the store in the background until stop is called; told is for a server's
+// metrics. Without a schedule it does nothing.
+func (o *gcServeOptions) collect(ctx context.Context, store *packstore.Store, log *slog.Logger) (told func() server.Collected, stop func()) {
+	if o.when == (gcSchedule{}) {
+		return nil, func() {}
+	}
+	c := local.NewCollector(collected{store}, local.CollectorOptions{Next: o.when.next, Unused: time.Duration(o.unused), Limit: int64(o.limit), Logger: log})
+	log.Info("freeing the store in the background", "gc", o.when.String(), "unused", o.unused.String(), "limit", int64(o.limit))
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Run(ctx)
+	}()
+	told = func() server.Collected {
+		s := c.Stats()
+		return server.Collected{Runs: s.Runs, Failures: s.Failures, Removed: s.Removed, Freed: s.Freed, Over: s.Over, Last: s.Last}
+	}
+	return told, func() { cancel(); <-done }
+}

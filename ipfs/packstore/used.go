@@ -1,0 +1,57 @@
+package packstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/ipfs/go-cid"
+)
+
+// used/<cid>.json, an empty file, says by its time when a root was last pulled from a
+// server. There are such files of kept roots only; without one that is not known.
+
+// usedFile is where a root's is.
+func (d dir) usedFile(c cid.Cid) string { return d.join("used", rootName(c)) }
+
+// NoteUse notes that a root was pulled just now. One that is not kept is passed over: who
+// asks for what there is not leaves nothing on disk.
+func (s *Store) NoteUse(c cid.Cid) error {
+	if _, err := os.Stat(s.dir.rootFile(c)); !c.Defined() || err != nil {
+		return nil //nolint:nilerr // there is nothing to note
+	}
+	now := time.Now()
+	path := s.dir.usedFile(c)
+	if err := os.Chtimes(path, now, now); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Mkdir(s.dir.join("used"), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return os.WriteFile(path, nil, 0o600)
+}
+
+// LastUse is when a root was last pulled, as far as that was noted; else zero.
+func (s *Store) LastUse(c cid.Cid) time.Time {
+	if !c.Defined() {
+		return time.Time{}
+	}
+	info, err := os.Stat(s.dir.usedFile(c))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime().UTC()
+}
+
+// forgetUse forgets when a root was pulled, which is no longer kept.
+func (d dir) forgetUse(c cid.Cid) { _ = os.Remove(d.usedFile(c)) } // what is left costs a name
+
+// DiskUsage is how many bytes the store takes on disk, with what publications under way
+// and such as were cut off have written, and without the cache.
+func (s *Store) DiskUsage() (bytes int64, err error) {
+	if bytes, err = s.dir.usage(); err != nil {
+		return 0, fmt.Errorf("how large %s is: %w", s, err)
+	}
+	return bytes, nil
+}

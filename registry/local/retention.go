@@ -1,0 +1,223 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// ErrPattern is matched by errors about patterns that make no sense.
+var ErrPattern = errors.New("malformed pattern")
+
+// Retention says what may go of what the stores keep: what Names, Match or Untagged
+// choose, less what Keep and Older have stay.
+type Retention struct {
+	// Names are arguments as [Stores.FindAll] takes them. Match are patterns of
+	// "repository:tag", or of the repository alone, in which * is any text without a
+	// slash, ? one letter and [a-z] one of several: an image is chosen when all that it is
+	// called at present match.
+	Names, Match []string
+	// Untagged leaves those of them alone that no local name is, and that were pushed
+	// or whose names are other images by now; without Names and Match, those of all.
+	Untagged bool
+	// Keep has that many of the newest in each repository stay; 0 for none.
+	Keep int
+	// Older has those stay that are not older than this, or of unknown age; 0 for none.
+	Older time.Duration
+}
+
+// Staying is a root that was chosen, and stays for a reason.
+type Staying struct {
+	Match
+	Why string // for humans
+}
+
+// Retain divides what a Retention chooses into what goes, oldest first, and what stays.
+// Errors match [ErrPattern], or [ipfs.ErrNotFound] for a name that no root has, or are
+// those of [Stores.Roots].
+func (s Stores) Retain(ctx context.Context, r Retention, now time.Time) (going []Match, staying []Staying, err error) {
+	c := &chooser{Retention: r, s: s}
+	if err := c.read(ctx); err != nil {
+		return nil, nil, err
+	}
+	chosen, err := c.chosen(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	count := map[string]int{} // of repositories, from the newest on
+	for _, m := range slices.Backward(chosen) {
+		why := c.keeps(m, count)
+		if why == "" && r.Older > 0 {
+			why = tooYoung(m, now.Add(-r.Older))
+		}
+		if why == "" {
+			why = c.called(m)
+		}
+		if why == "" {
+			going = append(going, m)
+		} else {
+			staying = append(staying, Staying{m, why})
+		}
+	}
+	slices.Reverse(going)
+	slices.Reverse(staying)
+	return going, staying, nil
+}
+
+func tooYoung(m Match, before time.Time) string {
+	switch {
+	case m.Published.IsZero():
+		return "no store says how old it is"
+	case m.Published.After(before):
+		return "it is not that old"
+	}
+	return ""
+}
+
+// chooser finds what a Retention is about.
+type chooser struct {
+	Retention
+	s       Stores
+	kept    []Kept              // newest last
+	names   bool                // there are local names, current lists them by root
+	current map[string][]string // by [cid.Cid.KeyString]
+	newest  map[string]Kept     // by name, where there are no local names
+	is      map[string]bool     // all local names
+	byName  map[string]ref.Name // of roots that Names means, by [cid.Cid.KeyString]
+}
+
+func (c *chooser) read(ctx context.Context) (err error) {
+	for _, pattern := range c.Match {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("%w %q: expected such as 'app:pr-*', 'team/*' or 'app:[0-9]*'", ErrPattern, pattern)
+		}
+	}
+	if c.kept, err = c.s.byAge(ctx); IsFatal(err) {
+		return err
+	}
+	c.current, c.newest, c.is = map[string][]string{}, map[string]Kept{}, map[string]bool{}
+	for _, names := range c.s.registries() {
+		c.names = true
+		current, err := names.Current(ctx)
+		if err != nil {
+			return err
+		}
+		for root, of := range current {
+			for _, name := range of {
+				c.is[name] = true
+			}
+			c.current[root] = append(c.current[root], of...)
+		}
+	}
+	for _, k := range c.kept {
+		for _, n := range k.Names {
+			c.newest[n] = k
+		}
+	}
+	return nil
+}
+
+// chosen are what Names, Match and Untagged choose, newest last.
+func (c *chooser) chosen(ctx context.Context) (all []Match, err error) {
+	c.byName = map[string]ref.Name{}
+	for _, arg := range c.Names {
+		found, err := c.s.FindAll(ctx, arg)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range found {
+			if m.Store == nil {
+				return nil, fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(m.Name.Root))
+			}
+			c.byName[m.CID.KeyString()] = m.Name
+		}
+	}
+	for _, k := range c.kept {
+		name, named := c.byName[k.CID.KeyString()]
+		if !named {
+			name = ref.Name{Root: k.CID}
+		}
+		every := len(c.Names)+len(c.Match) == 0
+		if (every || named || slices.ContainsFunc(append(c.live(k), k.Names...), c.matches)) && (!c.Untagged || c.untagged(k)) {
+			all = append(all, Match{name, k})
+		}
+	}
+	return all, nil
+}
+
+// live is what a root is called at present.
+func (c *chooser) live(k Kept) []string {
+	if c.names {
+		return slices.Clone(c.current[k.CID.KeyString()])
+	}
+	return slices.Clone(k.Names)
+}
+
+func (c *chooser) untagged(k Kept) bool {
+	mine := func(name string) bool { return c.newest[name].CID.Equals(k.CID) }
+	if c.names {
+		if len(c.live(k)) > 0 || k.Pushed {
+			return len(c.live(k)) == 0
+		}
+		mine = func(name string) bool { return !c.is[name] } // it is nothing else
+	}
+	return len(k.Names) > 0 && !slices.ContainsFunc(k.Names, mine)
+}
+
+// matches tells whether a name is like one of the patterns.
+func (c *chooser) matches(name string) bool {
+	repository, tag, _ := ref.CutTag(name)
+	return slices.ContainsFunc(c.Match, func(pattern string) bool {
+		of, tags, tagged := strings.Cut(pattern, ":")
+		is, _ := path.Match(of, repository)
+		if tagged && is {
+			is, _ = path.Match(tags, tag)
+		}
+		return is
+	})
+}
+
+// keeps tells whether a root is among the newest of a repository; they are asked about
+// from the newest on.
+func (c *chooser) keeps(m Match, count map[string]int) (why string) {
+	if c.Keep == 0 {
+		return ""
+	}
+	repositories := map[string]bool{}
+	for _, name := range append(c.live(m.Kept), m.Names...) {
+		if len(c.Match) == 0 || c.matches(name) {
+			repository, _, _ := ref.CutTag(name)
+			repositories[repository] = true
+		}
+	}
+	if len(repositories) == 0 {
+		repositories[""] = true
+	}
+	for repository := range repositories {
+		if count[repository]++; count[repository] <= c.Keep {
+			why = "one of the newest"
+		}
+	}
+	return why
+}
+
+// called tells of a name that a root has beside those that match.
+func (c *chooser) called(m Match) string {
+	if _, named := c.byName[m.CID.KeyString()]; named || len(c.Match) == 0 {
+		return ""
+	}
+	for _, name := range c.live(m.Kept) {
+		if !c.matches(name) {
+			return "it is " + oci.Quoted(name) + ", too"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,137 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// Usage is what one root takes of the stores.
+type Usage struct {
+	Kept
+	Bytes int64 // of all its blocks, each once
+	Alone int64 // of those that no other root has
+	Err   error // why the rest could not be read; nil when all was
+}
+
+// Shared is how many bytes a root has in common with others.
+func (u Usage) Shared() int64 { return u.Bytes - u.Alone }
+
+// blockKey is the same for all CIDs of the same bytes.
+func blockKey(c cid.Cid) string { return string(c.Hash()) }
+
+// use is who has a block: by the number of a root, or several.
+type use struct {
+	first, last int32 // first is several when others have it as well
+	size        int64
+}
+
+const several = -1
+
+// Usage tells how the bytes of what the stores keep divide, the newest root last, and how
+// many they are, each block once. Nodes are read, and no contents. A root that cannot be
+// read as a whole counts as far as it can; errors are those of [Stores.Roots].
+func (s Stores) Usage(ctx context.Context) (all []Usage, total int64, err error) {
+	kept, damaged := s.byAge(ctx)
+	if IsFatal(damaged) {
+		return nil, 0, damaged
+	}
+	blocks := map[string]use{}
+	all = make([]Usage, len(kept))
+	for i, k := range kept {
+		u := &all[i]
+		u.Kept = k
+		me := int32(i)
+		u.Err = ipfs.Blocks(ctx, k.Store, k.CID, 0, func(c cid.Cid, size int64) bool {
+			b, known := blocks[blockKey(c)]
+			switch {
+			case !known:
+				b = use{first: me, size: size}
+				total += size
+				u.Alone += size
+			case b.last == me: // as a leaf and as a node
+				return true
+			case b.first != several:
+				all[b.first].Alone -= b.size
+				b.first = several
+			}
+			b.last = me
+			blocks[blockKey(c)] = b
+			u.Bytes += size
+			return true
+		})
+		if err := ctx.Err(); err != nil {
+			return nil, 0, err
+		}
+		if u.Err != nil {
+			u.Err = fmt.Errorf("reading what %s has: %w", k.CID, u.Err)
+		}
+	}
+	return all, total, damaged
+}
+
+// Frees is how many bytes of blocks nobody has any more with each of these roots, when
+// those before it are gone. What cannot be read does not count. Errors are those of
+// [Stores.Roots].
+func (s Stores) Frees(ctx context.Context, going ...cid.Cid) (bytes []int64, err error) {
+	r, damaged := s.references(ctx)
+	if r == nil {
+		return nil, damaged
+	}
+	for _, c := range going {
+		bytes = append(bytes, r.drop(ctx, c))
+	}
+	return bytes, errors.Join(damaged, ctx.Err())
+}
+
+// references count how many roots have each block.
+type references struct {
+	kept  map[string]Kept  // by blockKey
+	count map[string]int32 // by blockKey
+}
+
+// references counts those of all that the stores keep; nil when they cannot be listed.
+func (s Stores) references(ctx context.Context) (*references, error) {
+	kept, err := s.byAge(ctx)
+	if IsFatal(err) {
+		return nil, err
+	}
+	r := &references{kept: map[string]Kept{}, count: map[string]int32{}}
+	for _, k := range kept {
+		r.kept[blockKey(k.CID)] = k
+		eachBlock(ctx, k, func(key string, _ int64) { r.count[key]++ })
+	}
+	return r, err
+}
+
+// drop takes a root out, and tells how many bytes nobody has any more.
+func (r *references) drop(ctx context.Context, c cid.Cid) (bytes int64) {
+	k, kept := r.kept[blockKey(c)]
+	if !kept {
+		return 0
+	}
+	delete(r.kept, blockKey(c))
+	eachBlock(ctx, k, func(key string, size int64) {
+		if r.count[key]--; r.count[key] == 0 {
+			bytes += size
+		}
+	})
+	return bytes
+}
+
+// eachBlock calls fn once for the bytes of each block below a root, as far as it can be
+// read.
+func eachBlock(ctx context.Context, k Kept, fn func(key string, size int64)) {
+	seen := map[string]bool{} // the same bytes may be a leaf here and a node there
+	_ = ipfs.Blocks(ctx, k.Store, k.CID, 0, func(c cid.Cid, size int64) bool {
+		if key := blockKey(c); !seen[key] {
+			seen[key] = true
+			fn(key, size)
+		}
+		return true
+	})
+}

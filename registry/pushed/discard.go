@@ -1,0 +1,126 @@
+package pushed
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// Spare is a root that came of pushes alone and that no tag is.
+type Spare struct {
+	ipfs.Root
+	Since time.Time // when the last tag became another, as far as that is known; else when it came
+}
+
+// tags are those that have a root, by the CID of that, and when each root became what
+// its tag was before.
+type tags struct {
+	now  map[string][]string  // "repository:tag" by [cid.Cid.KeyString] of the root
+	left map[string]time.Time // when the last of them left it
+}
+
+// tags reads all of them.
+func (g *Registry) tags(ctx context.Context) (t tags, err error) {
+	t = tags{now: map[string][]string{}, left: map[string]time.Time{}}
+	repositories, err := g.store.Spaces(ctx, kindTag)
+	if err != nil {
+		return t, err
+	}
+	for _, repository := range repositories {
+		records, err := g.store.Records(ctx, kindTag, repository)
+		if err != nil {
+			return t, err
+		}
+		for _, r := range records {
+			v, err := value[tagValue](r)
+			if err != nil {
+				return t, err
+			}
+			if !v.Root {
+				continue
+			}
+			t.now[r.CID.KeyString()] = append(t.now[r.CID.KeyString()], repository+":"+r.Name)
+			after := v.Pushed
+			for _, p := range v.Past { // newest first
+				if k := p.Root.KeyString(); t.left[k].Before(after) {
+					t.left[k] = after
+				}
+				after = p.Since
+			}
+		}
+	}
+	return t, nil
+}
+
+// Current lists the local names that are each root now, "repository:tag", by
+// [cid.Cid.KeyString] of the root.
+func (g *Registry) Current(ctx context.Context) (map[string][]string, error) {
+	t, err := g.tags(ctx)
+	return t.now, err
+}
+
+// Spares lists the roots that came of pushes alone and that no tag is now, though one may
+// have them in its history.
+func (g *Registry) Spares(ctx context.Context) (spares []Spare, err error) {
+	roots, err := g.store.Roots(ctx)
+	if err != nil && !errors.Is(err, oci.ErrCorrupt) {
+		return nil, err
+	}
+	t, err := g.tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range roots {
+		if k := r.CID.KeyString(); r.Pushed && len(t.now[k]) == 0 {
+			since := t.left[k]
+			if since.Before(r.Published) {
+				since = r.Published
+			}
+			spares = append(spares, Spare{r, since})
+		}
+	}
+	return spares, nil
+}
+
+// Discard takes a root away that is a [Spare] still, with all that nothing else of its
+// repositories needs. Gone is false for one that somebody has published, or has named by
+// a tag, meanwhile; the error matches [oci.ErrNotFound] for one that is gone already.
+func (g *Registry) Discard(ctx context.Context, root cid.Cid) (gone bool, err error) {
+	roots, err := g.store.Roots(ctx)
+	if err != nil && !errors.Is(err, oci.ErrCorrupt) {
+		return false, err
+	}
+	repositories, err := g.repositoriesOf(ctx, root, roots)
+	if err != nil {
+		return false, err
+	}
+	held, err := g.digests(ctx, root)
+	if err != nil && !errors.Is(err, oci.ErrNotFound) && !errors.Is(err, oci.ErrCorrupt) {
+		return false, err
+	}
+	err = g.locked(ctx, repositories, func() error {
+		spares, err := g.Spares(ctx) // as it is now, when nobody may change it
+		if err != nil || !slices.ContainsFunc(spares, func(s Spare) bool { return s.CID.Equals(root) }) {
+			return err
+		}
+		others, err := g.store.Roots(ctx)
+		if err != nil && !errors.Is(err, oci.ErrCorrupt) {
+			return err
+		}
+		others = slices.DeleteFunc(others, func(r ipfs.Root) bool { return r.CID.Equals(root) })
+		for _, repository := range repositories {
+			if err := g.dropFrom(ctx, repository, root, held, others); err != nil {
+				return err
+			}
+		}
+		gone = true
+		return g.store.Remove(ctx, root)
+	})
+	return gone && err == nil, err
+}
