@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,10 +25,15 @@ var accepted = []string{
 	"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json",
 }
 
+// clients counts requests: who asks again for what it was redirected to is served,
+// so each is another client's.
+var clients atomic.Int64
+
 func request(ctx context.Context, url string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err == nil {
 		req.Header["Accept"] = accepted
+		req.Header.Set("User-Agent", fmt.Sprint("bench/", clients.Add(1)))
 	}
 	return req, err
 }
