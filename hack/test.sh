@@ -1,10 +1,10 @@
 #!/bin/bash
 # What `make test` runs, cheapest first: formatting and lint, unit tests under the
-# race detector (those of the Kubo store with a real Kubo), the tests of large
-# files, every fuzz target for some seconds (FUZZTIME), the program killed KILLS
-# times (test/crash) and attacked for some seconds (test/attack), then real engines end to end (hack/e2e.sh). What the later
-# steps need is downloaded and built beside the first. hack/test-all.sh runs
-# more, for longer.
+# race detector (those of the Kubo store with a real Kubo; RACE=all: of all packages),
+# the tests of large files, every fuzz target for some seconds (FUZZTIME), the program
+# killed KILLS times (test/crash) and attacked for some seconds (test/attack), then
+# real engines end to end (hack/e2e.sh). What the later steps need is downloaded and
+# built beside the first. hack/test-all.sh runs more, for longer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export IMAGE2IPFS_E2E=${IMAGE2IPFS_E2E:-${TMPDIR:-/tmp}/image2ipfs-e2e}
@@ -43,7 +43,11 @@ if ! step "engines and tools" wait $install; then
 	hack/engines.sh tools # without root, or without Debian: these are to be had all the same
 fi
 install= # it has ended, and another process may get its number
-step "unit tests" go test -race -short -timeout 15m ./...
+# What these do at once is done by the packages below them, and the race detector
+# would make minutes of them. Several packages run at once since some of them wait.
+computing='/(cmd/image2ipfs|layer)$'
+step "unit tests" go test -race -short -p 4 -timeout 15m $(go list ./... | grep -vE "$computing")
+step "unit tests of what computes" go test ${RACE:+-race} -short -timeout 15m $(go list ./... | grep -E "$computing")
 step "large files" large
 [ -z "${FUZZTIME:-}" ] || step fuzz hack/fuzz.sh "$FUZZTIME"
 go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" ./cmd/image2ipfs
