@@ -20,6 +20,9 @@ var containerdVersion = regexp.MustCompile(`\sv?([0-9]+)\.([0-9]+)\.[0-9]`)
 // containerd does not say its version, known is false and the answer that of the
 // configuration's version.
 func (o Options) takesList(c criConfig) (list, known bool) {
+	if c.pullsItself() {
+		return true, true
+	}
 	if program := o.program("containerd"); program != nil {
 		out, err := ask(context.Background(), program, "--version")
 		if v := containerdVersion.FindStringSubmatch(out); err == nil && v != nil {
@@ -29,6 +32,16 @@ func (o Options) takesList(c criConfig) (list, known bool) {
 		}
 	}
 	return c.files[0].version < 3, false
+}
+
+// pullsItself tells whether CRI pulls without the transfer service.
+func (c criConfig) pullsItself() (itself bool) {
+	for _, f := range c.files {
+		if value, ok := subtree(f.tree, newCRI[:2]...)["use_local_image_pull"].(bool); ok {
+			itself = value
+		}
+	}
+	return itself
 }
 
 // newPath is what config_path becomes where it is not set: the first directory, and
@@ -47,23 +60,58 @@ func (p *Plan) newPath(o Options, c criConfig, dirs []string) string {
 	return strings.Join(seen, ":")
 }
 
-// readable refuses a config_path of which CRI reads nothing, and tells of one of
-// which it may read nothing.
-func (p *Plan) readable(o Options, c criConfig) error {
-	if len(filepath.SplitList(c.configPath)) < 2 {
-		return nil
+// wantedPath is what config_path is to be: what it is, unless it is not set or CRI
+// reads nothing by it.
+func (p *Plan) wantedPath(o Options, c criConfig, dirs []string) (string, error) {
+	switch {
+	case c.configPath == "":
+		if err := c.conflict(o.within(dirs[0])); err != nil {
+			return "", err
+		}
+		return p.newPath(o, c, dirs), nil
+	case o.at(firstDir(c.configPath)) != dirs[0]:
+		return "", fmt.Errorf("%w: %s: config_path is %q there, not %s", ErrConfig, c.target.seen, c.configPath, dirs[0])
+	case len(filepath.SplitList(c.configPath)) < 2:
+		return c.configPath, nil
 	}
 	list, known := o.takesList(c)
-	what := fmt.Sprintf("%s, line %d: config_path names several directories, and CRI of containerd 2.1 and later takes it for the name of one, which is not there: write config_path = %q, with what is needed of the others moved there",
+	if list {
+		return c.configPath, nil
+	}
+	if p.unused(o, dirs) && c.ownPath() != "" && slices.Equal(c.pathTable()[:len(newCRI)], c.target.written()) {
+		p.note("config_path is %s alone from now on: CRI of containerd 2.1 and later takes several directories for the name of one, which is not there", o.within(dirs[0]))
+		return o.within(dirs[0]), nil
+	}
+	what := fmt.Sprintf("%s, line %d: config_path names several directories, and CRI of containerd 2.1 and later takes it for the name of one, which is not there: write config_path = %q, with what is needed of the others moved there; from then on CRI goes by it",
 		c.target.seen, c.target.line(c.pathTable()), firstDir(c.configPath))
-	switch {
-	case list:
-		return nil
-	case known:
-		return fmt.Errorf("%w: %s; or run setup nerdctl, which leaves CRI alone", ErrConfig, what)
+	if known {
+		return "", fmt.Errorf("%w: %s; or run setup nerdctl, which leaves CRI alone", ErrConfig, what)
 	}
 	p.note("%s", what)
-	return nil
+	return c.configPath, nil
+}
+
+// unused tells whether the directories speak of no registry, so that nothing but names
+// with a CID goes elsewhere once they are read.
+func (p *Plan) unused(o Options, dirs []string) bool {
+	return !slices.ContainsFunc(dirs, func(dir string) bool {
+		return len(p.registriesIn(o, dir)) > 0 || slices.ContainsFunc(hostsDirs, func(name string) bool {
+			text, err := p.place.read(filepath.Join(dir, name, "hosts.toml"))
+			return err != nil || !blank(cutBlocks(text))
+		})
+	})
+}
+
+// written is the table into which config_path is put, in a file in which it stands
+// already.
+func (f *criFile) written() []string {
+	switch {
+	case f.version < 2:
+		return criV1
+	case f.version == 2:
+		return oldCRI
+	}
+	return newCRI
 }
 
 // pathTable is where config_path is set in the target.

@@ -29,7 +29,10 @@ func TestSeveralDirectories(t *testing.T) {
 		"1.6 of Debian":                  {"containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u2", docker, both, ""},
 		"the second has nothing":         {"containerd containerd.io 1.7.27 05044ec", nil, "/etc/containerd/certs.d", ""},
 		"2.1":                            {"containerd github.com/containerd/containerd/v2 2.1.9 h", docker, "/etc/containerd/certs.d", ""},
-		"2.4 with the default of 2.2":    {"containerd github.com/containerd/containerd/v2 2.4.2 h", map[string]string{config: two}, "", `line 3: config_path names several directories`},
+		"2.4 with the default of 2.2":    {"containerd github.com/containerd/containerd/v2 2.4.2 h", map[string]string{config: two}, "/etc/containerd/certs.d", ""},
+		"2.4 without transfer service":   {"containerd github.com/containerd/containerd/v2 2.4.2 h", map[string]string{config: strings.Replace(two, "[plugins", "[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = true\n[plugins", 1)}, both, ""},
+		"2.4, and both are used":         {"containerd github.com/containerd/containerd/v2 2.4.2 h", map[string]string{config: two, "etc/docker/certs.d/registry.corp/hosts.toml": "x"}, "", `line 3: config_path names several directories`},
+		"2.4, docker.io is elsewhere":    {"containerd github.com/containerd/containerd/v2 2.4.2 h", map[string]string{config: two, hostsHub: "server = 'https://hub.corp'\n"}, "", `line 3: config_path names several directories`},
 		"2.0 with both":                  {"containerd github.com/containerd/containerd/v2 2.0.5 h", map[string]string{config: two}, both, ""},
 		"a version that nobody can read": {"containerd development", docker, both, ""},
 	} {
@@ -53,11 +56,11 @@ func TestSeveralDirectories(t *testing.T) {
 		if err := p.Write(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if text := m.files()[config]; !strings.Contains(text, fmt.Sprintf("config_path = %q", c.path)) {
+		if text := m.files()[config]; !strings.Contains(text, fmt.Sprintf("\n  config_path = %q", c.path)) && !strings.Contains(text, fmt.Sprintf("\nconfig_path = %q", c.path)) {
 			t.Errorf("%s: %s, want config_path %s", name, text, c.path)
 		}
 	}
-	m := newMachine(t, map[string]string{config: two})
+	m := newMachine(t, map[string]string{config: two, hostsHub: "server = 'https://hub.corp'\n"})
 	p := m.plan(Options{Engine: "containerd"})
 	if notes := strings.Join(p.Notes, "\n"); !strings.Contains(notes, "line 3: config_path names several directories") {
 		t.Errorf("nothing is said of what CRI may not read: %s", notes)

@@ -65,7 +65,7 @@ func (o Options) containerdConfig() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		named = configFlag(daemons, "--config", "-c")
+		named = configFlag(daemons, "--config", "-config", "-c") // its flags may have one dash
 	}
 	return o.file("/etc/containerd/config.toml", "containerd/config.toml", named), nil
 }
@@ -90,19 +90,9 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 		p.note("CRI is switched off in %s (disabled_plugins), which stays as it is", c.disabled)
 		return edits, nil
 	}
-	wanted := c.configPath
-	if wanted == "" {
-		if err := c.conflict(o.within(dirs[0])); err != nil {
-			return nil, err
-		}
-		wanted = p.newPath(o, c, dirs)
-	} else if o.at(firstDir(wanted)) != dirs[0] {
-		return nil, fmt.Errorf("%w: %s: config_path is %q there, not %s", ErrConfig, c.target.seen, wanted, dirs[0])
-	} else if err := p.readable(o, c); err != nil {
-		return nil, err
-	}
-	if c.ownPath() != "" {
-		return edits, nil
+	wanted, err := p.wantedPath(o, c, dirs)
+	if err != nil || c.target.says(wanted) {
+		return edits, err
 	}
 	f := c.target
 	made, err := p.madeLine(o.at(f.path), f.text)

@@ -160,6 +160,20 @@ func (c criConfig) ownPath() (value string) {
 	return value
 }
 
+// says tells whether a file has this config_path wherever it counts: without a version
+// line, containerd 1 and 2 read different tables.
+func (f *criFile) says(path string) bool {
+	if f.version < 2 {
+		for _, table := range f.tables() {
+			if subtree(f.tree, table...)["config_path"] != path {
+				return false
+			}
+		}
+		return true
+	}
+	return criConfig{target: f}.ownPath() == path
+}
+
 // conflict finds settings beside which containerd refuses config_path, and says
 // what to write in their place.
 func (c criConfig) conflict(certs string) error {
@@ -237,9 +251,9 @@ func setConfigPath(text []byte, version int64, dir string, made ...string) ([]by
 }
 
 func setInTable(text []byte, table []string, dir string, isNew bool, made []string) ([]byte, error) {
-	found, _, err := parseTOML(text)
-	if err != nil {
-		return nil, err
+	found, tree, err := parseTOML(text)
+	if err != nil || subtree(tree, table...)["config_path"] == dir {
+		return text, err
 	}
 	setting := "config_path = " + quoted(dir)
 	own := slices.IndexFunc(found, func(e expression) bool {

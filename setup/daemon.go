@@ -185,6 +185,9 @@ func (o Options) unitFiles(name string) (files []string, err error) {
 	dropIns := map[string]string{}
 	for _, dir := range o.unitDirs() {
 		path := filepath.Join(dir, name)
+		if len(files) == 0 && o.masked(path) {
+			return nil, nil
+		}
 		if len(files) == 0 && o.exists(path) {
 			files = append(files, path)
 		}
@@ -205,9 +208,18 @@ func (o Options) unitFiles(name string) (files []string, err error) {
 		return nil, nil
 	}
 	for _, base := range slices.Sorted(maps.Keys(dropIns)) {
-		files = append(files, dropIns[base])
+		if !o.masked(dropIns[base]) {
+			files = append(files, dropIns[base])
+		}
 	}
 	return files, nil
+}
+
+// masked tells whether a unit or drop-in is a link to /dev/null, by which systemd is
+// told to take it and what it hides for not there (systemd.unit(5)).
+func (o Options) masked(path string) bool {
+	target, err := os.Readlink(o.at(path))
+	return err == nil && filepath.Clean(target) == os.DevNull
 }
 
 // setting is a line of a unit's [Service].

@@ -5,6 +5,7 @@ package setup
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -90,25 +91,34 @@ func (p *Plan) registriesYAML(o Options) error {
 }
 
 // registriesPath is registries.yaml, or what --private-registry names on the
-// command line or in config.yaml.
+// command line or in the configuration: config.yaml, or the file that --config names,
+// and the files beside it in a directory that ends with .d, of which the last counts.
 func (o Options) registriesPath() (string, error) {
 	dir := "/etc/rancher/" + o.Engine
 	daemons, err := o.daemons(o.Engine, o.Engine, o.Engine+"-server", o.Engine+"-agent")
 	if err != nil {
 		return "", err
 	}
-	named := configFlag(daemons, "--private-registry")
-	text, err := o.read(dir + "/config.yaml")
+	main := cmp.Or(configFlag(daemons, "--config", "-c"), dir+"/config.yaml")
+	paths, err := o.glob(main + ".d/*.yaml")
 	if err != nil {
 		return "", err
 	}
-	var config struct {
-		Registry string `yaml:"private-registry"`
+	registry := ""
+	for _, path := range append([]string{main}, paths...) {
+		text, err := o.read(path)
+		if err != nil {
+			return "", err
+		}
+		var config struct {
+			Registry string `yaml:"private-registry"`
+		}
+		if err := yaml.Unmarshal(text, &config); err != nil {
+			return "", fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+		}
+		registry = cmp.Or(config.Registry, registry)
 	}
-	if err := yaml.Unmarshal(text, &config); err != nil {
-		return "", fmt.Errorf("%w: %s: %w", ErrConfig, dir+"/config.yaml", err)
-	}
-	return o.file(dir+"/registries.yaml", "", named, config.Registry), nil
+	return o.file(dir+"/registries.yaml", "", configFlag(daemons, "--private-registry"), registry), nil
 }
 
 // addEndpoint puts the server in front of the endpoints of docker.io; of "*" when

@@ -2,8 +2,11 @@ package setup
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -24,5 +27,16 @@ func TestRootIsNotLeft(t *testing.T) {
 	}
 	if _, err := New(Options{Engine: "docker", Root: m.root, Config: filepath.Join(outside, "daemon.json")}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a file that is not below the root: %v", err)
+	}
+}
+
+// Who cannot be given a file is told where it comes from, and keeps the reason.
+func TestReadOnlyFiles(t *testing.T) {
+	err := explained(&fs.PathError{Op: "open", Path: "/nix/store/x-daemon.json", Err: syscall.EROFS})
+	if !errors.Is(err, ErrConfig) || !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), "write there what the diff shows") {
+		t.Error(err)
+	}
+	if err := explained(fs.ErrPermission); err != fs.ErrPermission {
+		t.Error(err)
 	}
 }

@@ -24,6 +24,7 @@ import (
 // [fs.ErrPermission].
 func (p *Plan) Write(ctx context.Context) (err error) {
 	var steps []*step
+	defer func() { err = explained(err) }()
 	defer func() {
 		for _, s := range slices.Backward(steps) {
 			if err != nil {
@@ -51,6 +52,15 @@ func (p *Plan) Write(ctx context.Context) (err error) {
 	}
 	p.prune()
 	return nil
+}
+
+// explained says what to do where files cannot be written because the system makes
+// them of something else, as NixOS and other images do.
+func explained(err error) error {
+	if errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: %w: what is on a read-only file system is made elsewhere; write there what the diff shows, which setup without --yes prints", ErrConfig, err)
+	}
+	return err
 }
 
 // prune removes the directories that setup has made and that are empty now, the
