@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,23 +36,41 @@ func askerOf(r *http.Request) asker {
 // fromHere tells whether a request comes from this machine: by the loopback, and
 // not through a proxy that listens there for others.
 func fromHere(r *http.Request) bool {
-	for name := range r.Header {
-		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-") {
-			return false
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && addr.Addr().Unmap().IsLoopback() && !proxied(r.Header)
+}
+
+// ofProxies are fields by which proxies tell for whom they ask, beside X-Forwarded-….
+var ofProxies = []string{
+	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "Client-Ip", "X-Cluster-Client-Ip", "X-Envoy-External-Address", "True-Client-Ip",
+	"Cf-Connecting-Ip", "Fastly-Client-Ip", "Fly-Client-Ip", "X-Proxyuser-Ip", "X-Azure-Clientip", "X-Original-Forwarded-For", "X-Forwarded",
+}
+
+// proxied tells whether a request has come through a proxy that says so.
+func proxied(h http.Header) bool {
+	for name := range h {
+		if strings.HasPrefix(name, "X-Forwarded-") || slices.Contains(ofProxies, name) {
+			return true
 		}
 	}
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && addr.Addr().Unmap().IsLoopback()
+	return false
 }
 
 // overTLS tells whether a proxy says that who asked it came by https (RFC 7239, 5.4,
-// and what was there before).
+// and what was there before). Of several proxies any may say it.
 func overTLS(h http.Header) bool {
-	if strings.EqualFold(strings.TrimSpace(h.Get("X-Forwarded-Proto")), "https") {
-		return true
+	for name, yes := range map[string]string{
+		"X-Forwarded-Proto": "https", "X-Forwarded-Protocol": "https", "X-Forwarded-Scheme": "https", "X-Scheme": "https", "X-Url-Scheme": "https",
+		"X-Forwarded-Ssl": "on", "Front-End-Https": "on",
+	} {
+		for one := range strings.SplitSeq(strings.Join(h.Values(name), ","), ",") {
+			if strings.EqualFold(strings.TrimSpace(one), yes) {
+				return true
+			}
+		}
 	}
 	forwarded := strings.ToLower(strings.Join(h.Values("Forwarded"), ","))
-	return strings.Contains(forwarded, "proto=https") || strings.Contains(forwarded, `proto="https"`)
+	return strings.Contains(forwarded, "proto=https") || strings.Contains(forwarded, `proto="https"`) || strings.Contains(strings.ToLower(h.Get("Cf-Visitor")), `"scheme":"https"`)
 }
 
 // asksForMore tells whether a request has more than one range, a unit other than
@@ -84,6 +104,9 @@ func targetOf(location string) (target, error) {
 		return t, nil
 	}
 	addr, err := netip.ParseAddr(host)
+	if old, ok := oldIPv4(host); ok {
+		addr, err = old, nil
+	}
 	if err != nil {
 		return t, nil // a name
 	}
@@ -91,6 +114,28 @@ func targetOf(location string) (target, error) {
 	t.near = addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsUnspecified()
 	t.private = t.near || addr.IsPrivate()
 	return t, nil
+}
+
+// oldIPv4 reads an address as inet_aton(3), and so most clients, do: one to four
+// numbers, also in octal or hexadecimal, of which the last fills what is left.
+func oldIPv4(host string) (addr netip.Addr, ok bool) {
+	parts := strings.Split(host, ".")
+	if len(parts) > 4 {
+		return addr, false
+	}
+	var whole uint64
+	for i, part := range parts {
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (5 - len(parts))
+		}
+		n, err := strconv.ParseUint(part, 0, bits)
+		if err != nil || strings.Contains(part, "_") || strings.HasPrefix(part, "0b") || strings.HasPrefix(part, "0o") {
+			return addr, false
+		}
+		whole = whole<<bits | n
+	}
+	return netip.AddrFrom4([4]byte{byte(whole >> 24), byte(whole >> 16), byte(whole >> 8), byte(whole)}), true
 }
 
 // log says who is redirected to a gateway at t.

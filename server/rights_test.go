@@ -26,6 +26,8 @@ func TestFetchesForThisMachine(t *testing.T) {
 		{name: "by a proxy", remote: onThisMachine, headers: []string{"X-Forwarded-For: 192.0.2.7"}},
 		{name: "by a proxy of another kind", remote: onThisMachine, headers: []string{"X-Forwarded-Host: x"}},
 		{name: "by a proxy of today", remote: onThisMachine, headers: []string{"Forwarded: for=192.0.2.7"}},
+		{name: "by nginx as many set it up", remote: onThisMachine, headers: []string{"X-Real-IP: 192.0.2.7"}},
+		{name: "by a CDN's tunnel", remote: onThisMachine, headers: []string{"CF-Connecting-IP: 192.0.2.7"}},
 		{name: "by a proxy that says Via", remote: onThisMachine, headers: []string{"Via: 1.1 x"}},
 		{name: "by a web page that has its name point here", remote: onThisMachine, headers: []string{"Host: evil.example"}},
 	} {
