@@ -20,19 +20,28 @@ type program struct {
 
 func (p *program) String() string { return p.kind }
 
-// Try implements engine.
+// Try implements engine. Podman looks for a name without a host wherever its
+// unqualified-search-registries lead; with docker.io/ in front it goes by what setup
+// has written.
 func (p *program) Try(ctx context.Context, name string, want digest.Digest) (detail string, err error) {
 	version, err := p.run(ctx, "--version")
 	if err != nil {
 		return "", err
 	}
-	if _, err := p.run(ctx, "image", "inspect", name); err != nil { // not there before
-		defer func() { err = errors.Join(err, p.forget(ctx, name)) }()
+	full := hubPrefix + name
+	if _, err := p.run(ctx, "image", "inspect", full); err != nil { // not there before
+		defer func() { err = errors.Join(err, p.forget(ctx, full)) }()
 	}
 	if _, err := p.run(ctx, "pull", "--quiet", name); err != nil {
-		return "", err
+		if p.kind != "podman" {
+			return "", err
+		}
+		if _, failed := p.run(ctx, "pull", "--quiet", full); failed != nil {
+			return "", err
+		}
+		version += ", with docker.io/ in front (unqualified-search-registries leads elsewhere),"
 	}
-	digests, err := p.run(ctx, "image", "inspect", "--format", "{{json .RepoDigests}}", name)
+	digests, err := p.run(ctx, "image", "inspect", "--format", "{{json .RepoDigests}}", full)
 	if err != nil {
 		return "", err
 	}
