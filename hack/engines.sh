@@ -7,7 +7,7 @@
 #   hack/engines.sh clean     down, and remove the work directory
 #   hack/engines.sh status    one line per engine; fails unless all of them run
 #   hack/engines.sh tools     build only what needs no root: crane, regctl, oras and Kubo
-#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign, lassie and Kubo 0.30
+#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign, lassie, nerdctl, helm and Kubo 0.30
 #   hack/engines.sh env       shell assignments: the command prefix of each engine
 #   hack/engines.sh run CMD…  run a command on the simulated machine
 #
@@ -27,18 +27,14 @@ HACK=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 WORK=${IMAGE2IPFS_E2E:-${TMPDIR:-/tmp}/image2ipfs-e2e}
 CHROOT=$WORK/chroot                    # a newer Debian with newer engines
 SUITE=${E2E_SUITE:-forky}
-CRANE=github.com/google/go-containerregistry/cmd/crane@v0.22.1
-ORAS=oras.land/oras/cmd/oras@v1.3.6
-REGCTL=github.com/regclient/regclient/cmd/regctl@v0.11.7
-LASSIE=github.com/filecoin-project/lassie/cmd/lassie@v0.23.0
-CONFORMANCE=github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
-COSIGN=github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
 ENGINES="dockerd20 dockerd28 containerd16 containerd2"
 # What is needed, as COMMAND=PACKAGE.
 NEEDED="dockerd=docker.io docker=docker.io containerd=containerd ctr=containerd runc=runc skopeo=skopeo umoci=umoci
   podman=podman docker-registry=docker-registry debootstrap=debootstrap ip=iproute2 iptables=iptables busybox=busybox-static tar=tar
   unshare=util-linux nsenter=util-linux
   pigz=pigz igzip=isal libdeflate-gunzip=libdeflate-tools zstd=zstd python3=python3"
+
+source "$HACK/tools.sh"
 
 say() { echo "engines: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -50,46 +46,6 @@ until_ok() {
     tries=$((tries - 1)); [ $tries -gt 0 ] || return 1
     sleep 0.1
   done
-}
-
-# ---- what needs no root ------------------------------------------------------
-
-# built FILE VERSION succeeds if the tool was built as this version; what stands
-# beside it says so, since neither time nor name do.
-built() { [ -x "$WORK/bin/$1" ] && [ "$(cat "$WORK/bin/$1.version" 2>/dev/null)" = "$2" ]; }
-
-# installed MODULE… builds commands at their versions, once.
-installed() {
-  local module name
-  mkdir -p "$WORK/bin"
-  for module; do
-    name=${module%@*} name=${name##*/}
-    built "$name" "$module" && continue
-    say "building $name"
-    GOBIN=$WORK/bin go install "$module"
-    echo "$module" >"$WORK/bin/$name.version"
-  done
-}
-
-tools() {
-  installed "$CRANE" "$REGCTL" "$ORAS"
-  kubo ipfs kubo
-}
-
-# kubo FILE DIRECTORY builds the Kubo of a module below hack/tools, once.
-kubo() {
-  local sums
-  sums=$(cat "$HACK/tools/$2"/go.{mod,sum} | sha256sum)
-  built "$1" "$sums" && return
-  say "building $1 (minutes, once)"
-  (cd "$HACK/tools/$2" && go build -trimpath -o "$WORK/bin/$1" github.com/ipfs/kubo/cmd/ipfs)
-  echo "$sums" >"$WORK/bin/$1.version"
-}
-
-extras() {
-  tools
-  installed "$COSIGN" "$LASSIE" "$CONFORMANCE"
-  kubo ipfs030 kubo030 # the oldest Kubo that is promised to work
 }
 
 # ---- what has to be installed --------------------------------------------------
@@ -225,7 +181,7 @@ command_of() {
     podman5) echo "env -u TMPDIR CONTAINERS_CONF=/eng/podman5/containers.conf CONTAINERS_STORAGE_CONF=/eng/podman5/storage.conf" \
       "chroot $CHROOT podman" ;;
     skopeo) echo "skopeo --insecure-policy" ;;
-    crane | regctl | oras | cosign | conformance) echo "$WORK/bin/$1" ;;
+    crane | regctl | oras | cosign | conformance | nerdctl | helm) echo "$WORK/bin/$1" ;;
     kubo) echo "$WORK/bin/ipfs" ;;
   esac
 }
@@ -381,9 +337,9 @@ status() {
 env() {
   echo "IMAGE2IPFS_E2E='$WORK'"
   local e
-  for e in $ENGINES podman podman5 skopeo crane regctl kubo oras cosign conformance; do
+  for e in $ENGINES podman podman5 skopeo crane regctl kubo oras cosign conformance nerdctl helm; do
     case $e in
-      crane | regctl | kubo | oras | cosign | conformance) [ -x "$(command_of $e)" ] || continue ;;
+      crane | regctl | kubo | oras | cosign | conformance | nerdctl | helm) [ -x "$(command_of $e)" ] || continue ;;
       skopeo) command -v skopeo >/dev/null || continue ;;
       podman) command -v podman >/dev/null && machine >/dev/null || continue ;;
       podman5) [ -x "$CHROOT/usr/bin/podman" ] && machine >/dev/null || continue ;;

@@ -1,0 +1,90 @@
+# Clients and servers that are built of Go modules, which needs no root: for
+# hack/engines.sh, which sources this file and has WORK and HACK set.
+
+# Module or command, and its version.
+CRANE=github.com/google/go-containerregistry/cmd/crane@v0.22.1
+ORAS=oras.land/oras/cmd/oras@v1.3.6
+REGCTL=github.com/regclient/regclient/cmd/regctl@v0.11.7
+NERDCTL=github.com/containerd/nerdctl/v2@v2.2.1
+LASSIE=github.com/filecoin-project/lassie@v0.23.0 # and its cmd/lassie
+CONFORMANCE=github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
+COSIGN=github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
+HELM=helm.sh/helm/v3/cmd/helm@v3.19.2
+
+# built FILE VERSION succeeds if the tool was built as this version; what stands
+# beside it says so, since neither time nor name do.
+built() { [ -x "$WORK/bin/$1" ] && [ "$(cat "$WORK/bin/$1.version" 2>/dev/null)" = "$2" ]; }
+
+# installed MODULE… builds commands at their versions, once.
+installed() {
+  local module name
+  mkdir -p "$WORK/bin"
+  for module; do
+    name=${module%@*} name=${name##*/}
+    built "$name" "$module" && continue
+    say "building $name"
+    GOBIN=$WORK/bin go install "$module"
+    echo "$module" >"$WORK/bin/$name.version"
+  done
+}
+
+# unlisted MODULE PACKAGE builds a command of a module of which the proxy gives versions
+# and no list of them, without which go install does not begin.
+unlisted() {
+  local name=${2##*/} scratch=$WORK/sources/${2##*/}
+  built "$name" "$1" && return
+  say "building $name"
+  rm -rf "$scratch"
+  mkdir -p "$scratch" "$WORK/bin"
+  (
+    cd "$scratch"
+    printf 'module scratch\n\nrequire %s %s\n' "${1%@*}" "${1#*@}" >go.mod
+    go build -mod=mod -o "$WORK/bin/$name" "${1%@*}/$2"
+  )
+  rm -rf "$scratch"
+  echo "$1" >"$WORK/bin/$name.version"
+}
+
+tools() {
+  installed "$CRANE" "$REGCTL" "$ORAS"
+  kubo ipfs kubo
+}
+
+# kubo FILE DIRECTORY builds the Kubo of a module below hack/tools, once.
+kubo() {
+  local sums
+  sums=$(cat "$HACK/tools/$2"/go.{mod,sum} | sha256sum)
+  built "$1" "$sums" && return
+  say "building $1 (minutes, once)"
+  (cd "$HACK/tools/$2" && go build -trimpath -o "$WORK/bin/$1" github.com/ipfs/kubo/cmd/ipfs)
+  echo "$sums" >"$WORK/bin/$1.version"
+}
+
+# nerdctl builds it in a copy of its module without what its tests alone need: that
+# is a module for which go.mod names a directory, and so not to be had.
+nerdctl() {
+  built nerdctl "$NERDCTL" && return
+  say "building nerdctl"
+  local source copy=$WORK/sources/nerdctl
+  source=$(go mod download -json "$NERDCTL" | sed -n 's/^\t*"Dir": "\(.*\)",$/\1/p')
+  rm -rf "$copy"
+  mkdir -p "$WORK/sources"
+  cp -R "$source" "$copy"
+  chmod -R u+w "$copy"
+  (
+    cd "$copy"
+    rm -rf pkg/testutil cmd/nerdctl/helpers/testing*.go
+    go mod edit -droprequire github.com/containerd/nerdctl/mod/tigron -dropreplace github.com/containerd/nerdctl/mod/tigron@v0.0.0
+    GOFLAGS=-mod=mod CGO_ENABLED=0 go build -trimpath -o "$WORK/bin/nerdctl" ./cmd/nerdctl
+  )
+  rm -rf "$copy"
+  echo "$NERDCTL" >"$WORK/bin/nerdctl.version"
+}
+
+extras() {
+  tools
+  installed "$COSIGN" "$CONFORMANCE" "$HELM"
+  unlisted "$LASSIE" cmd/lassie
+  nerdctl
+  kubo ipfs030 kubo030 # the oldest Kubo that is promised to work
+}
