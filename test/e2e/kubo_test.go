@@ -83,7 +83,7 @@ func post(url string) error {
 		return err
 	}
 	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusForbidden { // it asks for a password
 		return fmt.Errorf("%s: %s", url, resp.Status)
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -46,7 +45,9 @@ func TestSetupDocker(t *testing.T) {
 			}
 			eventually(t, name, mirrors(`["http://`+l.upstream+`/"]`))
 			l.setup(t, "docker", "--config", p.outer("daemon.json"))
-			daemon.Signal(syscall.SIGHUP)
+			if err := daemon.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
 			eventually(t, name+" reloaded", mirrors(`["`+l.url()+`/","http://`+l.upstream+`/"]`))
 			testDocker(t, l, docker, "unix://"+p.outer("sock"))
 			l.setup(t, "docker", "--config", p.outer("daemon.json"), "--undo")
@@ -153,26 +154,29 @@ func testCRI(t *testing.T, l *local, socket string) {
 	}
 	defer conn.Close()
 	images := runtimeapi.NewImageServiceClient(conn)
-	pull := func(name, digest string) error {
-		spec := &runtimeapi.ImageSpec{Image: name}
-		if _, err := images.PullImage(deadline(t), &runtimeapi.PullImageRequest{Image: spec}); err != nil {
-			return fmt.Errorf("CRI: %s: %w", name, err)
-		}
-		got, err := images.ImageStatus(deadline(t), &runtimeapi.ImageStatusRequest{Image: spec})
-		if err != nil || !strings.Contains(fmt.Sprint(got.GetImage().GetRepoDigests()), digest) {
-			return fmt.Errorf("CRI: %s: expected %s, found %v (%v)", name, digest, got, err)
-		}
-		_, err = images.RemoveImage(deadline(t), &runtimeapi.RemoveImageRequest{Image: spec})
-		return err
-	}
 	eventually(t, "CRI", func() error {
 		_, err := images.ListImages(deadline(t), &runtimeapi.ListImagesRequest{})
 		return err
 	})
-	if err := pull(l.name(), l.image.want[host].Digests[0]); err != nil {
+	if err := pullByCRI(t, images, l.name(), l.image.want[host].Digests[0]); err != nil {
 		t.Fatal(err)
 	}
-	l.ordinary(t, "CRI, a name of docker.io", func() error { return pull("other:1", "sha256:") })
+	l.ordinary(t, "CRI, a name of docker.io", func() error { return pullByCRI(t, images, "other:1", "sha256:") })
+}
+
+// pullByCRI pulls an image, which must have a digest that has this part, and removes it.
+func pullByCRI(t *testing.T, images runtimeapi.ImageServiceClient, name, digest string) error {
+	t.Helper()
+	spec := &runtimeapi.ImageSpec{Image: name}
+	if _, err := images.PullImage(deadline(t), &runtimeapi.PullImageRequest{Image: spec}); err != nil {
+		return fmt.Errorf("CRI: %s: %w", name, err)
+	}
+	got, err := images.ImageStatus(deadline(t), &runtimeapi.ImageStatusRequest{Image: spec})
+	if err != nil || !strings.Contains(fmt.Sprint(got.GetImage().GetRepoDigests()), digest) {
+		return fmt.Errorf("CRI: %s: expected %s, found %v (%v)", name, digest, got, err)
+	}
+	_, err = images.RemoveImage(deadline(t), &runtimeapi.RemoveImageRequest{Image: spec})
+	return err
 }
 
 // nothingLeft checks that no image, content or lease remains in containerd.
@@ -271,19 +275,33 @@ func testPodman(t *testing.T, l *local, c command, upstream bool) {
 }
 
 func TestSetupNerdctl(t *testing.T) {
-	if _, err := exec.LookPath("nerdctl"); err != nil {
-		results.leaveOut("setup nerdctl", "nerdctl is not on the PATH") // Debian has no package of it
-		t.Skip("nerdctl is not on the PATH")
+	program := extra(t, "nerdctl")
+	for _, name := range []string{"containerd16", "containerd2"} {
+		c := commandFor(name)
+		if c == nil {
+			missing(t, "setup nerdctl", name+" is not there (hack/engines.sh up starts it)")
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			l, certs := startLocal(t), t.TempDir()
+			// nerdctl unpacks what it pulls, on its machine: snapshots are mounted there.
+			nerdctl := append(slices.Clone(program), "--address", socketOf(c), "--namespace", "image2ipfs-setup", "--hosts-dir", certs, "--data-root", t.TempDir())
+			e := dockerd{nerdctl}
+			if err := l.pullsLike(deadline(t), e); err == nil {
+				t.Error("it pulls names with a CID before setup")
+			}
+			l.setup(t, "nerdctl", "--hosts-dir", certs)
+			if err := l.pullsLike(deadline(t), e); err != nil {
+				t.Error(err)
+			}
+			l.doctor(t, []string{"nerdctl"}, "nerdctl", "--nerdctl", strings.Join(nerdctl, " "))
+			l.setup(t, "nerdctl", "--hosts-dir", certs, "--undo")
+			if err := l.pullsLike(deadline(t), e); err == nil {
+				t.Error("it pulls names with a CID after the undo")
+			}
+			if left, err := filepath.Glob(filepath.Join(certs, "*")); err != nil || len(left) > 0 {
+				t.Errorf("left after the undo: %v (%v)", left, err)
+			}
+		})
 	}
-	c := commandFor("containerd16")
-	if c == nil {
-		t.Skip("containerd16 is not there (hack/engines.sh up starts it)")
-	}
-	l, certs := startLocal(t), t.TempDir()
-	l.setup(t, "nerdctl", "--hosts-dir", certs)
-	nerdctl := command{"nerdctl", "--address", c[2], "--namespace", "image2ipfs-setup", "--hosts-dir", certs}
-	if err := l.pullsLike(deadline(t), dockerd{nerdctl}); err != nil {
-		t.Error(err)
-	}
-	l.doctor(t, []string{"nerdctl"}, "nerdctl", "--nerdctl", strings.Join(nerdctl, " "))
 }

@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 // otherImage is in the second registry only, and carries no CID in its name.
@@ -31,6 +33,7 @@ type local struct {
 	image    published
 	upstream string       // host:port
 	lookups  atomic.Int64 // requests that the server made of its IPFS gateway
+	secure   bool         // it has TLS
 }
 
 // startLocal starts both. The gateway has nothing; it counts.
@@ -60,7 +63,12 @@ func startLocal(t *testing.T) *local {
 func (l *local) name() string { return tagged(strings.TrimPrefix(l.image.ref, l.addr+"/")) }
 
 // url is the server's.
-func (l *local) url() string { return "http://" + l.addr }
+func (l *local) url() string {
+	if l.secure {
+		return "https://" + l.addr
+	}
+	return "http://" + l.addr
+}
 
 // setup runs `image2ipfs setup`, and again: then there must be nothing to do.
 func (l *local) setup(t *testing.T, args ...string) {
@@ -193,8 +201,9 @@ func (p place) expect(t *testing.T, name, want string) {
 	}
 }
 
-// startDaemon starts a program that runs until the end of the test.
-func startDaemon(t *testing.T, argv command) *os.Process {
+// startDaemon starts a program that runs until the end of the test, or until it is
+// stopped before.
+func startDaemon(t *testing.T, argv command) *process.Process {
 	t.Helper()
 	p := start(t, argv, filepath.Join(t.TempDir(), "daemon.log"), nil)
 	t.Cleanup(func() {
@@ -203,7 +212,7 @@ func startDaemon(t *testing.T, argv command) *os.Process {
 		}
 		_ = p.Stop() // how they end is theirs
 	})
-	return p.Cmd.Process
+	return p
 }
 
 // pullsLike checks that an engine has pulled what was published.

@@ -1,0 +1,135 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// started has the engine run with these files, by their path in the box.
+func started(kind string, files map[string]string) func(*testing.T, *ward) {
+	return func(t *testing.T, w *ward) {
+		t.Helper()
+		for name, text := range files {
+			w.write(t, name, strings.ReplaceAll(text, "SERVER", w.l.url()))
+		}
+		switch kind {
+		case "docker":
+			w.dockerd(t, true)
+			w.must(t, "systemctl start docker")
+		case "containerd":
+			w.containerd(t)
+			w.must(t, "systemctl start containerd")
+		case "podman":
+			w.policy(t)
+		}
+	}
+}
+
+const (
+	daemonFile = "etc/docker/daemon.json"
+	configFile = "etc/containerd/config.toml"
+	hubFile    = "etc/containerd/certs.d/docker.io/hosts.toml"
+)
+
+var states = []state{
+	{name: "not set up", kind: "docker", engine: "dockerd20", short: true, enter: started("docker", nil), next: "image2ipfs setup docker --yes --server"},
+	{name: "set up, not reloaded", kind: "docker", engine: "dockerd20", next: "sudo systemctl reload docker", enter: func(t *testing.T, w *ward) {
+		started("docker", nil)(t, w)
+		w.must(t, "image2ipfs setup docker --yes --server "+w.l.url())
+	}},
+	{name: "mirrors on its command line", kind: "docker", engine: "dockerd20", next: "by hand, since setup cannot", enter: func(t *testing.T, w *ward) {
+		w.dockerd(t, true, "--registry-mirror", "http://127.0.0.1:9")
+		w.must(t, "systemctl start docker")
+	}, byHand: func(t *testing.T, w *ward, advice string) {
+		flag := "--registry-mirror " + w.l.url()
+		if !strings.Contains(advice, "write "+flag+" in front of it") {
+			t.Fatalf("nothing tells what to write: %s", advice)
+		}
+		w.dockerd(t, true, flag, "--registry-mirror", "http://127.0.0.1:9")
+		w.must(t, "systemctl daemon-reload && systemctl restart docker")
+	}},
+	{name: "hangs", kind: "docker", engine: "dockerd20", says: "no answer within", next: "dockerd hangs", args: []string{"--timeout", "15s"}, enter: func(t *testing.T, w *ward) {
+		started("docker", map[string]string{daemonFile: `{"registry-mirrors": ["SERVER"]}`})(t, w)
+		w.must(t, "kill -STOP $(cat /run/box-docker.pid)")
+	}},
+	{name: "has died", kind: "docker", engine: "dockerd20", next: "sudo systemctl start docker", enter: func(t *testing.T, w *ward) {
+		started("docker", map[string]string{daemonFile: `{"registry-mirrors": ["SERVER"]}`})(t, w)
+		w.must(t, "kill -9 $(pidof dockerd containerd)")
+	}},
+	{name: "the server's authority is not known to it", kind: "docker", engine: "dockerd20", says: "x509", next: "sudo install -D CA.crt /etc/docker/certs.d/127.0.0.1:", enter: func(t *testing.T, w *ward) {
+		w.l = secureServer(t, w)
+		started("docker", map[string]string{daemonFile: `{"registry-mirrors": ["SERVER"]}`})(t, w)
+	}},
+	{name: "not set up", kind: "containerd", engine: "containerd16", enter: started("containerd", nil), next: "image2ipfs setup containerd --yes --server"},
+	{name: "set up, not restarted", kind: "containerd", engine: "containerd16", next: "sudo systemctl restart containerd", enter: func(t *testing.T, w *ward) {
+		started("containerd", nil)(t, w)
+		w.must(t, "image2ipfs setup containerd --yes --server "+w.l.url())
+	}},
+	{name: "CRI does not load", kind: "containerd", engine: "containerd16", says: "CRI failed to load", next: "take out what stands beside config_path", enter: func(t *testing.T, w *ward) {
+		started("containerd", map[string]string{
+			configFile: "version = 2\n" + cri + "config_path = \"/etc/containerd/certs.d\"\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\nendpoint = [\"http://127.0.0.1:9\"]\n",
+			hubFile:    "[host.\"SERVER\"]\n",
+		})(t, w)
+	}, byHand: func(t *testing.T, w *ward, _ string) {
+		w.write(t, configFile, "version = 2\n"+cri+"config_path = \"/etc/containerd/certs.d\"\n")
+		w.must(t, "sudo systemctl restart containerd")
+	}},
+	{name: "an IPv6 address that containerd 1 does not read", kind: "containerd", engine: "containerd16", says: "is not read by this containerd", next: "give the address a name in /etc/hosts", enter: func(t *testing.T, w *ward) {
+		started("containerd", map[string]string{
+			configFile: "version = 2\n" + cri + "config_path = \"/etc/containerd/certs.d\"\n",
+			hubFile:    "[host.\"http://[::1]:5000\"]\n[host.\"SERVER\"]\n",
+		})(t, w)
+	}, byHand: func(t *testing.T, w *ward, _ string) {
+		w.write(t, hubFile, "[host.\"http://ip6-localhost:5000\"]\n[host.\""+w.l.url()+"\"]\n")
+	}},
+	{name: "no version line in config.toml", kind: "containerd", engine: "containerd2", next: "image2ipfs setup containerd --yes --server", enter: func(t *testing.T, w *ward) {
+		started("containerd", map[string]string{configFile: "[plugins.cri.registry]\nconfig_path = \"/etc/containerd/certs.d\"\n", hubFile: "[host.\"SERVER\"]\n", "etc/containerd/certs.d/_default/hosts.toml": "[host.\"SERVER\"]\n"})(t, w)
+	}},
+	{name: "config_path of several directories", kind: "containerd", engine: "containerd2", next: "image2ipfs setup containerd --yes --server", enter: func(t *testing.T, w *ward) {
+		started("containerd", map[string]string{configFile: "version = 3\n" + images + "config_path = \"/etc/containerd/certs.d:/etc/docker/certs.d\"\n"})(t, w)
+	}},
+	{name: "not set up", kind: "k3s", engine: "containerd16", next: "image2ipfs setup k3s --yes --server", enter: func(t *testing.T, w *ward) {
+		w.tool(t, "k3s", k3s)
+		if err := os.MkdirAll(w.outer("etc/rancher/k3s"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		w.unit(t, "k3s", "/run/k3s/containerd/containerd.sock", w.inner("bin/k3s"), w.inner("root"))
+		w.must(t, "systemctl start k3s")
+	}},
+	{name: "not set up", kind: "podman", engine: "podman", short: true, enter: started("podman", nil), next: "image2ipfs setup podman --yes --server"},
+	{name: "root's own file counts", kind: "podman", engine: "podman", next: "image2ipfs setup podman --yes --server", enter: started("podman", map[string]string{
+		"home/.config/containers/registries.conf":                 "unqualified-search-registries = [\"docker.io\"]\n",
+		"etc/containers/registries.conf.d/image2ipfs-before.conf": "[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = \"127.0.0.1:9\"\n",
+	})},
+	{name: "names without a host go elsewhere", kind: "podman", engine: "podman", next: "image2ipfs setup podman --yes --server", enter: started("podman", map[string]string{
+		"etc/containers/registries.conf": "unqualified-search-registries = [\"127.0.0.1:9\"]\nshort-name-mode = \"enforcing\"\n",
+	})},
+}
+
+// k3s stands in for K3s: it makes certs.d of registries.yaml and starts a containerd.
+const k3s = `#!/bin/sh
+d=/var/lib/rancher/k3s/agent/etc/containerd
+mkdir -p $d/certs.d/docker.io /run/k3s/containerd
+sed -n 's/^ *- "\(http.*\)"$/[host."\1"]/p' /etc/rancher/k3s/registries.yaml 2>/dev/null >$d/certs.d/docker.io/hosts.toml
+printf 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "%s"\n' $d/certs.d >$d/config.toml
+exec containerd --config $d/config.toml --root "$1" --state /run/k3s/containerd/state --address /run/k3s/containerd/containerd.sock
+`
+
+// secureServer serves the same store with a certificate of its own authority, which is
+// CA.crt in the home directory.
+func secureServer(t *testing.T, w *ward) *local {
+	t.Helper()
+	cert, key := certificate(t)
+	text, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, "home/CA.crt", string(text))
+	addr := freeAddr(t)
+	startDaemon(t, append(w.l.command(), "serve", "--addr", addr, "--tls-cert", cert, "--tls-key", key))
+	eventually(t, "a server with TLS", func() error { return answersTLS(addr) })
+	return &local{registry: &registry{program: w.l.program, server: &server{addr: addr}}, image: w.l.image, secure: true}
+}
