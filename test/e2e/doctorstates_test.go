@@ -70,7 +70,7 @@ var states = []state{
 	}},
 	{name: "CRI does not load", kind: "containerd", engine: "containerd16", says: "CRI failed to load", next: "take out what stands beside config_path", enter: func(t *testing.T, w *ward) {
 		started("containerd", map[string]string{
-			configFile: "version = 2\n" + cri + "config_path = \"/etc/containerd/certs.d\"\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\nendpoint = [\"http://127.0.0.1:9\"]\n",
+			configFile: "version = 2\n" + registryOf1 + "config_path = \"/etc/containerd/certs.d\"\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\nendpoint = [\"http://127.0.0.1:9\"]\n",
 			hubFile:    "[host.\"SERVER\"]\n",
 		})(t, w)
 	}, byHand: func(t *testing.T, w *ward, _ string) {
@@ -79,7 +79,7 @@ var states = []state{
 	}},
 	{name: "an IPv6 address that containerd 1 does not read", kind: "containerd", engine: "containerd16", says: "is not read by this containerd", next: "give the address a name in /etc/hosts", enter: func(t *testing.T, w *ward) {
 		started("containerd", map[string]string{
-			configFile: "version = 2\n" + cri + "config_path = \"/etc/containerd/certs.d\"\n",
+			configFile: "version = 2\n" + registryOf1 + "config_path = \"/etc/containerd/certs.d\"\n",
 			hubFile:    "[host.\"http://[::1]:5000\"]\n[host.\"SERVER\"]\n",
 		})(t, w)
 	}, byHand: func(t *testing.T, w *ward, _ string) {
@@ -89,7 +89,7 @@ var states = []state{
 		started("containerd", map[string]string{configFile: "[plugins.cri.registry]\nconfig_path = \"/etc/containerd/certs.d\"\n", hubFile: "[host.\"SERVER\"]\n", "etc/containerd/certs.d/_default/hosts.toml": "[host.\"SERVER\"]\n"})(t, w)
 	}},
 	{name: "config_path of several directories", kind: "containerd", engine: "containerd2", next: "image2ipfs setup containerd --yes --server", enter: func(t *testing.T, w *ward) {
-		started("containerd", map[string]string{configFile: "version = 3\n" + images + "config_path = \"/etc/containerd/certs.d:/etc/docker/certs.d\"\n"})(t, w)
+		started("containerd", map[string]string{configFile: "version = 3\n" + registryOf2 + "config_path = \"/etc/containerd/certs.d:/etc/docker/certs.d\"\n"})(t, w)
 	}},
 	{name: "not set up", kind: "k3s", engine: "containerd16", next: "image2ipfs setup k3s --yes --server", enter: func(t *testing.T, w *ward) {
 		w.tool(t, "k3s", k3s)

@@ -22,14 +22,14 @@ type setting struct {
 }
 
 const (
-	hub    = "registry-1.docker.io"
-	gcr    = "mirror.gcr.io"
-	corp   = "hub.corp.example"
-	cri    = "[plugins.\"io.containerd.grpc.v1.cri\".registry]\n"
-	images = "[plugins.'io.containerd.cri.v1.images'.registry]\n"
-	toml   = "config.toml"
-	hosts  = "certs.d/docker.io/hosts.toml"
-	conf   = "registries.conf"
+	hub         = "registry-1.docker.io"
+	gcr         = "mirror.gcr.io"
+	corp        = "hub.corp.example"
+	registryOf1 = "[plugins.\"io.containerd.grpc.v1.cri\".registry]\n"
+	registryOf2 = "[plugins.'io.containerd.cri.v1.images'.registry]\n"
+	toml        = "config.toml"
+	hosts       = "certs.d/docker.io/hosts.toml"
+	conf        = "registries.conf"
 )
 
 // settings are sorted by kind; the first of each is tried by `make test`, too.
@@ -46,21 +46,21 @@ var settings = []setting{
 	{kind: "docker", name: "two mirrors, the first is gone", asks: gcr, files: map[string]string{"daemon.json": "{\"registry-mirrors\": [\"https://127.0.0.1:1\", \"https://mirror.gcr.io\"], \"max-concurrent-downloads\": 10}\n"}},
 	{kind: "docker", name: "a link into another directory (NixOS)", asks: hub, files: map[string]string{"daemon.json": "-> store/x-daemon.json", "store/x-daemon.json": "{\"live-restore\": true}\n"}},
 
-	{kind: "containerd", name: "a mirror in hosts.toml (AKS, GKE)", asks: gcr, files: map[string]string{toml: "version = 2\n" + cri + "  config_path = \"/etc/containerd/certs.d\"\n", hosts: "server = \"https://registry-1.docker.io\"\n\n[host.\"https://mirror.gcr.io\"]\n  capabilities = [\"pull\", \"resolve\"]\n"}},
+	{kind: "containerd", name: "a mirror in hosts.toml (AKS, GKE)", asks: gcr, files: map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", hosts: "server = \"https://registry-1.docker.io\"\n\n[host.\"https://mirror.gcr.io\"]\n  capabilities = [\"pull\", \"resolve\"]\n"}},
 	{kind: "containerd", name: "Debian", asks: hub, files: map[string]string{toml: "version = 2\n\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    [plugins.\"io.containerd.grpc.v1.cri\".cni]\n      bin_dir = \"/usr/lib/cni\"\n      conf_dir = \"/etc/cni/net.d\"\n"}},
 	{kind: "containerd", name: "config default of 1.7", asks: hub, files: map[string]string{toml: "version = 2\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    [plugins.\"io.containerd.grpc.v1.cri\".registry]\n      config_path = \"\"\n\n      [plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors]\n"}},
 	{kind: "containerd", name: "config default of 2.x", engines: []string{"containerd2"}, asks: hub, files: map[string]string{toml: "version = 3\n[plugins]\n  [plugins.'io.containerd.cri.v1.images']\n    [plugins.'io.containerd.cri.v1.images'.registry]\n      config_path = '/etc/containerd/certs.d:/etc/docker/certs.d'\n"}},
 	{kind: "containerd", name: "config default of 2.x, a mirror beside it", engines: []string{"containerd2"}, asks: hub, refused: "config_path names several directories", files: map[string]string{toml: "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n  config_path = '/etc/containerd/certs.d:/etc/docker/certs.d'\n", "certs.d/quay.io/hosts.toml": "server = \"https://quay.io\"\n"}},
-	{kind: "containerd", name: "version 3, drop-ins by a pattern", engines: []string{"containerd2"}, asks: gcr, files: map[string]string{toml: "version = 3\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/10-certs.toml": "version = 3\n" + images + "config_path = \"/etc/containerd/certs.d\"\n", "conf.d/20-other.toml": "version = 3\noom_score = -999\n", hosts: "[host.\"https://mirror.gcr.io\"]\n"}},
+	{kind: "containerd", name: "version 3, drop-ins by a pattern", engines: []string{"containerd2"}, asks: gcr, files: map[string]string{toml: "version = 3\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/10-certs.toml": "version = 3\n" + registryOf2 + "config_path = \"/etc/containerd/certs.d\"\n", "conf.d/20-other.toml": "version = 3\noom_score = -999\n", hosts: "[host.\"https://mirror.gcr.io\"]\n"}},
 	{kind: "containerd", name: "mirrors in config.toml (deprecated)", asks: gcr, refused: "registry.mirrors.docker.io is set", engines: []string{"containerd16"}, files: map[string]string{toml: "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\n  endpoint = [\"https://mirror.gcr.io\"]\n"}},
-	{kind: "containerd", name: "kubespray", asks: hub, files: map[string]string{toml: "version = 2\n" + cri + "  config_path = \"/etc/containerd/certs.d\"\n", hosts: "server = \"https://docker.io\"\n[host.\"https://registry-1.docker.io\"]\n  capabilities = [\"pull\",\"resolve\"]\n  skip_verify = false\n  override_path = false\n"}},
-	{kind: "containerd", name: "Spegel: a mirror of all, which is gone", asks: hub, files: map[string]string{toml: "version = 2\n" + cri + "  config_path = \"/etc/containerd/certs.d\"\n", "certs.d/_default/hosts.toml": "[host.'http://127.0.0.1:1']\ncapabilities = ['pull', 'resolve']\n"}},
+	{kind: "containerd", name: "kubespray", asks: hub, files: map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", hosts: "server = \"https://docker.io\"\n[host.\"https://registry-1.docker.io\"]\n  capabilities = [\"pull\",\"resolve\"]\n  skip_verify = false\n  override_path = false\n"}},
+	{kind: "containerd", name: "Spegel: a mirror of all, which is gone", asks: hub, files: map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", "certs.d/_default/hosts.toml": "[host.'http://127.0.0.1:1']\ncapabilities = ['pull', 'resolve']\n"}},
 	{kind: "containerd", name: "no version line", engines: []string{"containerd16"}, asks: hub, files: map[string]string{toml: "oom_score = -999\n[plugins.cri]\n  sandbox_image = \"pause:3\"\n"}},
 	{kind: "containerd", name: "NVIDIA's drop-in", asks: hub, files: map[string]string{toml: "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/99-nvidia.toml": "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.nvidia]\n  runtime_type = \"io.containerd.runc.v2\"\n"}},
-	{kind: "containerd", name: "config_path in a drop-in", asks: corp, files: map[string]string{toml: "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/certs.toml": "version = 2\n" + cri + "config_path = \"/etc/containerd/certs.d\"\n", hosts: "server = \"https://hub.corp.example\"\n"}},
-	{kind: "containerd", name: "docker.io is a link", asks: corp, files: map[string]string{toml: "version = 2\n" + cri + "  config_path = \"/etc/containerd/certs.d\"\n", "certs.d/docker.io": "-> ../real", "real/hosts.toml": "server = \"https://hub.corp.example\"\n"}},
-	{kind: "containerd", name: "an empty hosts.toml (a ConfigMap)", asks: hub, files: map[string]string{toml: "version = 2\n" + cri + "  config_path = \"/etc/containerd/certs.d\"\n", hosts: ""}},
-	{kind: "containerd", name: "an old name beside it, comments", asks: gcr, files: map[string]string{toml: "version = 2 # do not edit\n" + cri + "  # see certs.d\n  config_path = \"/etc/containerd/certs.d\" # here\n", hosts: "# managed by Ansible\nserver = \"https://registry-1.docker.io\" # upstream\n\n[host.\"https://mirror.gcr.io\"] # first\n  capabilities = [\"pull\", \"resolve\"] # no push\n"}},
+	{kind: "containerd", name: "config_path in a drop-in", asks: corp, files: map[string]string{toml: "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/certs.toml": "version = 2\n" + registryOf1 + "config_path = \"/etc/containerd/certs.d\"\n", hosts: "server = \"https://hub.corp.example\"\n"}},
+	{kind: "containerd", name: "docker.io is a link", asks: corp, files: map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", "certs.d/docker.io": "-> ../real", "real/hosts.toml": "server = \"https://hub.corp.example\"\n"}},
+	{kind: "containerd", name: "an empty hosts.toml (a ConfigMap)", asks: hub, files: map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", hosts: ""}},
+	{kind: "containerd", name: "an old name beside it, comments", asks: gcr, files: map[string]string{toml: "version = 2 # do not edit\n" + registryOf1 + "  # see certs.d\n  config_path = \"/etc/containerd/certs.d\" # here\n", hosts: "# managed by Ansible\nserver = \"https://registry-1.docker.io\" # upstream\n\n[host.\"https://mirror.gcr.io\"] # first\n  capabilities = [\"pull\", \"resolve\"] # no push\n"}},
 
 	{kind: "podman", name: "a mirror of docker.io", asks: gcr, files: map[string]string{conf: "unqualified-search-registries = [\"docker.io\"]\n\n[[registry]]\nprefix = \"docker.io\"\nlocation = \"docker.io\"\n\n[[registry.mirror]]\nlocation = \"mirror.gcr.io\"\n"}},
 	{kind: "podman", name: "Debian", asks: hub, files: map[string]string{conf: "# For more information on this configuration file, see containers-registries.conf(5).\n", "registries.conf.d/shortnames.conf": "[aliases]\n  \"alpine\" = \"docker.io/library/alpine\"\n"}},
