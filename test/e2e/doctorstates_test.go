@@ -74,7 +74,7 @@ var states = []state{
 			hubFile:    "[host.\"SERVER\"]\n",
 		})(t, w)
 	}, byHand: func(t *testing.T, w *ward, _ string) {
-		w.write(t, configFile, "version = 2\n"+cri+"config_path = \"/etc/containerd/certs.d\"\n")
+		w.write(t, configFile, "version = 2\n"+registryOf1+"config_path = \"/etc/containerd/certs.d\"\n")
 		w.must(t, "sudo systemctl restart containerd")
 	}},
 	{name: "an IPv6 address that containerd 1 does not read", kind: "containerd", engine: "containerd16", says: "is not read by this containerd", next: "give the address a name in /etc/hosts", enter: func(t *testing.T, w *ward) {
