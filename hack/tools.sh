@@ -84,7 +84,7 @@ nerdctl() {
 extras() {
   tools
   installed "$COSIGN" "$CONFORMANCE" "$HELM"
-  unlisted "$LASSIE" cmd/lassie
   nerdctl
   kubo ipfs030 kubo030 # the oldest Kubo that is promised to work
+  unlisted "$LASSIE" cmd/lassie
 }

@@ -44,56 +44,60 @@ const (
 	elsewhere     = "192.0.2.7:40000"
 )
 
+const crane = "User-Agent: crane/0.21.6 go-containerregistry/0.21.6"
+
+// followed are who asks and where a gateway is; want tells whether one is sent there.
+var followed = []struct {
+	name, gateway, remote, header string
+	tls, want                     bool
+}{
+	{name: "a name", gateway: "http://gateway.example", remote: elsewhere, want: true},
+	{name: "a private address", gateway: "http://10.0.0.2:8080", remote: elsewhere, want: true},
+	{name: "loopback, from this machine", gateway: "http://127.0.0.1:8080", remote: onThisMachine, want: true},
+	{name: "loopback, from this machine by IPv6", gateway: "http://127.0.0.1:8080", remote: "[::1]:40000", want: true},
+	{name: "loopback, from this machine by a mapped address", gateway: "http://127.0.0.1:8080", remote: "[::ffff:127.0.0.1]:40000", want: true},
+	{name: "loopback", gateway: "http://127.0.0.1:8080", remote: elsewhere},
+	{name: "loopback in IPv6", gateway: "http://[::1]:8080", remote: elsewhere},
+	{name: "loopback, mapped", gateway: "http://[::ffff:127.0.0.1]:8080", remote: elsewhere},
+	{name: "loopback, spelt short", gateway: "http://127.1:8080", remote: elsewhere},
+	{name: "loopback, spelt as one number", gateway: "http://2130706433:8080", remote: elsewhere},
+	{name: "loopback, in hexadecimal", gateway: "http://0x7f.0.0xb.1:8080", remote: elsewhere},
+	{name: "loopback, spelt short, from this machine", gateway: "http://127.1:8080", remote: onThisMachine, want: true},
+	{name: "a name of digits and letters", gateway: "http://10.0.0.2.example:8080", remote: elsewhere, want: true},
+	{name: "localhost", gateway: "http://localhost:8080", remote: elsewhere},
+	{name: "below localhost", gateway: "http://gateway.LOCALHOST.:8080", remote: elsewhere},
+	{name: "unspecified", gateway: "http://0.0.0.0:8080", remote: elsewhere},
+	{name: "link-local", gateway: "http://169.254.1.2:8080", remote: elsewhere},
+	{name: "link-local in IPv6", gateway: "http://[fe80::2%25eth0]:8080", remote: elsewhere},
+	{name: "loopback, through a proxy here", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: "X-Forwarded-For: 192.0.2.7"},
+	{name: "loopback, through a proxy that says Via", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: "Via: 1.1 proxy"},
+	{name: "loopback, through a proxy that says Forwarded", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: "Forwarded: for=192.0.2.7"},
+	{name: "loopback, through nginx as many set it up", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: "X-Real-IP: 192.0.2.7"},
+	{name: "loopback, through a CDN's tunnel", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: "CF-Connecting-IP: 192.0.2.7"},
+	{name: "http to https", gateway: "https://gateway.example", remote: elsewhere, want: true},
+	{name: "https to https", gateway: "https://gateway.example", remote: elsewhere, tls: true, want: true},
+	{name: "https to http", gateway: "http://gateway.example", remote: elsewhere, tls: true},
+	{name: "https to http, behind a proxy", gateway: "http://gateway.example", remote: elsewhere, header: "X-Forwarded-Proto: https"},
+	{name: "https to http, behind a proxy of today", gateway: "http://gateway.example", remote: elsewhere, header: "Forwarded: for=192.0.2.7; proto=https"},
+	{name: "https to http, behind two proxies", gateway: "http://gateway.example", remote: elsewhere, header: "X-Forwarded-Proto: https, http"},
+	{name: "https to http, behind a proxy that says Ssl", gateway: "http://gateway.example", remote: elsewhere, header: "X-Forwarded-Ssl: on"},
+	{name: "https to http, behind a proxy that says Scheme", gateway: "http://gateway.example", remote: elsewhere, header: "X-Forwarded-Scheme: https"},
+	{name: "http to http, behind a proxy", gateway: "http://gateway.example", remote: elsewhere, header: "X-Forwarded-Proto: http", want: true},
+	{name: "several ranges", gateway: "http://gateway.example", remote: elsewhere, header: "Range: bytes=0-9,100-109"},
+	{name: "one range", gateway: "http://gateway.example", remote: elsewhere, header: "Range: bytes=100-", want: true},
+	{name: "another unit", gateway: "http://gateway.example", remote: elsewhere, header: "Range: items=0-5"},
+	{name: "a condition on the range", gateway: "http://gateway.example", remote: elsewhere, header: `If-Range: "x"`},
+	{name: "crane, to a name", gateway: "http://gateway.example", remote: elsewhere, header: crane, want: true},
+	{name: "crane, to a private address", gateway: "http://10.0.0.2:8080", remote: elsewhere, header: crane},
+	{name: "crane, to a private address, spelt short", gateway: "http://10.2:8080", remote: elsewhere, header: crane},
+	{name: "crane, to loopback", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: crane},
+	{name: "crane, to a public address", gateway: "http://198.51.100.1", remote: elsewhere, header: crane, want: true},
+}
+
 // A redirect goes only where the client can follow: what it cannot reach, or would
 // refuse, is served from here.
 func TestRedirectIsFollowed(t *testing.T) {
-	const crane = "User-Agent: crane/0.21.6 go-containerregistry/0.21.6"
-	for _, c := range []struct {
-		name, gateway, remote, header string
-		tls, want                     bool
-	}{
-		{name: "a name", gateway: "http://gateway.example", remote: elsewhere, want: true},
-		{name: "a private address", gateway: "http://10.0.0.2:8080", remote: elsewhere, want: true},
-		{name: "loopback, from this machine", gateway: "http://127.0.0.1:8080", remote: onThisMachine, want: true},
-		{name: "loopback, from this machine by IPv6", gateway: "http://127.0.0.1:8080", remote: "[::1]:40000", want: true},
-		{name: "loopback, from this machine by a mapped address", gateway: "http://127.0.0.1:8080", remote: "[::ffff:127.0.0.1]:40000", want: true},
-		{name: "loopback", gateway: "http://127.0.0.1:8080", remote: elsewhere},
-		{name: "loopback in IPv6", gateway: "http://[::1]:8080", remote: elsewhere},
-		{name: "loopback, mapped", gateway: "http://[::ffff:127.0.0.1]:8080", remote: elsewhere},
-		{name: "loopback, spelt short", gateway: "http://127.1:8080", remote: elsewhere},
-		{name: "loopback, spelt as one number", gateway: "http://2130706433:8080", remote: elsewhere},
-		{name: "loopback, in hexadecimal", gateway: "http://0x7f.0.0xb.1:8080", remote: elsewhere},
-		{name: "loopback, spelt short, from this machine", gateway: "http://127.1:8080", remote: onThisMachine, want: true},
-		{name: "a name of digits and letters", gateway: "http://10.0.0.2.example:8080", remote: elsewhere, want: true},
-		{name: "localhost", gateway: "http://localhost:8080", remote: elsewhere},
-		{name: "below localhost", gateway: "http://gateway.LOCALHOST.:8080", remote: elsewhere},
-		{name: "unspecified", gateway: "http://0.0.0.0:8080", remote: elsewhere},
-		{name: "link-local", gateway: "http://169.254.1.2:8080", remote: elsewhere},
-		{name: "link-local in IPv6", gateway: "http://[fe80::2%25eth0]:8080", remote: elsewhere},
-		{name: "loopback, through a proxy here", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: "X-Forwarded-For: 192.0.2.7"},
-		{name: "loopback, through a proxy that says Via", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: "Via: 1.1 proxy"},
-		{name: "loopback, through a proxy that says Forwarded", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: "Forwarded: for=192.0.2.7"},
-		{name: "loopback, through nginx as many set it up", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: "X-Real-IP: 192.0.2.7"},
-		{name: "loopback, through a CDN's tunnel", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: "CF-Connecting-IP: 192.0.2.7"},
-		{name: "http to https", gateway: "https://gateway.example", remote: elsewhere, want: true},
-		{name: "https to https", gateway: "https://gateway.example", remote: elsewhere, tls: true, want: true},
-		{name: "https to http", gateway: "http://gateway.example", remote: elsewhere, tls: true},
-		{name: "https to http, behind a proxy", gateway: "http://gateway.example", remote: elsewhere, header: "X-Forwarded-Proto: https"},
-		{name: "https to http, behind a proxy of today", gateway: "http://gateway.example", remote: elsewhere, header: "Forwarded: for=192.0.2.7; proto=https"},
-		{name: "https to http, behind two proxies", gateway: "http://gateway.example", remote: elsewhere, header: "X-Forwarded-Proto: https, http"},
-		{name: "https to http, behind a proxy that says Ssl", gateway: "http://gateway.example", remote: elsewhere, header: "X-Forwarded-Ssl: on"},
-		{name: "https to http, behind a proxy that says Scheme", gateway: "http://gateway.example", remote: elsewhere, header: "X-Forwarded-Scheme: https"},
-		{name: "http to http, behind a proxy", gateway: "http://gateway.example", remote: elsewhere, header: "X-Forwarded-Proto: http", want: true},
-		{name: "several ranges", gateway: "http://gateway.example", remote: elsewhere, header: "Range: bytes=0-9,100-109"},
-		{name: "one range", gateway: "http://gateway.example", remote: elsewhere, header: "Range: bytes=100-", want: true},
-		{name: "another unit", gateway: "http://gateway.example", remote: elsewhere, header: "Range: items=0-5"},
-		{name: "a condition on the range", gateway: "http://gateway.example", remote: elsewhere, header: `If-Range: "x"`},
-		{name: "crane, to a name", gateway: "http://gateway.example", remote: elsewhere, header: crane, want: true},
-		{name: "crane, to a private address", gateway: "http://10.0.0.2:8080", remote: elsewhere, header: crane},
-		{name: "crane, to a private address, spelt short", gateway: "http://10.2:8080", remote: elsewhere, header: crane},
-		{name: "crane, to loopback", gateway: "http://127.0.0.1:8080", remote: onThisMachine, header: crane},
-		{name: "crane, to a public address", gateway: "http://198.51.100.1", remote: elsewhere, header: crane, want: true},
-	} {
+	for _, c := range followed {
 		t.Run(c.name, func(t *testing.T) {
 			blocks := testlayout.NewBlocks()
 			p := publish(t, blocks, 2<<20)
