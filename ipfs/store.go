@@ -29,6 +29,18 @@ var (
 	ErrUnavailable = errors.New("IPFS unreachable")
 )
 
+// BlockError is why a place has no block to give.
+type BlockError struct {
+	CID   cid.Cid
+	Place string // for humans: the name of a store
+	Err   error
+}
+
+func (e *BlockError) Error() string { return fmt.Sprintf("block %s in %s: %v", e.CID, e.Place, e.Err) }
+
+// Unwrap gives the reason.
+func (e *BlockError) Unwrap() error { return e.Err }
+
 // Getter reads single blocks. What it returns may be shared: callers must not
 // change it. Errors match [ErrNotFound] or [ErrUnavailable].
 type Getter interface {

@@ -185,7 +185,7 @@ func (c *Cache) lookup(ctx context.Context, id cid.Cid, try func(loc location, v
 	k := keyOf(id)
 	pack, p, ok := c.find(k)
 	if !ok {
-		return fmt.Errorf("%w: block %s in the %s", ipfs.ErrNotFound, id, c)
+		return &ipfs.BlockError{CID: id, Place: c.String(), Err: ipfs.ErrNotFound}
 	}
 	err := try(location{pack: pack.id, off: int64(p.off), size: p.size}, p.verified)
 	switch {
@@ -202,5 +202,5 @@ func (c *Cache) lookup(ctx context.Context, id cid.Cid, try func(loc location, v
 	default:
 		c.forget(k, p)
 	}
-	return fmt.Errorf("%w: block %s in the %s: %w", ipfs.ErrNotFound, id, c, err)
+	return &ipfs.BlockError{CID: id, Place: c.String(), Err: fmt.Errorf("%w: %w", ipfs.ErrNotFound, err)}
 }

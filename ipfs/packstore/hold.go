@@ -158,7 +158,7 @@ func (h *held) find(c cid.Cid, try func(f *packFile, loc location) error) error 
 		err = fmt.Errorf("%w: %w", ipfs.ErrNotFound, err)
 	}
 	if err != nil {
-		err = fmt.Errorf("block %s in %s: %w", c, h.s, err)
+		err = &ipfs.BlockError{CID: c, Place: h.s.String(), Err: err}
 	}
 	return err
 }

@@ -202,7 +202,7 @@ func (s *Store) lookup(ctx context.Context, c cid.Cid, try func(location) error)
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("%w: %w", ipfs.ErrNotFound, err)
 	}
-	return fmt.Errorf("block %s in %s: %w", c, s, err)
+	return &ipfs.BlockError{CID: c, Place: s.String(), Err: err}
 }
 
 // away is the error for a store whose directory is not where it was: what is in it

@@ -324,13 +324,16 @@ func (r *race) ended(ctx context.Context) error {
 	}
 }
 
-// failures are the errors of several sources.
+// failures are the errors of several sources about a block that is named before.
 type failures []error
 
 func (f failures) Error() string {
 	texts := make([]string, len(f))
 	for i, err := range f {
 		texts[i] = err.Error()
+		if b, ok := err.(*ipfs.BlockError); ok {
+			texts[i] = b.Place + ": " + b.Err.Error()
+		}
 	}
 	return strings.Join(texts, "; ")
 }
