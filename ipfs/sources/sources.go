@@ -331,7 +331,7 @@ func (f failures) Error() string {
 	texts := make([]string, len(f))
 	for i, err := range f {
 		texts[i] = err.Error()
-		if b, ok := err.(*ipfs.BlockError); ok {
+		if b := (*ipfs.BlockError)(nil); errors.As(err, &b) && b.Error() == texts[i] {
 			texts[i] = b.Place + ": " + b.Err.Error()
 		}
 	}
