@@ -20,30 +20,30 @@ type attack struct {
 	name   string
 	all    bool // all attacks
 	secure bool // it needs a server with TLS
-	run    func(t *target, ctx context.Context)
+	run    func(a *aim, ctx context.Context)
 	check  func(t *target, ctx context.Context) error
 }
 
 var attacks = []attack{
-	{name: "indices that are costly to decode", run: (*target).costly},
-	{name: "800 manifests that stall", run: (*target).stalledManifests},
-	{name: "HTTP/2: 160 connections of 250 streams", secure: true, run: (*target).streams},
-	{name: "250 slow readers of blobs from a gateway", run: (*target).slowBlobs},
-	{name: "4,200 slow readers of what is here", run: (*target).slowReaders},
-	{name: "4,200 connections that send nothing", run: (*target).silent},
-	{name: "9 peers whose requests never come whole", run: (*target).bodies},
-	{name: "9 peers that take nothing of what they ask for", run: (*target).takeNothing},
-	{name: "60 peers with silent streams", run: (*target).silentStreams},
-	{name: "60 peers that ask for states", run: (*target).states},
-	{name: "60 peers that send garbage", run: (*target).garbage},
-	{name: "60 peers that announce messages of 4 MiB", run: (*target).announced},
-	{name: "another host's name (DNS rebinding)", run: (*target).rebinding, check: (*target).misdirected},
+	{name: "indices that are costly to decode", run: (*aim).costly},
+	{name: "800 manifests that stall", run: (*aim).stalledManifests},
+	{name: "HTTP/2: 160 connections of 250 streams", secure: true, run: (*aim).streams},
+	{name: "250 slow readers of blobs from a gateway", run: (*aim).slowBlobs},
+	{name: "4,200 slow readers of what is here", run: (*aim).slowReaders},
+	{name: "4,200 connections that send nothing", run: (*aim).silent},
+	{name: "9 peers whose requests never come whole", run: (*aim).bodies},
+	{name: "9 peers that take nothing of what they ask for", run: (*aim).takeNothing},
+	{name: "60 peers with silent streams", run: (*aim).silentStreams},
+	{name: "60 peers that ask for states", run: (*aim).states},
+	{name: "60 peers that send garbage", run: (*aim).garbage},
+	{name: "60 peers that announce messages of 4 MiB", run: (*aim).announced},
+	{name: "another host's name (DNS rebinding)", run: (*aim).rebinding, check: (*target).misdirected},
 }
 
 // many runs n of one kind at once, each again and again until ctx is done.
-func (t *target) many(ctx context.Context, n int, one func(ctx context.Context, i int) error) {
+func (t *aim) many(ctx context.Context, n int, one func(ctx context.Context, i int) error) {
 	var all sync.WaitGroup
-	for i := range max(1, n/t.scale) {
+	for i := range max(1, n/t.Scale) {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				if err := one(ctx, i); err != nil {
@@ -59,7 +59,7 @@ func (t *target) many(ctx context.Context, n int, one func(ctx context.Context, 
 }
 
 // ask asks for a path, and takes the answer as it comes.
-func (t *target) ask(ctx context.Context, path string) error {
+func (t *aim) ask(ctx context.Context, path string) error {
 	c, err := t.get(ctx, path)
 	if err != nil {
 		return err
@@ -73,16 +73,16 @@ func (t *target) ask(ctx context.Context, path string) error {
 	return err
 }
 
-func (t *target) costly(ctx context.Context) {
-	t.many(ctx, len(t.gateway.costly)*t.scale, func(ctx context.Context, i int) error { return t.ask(ctx, t.gateway.costly[i]) })
+func (t *aim) costly(ctx context.Context) {
+	t.many(ctx, len(t.Costly)*t.Scale, func(ctx context.Context, i int) error { return t.ask(ctx, t.Costly[i]) })
 }
 
-func (t *target) stalledManifests(ctx context.Context) {
-	t.many(ctx, len(t.gateway.stalled)*t.scale, func(ctx context.Context, i int) error { return t.ask(ctx, t.gateway.stalled[i]) })
+func (t *aim) stalledManifests(ctx context.Context) {
+	t.many(ctx, len(t.Stalled)*t.Scale, func(ctx context.Context, i int) error { return t.ask(ctx, t.Stalled[i]) })
 }
 
 // slowly reads an answer, a few bytes in each second.
-func (t *target) slowly(ctx context.Context, path string) error {
+func (t *aim) slowly(ctx context.Context, path string) error {
 	c, err := t.get(ctx, path)
 	if err != nil {
 		return err
@@ -102,17 +102,17 @@ func (t *target) slowly(ctx context.Context, path string) error {
 	}
 }
 
-func (t *target) slowBlobs(ctx context.Context) {
+func (t *aim) slowBlobs(ctx context.Context) {
 	t.many(ctx, 250, func(ctx context.Context, i int) error {
-		return t.slowly(ctx, t.gateway.layers[i%len(t.gateway.layers)])
+		return t.slowly(ctx, t.Layers[i%len(t.Layers)])
 	})
 }
 
-func (t *target) slowReaders(ctx context.Context) {
-	t.many(ctx, 4200, func(ctx context.Context, _ int) error { return t.slowly(ctx, t.blob) })
+func (t *aim) slowReaders(ctx context.Context) {
+	t.many(ctx, 4200, func(ctx context.Context, _ int) error { return t.slowly(ctx, t.Blob) })
 }
 
-func (t *target) silent(ctx context.Context) {
+func (t *aim) silent(ctx context.Context) {
 	t.many(ctx, 4200, func(ctx context.Context, _ int) error {
 		c, err := t.connect(ctx)
 		if err != nil {
@@ -126,7 +126,7 @@ func (t *target) silent(ctx context.Context) {
 }
 
 // streams opens as many as it may on each connection and takes no answer.
-func (t *target) streams(ctx context.Context) {
+func (t *aim) streams(ctx context.Context) {
 	t.many(ctx, 160, func(ctx context.Context, _ int) error {
 		c, err := t.dial(ctx, "h2")
 		if err != nil {
@@ -152,10 +152,10 @@ func (t *target) streams(ctx context.Context) {
 }
 
 // header is that of a request for what the server has, each by itself.
-func (t *target) header() []byte {
+func (t *aim) header() []byte {
 	var block headerBlock
 	e := hpack.NewEncoder(&block)
-	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":path", "/v2/" + t.image + "/manifests/latest"}, {":authority", "localhost"}} {
+	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":path", "/v2/" + t.Image + "/manifests/latest"}, {":authority", "localhost"}} {
 		_ = e.WriteField(hpack.HeaderField{Name: field[0], Value: field[1], Sensitive: true}) // into memory
 	}
 	return block
@@ -168,16 +168,16 @@ func (b *headerBlock) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *target) rebinding(ctx context.Context) {
+func (t *aim) rebinding(ctx context.Context) {
 	t.many(ctx, 8, func(ctx context.Context, _ int) error {
-		_, err := t.status(ctx, "evil.test", "/v2/"+t.image+"/manifests/latest")
+		_, err := t.status(ctx, "evil.test", "/v2/"+t.Image+"/manifests/latest")
 		return err
 	})
 }
 
 func (t *target) misdirected(ctx context.Context) error {
 	for host, want := range map[string]int{"evil.test": http.StatusMisdirectedRequest, "": http.StatusOK} {
-		got, err := t.status(ctx, host, "/v2/"+t.image+"/manifests/latest")
+		got, err := t.status(ctx, host, "/v2/"+t.Image+"/manifests/latest")
 		if err != nil || got != want {
 			return fmt.Errorf("host %q: status %d, expected %d: %w", host, got, want, err)
 		}

@@ -28,13 +28,13 @@ func anyCertificate(protocols ...string) *tls.Config {
 }
 
 // connect connects as an attacker.
-func (t *target) connect(ctx context.Context) (net.Conn, error) {
+func (t *aim) connect(ctx context.Context) (net.Conn, error) {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: attacker}, Timeout: 2 * time.Second}
-	return d.DialContext(ctx, "tcp", t.server.addr)
+	return d.DialContext(ctx, "tcp", t.Addr)
 }
 
 // dial connects as one who takes little at a time, with TLS where the server has it.
-func (t *target) dial(ctx context.Context, protocols ...string) (net.Conn, error) {
+func (t *aim) dial(ctx context.Context, protocols ...string) (net.Conn, error) {
 	raw, err := t.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (t *target) dial(ctx context.Context, protocols ...string) (net.Conn, error
 	if err := raw.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	if !t.server.tls {
+	if !t.TLS {
 		return raw, nil
 	}
 	c := tls.Client(raw, anyCertificate(protocols...))
@@ -55,7 +55,7 @@ func (t *target) dial(ctx context.Context, protocols ...string) (net.Conn, error
 }
 
 // get sends a request and gives the connection on which the answer waits.
-func (t *target) get(ctx context.Context, path string) (net.Conn, error) {
+func (t *aim) get(ctx context.Context, path string) (net.Conn, error) {
 	c, err := t.dial(ctx, "http/1.1")
 	if err != nil {
 		return nil, err

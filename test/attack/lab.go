@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -48,11 +46,8 @@ type result struct {
 // target is a server under attack.
 type target struct {
 	*lab
+	aim
 	server *running
-	blob   string  // path of the image's layer
-	file   cid.Cid // its file
-	leaf   cid.Cid // and a block of that
-	peer   *peer.AddrInfo
 }
 
 // raiseFiles allows this program thousands of connections.
@@ -105,8 +100,11 @@ func (l *lab) try(ctx context.Context, a attack) (r result, err error) {
 		return r, err
 	}
 	defer server.run.Kill()
-	t := &target{lab: l, server: server}
-	if t.blob, err = l.layer(ctx, server); err != nil {
+	t := &target{lab: l, server: server, aim: aim{
+		Addr: server.addr, TLS: server.tls, Image: l.image, Root: l.root, Scale: l.scale,
+		Costly: l.gateway.costly, Stalled: l.gateway.stalled, Layers: l.gateway.layers,
+	}}
+	if t.Blob, err = l.layer(ctx, server); err != nil {
 		return r, err
 	}
 	if err := t.meet(ctx); err != nil {
@@ -114,19 +112,15 @@ func (l *lab) try(ctx context.Context, a attack) (r result, err error) {
 	}
 	during, cancel := context.WithTimeout(ctx, l.duration)
 	defer cancel()
-	var attackers sync.WaitGroup
-	for _, one := range attacks {
-		if one.name == a.name || a.all {
-			attackers.Go(func() { one.run(t, during) })
-		}
-	}
+	var others sync.WaitGroup
 	var asPeers result
-	var peersErr error
-	attackers.Go(func() { asPeers, peersErr = t.honestPeers(during) })
+	var peersErr, attackErr error
+	others.Go(func() { asPeers, peersErr = t.honestPeers(during) })
+	others.Go(func() { attackErr = t.attacked(during, a) })
 	r, err = l.honest(during, server)
-	attackers.Wait()
+	others.Wait()
 	r.peers, r.meeting = asPeers.pulls, asPeers.longest
-	err = errors.Join(err, peersErr)
+	err = errors.Join(err, peersErr, attackErr)
 	if r.meeting > l.meeting {
 		err = errors.Join(err, fmt.Errorf("an honest peer had the layout after %s, at most %s are allowed", r.meeting.Round(time.Millisecond), l.meeting))
 	}
@@ -210,20 +204,4 @@ func (l *lab) serve(ctx context.Context, secure bool, args []string) (*running, 
 	cmd := l.program.Command(append([]string{"serve", "--addr", addr}, args...)...)
 	s.run, err = process.Start(ctx, cmd, l.program.Log, process.Answers(client, s.base()+"/healthz"))
 	return s, err
-}
-
-// status asks for a path and gives the status of the answer.
-func (t *target) status(ctx context.Context, host, path string) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.server.base()+path, nil)
-	if err != nil {
-		return 0, err
-	}
-	req.Host = host
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: anyCertificate(), DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, errors.Join(err, resp.Body.Close())
 }

@@ -10,7 +10,9 @@
 // its first byte, the same of honest peers, which come anew each time, and of these
 // until they had the layout, the most memory that the server had (VmHWM), verdict. It
 // fails when an honest pull fails, begins later than -start or -peer-start, or the
-// server takes more than -memory MiB. It needs Linux: attackers have the address 127.0.0.2.
+// server takes more than -memory MiB. It needs Linux: attackers have the address
+// 127.0.0.2, and are a process of the lowest priority, since others' machines do not
+// take this one's processors.
 package main
 
 import (
@@ -47,11 +49,16 @@ func main() {
 	flag.Int64Var(&o.memory, "memory", 512, "the most memory that the server may take, in MiB")
 	flag.IntVar(&o.scale, "scale", 1, "divide the number of attackers by this")
 	only := flag.String("run", "", "only attacks whose names match this regular expression")
+	as := flag.String("as", "", "be the attackers of this name, on what standard input says: what this program starts")
 	flag.Parse()
 	o.only = regexp.MustCompile(*only)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	todo := func() error { return run(ctx, o) }
+	if *as != "" {
+		todo = func() error { return errors.Join(raiseFiles(), attackAs(ctx, *as)) }
+	}
+	if err := todo(); err != nil {
 		fmt.Fprintln(os.Stderr, "attack:", err)
 		os.Exit(1)
 	}

@@ -45,21 +45,21 @@ func newPeer() (host.Host, error) {
 
 // peers runs n attackers, each with an identity of its own, and each with some streams
 // by which it does one thing again and again.
-func (t *target) peers(ctx context.Context, n, streams int, id protocol.ID, do func(ctx context.Context, s io.ReadWriteCloser) error) {
+func (t *aim) peers(ctx context.Context, n, streams int, id protocol.ID, do func(ctx context.Context, s io.ReadWriteCloser) error) {
 	t.many(ctx, n, func(ctx context.Context, _ int) error {
 		h, err := newPeer()
 		if err != nil {
 			return err
 		}
 		defer h.Close()
-		if err := h.Connect(ctx, *t.peer); err != nil {
+		if err := h.Connect(ctx, *t.Peer); err != nil {
 			return err
 		}
 		var all sync.WaitGroup
 		for range streams {
 			all.Go(func() {
-				for ctx.Err() == nil && h.Network().Connectedness(t.peer.ID) == network.Connected {
-					if err := stream(ctx, h, t.peer.ID, id, do); err != nil {
+				for ctx.Err() == nil && h.Network().Connectedness(t.Peer.ID) == network.Connected {
+					if err := stream(ctx, h, t.Peer.ID, id, do); err != nil {
 						pause(ctx, 100*time.Millisecond)
 					}
 				}
@@ -105,9 +105,9 @@ func waits(s io.Reader) error {
 }
 
 // bodies asks for blocks, with lists that never come.
-func (t *target) bodies(ctx context.Context) {
-	t.peers(ctx, 9*t.scale, 2*perPeer, p2p.Protocol, func(_ context.Context, s io.ReadWriteCloser) error {
-		if _, err := fmt.Fprintf(s, "POST %s%s HTTP/1.1\r\nHost: peer\r\nContent-Length: 60000\r\n\r\n", exchange.Path, t.root); err != nil {
+func (t *aim) bodies(ctx context.Context) {
+	t.peers(ctx, 9*t.Scale, 2*perPeer, p2p.Protocol, func(_ context.Context, s io.ReadWriteCloser) error {
+		if _, err := fmt.Fprintf(s, "POST %s%s HTTP/1.1\r\nHost: peer\r\nContent-Length: 60000\r\n\r\n", exchange.Path, t.Root); err != nil {
 			return err
 		}
 		return waits(s)
@@ -115,10 +115,10 @@ func (t *target) bodies(ctx context.Context) {
 }
 
 // takeNothing asks for blocks and takes none of the answer.
-func (t *target) takeNothing(ctx context.Context) {
-	t.peers(ctx, 9*t.scale, 2*perPeer, p2p.Protocol, func(ctx context.Context, s io.ReadWriteCloser) error {
-		list := t.leaf.String() + "\n"
-		if _, err := fmt.Fprintf(s, "POST %s%s HTTP/1.1\r\nHost: peer\r\nContent-Length: %d\r\n\r\n%s", exchange.Path, t.root, len(list), list); err != nil {
+func (t *aim) takeNothing(ctx context.Context) {
+	t.peers(ctx, 9*t.Scale, 2*perPeer, p2p.Protocol, func(ctx context.Context, s io.ReadWriteCloser) error {
+		list := t.Leaf.String() + "\n"
+		if _, err := fmt.Fprintf(s, "POST %s%s HTTP/1.1\r\nHost: peer\r\nContent-Length: %d\r\n\r\n%s", exchange.Path, t.Root, len(list), list); err != nil {
 			return err
 		}
 		_, err := io.ReadFull(s, make([]byte, 500))
@@ -127,7 +127,7 @@ func (t *target) takeNothing(ctx context.Context) {
 	})
 }
 
-func (t *target) silentStreams(ctx context.Context) {
+func (t *aim) silentStreams(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, id := range []protocol.ID{"", p2p.Protocol} {
 		all.Go(func() {
@@ -137,10 +137,10 @@ func (t *target) silentStreams(ctx context.Context) {
 	all.Wait()
 }
 
-func (t *target) states(ctx context.Context) {
+func (t *aim) states(ctx context.Context) {
 	t.peers(ctx, 60, perPeer, p2p.Protocol, func(ctx context.Context, s io.ReadWriteCloser) error {
 		for ctx.Err() == nil {
-			if _, err := fmt.Fprintf(s, "GET %s%s HTTP/1.1\r\nHost: peer\r\n\r\n", exchange.Path, t.root); err != nil {
+			if _, err := fmt.Fprintf(s, "GET %s%s HTTP/1.1\r\nHost: peer\r\n\r\n", exchange.Path, t.Root); err != nil {
 				return err
 			}
 			if _, err := s.(io.Reader).Read(make([]byte, 1000)); err != nil {
@@ -152,7 +152,7 @@ func (t *target) states(ctx context.Context) {
 	})
 }
 
-func (t *target) garbage(ctx context.Context) {
+func (t *aim) garbage(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, id := range []protocol.ID{p2p.Protocol, bsnet.ProtocolBitswap} {
 		all.Go(func() {
@@ -174,7 +174,7 @@ func (t *target) garbage(ctx context.Context) {
 }
 
 // announced announces messages of 4 MiB, of which nothing comes.
-func (t *target) announced(ctx context.Context) {
+func (t *aim) announced(ctx context.Context) {
 	t.peers(ctx, 60, perPeer, bsnet.ProtocolBitswap, func(_ context.Context, s io.ReadWriteCloser) error {
 		if _, err := s.Write(binary.AppendUvarint(nil, 4<<20)); err != nil {
 			return err
@@ -228,7 +228,7 @@ func (l link) Peers() (peers []exchange.Peer) {
 // tells how long it took until the layout was open.
 func (t *target) peerPull(ctx context.Context) (start time.Duration, err error) {
 	began := time.Now()
-	addrs, err := peer.AddrInfoToP2pAddrs(t.peer)
+	addrs, err := peer.AddrInfoToP2pAddrs(t.Peer)
 	if err != nil {
 		return 0, err
 	}
@@ -251,35 +251,35 @@ func (t *target) peerPull(ctx context.Context) (start time.Duration, err error) 
 		return 0, fmt.Errorf("opening the image as a peer: %w", err)
 	}
 	start = time.Since(began)
-	if !t.file.Defined() { // before all attacks
+	if !t.File.Defined() { // before all attacks
 		if err := t.find(ctx, ipfs.Verified(x), layout); err != nil {
 			return 0, err
 		}
 	}
-	g, release := x.Fetch(t.file)
+	g, release := x.Fetch(t.File)
 	defer release()
-	f, err := ipfs.OpenFile(ctx, ipfs.Verified(ipfs.First(store, g)), t.file, 4)
+	f, err := ipfs.OpenFile(ctx, ipfs.Verified(ipfs.First(store, g)), t.File, 4)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
 	n, err := io.Copy(io.Discard, f)
 	if err == nil && n < 8<<20 {
-		err = fmt.Errorf("%s has %d bytes", t.file, n)
+		err = fmt.Errorf("%s has %d bytes", t.File, n)
 	}
 	return start, err
 }
 
 // find finds the file of the image's layer, and its first leaf.
 func (t *target) find(ctx context.Context, g ipfs.Getter, l *ipfs.Layout) error {
-	_, d, _ := strings.Cut(t.blob, "/blobs/")
+	_, d, _ := strings.Cut(t.Blob, "/blobs/")
 	blob, err := l.Blob(ctx, digest.Digest(d))
 	if err != nil {
 		return err
 	}
-	t.file = blob.CID
-	return ipfs.Blocks(ctx, g, t.file, 0, func(c cid.Cid, _ int64) bool {
-		t.leaf = c
+	t.File = blob.CID
+	return ipfs.Blocks(ctx, g, t.File, 0, func(c cid.Cid, _ int64) bool {
+		t.Leaf = c
 		return false
 	})
 }
@@ -292,7 +292,7 @@ func (t *target) meet(ctx context.Context) error {
 	}
 	_, addrs, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	first, _, _ := strings.Cut(addrs, "\n")
-	if t.peer, err = peer.AddrInfoFromString(first); err != nil {
+	if t.Peer, err = peer.AddrInfoFromString(first); err != nil {
 		return fmt.Errorf("the node's address %q: %w", first, err)
 	}
 	_, err = t.peerPull(ctx)
@@ -325,7 +325,7 @@ func (t *target) honestPeers(ctx context.Context) (r result, err error) {
 // comeBack opens the layout, again until ctx is done while the peer has too much to do.
 func (t *target) comeBack(ctx context.Context, x *exchange.Exchange) (*ipfs.Layout, error) {
 	for {
-		l, err := ipfs.OpenLayout(ctx, ipfs.Verified(x), t.root)
+		l, err := ipfs.OpenLayout(ctx, ipfs.Verified(x), t.Root)
 		if !errors.Is(err, ipfs.ErrUnavailable) || ctx.Err() != nil {
 			return l, err
 		}
