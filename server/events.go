@@ -57,7 +57,7 @@ func (e *Events) Close() error { return e.lines.Close() }
 // tellEvents tells of a pushed manifest and what came of it; again is the name of what
 // was recompressed.
 func (s *Server) tellEvents(w *response, r *request, m pushed.Manifest, result pushed.Result, again string) {
-	if s.cfg.Events == nil {
+	if s.cfg.Events == nil && s.page == nil {
 		return
 	}
 	e := PushEvent{
@@ -84,6 +84,10 @@ func (s *Server) tellEvents(w *response, r *request, m pushed.Manifest, result p
 }
 
 func (s *Server) send(e PushEvent) {
+	s.tellPage(e)
+	if s.cfg.Events == nil {
+		return
+	}
 	text, err := json.Marshal(e)
 	if err != nil { // strings and numbers always marshal
 		s.log.Error("an event cannot be told", "name", e.Name, "error", err)

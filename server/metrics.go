@@ -94,6 +94,8 @@ func endpoint(path string) string {
 	switch {
 	case path == "/healthz" || path == "/metrics":
 		return path[1:]
+	case path == "/":
+		return "page"
 	case path == "/v2" || path == "/v2/":
 		return "base"
 	case strings.HasPrefix(path, "/ipfs/"):

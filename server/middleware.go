@@ -127,6 +127,7 @@ func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*re
 		}
 	}
 	s.metrics.count(w, r, time.Since(start))
+	s.traffic.Count(time.Now(), w.bytes)
 	s.logAccess(w, r, start, err)
 	if cut {
 		// The client must see that the body is not whole.

@@ -58,6 +58,8 @@ func (s *Server) route(w *response, r *http.Request) error {
 		return s.registry(w, r)
 	case strings.HasPrefix(path, "/ipfs/"):
 		return s.ipfsPath(w, r)
+	case path == "/" && s.page != nil:
+		return s.browse(w, r)
 	case path == "/healthz":
 		return s.health(w, r)
 	case path == "/metrics" && !s.cfg.MetricsElsewhere:

@@ -105,6 +105,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secu
 	if secure != nil {
 		run = func(l net.Listener) error { return hs.ServeTLS(l, "", "") }
 	}
+	hs.RegisterOnShutdown(s.pushes.End) // who listens would not go by himself
 	boundUnsent(l)
 	failed := make(chan error, 1)
 	go func() { failed <- run(conns.limit(l)) }()

@@ -24,6 +24,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
+	"github.com/image2ipfs/image2ipfs/server/page"
 )
 
 // Gateway is an IPFS gateway that clients can be redirected to.
@@ -124,6 +125,9 @@ type Config struct {
 	// Memory is what strangers are given of the process's memory; one of
 	// Limits.Memory's size when nil. Who else answers strangers in this process shares it.
 	Memory *Memory
+	// Page is what people see of the server in a browser, at "/"; nil for none. Its Local
+	// and Kept are the server's, less what Allow leaves out.
+	Page *page.Config
 	// Logger takes the access log and what goes wrong; nil for none.
 	Logger *slog.Logger
 	// Limits are replaced by defaults where they are zero.
@@ -199,6 +203,9 @@ type Server struct {
 
 	recompressing chan struct{} // one at a time
 	uses          uses
+	page          *page.Page // nil for none
+	traffic       page.Traffic
+	pushes        page.Pushes
 }
 
 // New makes a server. The error tells of a Config that makes no sense.
@@ -238,6 +245,7 @@ func New(cfg Config) (*Server, error) {
 	s.advised = newLRU[string, struct{}](maxAdvised, 512, s.memory)
 	s.recompressing = make(chan struct{}, 1)
 	s.metrics = newMetrics(s)
+	s.page = s.openPage()
 	s.logFetching()
 	return s, nil
 }

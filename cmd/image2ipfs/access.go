@@ -95,6 +95,7 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 		return roots, nil
 	}
 	cfg.Used = all.own.NoteUse
+	cfg.Page = newPage(all)
 	cfg.Stored = func(ctx context.Context) (sum server.Stored, err error) {
 		sum.Roots, sum.Bytes, err = all.Total(ctx)
 		return sum, err

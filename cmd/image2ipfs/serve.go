@@ -73,6 +73,10 @@ when it stops (Type=notify).
 Each flag can be set in a file, too, which --config names, and by a variable of the
 environment: see image2ipfs config.
 
+A browser shows at / what is published, who shares how much with whom, what is inside
+layers, signatures, peers, traffic, and pushes as they come: to this machine, with
+--catalog to all who may read.
+
 Prometheus metrics are at /metrics, or with --metrics on an address of their own.
 
 Ctrl-C or SIGTERM stops the server as soon as the running transfers have ended,
@@ -287,6 +291,7 @@ func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Ne
 	if peers != nil {
 		own = peers.Local()
 		cfg.Collectors = append(cfg.Collectors, peers.Metrics())
+		cfg.Page.Peers = pagePeers(peers)
 	}
 	cfg.From(origins(own, all.kubo, peers)...)
 	gateways, err := dialGateways(given)

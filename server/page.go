@@ -1,0 +1,104 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/server/page"
+)
+
+// storedEvery is how often it is noted for the page how much is stored.
+const storedEvery = 5 * time.Minute
+
+// openPage makes the page that cfg asks for; nil for none.
+func (s *Server) openPage() *page.Page {
+	if s.cfg.Page == nil {
+		return nil
+	}
+	cfg := *s.cfg.Page
+	cfg.Local = ipfs.Verified(s.local)
+	cfg.Kept = s.shown
+	if s.cfg.Stored != nil {
+		_ = s.life.start(s.noteStored) // it has just begun
+	}
+	return page.New(cfg, &s.traffic, &s.pushes)
+}
+
+// shown lists the roots that may be seen.
+func (s *Server) shown(ctx context.Context) (shown []ipfs.Root, err error) {
+	if s.cfg.Kept == nil {
+		return nil, nil
+	}
+	kept, err := s.cfg.Kept(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, root := range kept {
+		if s.permit(ctx, root.CID) == nil {
+			shown = append(shown, root)
+		}
+	}
+	return shown, nil
+}
+
+// noteStored notes how much is stored, again and again.
+func (s *Server) noteStored() {
+	ticker := time.NewTicker(storedEvery)
+	defer ticker.Stop()
+	for {
+		if stored, err := s.cfg.Stored(s.life.ctx); err == nil { // else the metrics tell
+			s.traffic.Stored(time.Now(), stored.Roots, stored.Bytes)
+		}
+		select {
+		case <-s.life.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// browse serves the page, to those who may list what is published.
+func (s *Server) browse(w *response, r *http.Request) error {
+	if !s.cfg.Catalog && !s.isFromHere(r) {
+		return errorf(codeDenied, "the page is for requests from this machine alone: start the server with --catalog to show it to everyone")
+	}
+	if err := s.present(); err != nil {
+		return err
+	}
+	if r.Method == http.MethodGet && r.URL.Query().Get("view") == "events" {
+		if !s.pushes.Stream(w, r, s.isShown(r.Context())) {
+			return errorf(codeTooMany, "too many listen to pushes already: try again")
+		}
+		return nil
+	}
+	w.source = "page"
+	err := s.page.Serve(w, r, s.registryHost(r), r.TLS != nil)
+	if errors.Is(err, page.ErrNoView) {
+		return errorf(codeNameUnknown, "%w", err)
+	}
+	return absent(codeNameUnknown, err)
+}
+
+// isShown tells of which pushes those may hear who see what ctx's request may.
+func (s *Server) isShown(ctx context.Context) func(page.Push) bool {
+	return func(push page.Push) bool {
+		root, err := ref.ParseRoot(push.Root)
+		return err == nil && s.permit(ctx, root) == nil
+	}
+}
+
+// tellPage tells the page of what was pushed by a tag.
+func (s *Server) tellPage(e PushEvent) {
+	if e.Root == nil {
+		return
+	}
+	name := e.Name
+	if e.Tag != "" {
+		name += ":" + e.Tag
+	}
+	s.pushes.Tell(page.Push{Time: e.Time, Name: name, Root: e.Root.Ciq, Size: e.Size, New: e.NewBytes})
+}

@@ -1,0 +1,254 @@
+package page
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/layer"
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
+)
+
+const (
+	// maxText is how much of a file is shown, in bytes.
+	maxText = 256 << 10
+	// maxFilesShown is how many files of a directory are listed.
+	maxFilesShown = 1000
+	// maxListings is of how many layers it is kept what is in them.
+	maxListings = 4
+	// blocksAhead is how many blocks of a layer are read ahead.
+	blocksAhead = 4
+)
+
+// layerView is what is inside a layer: a directory, or a file.
+type layerView struct {
+	Root, Layer string
+	Image       string // what the root is called
+	MediaType   string
+	Size        int64
+	Indexed     bool
+	Cut         bool // not all files of the layer are known
+	Way         []step
+	Files       []file
+	More        int // that are not shown
+
+	IsFile bool
+	File   file
+	Text   string
+	Binary bool
+	Short  bool // there is more than is shown
+}
+
+// step is a directory on the way to what is shown.
+type step struct{ Name, Query string }
+
+// file is one of a directory.
+type file struct {
+	Name, Kind, Link, Mode string
+	Size                   int64
+	Query                  string // what shows it; "" for nothing
+}
+
+// listings keep what is in some layers.
+type listings struct {
+	reading sync.Mutex // one layer is read at a time, for all who ask
+	mu      sync.Mutex
+	kept    map[digest.Digest]*layer.Listing
+}
+
+// layer shows what is inside a layer of an image that may be seen.
+func (p *Page) layer(ctx context.Context, q url.Values) (*layerView, error) {
+	_, current, root, err := p.find(ctx, q.Get("root"))
+	if err != nil {
+		return nil, err
+	}
+	i, err := p.inspect(ctx, root.CID)
+	if err != nil {
+		return nil, err
+	}
+	desc, ok := i.layer(digest.Digest(q.Get("layer")))
+	if !ok {
+		return nil, fmt.Errorf("%w: no image of %s has the layer %q", ErrNoView, ref.Ciq(root.CID), q.Get("layer"))
+	}
+	l, err := layout.Open(ctx, p.cfg.Local, root.CID)
+	if err != nil {
+		return nil, err
+	}
+	blob, err := l.Files().Open(ctx, desc.Digest, blocksAhead)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	v := &layerView{Root: ref.Ciq(root.CID), Layer: desc.Digest.String(), MediaType: desc.MediaType, Size: blob.Size(), Image: cmp.Or(firstOf(current[root.CID.KeyString()]), firstOf(root.Names), "image")}
+	list, err := p.layers.list(blob, desc)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the files of layer %s cannot be listed: %w", ErrNoView, desc.Digest, err)
+	}
+	v.Indexed, v.Cut = list.Indexed, list.Cut
+	name := strings.Trim(path.Clean("/"+q.Get("path")), "/")
+	v.way(name)
+	if f, ok := fileIn(list, name); ok && f.Kind != "dir" {
+		v.IsFile, v.File = true, v.file(f, path.Base(name))
+		return v, v.read(list, blob, f)
+	}
+	v.list(list, name)
+	if len(v.Files) == 0 && name != "" {
+		if _, ok := fileIn(list, name); !ok {
+			return nil, fmt.Errorf("%w: %q is not in the layer", ErrNoView, name)
+		}
+	}
+	return v, nil
+}
+
+// layer finds the descriptor of a layer.
+func (i *inspected) layer(d digest.Digest) (ocispec.Descriptor, bool) {
+	for _, image := range i.images {
+		for _, m := range image.Manifests {
+			for _, l := range m.Layers {
+				if l.Digest == d {
+					return l, true
+				}
+			}
+		}
+	}
+	return ocispec.Descriptor{}, false
+}
+
+// list lists the files of a layer.
+func (s *listings) list(blob *ipfs.File, desc ocispec.Descriptor) (*layer.Listing, error) {
+	if known := s.get(desc.Digest); known != nil {
+		return known, nil
+	}
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if known := s.get(desc.Digest); known != nil {
+		return known, nil
+	}
+	found, err := layer.List(blob, blob.Size(), desc.Annotations)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept == nil || len(s.kept) >= maxListings {
+		s.kept = map[digest.Digest]*layer.Listing{}
+	}
+	s.kept[desc.Digest] = found
+	return found, nil
+}
+
+func (s *listings) get(d digest.Digest) *layer.Listing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept[d]
+}
+
+// fileIn finds a file by its name; the last of that name counts.
+func fileIn(l *layer.Listing, name string) (layer.File, bool) {
+	for _, f := range slices.Backward(l.Files) {
+		if f.Name == name {
+			return f, true
+		}
+	}
+	return layer.File{}, false
+}
+
+func (v *layerView) query(name string) string {
+	q := url.Values{"root": {v.Root}, "layer": {v.Layer}}
+	if name != "" {
+		q.Set("path", name)
+	}
+	return "?" + q.Encode()
+}
+
+func (v *layerView) way(name string) {
+	v.Way = []step{{"/", v.query("")}}
+	for at, part := range strings.Split(name, "/") {
+		if part != "" {
+			v.Way = append(v.Way, step{part, v.query(strings.Join(strings.Split(name, "/")[:at+1], "/"))})
+		}
+	}
+}
+
+func (v *layerView) file(f layer.File, name string) file {
+	out := file{Name: name, Kind: f.Kind, Link: f.Link, Mode: fmt.Sprintf("%04o", f.Mode), Size: f.Size}
+	if f.Kind == "reg" || f.Kind == "dir" {
+		out.Query = v.query(f.Name)
+	}
+	return out
+}
+
+// list lists a directory, which need not have an entry of its own.
+func (v *layerView) list(l *layer.Listing, dir string) {
+	found := map[string]file{}
+	for _, f := range l.Files {
+		below := f.Name
+		if dir != "" {
+			var ok bool
+			if below, ok = strings.CutPrefix(f.Name, dir+"/"); !ok {
+				continue
+			}
+		}
+		name, _, deeper := strings.Cut(below, "/")
+		switch _, known := found[name]; {
+		case name == "" || deeper && known:
+		case deeper:
+			found[name] = v.file(layer.File{Name: strings.TrimPrefix(dir+"/"+name, "/"), Kind: "dir", Mode: 0o755}, name)
+		default:
+			found[name] = v.file(f, name)
+		}
+	}
+	for _, f := range found {
+		v.Files = append(v.Files, f)
+	}
+	slices.SortFunc(v.Files, func(a, b file) int {
+		return cmp.Or(-cmp.Compare(boolInt(a.Kind == "dir"), boolInt(b.Kind == "dir")), cmp.Compare(a.Name, b.Name))
+	})
+	if v.More = max(len(v.Files)-maxFilesShown, 0); v.More > 0 {
+		v.Files = v.Files[:maxFilesShown]
+	}
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// read reads the beginning of a file, if it has text.
+func (v *layerView) read(l *layer.Listing, blob *ipfs.File, f layer.File) error {
+	if f.Kind != "reg" {
+		return nil
+	}
+	data, err := l.Content(blob, f.Name, maxText)
+	if errors.Is(err, layer.ErrNoFile) {
+		return fmt.Errorf("%w: %w", ErrNoView, err)
+	}
+	if err != nil {
+		return err
+	}
+	v.Short = int64(len(data)) < f.Size
+	if v.Short { // perhaps in the middle of a letter
+		for cut := 0; cut < utf8.UTFMax && !utf8.Valid(data); cut++ {
+			data = data[:len(data)-1]
+		}
+	}
+	if v.Binary = !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0; !v.Binary {
+		v.Text = string(data)
+	}
+	return nil
+}

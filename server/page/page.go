@@ -1,0 +1,188 @@
+// Package page is what people see of a server in a browser: its images, who shares what
+// with whom, what is inside layers, peers, traffic, and pushes as they come. It is one
+// HTML document at "/", whose views are chosen by the query, made by templates, with a
+// little JavaScript of its own that nothing depends on. All of it is inside the document,
+// so the policy (Content Security Policy Level 3) lets nothing else in: no other host, no
+// frame, no form's target elsewhere, no style or script but the two that are known by
+// their hashes.
+package page
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed" // of the document's parts
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// Config says what a page is about. It is asked for each document.
+type Config struct {
+	// Local are the blocks of the own store, checked.
+	Local ipfs.Getter
+	// Kept lists the roots that whoever asks may see, oldest first.
+	Kept func(ctx context.Context) ([]ipfs.Root, error)
+	// Current lists the local names that each root is now, by [cid.Cid.KeyString]; nil
+	// where there are none.
+	Current func(ctx context.Context) (map[string][]string, error)
+	// LastUse tells when a root was last pulled, zero for unknown; nil where nobody notes
+	// that.
+	LastUse func(root cid.Cid) time.Time
+	// Disk tells how many bytes the store and its cache take; nil where that is not known.
+	Disk func() (store, cache int64, err error)
+	// Peers lists those that are connected; nil without a network of peers.
+	Peers func() []Peer
+	// Version is that of the program.
+	Version string
+}
+
+// Peer is a peer that is connected.
+type Peer struct {
+	ID        string
+	Addr      string   // of the connection
+	Agent     string   // what it says that it is
+	Protocols []string // by which blocks are had from it
+	In, Out   int64    // bytes got from it and given to it
+}
+
+// Page serves documents. It is safe for concurrent use.
+type Page struct {
+	cfg     Config
+	traffic *Traffic
+	pushes  *Pushes
+	layers  listings
+	images  inspections
+	shares  shares
+}
+
+// New makes a page. Traffic and pushes are whoever's who tells of them.
+func New(cfg Config, traffic *Traffic, pushes *Pushes) *Page {
+	return &Page{cfg: cfg, traffic: traffic, pushes: pushes}
+}
+
+//go:embed page.css
+var style string
+
+//go:embed page.js
+var script string
+
+//go:embed page.html
+var text string
+
+var document = template.Must(template.New("page").Funcs(template.FuncMap{
+	"bytes": bytesText, "date": dateText, "iso": isoText, "short": short, "quoted": oci.Quoted, "count": countText,
+	"style":  func() template.CSS { return template.CSS(style) }, //nolint:gosec // it is our own, not somebody's input
+	"script": func() template.JS { return template.JS(script) },  //nolint:gosec // as above
+}).Parse(text))
+
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// Policy is the document's Content-Security-Policy.
+var Policy = strings.Join([]string{
+	"default-src 'none'", "script-src " + hashOf(script), "style-src " + hashOf(style), "connect-src 'self'",
+	"base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
+}, "; ")
+
+// ErrNoView is matched by errors about a query that asks for what there is not.
+var ErrNoView = errors.New("no such view")
+
+// view is what a document shows.
+type view struct {
+	Title   string
+	At      string // images, image, layer, peers or traffic
+	Host    string
+	TLS     bool
+	Version string
+	Pushes  []Push
+
+	Overview *overview
+	Image    *imageView
+	Layer    *layerView
+	Peers    []Peer
+	HasPeers bool
+	Traffic  *trafficView
+}
+
+// looking bounds how long is read for one document.
+const looking = 20 * time.Second
+
+// Serve answers a request for the page; host is by which engines name the server, secure
+// whether they find it by TLS. Errors match [ErrNoView], or are those of the store.
+func (p *Page) Serve(w http.ResponseWriter, r *http.Request, host string, secure bool) error {
+	ctx, cancel := context.WithTimeout(r.Context(), looking)
+	defer cancel()
+	q := r.URL.Query()
+	v := &view{Host: host, TLS: secure, Version: p.cfg.Version, HasPeers: p.cfg.Peers != nil}
+	var err error
+	switch {
+	case q.Get("root") != "" && q.Get("layer") != "":
+		v.At = "layer"
+		v.Layer, err = p.layer(ctx, q)
+		if err == nil {
+			v.Title = "Files of a layer"
+		}
+	case q.Get("root") != "":
+		v.At = "image"
+		if v.Image, err = p.image(ctx, q.Get("root"), host, secure); err == nil {
+			v.Title = v.Image.Title
+		}
+	case q.Get("view") == "peers":
+		v.At, v.Title = "peers", "Peers"
+		if p.cfg.Peers != nil {
+			v.Peers = p.cfg.Peers()
+		}
+	case q.Get("view") == "traffic":
+		v.At, v.Title = "traffic", "Traffic and store"
+		v.Traffic = p.traffic.view()
+	case q.Get("view") == "":
+		v.At, v.Title = "images", "Images"
+		v.Pushes = p.pushes.Recent()
+		v.Overview, err = p.overview(ctx, q)
+	default:
+		err = fmt.Errorf("%w: %q", ErrNoView, q.Get("view"))
+	}
+	if err != nil {
+		return err
+	}
+	return write(w, r, v)
+}
+
+func write(w http.ResponseWriter, r *http.Request, v *view) error {
+	var out bytes.Buffer
+	if err := document.Execute(&out, v); err != nil {
+		return err
+	}
+	h := w.Header()
+	Protect(h)
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", fmt.Sprint(out.Len()))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+// Protect sets the headers that keep other sites away from a document.
+func Protect(h http.Header) {
+	h.Set("Content-Security-Policy", Policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}

@@ -1,0 +1,89 @@
+package page
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
+)
+
+// What is copied into a shell runs a pull, and nothing that a name has in it.
+func TestPullLines(t *testing.T) {
+	root, err := ref.ParseRoot("ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for repository, want := range map[string]string{
+		"team/app": "docker pull localhost:5000/" + ref.Ciq(root) + "/team/app",
+		"$(rm x)":  "docker pull 'localhost:5000/" + ref.Ciq(root) + "/$(rm x)'",
+		"it's;":    `docker pull 'localhost:5000/` + ref.Ciq(root) + `/it'\''s;'`,
+	} {
+		lines := pullLines(layout.Line{Pull: ref.Name{Host: "localhost:5000", Root: root, Repository: repository}}, false)
+		if lines[0].Command != want {
+			t.Errorf("%s, want %s", lines[0].Command, want)
+		}
+		for _, l := range lines {
+			if strings.Contains(l.Command, "  ") {
+				t.Errorf("%q", l.Command)
+			}
+		}
+	}
+	plain := pullLines(layout.Line{Pull: ref.Name{Host: "h", Root: root}}, false)
+	secure := pullLines(layout.Line{Pull: ref.Name{Host: "h", Root: root}}, true)
+	if !strings.Contains(plain[1].Command, "--tls-verify=false") || strings.Contains(secure[1].Command, "tls-verify") {
+		t.Errorf("%v and %v", plain, secure)
+	}
+}
+
+// A day of traffic is remembered, a gap is a gap, and what is older is forgotten.
+func TestTraffic(t *testing.T) {
+	var tr Traffic
+	begin := time.Date(2026, 1, 1, 10, 3, 0, 0, time.UTC)
+	tr.Count(begin, 100)
+	tr.Count(begin.Add(time.Minute), 50)
+	tr.Stored(begin.Add(2*time.Minute), 2, 1000)
+	tr.Count(begin.Add(time.Hour), 1)
+	v := tr.view()
+	if v.Requests != 3 || v.Bytes != 151 || v.Stored != 1000 || v.Roots != 2 || len(v.Hours) != 2 || v.Hours[0].Bytes != 150 {
+		t.Errorf("%+v", v)
+	}
+	bars := v.Charts[0].Bars
+	if len(bars) != 7 || bars[0].Height != chartHeight || bars[3].Height != 0 || bars[6].X+bars[6].Width >= chartWidth {
+		t.Errorf("bars %+v", bars)
+	}
+	tr.Count(begin.Add(240*time.Hour), 7)
+	tr.Count(begin.Add(264*time.Hour), 7)
+	if v := tr.view(); v.Bytes != 7 || v.Stored != 1000 || len(v.Charts[0].Bars) != maxSamples {
+		t.Errorf("after days: %d bytes, %d stored, %d samples", v.Bytes, v.Stored, len(v.Charts[0].Bars))
+	}
+}
+
+// Who does not keep up misses pushes, and holds nobody up.
+func TestPushes(t *testing.T) {
+	var p Pushes
+	l, ok := p.listen()
+	if !ok {
+		t.Fatal("nobody listens, and there is no room")
+	}
+	for range 3 * listenerRoom {
+		p.Tell(Push{Name: "app:1", Size: 2000, New: 10})
+	}
+	if len(l) != listenerRoom || len(p.Recent()) != maxPushes || p.Recent()[0].Label != "2.0 kB, 10 B of it new" {
+		t.Errorf("%d wait, %d are remembered: %+v", len(l), len(p.Recent()), p.Recent()[0])
+	}
+	for range maxListeners - 1 {
+		if _, ok := p.listen(); !ok {
+			t.Fatal("there is no room")
+		}
+	}
+	if _, ok := p.listen(); ok {
+		t.Error("there is room for more than are allowed")
+	}
+	p.leave(l)
+	p.End()
+	if _, ok := p.listen(); ok {
+		t.Error("somebody may listen after the end")
+	}
+}
