@@ -59,7 +59,7 @@ var states = []state{
 		started("docker", map[string]string{daemonFile: `{"registry-mirrors": ["SERVER"]}`})(t, w)
 		w.must(t, "kill -9 $(pidof dockerd containerd)")
 	}},
-	{name: "the server's authority is not known to it", kind: "docker", engine: "dockerd20", says: "x509", next: "sudo install -D CA.crt /etc/docker/certs.d/127.0.0.1:", enter: func(t *testing.T, w *ward) {
+	{name: "the server's authority is not known to it", kind: "docker", engine: "dockerd20", says: "x509", next: "sudo install -D CA.crt /etc/docker/certs.d/" + notLoopback + ":", enter: func(t *testing.T, w *ward) {
 		w.l = secureServer(t, w)
 		started("docker", map[string]string{daemonFile: `{"registry-mirrors": ["SERVER"]}`})(t, w)
 	}},
@@ -118,17 +118,31 @@ printf 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path
 exec containerd --config $d/config.toml --root "$1" --state /run/k3s/containerd/state --address /run/k3s/containerd/containerd.sock
 `
 
+// notLoopback is an address of the machine that secureServer adds: of those on the
+// loopback dockerd verifies no certificate.
+const notLoopback = "198.51.100.7"
+
 // secureServer serves the same store with a certificate of its own authority, which is
 // CA.crt in the home directory.
 func secureServer(t *testing.T, w *ward) *local {
 	t.Helper()
-	cert, key := certificate(t)
+	ip := command{"ip", "address"}
+	if _, err := ip.output(deadline(t), "add", notLoopback+"/32", "dev", "lo"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := ip.output(deadline(t), "delete", notLoopback+"/32", "dev", "lo"); err != nil {
+			t.Error(err)
+		}
+	})
+	cert, key := certificate(t, notLoopback)
 	text, err := os.ReadFile(cert)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.write(t, "home/CA.crt", string(text))
-	addr := freeAddr(t)
+	_, port, _ := strings.Cut(freeAddr(t), ":")
+	addr := notLoopback + ":" + port
 	startDaemon(t, append(w.l.command(), "serve", "--addr", addr, "--tls-cert", cert, "--tls-key", key))
 	eventually(t, "a server with TLS", func() error { return answersTLS(addr) })
 	return &local{registry: &registry{program: w.l.program, server: &server{addr: addr}}, image: w.l.image, secure: true}
