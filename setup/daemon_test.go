@@ -61,3 +61,23 @@ func TestWords(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A dockerd that validates refuses a file that is not there: the undo of a setup that
+// made the file does not ask it.
+func TestUndoOfNewFileByValidatingDockerd(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the stand-in is a shell script")
+	}
+	m := newMachine(t, map[string]string{"etc/docker/key.json": "x"})
+	program := filepath.Join(t.TempDir(), "dockerd")
+	script := "#!/bin/sh\ncase $* in --help) echo --validate ;; *) [ -e " + m.root + "/etc/docker/daemon.json ] ;; esac\n"
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	before := m.state()
+	o := Options{Engine: "docker", Root: m.root, Program: []string{program}}
+	m.run(o)
+	o.Undo = true
+	m.run(o)
+	m.same(before)
+}

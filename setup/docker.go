@@ -51,7 +51,9 @@ func (p *Plan) docker(o Options) error {
 		return err
 	}
 	p.Next = dockerReload(o, path, hasMirrors(text) && !hasMirrors(after))
-	p.check = func(ctx context.Context) error { return o.validates(ctx, path, daemons) }
+	if !o.Undo { // what was there before is given back whatever dockerd makes of it
+		p.check = func(ctx context.Context) error { return o.validates(ctx, path, daemons) }
+	}
 	return nil
 }
 
