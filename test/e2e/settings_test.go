@@ -36,7 +36,8 @@ const (
 var settings = []setting{
 	{kind: "docker", name: "a pull-through cache (Google's)", asks: gcr, files: map[string]string{"daemon.json": "{\n  \"registry-mirrors\": [\"https://mirror.gcr.io\"]\n}\n"}},
 	{kind: "docker", name: "Debian and Ubuntu: no file", asks: hub},
-	{kind: "docker", name: "GKE: an empty file", asks: hub, files: map[string]string{"daemon.json": "\n"}},
+	{kind: "docker", name: "GKE: an empty file", engines: []string{"dockerd28"}, asks: hub, // 20.10 does not start with it
+		files: map[string]string{"daemon.json": "\n"}},
 	{kind: "docker", name: "NVIDIA's toolkit, no line end", asks: hub, files: map[string]string{"daemon.json": "{\n    \"runtimes\": {\n        \"nvidia\": {\n            \"args\": [],\n            \"path\": \"nvidia-container-runtime\"\n        }\n    }\n}"}},
 	{kind: "docker", name: "kubeadm's advice", asks: hub, files: map[string]string{"daemon.json": "{\n  \"exec-opts\": [\"native.cgroupdriver=cgroupfs\"],\n  \"log-driver\": \"json-file\",\n  \"log-opts\": {\n    \"max-size\": \"100m\"\n  }\n}\n"}},
 	{kind: "docker", name: "Docker Desktop", asks: hub, files: map[string]string{"daemon.json": "{\n  \"builder\": {\n    \"gc\": {\n      \"defaultKeepStorage\": \"20GB\",\n      \"enabled\": true\n    }\n  },\n  \"experimental\": false\n}\n"}},
