@@ -97,6 +97,9 @@ func forgetInDocker(ctx context.Context, c *client.Client, name string) error {
 	return nil
 }
 
+// dockerCerts is where dockerd looks for authorities of registries.
+const dockerCerts = "/etc/docker/certs.d"
+
 // Next implements engine.
 func (d *dockerd) Next(err error, o Options) string {
 	known := slices.ContainsFunc(d.mirrors, func(m string) bool { return strings.TrimRight(m, "/") == o.server() })
@@ -110,8 +113,10 @@ func (d *dockerd) Next(err error, o Options) string {
 		return "dockerd hangs: see journalctl -u docker, then sudo systemctl restart docker"
 	case errors.Is(err, context.DeadlineExceeded) && known:
 		return "dockerd answers, its pull does not end: one of its mirrors (" + strings.Join(d.mirrors, ", ") + ") or the way to them hangs; see journalctl -u docker"
-	case certificate(err, "/etc/docker/certs.d", o) != "":
-		return certificate(err, "/etc/docker/certs.d", o)
+	case certificate(err, dockerCerts, o) != "":
+		return certificate(err, dockerCerts, o)
+	case known && o.untrusted() && authority(dockerCerts, o) != "": // of a mirror's failure dockerd tells nothing
+		return authority(dockerCerts, o)
 	case known:
 		return "its mirrors include " + o.server() + ": see dockerd's log (journalctl -u docker), and whether dockerd reaches that address from where it runs"
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"path"
@@ -184,11 +185,28 @@ func certificate(err error, dir string, o Options) string {
 	if !strings.Contains(text, "x509:") && !strings.Contains(text, "certificate signed by unknown authority") {
 		return ""
 	}
-	u, failed := url.Parse(o.server())
-	if failed != nil {
+	return authority(dir, o)
+}
+
+// authority is the command by which an engine is told of the server's authority; empty
+// where it was.
+func authority(dir string, o Options) string {
+	u, err := url.Parse(o.server())
+	if err != nil {
 		return ""
 	}
-	return "sudo install -D CA.crt " + path.Join(dir, u.Host, "ca.crt") + "   # CA.crt is the authority that has signed the server's certificate"
+	file := path.Join(dir, u.Host, "ca.crt")
+	if _, err := os.Stat(file); err == nil {
+		return ""
+	}
+	return "sudo install -D CA.crt " + file + "   # CA.crt is the authority that has signed the server's certificate"
+}
+
+// untrusted tells whether this machine does not know who has signed the server's
+// certificate.
+func (o Options) untrusted() bool {
+	_, _, err := health(context.Background(), http.DefaultClient, o.server())
+	return isUntrusted(err)
 }
 
 // oneLine makes an error's text one line of readable length.

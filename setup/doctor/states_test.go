@@ -200,6 +200,13 @@ func TestAdviceForDocker(t *testing.T) {
 	if next := d.Next(context.DeadlineExceeded, o); !strings.Contains(next, "one of its mirrors") {
 		t.Error(next)
 	}
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	d.mirrors, o.Server = []string{secure.URL + "/"}, secure.URL
+	if next := d.Next(errors.New("lookup registry-1.docker.io: no such host"), o); !strings.Contains(next, "install -D CA.crt /etc/docker/certs.d/") {
+		t.Errorf("dockerd says nothing of a mirror whose authority it does not know: %q", next)
+	}
 }
 
 // What setup has done or refuses is not advised again.

@@ -59,7 +59,7 @@ var states = []state{
 		started("docker", map[string]string{daemonFile: `{"registry-mirrors": ["SERVER"]}`})(t, w)
 		w.must(t, "kill -9 $(pidof dockerd containerd)")
 	}},
-	{name: "the server's authority is not known to it", kind: "docker", engine: "dockerd20", says: "x509", next: "sudo install -D CA.crt /etc/docker/certs.d/" + notLoopback + ":", enter: func(t *testing.T, w *ward) {
+	{name: "the server's authority is not known to it", kind: "docker", engine: "dockerd20", next: "sudo install -D CA.crt /etc/docker/certs.d/" + notLoopback + ":", enter: func(t *testing.T, w *ward) {
 		w.l = secureServer(t, w)
 		started("docker", map[string]string{daemonFile: `{"registry-mirrors": ["SERVER"]}`})(t, w)
 	}},
