@@ -73,7 +73,7 @@ func (b *box) state(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	see := func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Name() == "key.json" || d.Name() == ".local" || d.Name() == ".docker" { // dockerd 20.10's and podman's own
+		if err != nil || d.Name() == "key.json" || d.Name() == ".local" || d.Name() == ".docker" || d.Name() == ".rpmdb" { // dockerd 20.10's, podman's and rpm's own
 			if err == nil && d.IsDir() {
 				err = fs.SkipDir
 			}
