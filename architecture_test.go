@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"ipfs/exchange":   {"ipfs", "ipfs/car", "layer", "oci", "ref"},
 	"ipfs/gateway":    {"ipfs", "ipfs/car", "layer", "oci", "ref"},
 	"ipfs/kubo":       {"ipfs", "ipfs/car", "layer", "oci", "ref"},
+	"ipfs/names":      {"ipfs", "layer", "oci", "ref"},
 	"ipfs/network":    {"ipfs", "ipfs/car", "ipfs/exchange", "ipfs/p2p", "ipfs/packstore", "layer", "oci", "ref"},
 	"ipfs/packstore":  {"ipfs", "ipfs/car", "layer", "oci", "ref"},
 	"ipfs/p2p":        {"ipfs", "layer", "oci", "ref"},
@@ -145,7 +146,7 @@ func TestOnlyCommandImportsStores(t *testing.T) {
 const attackers = module + "test/attack"
 
 // Peer-to-peer is one package's business: nobody else knows libp2p, but those who
-// attack it.
+// attack it, and ipfs/names its keys.
 func TestOnlyP2PImportsLibp2p(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...").Output()
 	if err != nil {
@@ -157,6 +158,9 @@ func TestOnlyP2PImportsLibp2p(t *testing.T) {
 			continue
 		}
 		for _, i := range imports[1:] {
+			if imports[0] == module+"ipfs/names" && slices.Contains([]string{"github.com/libp2p/go-libp2p/core/crypto", "github.com/libp2p/go-libp2p/core/peer"}, i) {
+				continue // keys and their names
+			}
 			if strings.HasPrefix(i, "github.com/libp2p/") || strings.HasPrefix(i, "github.com/ipfs/boxo/bitswap") {
 				t.Errorf("%s imports %s", imports[0], i)
 			}

@@ -76,13 +76,23 @@ func (r *loopback) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	refuse(w, "UNSUPPORTED", fmt.Errorf("%w: %s %s", oci.ErrNotFound, req.Method, req.URL.Path))
 }
 
+// askedFor reads the repository of a request: what is served is what it means, also by a
+// name that moves.
+func askedFor(repository string) (n ref.Name, err error) {
+	if n.Root, n.Repository, err = ref.ParseRepository(repository); err == nil {
+		return n, nil
+	}
+	n.Moving, n.Repository, _, err = ref.SplitMoving(strings.Split(repository, "/"), func(string) bool { return true })
+	return n, err
+}
+
 func (r *loopback) manifest(w http.ResponseWriter, req *http.Request, name, reference string) {
-	root, repository, err := ref.ParseRepository(name)
+	n, err := askedFor(name)
 	if err != nil {
 		refuse(w, "NAME_UNKNOWN", err)
 		return
 	}
-	n := ref.Name{Root: root, Repository: repository, Tag: reference}
+	n.Tag = reference
 	if d := digest.Digest(reference); d.Validate() == nil {
 		n.Tag, n.Digest = "", d
 	}

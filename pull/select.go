@@ -62,6 +62,7 @@ func Select(ctx context.Context, l *layout.Layout, name ref.Name, platform platf
 			return nil, err
 		}
 	}
+	i.nameAfter(target)
 	var renamed bool
 	if i.index.Manifests, renamed = oci.Familiar(i.index.Manifests); renamed {
 		i.indexJSON = nil // whoever published it
@@ -72,6 +73,21 @@ func Select(ctx context.Context, l *layout.Layout, name ref.Name, platform platf
 	}
 	i.Blobs, i.Platforms, i.Absent, i.Foreign = needed.Blobs, needed.Platforms, needed.Absent, needed.Foreign
 	return i, nil
+}
+
+// nameAfter has what was asked for by a name that moves alone called as the layout calls
+// it: below such a name nothing else means it.
+func (i *Image) nameAfter(target ocispec.Descriptor) {
+	if i.Name.Moving == "" || !i.Name.Plain() {
+		return
+	}
+	entry, _ := i.layout.Entry(target.Digest)
+	for _, n := range entry.Names {
+		if n.Tag != "" {
+			i.Name.Repository, i.Name.Tag = n.Repository, n.Tag
+			return
+		}
+	}
 }
 
 // choose makes the image the one that was resolved, or its manifest for a
@@ -240,7 +256,7 @@ func (i *Image) Size() int64 {
 // "ciq…/app:1". What was asked for by its digest alone has the first digits of
 // that as its tag.
 func (i *Image) EngineName() string {
-	n := ref.Name{Root: i.Name.Root, Repository: i.Name.Repository, Tag: i.Name.Tag}
+	n := ref.Name{Root: i.Name.Root, Moving: i.Name.Moving, Repository: i.Name.Repository, Tag: i.Name.Tag}
 	if n.Tag == "" {
 		n.Tag = oci.DefaultTag
 		if i.Name.Digest != "" {

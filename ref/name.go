@@ -16,7 +16,8 @@ var ErrInvalidName = errors.New("invalid name")
 // Name is a parsed pull name: [host/]<root>[/repository][:tag][@digest].
 type Name struct {
 	Host       string        // registry host with port, empty when not given
-	Root       cid.Cid       // the published layout
+	Root       cid.Cid       // the published layout; undefined where Moving has yet to be looked up
+	Moving     string        // the name that moves by which the root is found, see [ParseMoving]; empty for a CID
 	Repository string        // image inside the layout, e.g. "coreos/etcd"; may be empty
 	Tag        string        // may be empty
 	Digest     digest.Digest // manifest or index digest that must match; may be empty
@@ -30,17 +31,9 @@ func ParseName(s string) (Name, error) {
 	for _, prefix := range []string{"ipfs://", "https://", "http://", "/ipfs/"} {
 		rest = strings.TrimPrefix(rest, prefix)
 	}
-	var n Name
-	if at := strings.LastIndex(rest, "@"); at >= 0 {
-		d, err := digest.Parse(rest[at+1:])
-		if err != nil {
-			return Name{}, fmt.Errorf("%w: %q: digest: %v", ErrInvalidName, s, err)
-		}
-		n.Digest, rest = d, rest[:at]
-	}
-	var tagged bool
-	if rest, n.Tag, tagged = CutTag(rest); tagged && n.Tag == "" {
-		return Name{}, fmt.Errorf("%w: %q: empty tag", ErrInvalidName, s)
+	n, rest, err := parseEnd(s, rest)
+	if err != nil {
+		return Name{}, err
 	}
 	root, repository, host, err := splitPath(strings.Trim(rest, "/"))
 	if err != nil {
@@ -48,6 +41,22 @@ func ParseName(s string) (Name, error) {
 	}
 	n.Root, n.Repository, n.Host = root, repository, host
 	return n, nil
+}
+
+// parseEnd reads tag and digest of a name, and gives what stands before them.
+func parseEnd(s, rest string) (n Name, path string, err error) {
+	if at := strings.LastIndex(rest, "@"); at >= 0 {
+		d, err := digest.Parse(rest[at+1:])
+		if err != nil {
+			return Name{}, "", fmt.Errorf("%w: %q: digest: %v", ErrInvalidName, s, err)
+		}
+		n.Digest, rest = d, rest[:at]
+	}
+	var tagged bool
+	if rest, n.Tag, tagged = CutTag(rest); tagged && n.Tag == "" {
+		return Name{}, "", fmt.Errorf("%w: %q: empty tag", ErrInvalidName, s)
+	}
+	return n, rest, nil
 }
 
 // splitPath finds the root among the first components of a slash-separated
@@ -145,13 +154,18 @@ func CheckRegistry(s string) error {
 // Plain tells whether a name is that of a root alone, of whatever is under it.
 func (n Name) Plain() bool { return n.Repository == "" && n.Tag == "" && n.Digest == "" }
 
-// String is the pull name with the root in its default spelling.
+// String is the pull name with the root in its default spelling, or the name that
+// moves in its place.
 func (n Name) String() string {
 	var b strings.Builder
 	if n.Host != "" {
 		b.WriteString(n.Host + "/")
 	}
-	b.WriteString(Ciq(n.Root))
+	if n.Moving != "" {
+		b.WriteString(n.Moving)
+	} else {
+		b.WriteString(Ciq(n.Root))
+	}
 	if n.Repository != "" {
 		b.WriteString("/" + n.Repository)
 	}

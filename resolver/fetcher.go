@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,9 @@ import (
 
 // Fetcher reads the contents of one layout. It is safe for concurrent use.
 type Fetcher struct {
-	r    *Resolver
-	root cid.Cid
+	r      *Resolver
+	root   cid.Cid
+	before []cid.Cid // of a name that moves: what it meant before
 }
 
 var (
@@ -57,10 +59,25 @@ func (f *Fetcher) FetchByDigest(ctx context.Context, d digest.Digest, _ ...remot
 }
 
 // open opens a blob; desc is nil when no more than the digest is known.
-func (f *Fetcher) open(ctx context.Context, d digest.Digest, desc *ocispec.Descriptor) (*blob, error) {
+func (f *Fetcher) open(ctx context.Context, d digest.Digest, desc *ocispec.Descriptor) (b *blob, err error) {
 	if err := d.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %v", errNoDigest, err)
 	}
+	var first error
+	for _, root := range f.roots() {
+		in := &Fetcher{r: f.r, root: root}
+		if b, err = in.openIn(ctx, d, desc); err == nil {
+			return b, nil
+		}
+		if first = cmp.Or(first, err); !isAbsent(err) {
+			break
+		}
+	}
+	return nil, first
+}
+
+// openIn is open in the layout of the fetcher's own root.
+func (f *Fetcher) openIn(ctx context.Context, d digest.Digest, desc *ocispec.Descriptor) (*blob, error) {
 	l, err := f.r.open(ctx, f.root)
 	if err != nil {
 		return nil, err

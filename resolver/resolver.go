@@ -30,7 +30,6 @@ import (
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
-	"github.com/image2ipfs/image2ipfs/ref"
 )
 
 // Timeouts say when a source is given up; zero fields have defaults.
@@ -63,6 +62,7 @@ type config struct {
 	ahead     int
 	count     func(n int)
 	log       *slog.Logger
+	names     ipfs.Names
 }
 
 // WithStore adds a store that answers at once from what it holds. Stores are
@@ -114,6 +114,7 @@ type Resolver struct {
 	idle    time.Duration
 	count   func(n int)
 	log     *slog.Logger
+	names   ipfs.Names // nil for none
 	layouts layouts
 
 	mu      sync.Mutex
@@ -146,6 +147,7 @@ func New(opts ...Option) *Resolver {
 		count:  c.count,
 		ahead:  min(max(c.ahead, 0), maxAhead),
 		log:    silent.Logger(c.log),
+		names:  c.names,
 	}
 	if r.blocks == nil {
 		r.own = c.sources()
@@ -198,16 +200,16 @@ func (r *Resolver) SetOptions(opts ...transfer.ImageResolverOption) {
 }
 
 // Resolve finds the image that a name means, in any spelling that
-// [ref.ParseName] reads. A digest in it must be that of an image in the layout
+// [ref.ParseName] reads, or, of [WithNames], [ref.ParseMoving]. A digest in it must be that of an image in the layout
 // and, next to a tag, of that tag's image. The returned name is the given one
 // wherever containerd can take that as the name of an image. Errors match
 // errdefs.ErrInvalidArgument for what is no name, ErrNotFound when no source
 // has the layout or it has no such image (then they list what there is),
 // ErrUnavailable when no source answers, ErrDataLoss for a broken layout.
 func (r *Resolver) Resolve(ctx context.Context, name string) (string, ocispec.Descriptor, error) {
-	n, err := ref.ParseName(name)
+	n, _, err := r.parse(ctx, name)
 	if err != nil {
-		return "", ocispec.Descriptor{}, classified(err)
+		return "", ocispec.Descriptor{}, classified(fmt.Errorf("resolving %s: %w", name, err))
 	}
 	l, err := r.open(ctx, n.Root)
 	if err != nil {
@@ -221,14 +223,15 @@ func (r *Resolver) Resolve(ctx context.Context, name string) (string, ocispec.De
 }
 
 // Fetcher gives the contents of the layout that a name leads to. It also
-// implements remotes.FetcherByDigest and remotes.ReferrersFetcher. Errors match
-// errdefs.ErrInvalidArgument.
-func (r *Resolver) Fetcher(_ context.Context, name string) (remotes.Fetcher, error) {
-	n, err := ref.ParseName(name)
+// implements remotes.FetcherByDigest and remotes.ReferrersFetcher. Of a name that moves
+// it also gives what that meant before. Errors match errdefs.ErrInvalidArgument, or are
+// those of finding such a name.
+func (r *Resolver) Fetcher(ctx context.Context, name string) (remotes.Fetcher, error) {
+	n, before, err := r.parse(ctx, name)
 	if err != nil {
 		return nil, classified(err)
 	}
-	return &Fetcher{r: r, root: n.Root}, nil
+	return &Fetcher{r: r, root: n.Root, before: before}, nil
 }
 
 // Pusher always fails, with an error that matches errdefs.ErrNotImplemented.

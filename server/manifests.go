@@ -21,7 +21,8 @@ const (
 	// an image is the server's rule, not the CID's, so answers by tag do not
 	// outlive an upgrade of the server by long.
 	cacheTag = "public, max-age=300"
-	// cacheMoving is for what a local name means, which may be another thing in a moment.
+	// cacheMoving is for what a local name means, or one that moves: it may be another
+	// thing in a moment.
 	cacheMoving = "no-cache"
 )
 
@@ -46,7 +47,7 @@ func (s *Server) manifest(w *response, r *request) error {
 	} else if err := checkDigest(r.reference); err != nil {
 		return err
 	}
-	if r.local != nil && cache == cacheTag {
+	if (r.local != nil || r.moving != "") && cache == cacheTag {
 		cache = cacheMoving
 		s.nameRoot(w, r)
 	}
@@ -69,6 +70,11 @@ func (s *Server) manifest(w *response, r *request) error {
 
 // nameRoot tells the root of a tag that has one, in the answer to that.
 func (s *Server) nameRoot(w *response, r *request) {
+	if r.moving != "" {
+		name := ref.Name{Host: s.registryHost(r.Request), Root: r.root, Repository: r.repository, Tag: r.reference}
+		w.Header().Set("Image2ipfs-Name", name.String())
+		return
+	}
 	root, err := s.cfg.Pushed.Root(r.Context(), r.name, r.reference)
 	if err == nil {
 		s.noteUse(r.Request, root.Root)
@@ -95,7 +101,7 @@ func (s *Server) resolve(r *request, l reader) (digest.Digest, error) {
 	defer s.roots.recount(r.root, l)
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Limits.Open)
 	defer cancel()
-	desc, err := l.Resolve(ctx, ref.Name{Root: r.root, Repository: r.repository, Tag: r.reference})
+	desc, err := l.Resolve(ctx, ref.Name{Root: r.root, Moving: r.moving, Repository: r.repository, Tag: r.reference})
 	return desc.Digest, absent(codeManifestUnknown, err)
 }
 

@@ -31,7 +31,7 @@ func (s *Server) routePush(w *response, r *http.Request) error {
 		return s.route(w, r)
 	}
 	name, rest := splitPush(path)
-	if _, _, err := ref.ParseRepository(name); err == nil {
+	if moving, _ := s.findMoving(name, ""); moving != "" || isRoot(name) {
 		return s.route(w, r)
 	}
 	r = s.admit(oneRange(r))
@@ -59,6 +59,12 @@ func (s *Server) routePush(w *response, r *http.Request) error {
 		}
 	}
 	return serve(s, w, q)
+}
+
+// isRoot tells whether a repository's name begins with a root.
+func isRoot(name string) bool {
+	_, _, err := ref.ParseRepository(name)
+	return err == nil
 }
 
 // splitPush parts the path of a registry request into the name of the repository and

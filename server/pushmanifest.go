@@ -51,6 +51,7 @@ func (s *Server) putManifest(w *response, r *request) error {
 	}
 	s.tellRoots(w, r, result)
 	s.logRoots(r, result)
+	s.moveNames(w, r, result)
 	if s.cfg.Recompress == nil {
 		s.advise(r, result)
 	}

@@ -27,6 +27,9 @@ func (s *Server) listReferrers(w *response, r *request) error {
 	if err != nil {
 		return absent(codeUnknown, err)
 	}
+	if len(found) == 0 && r.older {
+		return errorf(codeManifestUnknown, "nothing refers to %s in what the name means now", r.reference)
+	}
 	if len(wanted) > 0 {
 		w.Header().Set("OCI-Filters-Applied", "artifactType")
 	}

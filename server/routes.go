@@ -18,6 +18,8 @@ type request struct {
 	repository string  // image in the layout; may be empty
 	reference  string  // last component of the path: tag, digest, or ID of an upload
 	local      reader  // of a local name; nil where there is a root
+	moving     string  // the name that moves by which root was found; "" for a CID
+	older      bool    // there is another root to look in, which the name meant before
 }
 
 // handler serves one kind of request. What it returns is written by answerError.
@@ -58,6 +60,8 @@ func (s *Server) route(w *response, r *http.Request) error {
 		return s.registry(w, r)
 	case strings.HasPrefix(path, "/ipfs/"):
 		return s.ipfsPath(w, r)
+	case strings.HasPrefix(path, "/ipns/"):
+		return s.ipnsRecord(w, r)
 	case path == "/" && s.page != nil:
 		return s.browse(w, r)
 	case path == "/healthz":
@@ -79,18 +83,28 @@ func (s *Server) registry(w *response, r *http.Request) error {
 	if !oci.ValidName(name) {
 		return errorf(codeNameInvalid, "%q is no name of an image", clip(name))
 	}
-	root, repository, err := findRoot(name, r.URL.Query().Get("ns"))
-	if err != nil {
-		return err
+	ns := r.URL.Query().Get("ns")
+	q := &request{Request: r, name: name, reference: reference}
+	var err error
+	if q.root, q.repository, err = findRoot(name, ns); err != nil {
+		if q.moving, q.repository = s.findMoving(name, ns); q.moving == "" {
+			return err
+		}
+		return s.serveMoving(w, q, kind)
 	}
-	if err := s.permit(r.Context(), root); err != nil {
+	return s.serveRoot(w, q, kind)
+}
+
+// serveRoot serves a request whose root is known.
+func (s *Server) serveRoot(w *response, q *request, kind string) error {
+	if err := s.permit(q.Context(), q.root); err != nil {
 		return err
 	}
 	if err := s.present(); err != nil {
 		return err
 	}
-	s.noteUse(r, root)
-	return handlers[kind](s, w, &request{Request: r, name: name, root: root, repository: repository, reference: reference})
+	s.noteUse(q.Request, q.root)
+	return handlers[kind](s, w, q)
 }
 
 // splitRoute reads /v2/<name>/<kind>/<reference>. A name may have components

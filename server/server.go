@@ -82,6 +82,8 @@ type Config struct {
 	Allow Allow
 	// TLS is used by [Server.Serve]; nil for plain HTTP. See [TLS].
 	TLS *tls.Config
+	// Names finds what names that move mean; nil for none.
+	Names ipfs.Names
 	// Pushed is what local names mean, and what is pushed goes into; nil for none. It is
 	// reached by [Server.PushHandler] alone. Its store is Local, or a part of that.
 	Pushed *pushed.Registry
@@ -98,6 +100,9 @@ type Config struct {
 	// Registry is the host in the names that clients are told who push; "" for that
 	// by which they asked.
 	Registry string
+	// Moved is told of each tag that was pushed, and moves the names that follow it, which
+	// it gives; nil for none. It must not wait for others.
+	Moved func(ctx context.Context, repository, tag string) (names []string, err error)
 	// Recompress makes a second root beside each that is pushed; nil for none.
 	Recompress Recompress
 	// Events are told what was pushed; nil for nobody.

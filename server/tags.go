@@ -14,9 +14,15 @@ func (s *Server) tags(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
+	if err := r.namesImage(l); err != nil {
+		return absent(codeNameUnknown, err)
+	}
 	tags, err := l.Tags(r.Context(), r.repository)
 	if err != nil {
 		return absent(codeNameUnknown, err)
+	}
+	if r.moving != "" {
+		w.Header().Set("Cache-Control", cacheMoving)
 	}
 	page, err := paged(w, r.Request, tags)
 	if err != nil {
@@ -67,7 +73,9 @@ func serveJSON(w *response, r *http.Request, mediaType string, v any) error {
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("Content-Length", strconv.Itoa(len(data)))
-	h.Set("Cache-Control", cacheTag)
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", cacheTag)
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {

@@ -36,7 +36,7 @@ func newInspect() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, all.Close()) }()
-			name, err := all.Find(cmd.Context(), args[0])
+			name, err := opts.find(cmd, all, args[0])
 			if err != nil {
 				return err
 			}

@@ -64,6 +64,7 @@ fetched again.`,
 	}
 	opts.sourceFlags(cmd)
 	opts.peers.flags(cmd.Flags())
+	opts.moving.flags(cmd.Flags())
 	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "print roots only")
 	cmd.Flags().BoolVar(&opts.json, "json", false, "print a JSON object for each image")
 	return cmd
@@ -87,11 +88,10 @@ func (o *pinOptions) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, leave()) }()
 	for _, arg := range args {
-		found, err := findOne(cmd.Context(), all, arg, "")
+		name, err := o.find(cmd, all, arg)
 		if err != nil {
 			return err
 		}
-		name := found.Name
 		l, err := layout.Open(cmd.Context(), from, name.Root)
 		if err != nil {
 			return o.unfound(all, name, err)
@@ -108,6 +108,15 @@ func (o *pinOptions) run(cmd *cobra.Command, args []string) (err error) {
 		}
 	}
 	return nil
+}
+
+// find finds the root that an argument means.
+func (o *pinOptions) find(cmd *cobra.Command, all stores, arg string) (ref.Name, error) {
+	if n, ok := o.moving.parse(arg); ok {
+		return o.findMoving(cmd, all, n, o.quiet || o.json)
+	}
+	found, err := findOne(cmd.Context(), all, arg, "")
+	return found.Name, err
 }
 
 func (o *pinOptions) report(cmd *cobra.Command, name ref.Name, stats ipfs.Stats) error {

@@ -54,7 +54,8 @@ which is trusted, and bring it to a target:
   -                     the same on standard output
 
 A name with a CID is looked for everywhere; one without, such as app:1, means what
-was published under it here last.
+was published under it here last. One that moves (k51…/app:1, or a domain that
+--dnslink names) means what its owner says now: the root that was found is told.
 
 Without --to the image goes to the engine of this machine, when there is only
 one. A CID that is a single docker-archive file on IPFS is pulled too, into
@@ -71,6 +72,7 @@ dockerd or a docker archive.`,
 	opts.sourceFlags(cmd)
 	opts.peers.flags(cmd.Flags())
 	f := cmd.Flags()
+	opts.moving.flags(f)
 	f.StringVar(&opts.to, "to", "", "target (default: the only engine on this machine)")
 	f.StringSliceVar(&opts.platforms, "platform", nil, "platform to pull, such as linux/arm64 (default: this machine's for engines and docker archives, all for layouts)")
 	f.BoolVar(&opts.allPlatforms, "all-platforms", false, "pull all platforms")
@@ -106,9 +108,11 @@ func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	name, err := all.Find(ctx, arg)
-	if err != nil {
-		return err
+	name, moves := o.moving.parse(arg)
+	if !moves {
+		if name, err = all.Find(ctx, arg); err != nil {
+			return err
+		}
 	}
 	to, err := o.target(cmd)
 	if err != nil {
@@ -120,6 +124,11 @@ func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
+	if moves {
+		if name, err = o.findMoving(cmd, all, name, o.quiet || o.json); err != nil {
+			return err
+		}
+	}
 	done, err := o.pull(cmd, all, name, from, to)
 	if err != nil {
 		return err
@@ -223,7 +232,7 @@ func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *
 	image := job.Image
 	bar := newProgress(cmd.ErrOrStderr(), ref.Ciq(name.Root), image.Size(), o.quiet || o.json)
 	defer bar.done()
-	r := resolver.New(resolver.WithSources(from), resolver.WithProgress(bar.add))
+	r := resolver.New(resolver.WithSources(from), resolver.WithProgress(bar.add), resolver.WithNames(ipfs.Meant(name)))
 	job.Resolver, job.Progress = r, pull.Progress{Event: bar.line, Bytes: bar.add}
 	out.Name, err = to.Pull(ctx, job)
 	if _, resumes := to.(pull.Directory); resumes && ctx.Err() != nil {

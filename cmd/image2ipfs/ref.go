@@ -25,12 +25,13 @@ func newRef() *cobra.Command {
 		Long: `Convert the root in a name between its spellings: ciq, CIDv0, CIDv1 in base32
 and base36, and hex. NAME is any of them, or a whole pull name that contains one,
 or the name of an image that was published or pushed here. What serve --recompress
-made of one that was pushed is told beside it.`,
+made of one that was pushed is told beside it. Of a name that moves (k51…, /ipns/…) it
+is the root that it means, as far as this store or Kubo knows: name resolve asks others.`,
 		Example: `  image2ipfs ref ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi
   image2ipfs ref -f cidv1 localhost:5000/ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := opts.root(cmd.Context(), args[0], cmd.ErrOrStderr())
+			name, err := opts.root(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -66,7 +67,8 @@ made of one that was pushed is told beside it.`,
 
 // root gives the root that a name spells, or that an image of that name has here; of
 // such a one more may be told.
-func (o *storeOptions) root(ctx context.Context, arg string, tell io.Writer) (_ ref.Name, err error) {
+func (o *storeOptions) root(cmd *cobra.Command, arg string) (_ ref.Name, err error) {
+	ctx := cmd.Context()
 	name, err := ref.ParseName(arg)
 	if err == nil {
 		return name, nil
@@ -79,9 +81,12 @@ func (o *storeOptions) root(ctx context.Context, arg string, tell io.Writer) (_ 
 		return name, failed
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
+	if moving, ok := new(movingOptions).parse(arg); ok {
+		return o.findMoving(cmd, all, moving)
+	}
 	found, failed := all.Find(ctx, arg)
 	if failed == nil && all.recorder != nil {
-		failed = tellBeside(ctx, all, arg, found, tell)
+		failed = tellBeside(ctx, all, arg, found, cmd.ErrOrStderr())
 	}
 	if errors.Is(failed, ipfs.ErrNotFound) {
 		return name, fmt.Errorf("%w, and no image of that name is published here", err)

@@ -25,6 +25,7 @@ type serveOptions struct {
 	noRedirect bool
 	open       bool
 	access     accessOptions
+	names      serveNames
 	peers      peerOptions
 	scrub      scrubPace
 	gc         gcServeOptions
@@ -63,12 +64,19 @@ Warning), in the log, by ls and by ref app:1. On that address, and there alone,
 names without a CID mean something: what was last pushed, published or tagged by
 them. With --htpasswd all of it
 asks for user and password (docker login), and with TLS it may be an address that
-others reach. Reading by CID on --addr stays open to all, unless --auth-read is
+others reach. With --name KEY=REPOSITORY a name that moves means what was last pushed
+there (see image2ipfs name). Reading by CID on --addr stays open to all, unless --auth-read is
 given; /healthz asks nobody there. --events tells others of each push.
 
 Sockets that systemd opened take the place of --addr, --push and --metrics, by
 FileDescriptorName=images, push and metrics; it is told when the server answers and
 when it stops (Type=notify).
+
+Names that move are understood where those with a CID are: HOST/k51…/app:1 (IPNS), and
+HOST/DOMAIN/app:1 for domains that --dnslink names. Records come from Kubo, peers,
+gateways and routing servers, and are checked; below such a name repository and tag must
+be those of the image. Names whose keys are in the store are published again before they
+expire.
 
 Each flag can be set in a file, too, which --config names, and by a variable of the
 environment: see image2ipfs config.
@@ -122,6 +130,7 @@ func (o *serveOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.noRedirect, "no-redirect", false, "stream blobs even when a gateway has them")
 	f.BoolVar(&o.open, "open", false, "fetch images that are not in the own store for everyone, not only for requests from this machine")
 	o.access.flags(f)
+	o.names.flags(f)
 	o.peers.serveFlags(f)
 	f.Var(&o.scrub, "scrub", "read the whole store in the background in this time (168h), or this fast (10MiB/s), again and again, to find damage before it is needed; the log and /metrics tell")
 	o.gc.flags(f)
@@ -180,6 +189,11 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if cfg.Events != nil {
 		defer func() { err = errors.Join(err, cfg.Events.Close()) }()
 	}
+	stopNames, err := o.names.start(ctx, all, o, &cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopNames()) }()
 	s, err := server.New(cfg)
 	if err != nil {
 		return err
@@ -194,7 +208,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 
 // check tells what does not go together.
 func (o *serveOptions) check() error {
-	return errors.Join(o.access.checkPeers(o.peers), o.push.check(o.peers), o.gc.check())
+	return errors.Join(o.access.checkPeers(o.peers), o.push.check(o.peers), o.gc.check(), o.names.check(o.push))
 }
 
 // listen opens all listeners, or none.

@@ -28,6 +28,7 @@ type sourceOptions struct {
 	storeOptions
 	gateways []string
 	peers    peerOptions
+	moving   movingOptions
 	network  *network.Network // nil before join, and without peers
 	cache    *packstore.Cache // what came from peers; nil before join
 }

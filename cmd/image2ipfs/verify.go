@@ -74,7 +74,7 @@ func (o *verifyOptions) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	var faults []error
 	for _, arg := range args {
-		name, err := all.Find(cmd.Context(), arg)
+		name, err := o.find(cmd, all, arg)
 		if err == nil {
 			err = o.verify(cmd, all, verification{name: name, from: all.Getter(), by: new(ipfs.Verifier), label: ref.Ciq(name.Root)})
 		}

@@ -45,6 +45,31 @@ func (n *Names) Lines(ctx context.Context) ([]Line, error) {
 	return w.lines, nil
 }
 
+// MovingLines gives the names by which the images of a layout are pulled below a name
+// that moves: each by its own, as [Names.Resolve] answers there, those without one by
+// their digests. Errors are those of [Names.Images].
+func (n *Names) MovingLines(ctx context.Context, moving string) ([]ref.Name, error) {
+	images, err := n.Images(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var lines []ref.Name
+	for _, image := range images {
+		named := false
+		for _, i := range image.Names {
+			pull := ref.Name{Root: n.root, Moving: moving, Repository: cmp.Or(i.Repository, unnamed), Tag: i.Tag}
+			e, err := n.exactEntry(ctx, pull.Repository, pull.Tag)
+			if err == nil && i.Tag != "" && e.Descriptor.Digest == image.Descriptor.Digest {
+				lines, named = append(lines, pull), true
+			}
+		}
+		if !named {
+			lines = append(lines, ref.Name{Root: n.root, Moving: moving, Repository: unnamed, Digest: image.Descriptor.Digest})
+		}
+	}
+	return lines, nil
+}
+
 // liner writes the lines of a layout.
 type liner struct {
 	n      *Names

@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,16 +25,23 @@ import (
 // image every repository and tag mean that, but for tags of what refers to an
 // image; "latest", which is meant where a name has no tag, also means the only
 // tag of a repository. Next to a digest, a tag must mean the same.
+//
+// Below a name that moves ([ref.Name.Moving]) repository and tag must be those of the
+// layout: what they mean must not become another image because there is one only.
 func (n *Names) Resolve(ctx context.Context, name ref.Name) (ocispec.Descriptor, error) {
+	find := n.selectEntry
+	if name.Moving != "" {
+		find = n.exactEntry
+	}
 	if name.Digest == "" {
-		e, err := n.selectEntry(ctx, name.Repository, name.Tag)
+		e, err := find(ctx, name.Repository, name.Tag)
 		if err != nil {
 			return ocispec.Descriptor{}, err
 		}
 		return n.described(ctx, e)
 	}
 	if name.Tag != "" {
-		e, err := n.selectEntry(ctx, name.Repository, name.Tag)
+		e, err := find(ctx, name.Repository, name.Tag)
 		if err != nil {
 			return ocispec.Descriptor{}, err
 		}
@@ -97,11 +105,38 @@ func (n *Names) selectEntry(ctx context.Context, repository, tag string) (*entry
 			return e, nil
 		}
 	}
+	return nil, n.lacks(all, repository, tag)
+}
+
+// lacks is the error about a name that no image has.
+func (n *Names) lacks(all []*entry, repository, tag string) error {
 	what := oci.ImageName{Repository: repository, Tag: tag}
 	if len(n.tags[repository]) > 0 || len(n.byName[oci.ImageName{Repository: repository}]) > 0 || len(all) == 1 {
-		return nil, fmt.Errorf("%w: no %s in this layout, which has %s", oci.ErrManifestUnknown, what, describe(all))
+		return fmt.Errorf("%w: no %s in this layout, which has %s", oci.ErrManifestUnknown, what, describe(all))
 	}
-	return nil, fmt.Errorf("%w: no %s in this layout, which has %s", oci.ErrNameUnknown, repository, describe(all))
+	return fmt.Errorf("%w: no %s in this layout, which has %s", oci.ErrNameUnknown, repository, describe(all))
+}
+
+// exactEntry is selectEntry for names that an image of the layout has; a root alone
+// means its only image.
+func (n *Names) exactEntry(ctx context.Context, repository, tag string) (*entry, error) {
+	repository = plain(repository)
+	asked := tag
+	tag = cmp.Or(tag, oci.DefaultTag)
+	if found := n.named(repository, tag); len(found) > 0 {
+		return n.first(ctx, found)
+	}
+	all, err := n.images(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if repository != "" {
+		return nil, n.lacks(all, repository, tag)
+	}
+	if asked == "" && len(all) == 1 {
+		return all[0], nil
+	}
+	return n.withTag(all, asked)
 }
 
 // named are the entries with a name, or with its tag and no repository of their

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
@@ -27,10 +28,13 @@ type Name struct {
 func (n Name) String() string { return n.Repository + ":" + n.Tag }
 
 // CheckName refuses what can be no local name: what breaks the grammar
-// (distribution-spec, "Pulling manifests"), begins with a root, and so means that, or is
-// a tag of what refers to an image.
+// (distribution-spec, "Pulling manifests"), begins with a root or an IPNS name, and so
+// means that, or is a tag of what refers to an image.
 func CheckName(repository, tag string) error {
+	_, _, _, notMoving := ref.SplitMoving(strings.Split(repository, "/"), nil)
 	switch _, _, err := ref.ParseRepository(repository); {
+	case notMoving == nil:
+		return fmt.Errorf("%s begins with an IPNS name, which means what its owner says: a local name begins otherwise", repository)
 	case err == nil:
 		return fmt.Errorf("%s begins with a CID, which means what it means: a local name begins otherwise", repository)
 	case !oci.ValidName(repository):

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/ipfs/go-cid"
+	"github.com/spf13/pflag"
+
+	"github.com/image2ipfs/image2ipfs/ipfs/names"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
+	"github.com/image2ipfs/image2ipfs/server"
+)
+
+// serveNames are the flags of serve that are about names that move.
+type serveNames struct {
+	movingOptions
+	follow []string
+}
+
+func (o *serveNames) flags(f *pflag.FlagSet) {
+	o.movingOptions.flags(f)
+	f.StringSliceVar(&o.follow, "name", nil, "move the name of a key with each push: KEY=REPOSITORY[:TAG]; may be given several times (image2ipfs name create makes keys)")
+}
+
+// check refuses flags that would have no effect.
+func (o *serveNames) check(push pushOptions) error {
+	if len(o.follow) > 0 && push.addr == "" {
+		return usageError{errors.New("--name moves names with pushes: give --push, too")}
+	}
+	return nil
+}
+
+// start has the server find names that move, and publishes those of the store for as long
+// as it runs. stop must be called.
+func (o *serveNames) start(ctx context.Context, all stores, from *serveOptions, cfg *server.Config, log *slog.Logger) (stop func() error, err error) {
+	store, err := namesOf(all)
+	if err != nil {
+		return nil, err
+	}
+	sources, sinks, err := recordSources(all.kubo, from.peers.routing, append(gatewayURLs(from.gateways), from.sources...))
+	if err != nil {
+		return nil, err
+	}
+	opts, err := o.options(log, sources...)
+	if err != nil {
+		return nil, err
+	}
+	r := names.NewResolver(store, opts)
+	p := names.NewPublisher(store, r, sinks, log)
+	cfg.Names = r
+	if err := o.followPushes(store, p, cfg, pushed.New(all.recorder, pushed.Options{}), log); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	end := p.Start(ctx)
+	return func() error { end(); return r.Close() }, nil
+}
+
+// followPushes has names move with pushes.
+func (o *serveNames) followPushes(store *names.Store, p *names.Publisher, cfg *server.Config, tags *pushed.Registry, log *slog.Logger) error {
+	var all []names.Follow
+	for _, text := range o.follow {
+		f, err := names.ParseFollow(text)
+		if err != nil {
+			return usageError{fmt.Errorf("--name: %w", err)}
+		}
+		k, err := store.Key(f.Key)
+		if err != nil {
+			return fmt.Errorf("--name %s: %w", text, err)
+		}
+		log.Info("a name moves with each push", "name", k.Name, "key", k.Alias, "repository", f.Repository, "tag", f.Tag)
+		all = append(all, f)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	following, err := names.NewFollowing(p, all, func(ctx context.Context, repository, tag string) (cid.Cid, error) {
+		name, err := tags.Root(ctx, repository, tag)
+		return name.Root, err
+	})
+	if err != nil {
+		return err
+	}
+	cfg.Moved = following.Moved
+	return nil
+}

@@ -1,0 +1,297 @@
+package names
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/silent"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// Options say whom a [Resolver] asks.
+type Options struct {
+	// Sources are asked for records, all at once; without any, only what is kept is
+	// told.
+	Sources []ipfs.RecordSource
+	// Domains are those whose DNSLink may be asked for.
+	Domains []string
+	// DNS asks for TXT records; the system's resolver when nil.
+	DNS LookupTXT
+	// Logger is told what is refused, and what cannot be heard; nil for none.
+	Logger *slog.Logger
+}
+
+// Times of asking.
+const (
+	// settle is within which answers are compared, and the newest wins.
+	settle = 2 * time.Second
+	// askTimeout bounds one question to one source: a DHT takes its time.
+	askTimeout = time.Minute
+	// askAgain is after which a name that nobody has told of is asked for again.
+	askAgain = 5 * time.Second
+	// maxAsking is for how many names others are asked at once.
+	maxAsking = 64
+	// maxAsked is of how many names it is remembered what came of asking.
+	maxAsked = 4096
+)
+
+// Resolver finds what names mean. It implements [ipfs.Names] and must be closed.
+type Resolver struct {
+	store   *Store
+	sources []ipfs.RecordSource
+	domains []string
+	lookup  LookupTXT
+	log     *slog.Logger
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	slots  chan struct{}
+
+	mu    sync.Mutex
+	asked map[string]*asked // by name or domain
+	meant map[string][]cid.Cid
+}
+
+// asked is what came of asking for a name.
+type asked struct {
+	running *question // nil when nobody is asked now
+	heard   time.Time // when a source last heard what is the newest here; zero for never
+	told    time.Time // when it told so
+	ended   time.Time // when all were last asked
+	failed  error     // what they said, when none told of the name
+	link    link      // of a domain
+}
+
+var _ ipfs.Names = (*Resolver)(nil)
+
+// NewResolver makes a resolver that remembers in a store.
+func NewResolver(store *Store, o Options) *Resolver {
+	r := &Resolver{
+		store: store, sources: o.Sources, domains: o.Domains, lookup: o.DNS, log: silent.Logger(o.Logger),
+		slots: make(chan struct{}, maxAsking), asked: map[string]*asked{}, meant: map[string][]cid.Cid{},
+	}
+	if r.lookup == nil {
+		r.lookup = systemTXT
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+// Close ends what is under way and waits for it.
+func (r *Resolver) Close() error {
+	r.cancel()
+	r.tasks.Wait()
+	return nil
+}
+
+// Listed implements [ipfs.Names].
+func (r *Resolver) Listed(domain string) bool { return slices.Contains(r.domains, domain) }
+
+// Find implements [ipfs.Names]. What was heard within its TTL is told at once; else all
+// sources are asked, and the newest answer within 2 s counts, but never an older one
+// than was seen before. Where none answers, the last is told for as long as it is valid.
+func (r *Resolver) Find(ctx context.Context, moving string) (m ipfs.Meaning, err error) {
+	at, value := moving, ""
+	for len(m.Steps) < MaxSteps {
+		m.Steps = append(m.Steps, at)
+		if ref.IsIPNS(at) {
+			value, err = r.ipns(ctx, at, &m)
+		} else {
+			value, err = r.dnslink(ctx, at, &m)
+		}
+		if err != nil {
+			return m, err
+		}
+		var next string
+		if m.Root, next, err = target(at, value); err != nil {
+			return m, err
+		}
+		if m.Root.Defined() {
+			r.remember(moving, &m)
+			return m, nil
+		}
+		at = next
+	}
+	return m, fmt.Errorf("%w: more than %d names lead from one to the next: %v", ErrNoRoot, MaxSteps, m.Steps)
+}
+
+// remember adds what the name meant before.
+func (r *Resolver) remember(moving string, m *ipfs.Meaning) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.meant) > maxAsked {
+		clear(r.meant)
+	}
+	all := append([]cid.Cid{m.Root}, r.meant[moving]...)
+	all = append(all, m.Before...)
+	var each []cid.Cid
+	for _, c := range all {
+		if !slices.ContainsFunc(each, c.Equals) {
+			each = append(each, c)
+		}
+	}
+	r.meant[moving] = each[:min(len(each), keptBefore+1)]
+	m.Before = r.meant[moving][1:]
+}
+
+// heard adds what one step says about its age.
+func heard(m *ipfs.Meaning, got, fresh, until time.Time, stale error) {
+	first := len(m.Steps) == 1
+	if first || got.Before(m.Got) {
+		m.Got = got
+	}
+	if first || fresh.Before(m.Fresh) {
+		m.Fresh = fresh
+	}
+	if m.Until.IsZero() || !until.IsZero() && until.Before(m.Until) {
+		m.Until = until
+	}
+	m.Stale = errors.Join(m.Stale, stale)
+}
+
+// ipns gives the value of a name's record.
+func (r *Resolver) ipns(ctx context.Context, name string, m *ipfs.Meaning) (value string, err error) {
+	l, got, stale, err := r.newest(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if err := l.seen.checkValid(time.Now()); err != nil {
+		return "", errors.Join(err, stale)
+	}
+	if len(m.Steps) == 1 {
+		m.Sequence, m.Record, m.Before = l.seen.Sequence, l.seen.Raw, l.before()
+	}
+	heard(m, got, l.freshUntil(got), l.seen.Until, stale)
+	return l.seen.Value, nil
+}
+
+// freshUntil is until when a record that was heard at a time is taken for the newest.
+func (l loaded) freshUntil(got time.Time) time.Time {
+	until := got.Add(l.seen.ttl())
+	if l.seen.Until.Before(until) {
+		return l.seen.Until
+	}
+	return until
+}
+
+// newest gives the newest record of a name that can be had, and when it was last heard.
+// Stale says why nobody has confirmed it. The error matches [ErrUnknown],
+// [ipfs.ErrUnavailable] or [ipfs.ErrCorrupt] when there is none at all.
+func (r *Resolver) newest(ctx context.Context, name string) (l loaded, got time.Time, stale, err error) {
+	begun := time.Now()
+	if l, err = r.store.load(name); err != nil {
+		return l, got, nil, err
+	}
+	if l.has() {
+		got = r.lastHeard(name, l)
+		if now, until := time.Now(), l.freshUntil(got); now.Before(until) {
+			if until.Sub(now) < l.seen.ttl()/4 {
+				r.ask(name) // so that who asks next need not wait
+			}
+			return l, got, nil, nil
+		}
+	}
+	if err := r.await(ctx, name, l.has()); err != nil && !l.has() {
+		return l, got, nil, err
+	}
+	if l, err = r.store.load(name); err != nil {
+		return l, got, nil, err
+	}
+	why, told := r.whyNot(name)
+	if !l.has() {
+		return l, got, nil, cmp.Or(why, fmt.Errorf("%w: nobody has a record of %s", ErrUnknown, name))
+	}
+	got = r.lastHeard(name, l)
+	if time.Now().Before(l.freshUntil(got)) || told.After(begun) {
+		return l, got, nil, nil
+	}
+	stale = cmp.Or(why, errors.New("nobody has answered yet"))
+	r.log.Warn("nobody tells what a name means now; the last answer counts", "name", name, "age", time.Since(got).Round(time.Second).String(), "sequence", l.seen.Sequence, "error", stale)
+	return l, got, stale, nil
+}
+
+// lastHeard is when a source last told that the record here is the newest.
+func (r *Resolver) lastHeard(name string, l loaded) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.asked[name]; a != nil && a.heard.After(l.Got) {
+		return a.heard
+	}
+	return l.Got
+}
+
+// whyNot is what the sources said who were last asked for a name, when none told of it,
+// and when one last did.
+func (r *Resolver) whyNot(name string) (failed error, told time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.asked[name]; a != nil {
+		return a.failed, a.told
+	}
+	return nil, time.Time{}
+}
+
+// Newest asks all sources for a name, waits for all of them, or until ctx ends, and gives
+// the newest valid record that there is; ok is false for none. Unsure is what sources
+// said that did not answer.
+func (r *Resolver) Newest(ctx context.Context, name string) (rec Record, ok bool, unsure error) {
+	q := r.ask(name)
+	if q != nil {
+		select {
+		case <-q.done:
+		case <-ctx.Done():
+			unsure = fmt.Errorf("%w: not all have answered: %w", ipfs.ErrUnavailable, context.Cause(ctx))
+		}
+	}
+	if why, _ := r.whyNot(name); !errors.Is(why, ErrUnknown) {
+		unsure = errors.Join(unsure, why)
+	}
+	if len(r.sources) == 0 {
+		unsure = fmt.Errorf("%w: there is nobody to ask", ipfs.ErrUnavailable)
+	}
+	l, err := r.store.load(name)
+	if err != nil {
+		return rec, false, err
+	}
+	return l.seen, l.has(), unsure
+}
+
+// Take takes a record that somebody has sent unasked: a newer one of a name counts at
+// once. Errors are those of [Verify], or match [ErrOlder].
+func (r *Resolver) Take(name string, raw []byte) (Record, error) {
+	rec, err := Verify(name, raw)
+	if err != nil {
+		return rec, err
+	}
+	if _, err := r.store.take(rec, time.Now()); err != nil {
+		return rec, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.entry(name)
+	a.heard, a.told = time.Now(), time.Now()
+	return rec, nil
+}
+
+// Kept gives the newest record that is here, and how long ago it was last heard that it
+// is that. The error matches [ErrUnknown] when there is none, or [ErrExpired].
+func (r *Resolver) Kept(name string) (Record, time.Duration, error) {
+	l, err := r.store.load(name)
+	if err == nil && !l.has() {
+		err = fmt.Errorf("%w: no record of %s is here", ErrUnknown, name)
+	}
+	if err == nil {
+		err = l.seen.checkValid(time.Now())
+	}
+	return l.seen, time.Since(r.lastHeard(name, l)), err
+}

@@ -1,0 +1,266 @@
+package names
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// Store keeps keys and what was seen of names, in a directory:
+//
+//	keys/<alias>.key    a private key, as Kubo exports one
+//	seen/<name>.json    of each name its newest record
+//	lock                of who changes something
+//
+// Any number of processes may use it. It is safe for concurrent use.
+type Store struct {
+	dir string
+
+	mu    sync.Mutex
+	known map[string]loaded // by name
+}
+
+// Dir is where the names of the embedded store in a directory are.
+func Dir(store string) string { return filepath.Join(store, "names") }
+
+// NewStore gives the names in the directory dir, which is made when there is something
+// to keep.
+func NewStore(dir string) *Store { return &Store{dir: dir, known: map[string]loaded{}} }
+
+// state is what is kept of a name.
+type state struct {
+	Record []byte    `json:"record,omitempty"` // the newest that was seen
+	Got    time.Time `json:"got,omitzero"`     // when
+	Before []string  `json:"before,omitempty"` // CIDs that it meant before, the latest first
+
+	// Of names whose key is here:
+	Mine     []byte        `json:"mine,omitempty"`     // the newest that was signed here
+	Lifetime time.Duration `json:"lifetime,omitempty"` // of records
+	TTL      time.Duration `json:"ttl,omitempty"`
+	Imported bool          `json:"imported,omitempty"` // and nothing was signed here since
+	Stopped  string        `json:"stopped,omitempty"`  // why it is not published again
+}
+
+// loaded is a state in memory, and of which file.
+type loaded struct {
+	state
+	seen    Record // Record, checked
+	mine    Record // Mine, checked
+	changed time.Time
+	size    int64
+}
+
+const stateExt = ".json"
+
+func (s *Store) stateFile(name string) string {
+	return filepath.Join(s.dir, "seen", name+stateExt)
+}
+
+// lock is for who changes something.
+func (s *Store) lock() (unlock func() error, err error) {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, err
+	}
+	l := flock.New(filepath.Join(s.dir, "lock"), flock.SetPermissions(0o600))
+	if err := l.Lock(); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", l.Path(), err), l.Close())
+	}
+	return l.Close, nil
+}
+
+// load gives what is kept of a name, nothing for one that was never seen. The error
+// matches [ipfs.ErrCorrupt] when the file is damaged.
+func (s *Store) load(name string) (loaded, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path := s.stateFile(name)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		delete(s.known, name)
+		return loaded{}, nil
+	}
+	if err != nil {
+		return loaded{}, err
+	}
+	if l, ok := s.known[name]; ok && l.changed.Equal(info.ModTime()) && l.size == info.Size() {
+		return l, nil
+	}
+	l, err := readState(name, path)
+	if err != nil {
+		return l, err
+	}
+	l.changed, l.size = info.ModTime(), info.Size()
+	s.known[name] = l
+	return l, nil
+}
+
+func readState(name, path string) (l loaded, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return l, err
+	}
+	damaged := func(err error) error {
+		return fmt.Errorf("%w: %s: %v; remove the file: the name is asked for again then", ipfs.ErrCorrupt, path, err)
+	}
+	if err := json.Unmarshal(data, &l.state); err != nil {
+		return loaded{}, damaged(err)
+	}
+	for raw, to := range map[*[]byte]*Record{&l.Record: &l.seen, &l.Mine: &l.mine} {
+		if len(*raw) == 0 {
+			continue
+		}
+		if *to, err = verify(name, *raw); err != nil {
+			return loaded{}, damaged(err)
+		}
+	}
+	return l, nil
+}
+
+// has tells whether a record was ever seen.
+func (l loaded) has() bool { return len(l.Record) > 0 }
+
+// before are the roots that the name meant before.
+func (l loaded) before() (all []cid.Cid) {
+	for _, text := range l.Before {
+		if c, err := ref.ParseRoot(text); err == nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// take has a record be the newest that was seen, if it is, and remembers what the name
+// meant before.
+func (st *state) take(r Record) (taken bool) {
+	if len(st.Record) > 0 {
+		old, err := verify(r.Name, st.Record)
+		if err == nil && r.compare(old) <= 0 {
+			return false
+		}
+		if root, _, err := target(old.Name, old.Value); err == nil && root.Defined() && old.Value != r.Value {
+			text := root.String()
+			st.Before = append([]string{text}, slices.DeleteFunc(st.Before, func(s string) bool { return s == text })...)
+			st.Before = st.Before[:min(len(st.Before), keptBefore)]
+		}
+	}
+	st.Record = r.Raw
+	return true
+}
+
+// change changes what is kept of a name, durably. Nobody else does meanwhile.
+func (s *Store) change(name string, fn func(*state) error) (l loaded, err error) {
+	unlock, err := s.lock()
+	if err != nil {
+		return l, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if l, err = s.load(name); err != nil {
+		return l, err
+	}
+	st := l.state
+	if err := fn(&st); err != nil {
+		return l, err
+	}
+	data, err := json.MarshalIndent(st, "", "\t")
+	if err != nil {
+		return l, err
+	}
+	path := s.stateFile(name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return l, err
+	}
+	if err := durable.SyncDir(s.dir); err != nil {
+		return l, err
+	}
+	if !l.has() {
+		if err := s.makeRoom(); err != nil {
+			return l, err
+		}
+	}
+	if err := durable.WriteFile(path, append(data, '\n')); err != nil {
+		return l, err
+	}
+	s.mu.Lock()
+	delete(s.known, name) // two changes may have one time
+	s.mu.Unlock()
+	return s.load(name)
+}
+
+// maxSeen is of how many names of others something is kept.
+const maxSeen = 4096
+
+// makeRoom forgets the name that nothing new was heard of for longest, when there are
+// very many: who asks for names must not fill the disk. Those whose keys are here stay.
+func (s *Store) makeRoom() error {
+	files, err := os.ReadDir(filepath.Join(s.dir, "seen"))
+	if err != nil || len(files) < maxSeen {
+		return err
+	}
+	keys, err := s.Keys()
+	if err != nil {
+		return err
+	}
+	oldest, when := "", time.Now()
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f.Name(), stateExt)
+		info, err := f.Info()
+		if !ok || err != nil || slices.ContainsFunc(keys, func(k Key) bool { return k.Name == name }) {
+			continue
+		}
+		if info.ModTime().Before(when) {
+			oldest, when = f.Name(), info.ModTime()
+		}
+	}
+	if oldest == "" {
+		return nil
+	}
+	s.mu.Lock()
+	delete(s.known, strings.TrimSuffix(oldest, stateExt))
+	s.mu.Unlock()
+	return os.Remove(filepath.Join(s.dir, "seen", oldest))
+}
+
+// take keeps a record that was heard at a time, if it is newer than what was seen. The
+// error matches [ErrOlder] for one that is older. One that somebody else has signed with
+// a key that is here ends that its name is published again.
+func (s *Store) take(r Record, heard time.Time) (loaded, error) {
+	l, err := s.load(r.Name)
+	if err != nil {
+		return l, err
+	}
+	if l.has() {
+		switch c := r.compare(l.seen); {
+		case c < 0:
+			return l, fmt.Errorf("%w: of %s, with sequence %d; %d was seen", ErrOlder, r.Name, r.Sequence, l.seen.Sequence)
+		case c == 0:
+			return l, nil
+		}
+	}
+	return s.change(r.Name, func(st *state) error {
+		if !st.take(r) { // another process has seen a newer one meanwhile
+			return nil
+		}
+		st.Got = heard
+		if len(st.Mine) > 0 {
+			mine, err := verify(r.Name, st.Mine)
+			if err == nil && !r.isOf(mine) {
+				st.Stopped = fmt.Sprintf("a record with sequence %d that was not signed here was seen at %s: another machine has the key", r.Sequence, heard.UTC().Format(time.RFC3339))
+			}
+		}
+		return nil
+	})
+}

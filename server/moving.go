@@ -1,0 +1,171 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/budget"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
+)
+
+// findMoving finds a name that moves in the name of a repository, or else at the start of
+// the host that a mirror is told by ns; "" for none. Nobody is asked.
+func (s *Server) findMoving(name, ns string) (moving, repository string) {
+	if s.cfg.Names == nil {
+		return "", ""
+	}
+	moving, repository, host, err := ref.SplitMoving(strings.Split(name, "/"), s.cfg.Names.Listed)
+	if err == nil && host == "" {
+		return moving, repository
+	}
+	host, rest, _ := strings.Cut(ns, "/")
+	host, _, _ = strings.Cut(host, ":")
+	if moving, _, _, err = ref.SplitMoving([]string{host}, s.cfg.Names.Listed); err != nil {
+		return "", ""
+	}
+	if rest = strings.Trim(rest, "/"); rest != "" {
+		name = rest + "/" + name
+	}
+	return moving, name
+}
+
+// serveMoving serves a request below a name that moves: by tag what it means now, by
+// digest also what it meant before, so that a pull goes on while the name moves.
+func (s *Server) serveMoving(w *response, q *request, kind string) error {
+	m, err := s.meaning(q.Request, q.moving)
+	if err != nil {
+		return err
+	}
+	byDigest := kind == "blobs" || kind == "referrers" || kind == "manifests" && strings.Contains(q.reference, ":")
+	if !byDigest {
+		setAge(w.Header(), m)
+		q.root = m.Root
+		return s.serveRoot(w, q, kind)
+	}
+	var first error
+	for i, root := range slices.Concat([]cid.Cid{m.Root}, m.Before) {
+		q.root, q.older = root, i < len(m.Before)
+		err := s.serveRoot(w, q, kind)
+		if first == nil {
+			first = err
+		}
+		if err == nil {
+			return nil
+		}
+		if w.status != 0 || !isGone(err) {
+			break
+		}
+	}
+	return first
+}
+
+// isGone tells whether an error says that something is not there.
+func isGone(err error) bool {
+	var e *apiError
+	return errors.As(err, &e) && e.httpStatus() == http.StatusNotFound
+}
+
+// meaning finds what a name that moves means. Strangers' questions have their share.
+func (s *Server) meaning(r *http.Request, moving string) (ipfs.Meaning, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Limits.Open)
+	defer cancel()
+	if !mayFetch(ctx) {
+		release, err := s.memory.Looking.Take(ctx, lookCost)
+		if errors.Is(err, budget.ErrFull) {
+			return ipfs.Meaning{}, errorf(codeTooMany, "too many names are being looked up: try again: %w", err)
+		}
+		if err != nil {
+			return ipfs.Meaning{}, err
+		}
+		defer release()
+	}
+	m, err := s.cfg.Names.Find(ctx, moving)
+	if err != nil {
+		return m, absent(codeNameUnknown, err)
+	}
+	return m, nil
+}
+
+// setAge tells how old an answer is (RFC 9111, "Age").
+func setAge(h http.Header, m ipfs.Meaning) {
+	h.Set("Age", strconv.FormatInt(max(int64(time.Since(m.Got)/time.Second), 0), 10))
+}
+
+// namesImage refuses a repository that no image below a name that moves has.
+func (r *request) namesImage(l reader) error {
+	if r.moving == "" || r.repository == "" {
+		return nil
+	}
+	images, err := l.Images(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, i := range images {
+		if slices.ContainsFunc(i.Names, func(n oci.ImageName) bool { return n.Repository == r.repository }) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: no %s in this layout, which has %s", oci.ErrNameUnknown, r.repository, layout.Describe(images))
+}
+
+// ipnsRecord serves /ipns/<name>?format=ipns-record (trustless gateway specification,
+// "application/vnd.ipfs.ipns-record"), so that one image2ipfs can be another's gateway.
+func (s *Server) ipnsRecord(w *response, r *http.Request) error {
+	spelled := strings.TrimPrefix(r.URL.Path, "/ipns/")
+	name, err := ref.ParseIPNS(spelled)
+	if err != nil || s.cfg.Names == nil {
+		return errorf(codeNameUnknown, "%q is no IPNS name that is known here", clip(spelled))
+	}
+	if r.URL.Query().Get("format") != "ipns-record" && !strings.Contains(r.Header.Get("Accept"), ipfs.TypeRecord) {
+		return errorf(codeNotAcceptable, "of IPNS names records are served, by ?format=ipns-record, and images below /v2/%s/", name)
+	}
+	m, err := s.meaning(r, name)
+	if err != nil {
+		return err
+	}
+	if err := s.permit(r.Context(), m.Root); err != nil {
+		return err
+	}
+	h := w.Header()
+	setAge(h, m)
+	h.Set("Content-Type", ipfs.TypeRecord)
+	h.Set("Content-Disposition", `attachment; filename="`+name+`.ipns-record"`)
+	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(max(int64(m.Fresh.Sub(m.Got)/time.Second), 0), 10))
+	w.source = "record"
+	return serveContent(w, r, bytes.NewReader(m.Record))
+}
+
+// moveNames moves the names that follow what was pushed, and tells who pushed
+// (distribution-spec, "Warnings"). What cannot be moved takes nothing from the push.
+func (s *Server) moveNames(w *response, r *request, result pushed.Result) {
+	if s.cfg.Moved == nil {
+		return
+	}
+	h := w.Header()
+	for _, root := range result.Roots {
+		moved, err := s.cfg.Moved(context.WithoutCancel(r.Context()), r.name, root.Tag)
+		for _, name := range moved {
+			pull := ref.Name{Host: s.registryHost(r.Request), Root: root.CID, Moving: name, Repository: r.name, Tag: root.Tag}.String()
+			h.Add("Image2ipfs-Moved", pull)
+			h.Add("Warning", "299 - "+strconv.Quote(r.name+":"+root.Tag+" is "+pull+" until the next push"))
+			s.log.Info("name moved", "name", name, "to", r.name+":"+root.Tag, "cid", root.CID.String())
+		}
+		if err != nil {
+			h.Add("Warning", "299 - "+strconv.Quote(clip(clientText(err.Error(), s.cfg.Dir))))
+			s.log.Warn("a name was not moved", "error", err)
+		}
+	}
+}
