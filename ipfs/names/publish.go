@@ -64,7 +64,7 @@ func (p *Publisher) Ask(ctx context.Context, k Key) error {
 	switch {
 	case l.Imported && !seen && unsure != nil:
 		return fmt.Errorf("%w: the key %s was imported, and nobody can be asked for the last record of %s: %w; import it with that record (name export --record), let others be asked (--peers, --routing, --api, --gateway), or move it all the same with --force", ErrUnsure, k.Alias, k.Name, unsure)
-	case unsure != nil:
+	case unsure != nil && len(p.resolver.sources) > 0:
 		p.log.Warn("not everybody could be asked for the newest record of a name", "name", k.Name, "error", unsure)
 	}
 	return l.checkOwner(k)
