@@ -168,11 +168,11 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 		defer func() { err = errors.Join(err, peers.Close()) }()
 	}
 	cfg, err := o.config(ctx, all, peers, log)
+	if err == nil {
+		err = exposed(&cfg, open)
+	}
 	if err != nil {
 		return err
-	}
-	if err := cfg.Expose(open); err != nil {
-		return usageError{fmt.Errorf("%w; --htpasswd, --tls-cert, --push-tls-cert, --metrics and --insecure-anyone-may-push decide about that", err)}
 	}
 	told, stop, err := o.scrub.scrub(ctx, all.own, log)
 	if err != nil {
@@ -198,12 +198,26 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	tellServing(log, all, cfg, open)
+	tellSystemd(ctx, log)
+	return s.ServeAll(ctx, open)
+}
+
+// exposed refuses listeners that others reach and that would take more from them, or
+// tell them more, than was asked for.
+func exposed(cfg *server.Config, open server.Listeners) error {
+	if err := cfg.Expose(open); err != nil {
+		return usageError{fmt.Errorf("%w; --htpasswd, --tls-cert, --push-tls-cert, --metrics and --insecure-anyone-may-push decide about that", err)}
+	}
+	return nil
+}
+
+// tellServing logs what is served, and where.
+func tellServing(log *slog.Logger, all stores, cfg server.Config, open server.Listeners) {
 	for _, e := range all.Stores {
 		log.Info("images from", "store", e.String())
 	}
 	log.Info("serving", "addr", open.Images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
-	tellSystemd(ctx, log)
-	return s.ServeAll(ctx, open)
 }
 
 // check tells what does not go together.

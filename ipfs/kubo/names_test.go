@@ -37,9 +37,7 @@ func startPair(t *testing.T) (a, b *daemon) {
 func TestNamesBothWays(t *testing.T) {
 	a, b := startPair(t)
 	one, two := a.store(t), b.store(t)
-	const first, second = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi", "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
-	dir := t.TempDir()
-	s := names.NewStore(filepath.Join(dir, "names"))
+	s := names.NewStore(filepath.Join(t.TempDir(), "names"))
 	gw, err := gateway.New(b.gateway, gateway.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +49,7 @@ func TestNamesBothWays(t *testing.T) {
 	for _, from := range []ipfs.RecordSource{two, gw, routing} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, _, err := from.Record(ctx, "k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r"); !errors.Is(err, ipfs.ErrNotFound) {
+		if _, _, err := from.Record(ctx, unknownName); !errors.Is(err, ipfs.ErrNotFound) {
 			t.Errorf("%s, of a name that nobody has: %v", from, err)
 		}
 	}
@@ -87,8 +85,24 @@ func TestNamesBothWays(t *testing.T) {
 	if got := strings.TrimSpace(a.ipfs(t, "name", "resolve", "--nocache", k.Name)); got != "/ipfs/"+second {
 		t.Errorf("Kubo resolves it as %s", got)
 	}
+	keysBothWays(t, a, s, p, k, kubos)
+	if got := strings.TrimSpace(b.ipfs(t, "name", "resolve", "--nocache", kubos)); got != "/ipfs/"+second {
+		t.Errorf("Kubo resolves its name as %s", got)
+	}
+}
 
-	// Keys both ways: the name goes on behind what the other has published.
+// Two roots, and a name that nobody has.
+const (
+	first       = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
+	second      = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
+	unknownName = "k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r"
+)
+
+// keysBothWays gives a key of ours to Kubo, which moves its name, and one of Kubo's to us,
+// where its name goes on behind what Kubo has published.
+func keysBothWays(t *testing.T, a *daemon, s *names.Store, p *names.Publisher, k names.Key, kubos string) {
+	t.Helper()
+	dir := t.TempDir()
 	key, err := k.Export(names.FormatProtobuf)
 	if err != nil {
 		t.Fatal(err)
@@ -116,9 +130,6 @@ func TestNamesBothWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	move(t, p, theirs, second)
-	if got := strings.TrimSpace(b.ipfs(t, "name", "resolve", "--nocache", kubos)); got != "/ipfs/"+second {
-		t.Errorf("Kubo resolves its name as %s", got)
-	}
 }
 
 func move(t *testing.T, p *names.Publisher, k names.Key, root string) {

@@ -141,7 +141,7 @@ func (a *answer) take(s ipfs.RecordSource) {
 	}
 	heard := time.Now().Add(-max(age, 0))
 	if err == nil {
-		_, err = a.r.store.take(rec, heard)
+		err = a.r.store.take(rec, heard)
 	}
 	if err != nil && !errors.Is(err, ipfs.ErrNotFound) && a.r.ctx.Err() == nil {
 		a.r.log.Warn("what a source says of a name does not count", "name", a.name, "source", s.String(), "error", err)

@@ -101,9 +101,10 @@ func (r *Resolver) Listed(domain string) bool { return slices.Contains(r.domains
 // sources are asked, and the newest answer within 2 s counts, but never an older one
 // than was seen before. Where none answers, the last is told for as long as it is valid.
 func (r *Resolver) Find(ctx context.Context, moving string) (m ipfs.Meaning, err error) {
-	at, value := moving, ""
+	at := moving
 	for len(m.Steps) < MaxSteps {
 		m.Steps = append(m.Steps, at)
+		var value string
 		if ref.IsIPNS(at) {
 			value, err = r.ipns(ctx, at, &m)
 		} else {
@@ -207,7 +208,7 @@ func (r *Resolver) newest(ctx context.Context, name string) (l loaded, got time.
 	if l, err = r.store.load(name); err != nil {
 		return l, got, nil, err
 	}
-	why, told := r.whyNot(name)
+	told, why := r.whyNot(name)
 	if !l.has() {
 		return l, got, nil, cmp.Or(why, fmt.Errorf("%w: nobody has a record of %s", ErrUnknown, name))
 	}
@@ -232,13 +233,13 @@ func (r *Resolver) lastHeard(name string, l loaded) time.Time {
 
 // whyNot is what the sources said who were last asked for a name, when none told of it,
 // and when one last did.
-func (r *Resolver) whyNot(name string) (failed error, told time.Time) {
+func (r *Resolver) whyNot(name string) (told time.Time, failed error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if a := r.asked[name]; a != nil {
-		return a.failed, a.told
+		return a.told, a.failed
 	}
-	return nil, time.Time{}
+	return time.Time{}, nil
 }
 
 // Newest asks all sources for a name, waits for all of them, or until ctx ends, and gives
@@ -253,7 +254,7 @@ func (r *Resolver) Newest(ctx context.Context, name string) (rec Record, ok bool
 			unsure = fmt.Errorf("%w: not all have answered: %w", ipfs.ErrUnavailable, context.Cause(ctx))
 		}
 	}
-	if why, _ := r.whyNot(name); !errors.Is(why, ErrUnknown) {
+	if _, why := r.whyNot(name); !errors.Is(why, ErrUnknown) {
 		unsure = errors.Join(unsure, why)
 	}
 	if len(r.sources) == 0 {
@@ -273,7 +274,7 @@ func (r *Resolver) Take(name string, raw []byte) (Record, error) {
 	if err != nil {
 		return rec, err
 	}
-	if _, err := r.store.take(rec, time.Now()); err != nil {
+	if err := r.store.take(rec, time.Now()); err != nil {
 		return rec, err
 	}
 	r.mu.Lock()

@@ -237,20 +237,20 @@ func (s *Store) makeRoom() error {
 // take keeps a record that was heard at a time, if it is newer than what was seen. The
 // error matches [ErrOlder] for one that is older. One that somebody else has signed with
 // a key that is here ends that its name is published again.
-func (s *Store) take(r Record, heard time.Time) (loaded, error) {
+func (s *Store) take(r Record, heard time.Time) error {
 	l, err := s.load(r.Name)
 	if err != nil {
-		return l, err
+		return err
 	}
 	if l.has() {
 		switch c := r.compare(l.seen); {
 		case c < 0:
-			return l, fmt.Errorf("%w: of %s, with sequence %d; %d was seen", ErrOlder, r.Name, r.Sequence, l.seen.Sequence)
+			return fmt.Errorf("%w: of %s, with sequence %d; %d was seen", ErrOlder, r.Name, r.Sequence, l.seen.Sequence)
 		case c == 0:
-			return l, nil
+			return nil
 		}
 	}
-	return s.change(r.Name, func(st *state) error {
+	_, err = s.change(r.Name, func(st *state) error {
 		if !st.take(r) { // another process has seen a newer one meanwhile
 			return nil
 		}
@@ -263,4 +263,5 @@ func (s *Store) take(r Record, heard time.Time) (loaded, error) {
 		}
 		return nil
 	})
+	return err
 }
