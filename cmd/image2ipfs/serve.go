@@ -174,15 +174,11 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	told, stop, err := o.scrub.scrub(ctx, all.own, log)
+	stop, err := o.maintain(ctx, all, &cfg, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	cfg.Scrubbed = told
-	collected, stopCollecting := o.gc.collect(ctx, all.own, log)
-	defer stopCollecting()
-	cfg.Collected = collected
 	if cfg.Events, err = o.push.openEvents(log); err != nil {
 		return err
 	}
@@ -201,6 +197,17 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	tellServing(log, all, cfg, open)
 	tellSystemd(ctx, log)
 	return s.ServeAll(ctx, open)
+}
+
+// maintain reads the store in the background, and frees it, until stop.
+func (o *serveOptions) maintain(ctx context.Context, all stores, cfg *server.Config, log *slog.Logger) (stop func(), err error) {
+	told, stopScrubbing, err := o.scrub.scrub(ctx, all.own, log)
+	if err != nil {
+		return nil, err
+	}
+	collected, stopCollecting := o.gc.collect(ctx, all.own, log)
+	cfg.Scrubbed, cfg.Collected = told, collected
+	return func() { stopCollecting(); stopScrubbing() }, nil
 }
 
 // exposed refuses listeners that others reach and that would take more from them, or
