@@ -70,7 +70,7 @@ func (s *Store) Import(alias string, data, last []byte) (Key, error) {
 	if k, err = s.keep(alias, priv); err != nil {
 		return k, err
 	}
-	_, err = s.change(k.Name, func(st *state) error {
+	err = s.change(k.Name, func(st *state) error {
 		st.Imported, st.Mine, st.Stopped = true, nil, ""
 		if last != nil {
 			st.take(seen)

@@ -84,7 +84,7 @@ func (l loaded) checkOwner(k Key) error {
 // signed with a higher sequence than any that was seen, and lasts on disk before it is
 // told to anybody, which [Publisher.Send] does. Errors match [ErrOtherWriter].
 func (p *Publisher) Publish(ctx context.Context, k Key, m Move, value func(context.Context) (string, error)) (r Record, err error) {
-	_, err = p.store.change(k.Name, func(st *state) error {
+	err = p.store.change(k.Name, func(st *state) error {
 		l := loaded{state: *st}
 		for raw, to := range map[*[]byte]*Record{&l.Record: &l.seen, &l.Mine: &l.mine} {
 			if len(*raw) > 0 {
@@ -298,7 +298,7 @@ func (p *Publisher) again(ctx context.Context, k Key, l loaded) {
 
 // renew signs once more what a name means, with a later end.
 func (p *Publisher) renew(k Key) (r Record, err error) {
-	_, err = p.store.change(k.Name, func(st *state) error {
+	err = p.store.change(k.Name, func(st *state) error {
 		old, err := verify(k.Name, st.Mine)
 		if err != nil {
 			return err

@@ -162,42 +162,43 @@ func (st *state) take(r Record) (taken bool) {
 }
 
 // change changes what is kept of a name, durably. Nobody else does meanwhile.
-func (s *Store) change(name string, fn func(*state) error) (l loaded, err error) {
+func (s *Store) change(name string, fn func(*state) error) (err error) {
 	unlock, err := s.lock()
 	if err != nil {
-		return l, err
+		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if l, err = s.load(name); err != nil {
-		return l, err
+	l, err := s.load(name)
+	if err != nil {
+		return err
 	}
 	st := l.state
 	if err := fn(&st); err != nil {
-		return l, err
+		return err
 	}
 	data, err := json.MarshalIndent(st, "", "\t")
 	if err != nil {
-		return l, err
+		return err
 	}
 	path := s.stateFile(name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return l, err
+		return err
 	}
 	if err := durable.SyncDir(s.dir); err != nil {
-		return l, err
+		return err
 	}
 	if !l.has() {
 		if err := s.makeRoom(); err != nil {
-			return l, err
+			return err
 		}
 	}
 	if err := durable.WriteFile(path, append(data, '\n')); err != nil {
-		return l, err
+		return err
 	}
 	s.mu.Lock()
 	delete(s.known, name) // two changes may have one time
 	s.mu.Unlock()
-	return s.load(name)
+	return nil
 }
 
 // maxSeen is of how many names of others something is kept.
@@ -250,7 +251,7 @@ func (s *Store) take(r Record, heard time.Time) error {
 			return nil
 		}
 	}
-	_, err = s.change(r.Name, func(st *state) error {
+	return s.change(r.Name, func(st *state) error {
 		if !st.take(r) { // another process has seen a newer one meanwhile
 			return nil
 		}
@@ -263,5 +264,4 @@ func (s *Store) take(r Record, heard time.Time) error {
 		}
 		return nil
 	})
-	return err
 }
