@@ -16,10 +16,11 @@ for redirect in false true; do
 done
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	test/clients/clients.sh "$IMAGE2IPFS_E2E/bin/image2ipfs-load" "$IMAGE2IPFS_E2E/bin/lassie"
+	test/browser/browser.sh "$IMAGE2IPFS_E2E/bin/image2ipfs-load"
 	hack/wine.sh
 	hack/packages-test.sh
 else
-	echo "test-all: LEFT OUT: clients of gateways, the Windows binary under Wine, and packages on Debian, for which only root on Debian can install what they need"
+	echo "test-all: LEFT OUT: clients of gateways, the page in Chromium, the Windows binary under Wine, and packages on Debian, for which only root on Debian can install what they need"
 	[ "${CI:-}" != true ] || exit 1
 fi
 echo "test-all: all of it took $SECONDS s"
