@@ -13,7 +13,7 @@ import (
 // keeps, each behind its root's ciq name. A CID is a capability, so it is for
 // requests from this machine, and for all only if Config.Catalog says so.
 func (s *Server) catalog(w *response, r *http.Request) error {
-	if !s.cfg.Catalog && !s.isFromHere(r) {
+	if !s.live.Load().Catalog && !s.isFromHere(r) {
 		return errorf(codeDenied, "what is published here is listed for requests from this machine alone: start the server with --catalog to list it for everyone")
 	}
 	names := []string{}

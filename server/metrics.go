@@ -50,6 +50,7 @@ type metrics struct {
 	sent     *prometheus.CounterVec   // bytes, by endpoint and source
 	duration *prometheus.HistogramVec // by endpoint
 	running  prometheus.Gauge
+	reloads  *prometheus.CounterVec // by result
 }
 
 const namespace = "image2ipfs"
@@ -64,9 +65,11 @@ func newMetrics(s *Server) *metrics {
 			Help: "Time from the request to the end of the answer.", Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10, 60, 600}}, []string{"endpoint"}),
 		running: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "http_requests_in_flight",
 			Help: "Requests being answered."}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "config_reloads_total",
+			Help: "Times at which settings were read again, by what came of it: applied or refused."}, []string{"result"}),
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.sent, m.duration, m.running, s.foreign.asked.blocks, s.foreign.asked.bytes,
+	registry.MustRegister(m.requests, m.sent, m.duration, m.running, m.reloads, s.foreign.asked.blocks, s.foreign.asked.bytes,
 		&state{s: s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(s.cfg.Collectors...)
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{

@@ -163,7 +163,7 @@ func (s *Server) logAccess(w *response, r *http.Request, start time.Time, err er
 	case w.status >= http.StatusInternalServerError, err != nil && w.status < http.StatusBadRequest:
 		level = slog.LevelWarn
 	}
-	if !s.log.Enabled(r.Context(), level) {
+	if !s.log.Enabled(r.Context(), level) || level < slog.LevelWarn && s.live.Load().NoAccessLog {
 		return
 	}
 	attrs := []slog.Attr{

@@ -63,7 +63,7 @@ func (s *Server) noteStored() {
 
 // browse serves the page, to those who may list what is published.
 func (s *Server) browse(w *response, r *http.Request) error {
-	if !s.cfg.Catalog && !s.isFromHere(r) {
+	if !s.live.Load().Catalog && !s.isFromHere(r) {
 		return errorf(codeDenied, "the page is for requests from this machine alone: start the server with --catalog to show it to everyone")
 	}
 	if err := s.present(); err != nil {

@@ -133,6 +133,8 @@ type Config struct {
 	// Page is what people see of the server in a browser, at "/"; nil for none. Its Local
 	// and Kept are the server's, less what Allow leaves out.
 	Page *page.Config
+	// NoAccessLog leaves requests that were answered out of the log.
+	NoAccessLog bool
 	// Logger takes the access log and what goes wrong; nil for none.
 	Logger *slog.Logger
 	// Limits are replaced by defaults where they are zero.
@@ -208,7 +210,8 @@ type Server struct {
 
 	recompressing chan struct{} // one at a time
 	uses          uses
-	page          *page.Page // nil for none
+	live          atomic.Pointer[Live] // what may change
+	page          *page.Page           // nil for none
 	traffic       page.Traffic
 	pushes        page.Pushes
 }
@@ -236,6 +239,7 @@ func New(cfg Config) (*Server, error) {
 	if s.local == nil {
 		s.local = nothing{}
 	}
+	s.SetLive(Live{Catalog: cfg.Catalog, NoAccessLog: cfg.NoAccessLog})
 	s.memory = cfg.Memory
 	s.foreign = newForeign(cfg)
 	s.metadata = ipfs.First(ipfs.Verified(s.local), s.foreign)

@@ -21,7 +21,10 @@ var secret = map[string]bool{"api-auth": true}
 // configured gives the flags of serve that were not given from the environment and
 // the file that --config or its variable names.
 func (o *serveOptions) configured(cmd *cobra.Command) error {
-	_, err := applySettings(cmd, cmd, o.configFile)
+	given, err := applySettings(cmd, cmd, o.configFile)
+	if err == nil {
+		o.remember(cmd.Flags(), given)
+	}
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/server"
+	"github.com/image2ipfs/image2ipfs/server/settings"
 )
 
 // serveOptions are the flags of serve.
@@ -32,6 +33,10 @@ type serveOptions struct {
 	configFile string
 	logFormat  string
 	debug      bool
+	accessLog  bool
+
+	given map[string]settings.Origin // where each setting is from
+	began map[string]string          // what each is, by which the server runs
 }
 
 const serveHelp = `Serve published images to everything that speaks the registry protocol (/v2/).
@@ -79,7 +84,9 @@ be those of the image. Names whose keys are in the store are published again bef
 expire.
 
 Each flag can be set in a file, too, which --config names, and by a variable of the
-environment: see image2ipfs config.
+environment: see image2ipfs config. SIGHUP has them read again, and access-log, catalog,
+debug and log-format take effect while transfers go on; where another has changed
+nothing does, and the log says which.
 
 A browser shows at / what is published, who shares how much with whom, what is inside
 layers, signatures, peers, traffic, and pushes as they come: to this machine, with
@@ -135,13 +142,14 @@ func (o *serveOptions) flags(cmd *cobra.Command) {
 	f.Var(&o.scrub, "scrub", "read the whole store in the background in this time (168h), or this fast (10MiB/s), again and again, to find damage before it is needed; the log and /metrics tell")
 	o.gc.flags(f)
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.BoolVar(&o.accessLog, "access-log", true, "log each request that was answered; where the server fails is logged in any case")
 	f.BoolVarP(&o.debug, "debug", "d", false, "log what happens between the requests as well")
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	ctx := cmd.Context()
-	log, err := o.logger(cmd)
+	log, how, err := o.logger(cmd)
 	if err != nil {
 		return err
 	}
@@ -194,6 +202,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	defer o.reloads(cmd, s, log, how)()
 	tellServing(log, all, cfg, open)
 	tellSystemd(ctx, log)
 	return s.ServeAll(ctx, open)
@@ -276,21 +285,6 @@ func closeAll(l server.Listeners) {
 	}
 }
 
-func (o *serveOptions) logger(cmd *cobra.Command) (*slog.Logger, error) {
-	level := slog.LevelInfo
-	if o.debug {
-		level = slog.LevelDebug
-	}
-	handler := &slog.HandlerOptions{Level: level}
-	switch o.logFormat {
-	case "text":
-		return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), handler)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), handler)), nil
-	}
-	return nil, usageError{fmt.Errorf("log format %q: want text or json", o.logFormat)}
-}
-
 func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
@@ -306,7 +300,7 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 
 // config decides where images come from and whom the server fetches for.
 func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Network, log *slog.Logger) (server.Config, error) {
-	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, Logger: log, Dir: all.own.Path(), Memory: o.peers.memory}
+	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, NoAccessLog: !o.accessLog, Logger: log, Dir: all.own.Path(), Memory: o.peers.memory}
 	if err := o.access.apply(&cfg, all); err != nil {
 		return cfg, err
 	}

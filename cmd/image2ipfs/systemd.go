@@ -60,11 +60,13 @@ func (s sockets) close() (err error) {
 // tellSystemd says that the server answers, and when it stops (sd_notify(3)), if
 // systemd wants to know.
 func tellSystemd(ctx context.Context, log *slog.Logger) {
-	tell := func(state string) {
-		if _, err := daemon.SdNotify(false, state); err != nil {
-			log.Warn("systemd is not told", "state", state, "error", err)
-		}
+	tell(log, daemon.SdNotifyReady)
+	context.AfterFunc(ctx, func() { tell(log, daemon.SdNotifyStopping) })
+}
+
+// tell tells systemd a state.
+func tell(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("systemd is not told", "state", state, "error", err)
 	}
-	tell(daemon.SdNotifyReady)
-	context.AfterFunc(ctx, func() { tell(daemon.SdNotifyStopping) })
 }
