@@ -3,13 +3,16 @@ package server
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/test/process"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
@@ -32,16 +35,26 @@ func (p *peers) Fetch(c cid.Cid) (ipfs.Getter, func()) {
 	}
 }
 
-// told gives how many fetches there were since the last call, and checks that
-// all have ended.
+// told gives how many fetches there were since the last call, and waits until all
+// have ended: the client has the answer a moment before.
 func (p *peers) told(t *testing.T) int {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := process.Await(ctx, func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.released != len(p.fetches) {
+			return fmt.Errorf("%d fetches, %d released", len(p.fetches), p.released)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(p.fetches)
-	if p.released != n {
-		t.Errorf("%d fetches, %d released", n, p.released)
-	}
 	p.fetches, p.released = nil, 0
 	return n
 }
