@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -195,7 +196,7 @@ func (s *Store) Forget(ctx context.Context, keys ...ipfs.Key) error {
 // LockSpace implements [ipfs.Recorder].
 func (s *Store) LockSpace(ctx context.Context, space string) (unlock func() error, err error) {
 	path := s.dir.spaceLock(space)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := s.dir.makeDurably(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	return lockExclusive(ctx, path, nil)
@@ -239,20 +240,31 @@ func (d dir) writeRecords(records []ipfs.Record) error {
 	return nil
 }
 
+// lasting has the directories whose names this process has flushed: who made one may
+// have been killed before it did so.
+var lasting sync.Map
+
 // makeDurably makes a directory below the store's, whose name lasts.
 func (d dir) makeDurably(path string) error {
-	if _, err := os.Stat(path); err == nil {
+	if path == string(d) {
 		return nil
 	}
-	if path != string(d) {
-		if err := d.makeDurably(filepath.Dir(path)); err != nil {
-			return err
+	if _, err := os.Stat(path); err == nil {
+		if _, ok := lasting.Load(path); ok {
+			return nil
 		}
+	}
+	if err := d.makeDurably(filepath.Dir(path)); err != nil {
+		return err
 	}
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	lasting.Store(path, true)
+	return nil
 }
 
 // sweepRecords removes records that are over, unless it is dry, and gives what the others

@@ -158,7 +158,7 @@ func (t *trial) whileReadOnly(ctx context.Context) error {
 	if _, failed := t.output("gc"); failed == nil {
 		err = errors.Join(err, errors.New("gc on a read-only store reports success"))
 	}
-	if err = errors.Join(err, t.intact(ctx)); err != nil {
+	if err = errors.Join(err, t.intact(ctx), t.checkPushes(ctx, true)); err != nil {
 		err = fmt.Errorf("read-only: %w", err)
 	}
 	return errors.Join(err, t.disk.setReadOnly(false))
@@ -166,6 +166,9 @@ func (t *trial) whileReadOnly(ctx context.Context) error {
 
 // clear removes everything: nothing may be left.
 func (t *trial) clear(ctx context.Context) error {
+	if err := t.removePushes(ctx); err != nil {
+		return err
+	}
 	for i, m := range t.images {
 		if t.states[i] == kept {
 			if _, err := t.output("rm", m.root); err != nil {

@@ -4,9 +4,10 @@
 //	go run ./test/crash -binary bin/image2ipfs -kills 300
 //	go run ./test/crash -seed 1234            the same choices again
 //
-// Publications, removals, garbage collections and servers run side by side on
+// Publications, pushes, removals, garbage collections and servers run side by side on
 // one store. After each kill the store must open; what was reported published
-// and not removed must be listed, verify, and come over HTTP byte for byte;
+// and not removed must be listed, verify, and come over HTTP byte for byte; a blob
+// or manifest that was answered 201 must be there, and no open upload;
 // what was removed must not be listed; and gc must bring back the space of what
 // was abandoned. The same is done on a small disk that fills up and, between
 // kills, with the store made read-only, where this user may mount (root on
@@ -66,12 +67,20 @@ func run(binary string, kills int, seed uint64) (err error) {
 		if os.Getenv("CI") == "true" {
 			return errors.New("and nothing may be left out (CI is set)")
 		}
-		return newTrial(at(filepath.Join(dir, "store"), "store.log"), images, choose, nil).run(ctx, kills)
+		return try(ctx, at(filepath.Join(dir, "store"), "store.log"), images, choose, nil, kills)
 	}
 	defer func() { err = errors.Join(small.unmount(), err) }()
 	few := kills / 3
-	if err := newTrial(at(filepath.Join(dir, "store"), "store.log"), images, choose, nil).run(ctx, kills-few); err != nil {
+	if err := try(ctx, at(filepath.Join(dir, "store"), "store.log"), images, choose, nil, kills-few); err != nil {
 		return err
 	}
-	return newTrial(at(filepath.Join(small.path, "store"), "small.log"), images, choose, small).run(ctx, few)
+	return try(ctx, at(filepath.Join(small.path, "store"), "small.log"), images, choose, small, few)
+}
+
+func try(ctx context.Context, p program.Program, images []image, choose *rand.Rand, d *disk, kills int) error {
+	t, err := newTrial(p, images, choose, d)
+	if err != nil {
+		return err
+	}
+	return t.run(ctx, kills)
 }

@@ -25,25 +25,32 @@ const (
 // trial is one store that is worked on and killed.
 type trial struct {
 	program.Program
-	images []image
-	states []state
-	choose *rand.Rand
-	disk   *disk // nil for an ordinary one
-	server *program.Server
+	images   []image
+	states   []state
+	pushings []*pushing
+	registry registry
+	choose   *rand.Rand
+	disk     *disk // nil for an ordinary one
+	server   *program.Server
 
-	kills, rounds, collected, full, readOnly int
-	during                                   atomic.Int64 // pulls while others worked
+	kills, rounds, collected, full, readOnly, pushed int
+	during                                           atomic.Int64 // pulls while others worked
 }
 
-func newTrial(p program.Program, images []image, choose *rand.Rand, d *disk) *trial {
-	return &trial{Program: p, images: images, states: make([]state, len(images)), choose: choose, disk: d}
+func newTrial(p program.Program, images []image, choose *rand.Rand, d *disk) (*trial, error) {
+	pushings, err := makePushings(choose)
+	if err != nil {
+		return nil, err
+	}
+	to, err := newRegistry()
+	return &trial{Program: p, images: images, states: make([]state, len(images)), pushings: pushings, registry: to, choose: choose, disk: d}, err
 }
 
 // run works and kills until so many processes were killed, then removes
 // everything.
 func (t *trial) run(ctx context.Context, kills int) (err error) {
 	begun := time.Now()
-	if t.server, err = t.Serve(ctx); err != nil {
+	if t.server, err = t.Serve(ctx, t.registry.args()...); err != nil {
 		return err
 	}
 	defer func() { t.server.Kill() }()
@@ -59,8 +66,8 @@ func (t *trial) run(ctx context.Context, kills int) (err error) {
 	if t.disk != nil {
 		where = fmt.Sprintf("small disk, full %d times, read-only %d times", t.full, t.readOnly)
 	}
-	fmt.Printf("crash: %s: %d kills in %d rounds, %d collections, %d pulls meanwhile, nothing lost (%s)\n",
-		where, t.kills, t.rounds, t.collected, t.during.Load(), time.Since(begun).Round(time.Second))
+	fmt.Printf("crash: %s: %d kills in %d rounds, %d collections, %d images pushed, %d pulls meanwhile, nothing lost (%s)\n",
+		where, t.kills, t.rounds, t.collected, t.pushed, t.during.Load(), time.Since(begun).Round(time.Second))
 	return nil
 }
 
@@ -68,19 +75,21 @@ func (t *trial) run(ctx context.Context, kills int) (err error) {
 // looks after what is left.
 func (t *trial) round(ctx context.Context) error {
 	t.rounds++
-	jobs := t.plan()
+	jobs, pushes := t.plan(), t.planPushes()
 	stop := t.pullMeanwhile(ctx, jobs)
 	for _, j := range jobs {
 		if err := j.start(); err != nil {
 			return err
 		}
 	}
+	t.startPushes(ctx, pushes)
 	time.Sleep(t.moment())
 	victims := jobs
 	if t.choose.IntN(2) == 0 {
 		victims = jobs[:1]
 	}
-	if t.choose.IntN(4) == 0 {
+	killed := t.choose.IntN(4) == 0 || len(pushes) > 0 && t.choose.IntN(3) == 0
+	if killed {
 		t.server.Kill()
 		t.kills++
 	}
@@ -91,7 +100,7 @@ func (t *trial) round(ctx context.Context) error {
 	for _, j := range jobs {
 		errs = append(errs, j.wait())
 	}
-	errs = append(errs, stop())
+	errs = append(errs, stop(), t.endPushes(pushes, killed))
 	for _, j := range jobs {
 		errs = append(errs, t.note(j))
 	}
@@ -102,6 +111,9 @@ func (t *trial) round(ctx context.Context) error {
 		if err := t.server.Start(ctx); err != nil {
 			return err
 		}
+	}
+	if err := t.checkPushes(ctx, killed); err != nil {
+		return err
 	}
 	return t.inspect(ctx)
 }
