@@ -62,7 +62,7 @@ type gcServeOptions struct {
 }
 
 func (o *gcServeOptions) flags(f *pflag.FlagSet) {
-	f.Var(&o.when, "gc", "free what nobody needs in the embedded store, as gc does, this often (24h) or at this time of the day (03:30); never what has a local name, or was published or pinned by command")
+	f.Var(&o.when, "gc", "free what nobody needs in the embedded store, as gc does, this often (24h) or at this time of the day (03:30); never what has a local name or one that moves, or was published or pinned by command")
 	f.Var(&o.unused, "gc-unused", "with --gc: take away, too, what was pushed, no local name is any more and nobody has pulled from a server for this time (30d), and parts of the cache that were not read")
 	f.Var(&o.limit, "gc-limit", "with --gc: how much the embedded store and its cache may take; over it the cache goes, then what was pushed and no local name is, what was not pulled for longest first")
 }
@@ -90,7 +90,8 @@ func (o *gcServeOptions) collect(ctx context.Context, store *packstore.Store, lo
 	if o.when == (gcSchedule{}) {
 		return nil, func() {}
 	}
-	c := local.NewCollector(collected{store}, local.CollectorOptions{Next: o.when.next, Unused: time.Duration(o.unused), Limit: int64(o.limit), Logger: log})
+	c := local.NewCollector(collected{store}, local.CollectorOptions{Next: o.when.next, Unused: time.Duration(o.unused), Limit: int64(o.limit), Logger: log,
+		Meant: func() (local.Meant, error) { return meantBy(store) }})
 	log.Info("freeing the store in the background", "gc", o.when.String(), "unused", o.unused.String(), "limit", int64(o.limit))
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

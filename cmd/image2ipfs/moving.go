@@ -15,8 +15,10 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/ipfs/names"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/local"
 )
 
 // movingOptions say which names that move are understood.
@@ -65,6 +67,24 @@ func namesOf(all stores) (*names.Store, error) {
 		return nil, fmt.Errorf("%w: names that move are kept in the embedded store, and there is none: image2ipfs publish, serve and name make one", ipfs.ErrNotFound)
 	}
 	return names.NewStore(names.Dir(all.own.Path())), nil
+}
+
+// meantBy lists what names mean that move and whose keys are in a store, if there is one.
+func meantBy(own *packstore.Store) (local.Meant, error) {
+	if own == nil {
+		return nil, nil
+	}
+	owned, err := names.NewStore(names.Dir(own.Path())).Owned()
+	if err != nil {
+		return nil, err
+	}
+	meant := local.Meant{}
+	for _, o := range owned {
+		if o.Root.Defined() {
+			meant[o.Root.KeyString()] = o.Key.Name
+		}
+	}
+	return meant, nil
 }
 
 // recordSources are all that can be asked for records, and sinks those that take them.

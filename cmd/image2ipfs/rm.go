@@ -156,7 +156,11 @@ func stayText(all stores) string {
 func (o *rmOptions) choose(cmd *cobra.Command, all stores, args []string) (going []local.Match, err error) {
 	ctx := cmd.Context()
 	if o.byRules() {
-		going, staying, err := all.Retain(ctx, local.Retention{Names: args, Match: o.match, Untagged: o.untagged, Keep: o.keep, Older: time.Duration(o.older)}, time.Now())
+		meant, err := meantBy(all.own)
+		if err != nil {
+			return nil, err
+		}
+		going, staying, err := all.Retain(ctx, local.Retention{Names: args, Match: o.match, Untagged: o.untagged, Keep: o.keep, Older: time.Duration(o.older), Meant: meant}, time.Now())
 		if errors.Is(err, local.ErrPattern) {
 			return nil, usageError{fmt.Errorf("--match: %w", err)}
 		}

@@ -47,9 +47,15 @@ type CollectorOptions struct {
 	// Limit is how many bytes the store and its cache may take; 0 for any number. First
 	// the cache goes, then such images, those first that were not used for longest.
 	Limit int64
+	// Meant gives the roots that names mean which move and whose keys are here: they
+	// stay. Nil for none.
+	Meant func() (Meant, error)
 	// Logger takes what was done; nil for nothing.
 	Logger *slog.Logger
 }
+
+// Meant are names that move, by the root that each means ([cid.Cid.KeyString]).
+type Meant map[string]string
 
 // Collection is what one collection did.
 type Collection struct {
@@ -67,7 +73,7 @@ type CollectorStats struct {
 }
 
 // Collector frees a store, on a schedule, of what nobody needs: never of what has a local
-// name, or was published or pinned by command.
+// name or one that moves, or was published or pinned by command.
 type Collector struct {
 	store Collected
 	o     CollectorOptions
@@ -169,7 +175,16 @@ func (c *Collector) spares(ctx context.Context) (all []spare, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding images that no name is: %w", err)
 	}
+	var meant Meant
+	if c.o.Meant != nil {
+		if meant, err = c.o.Meant(); err != nil {
+			return nil, fmt.Errorf("finding what names that move mean: %w", err)
+		}
+	}
 	for _, s := range found {
+		if meant[s.CID.KeyString()] != "" {
+			continue
+		}
 		used := c.store.LastUse(s.CID)
 		if used.Before(s.Since) {
 			used = s.Since

@@ -93,7 +93,7 @@ func (c *collected) size(t *testing.T) int64 {
 func TestCollectUnused(t *testing.T) {
 	c := newCollected(t)
 	var roots []cid.Cid
-	for seed := range byte(4) {
+	for seed := range byte(5) {
 		roots = append(roots, c.push(t, "1", seed))
 	}
 	other := c.push(t, "2", 9)
@@ -103,13 +103,14 @@ func TestCollectUnused(t *testing.T) {
 	now := time.Now().Add(48 * time.Hour)
 	c.used[roots[2].KeyString()] = now.Add(-time.Hour)
 	before := c.size(t)
-	collector := local.NewCollector(c, local.CollectorOptions{Unused: 24 * time.Hour})
+	meant := func() (local.Meant, error) { return local.Meant{roots[3].KeyString(): "k51"}, nil }
+	collector := local.NewCollector(c, local.CollectorOptions{Unused: 24 * time.Hour, Meant: meant})
 	collector.SetNow(func() time.Time { return now })
 	done, err := collector.Collect(t.Context())
 	if err != nil || len(done.Removed) != 1 || !done.Removed[0].CID.Equals(roots[0]) {
 		t.Errorf("removed %v, %v", done.Removed, err)
 	}
-	for i, want := range map[int]bool{0: false, 1: true, 2: true, 3: true} {
+	for i, want := range map[int]bool{0: false, 1: true, 2: true, 3: true, 4: true} {
 		if got := c.Keeps(t.Context(), roots[i]); got != want {
 			t.Errorf("the root of push %d is kept: %t, want %t", i, got, want)
 		}

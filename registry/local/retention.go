@@ -32,6 +32,8 @@ type Retention struct {
 	Keep int
 	// Older has those stay that are not older than this, or of unknown age; 0 for none.
 	Older time.Duration
+	// Meant has those stay that names which move mean.
+	Meant Meant
 }
 
 // Staying is a root that was chosen, and stays for a reason.
@@ -60,6 +62,9 @@ func (s Stores) Retain(ctx context.Context, r Retention, now time.Time) (going [
 		}
 		if why == "" {
 			why = c.called(m)
+		}
+		if name := r.Meant[m.CID.KeyString()]; why == "" && name != "" {
+			why = "the name " + name + " means it"
 		}
 		if why == "" {
 			going = append(going, m)
