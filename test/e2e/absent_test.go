@@ -43,12 +43,11 @@ func TestAbsentLayers(t *testing.T) {
 				missing(t, c.engine, "not there")
 				return
 			}
-			socket := ""
+			socketFor := socketOf
 			if c.target == "podman" {
-				socket = podmanService(t, on)
-			} else {
-				socket = socketOf(on)
+				socketFor = func(on command) string { return podmanService(t, on) }
 			}
+			socket := socketFor(on)
 			_, err := p.command().output(deadline(t), "pull", "--quiet", "--to", c.target, c.flag+socket, name)
 			var failed *exec.ExitError
 			if !errors.As(err, &failed) || failed.ExitCode() != 3 || !strings.Contains(err.Error(), elsewhere) {

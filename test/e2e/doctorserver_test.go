@@ -82,13 +82,17 @@ func (e *examined) told(t *testing.T, advice string) {
 	e.url, _, _ = strings.Cut(rest, ",")
 }
 
-func TestDoctorServers(t *testing.T) {
-	for _, s := range []struct {
-		name       string
-		enter      func(t *testing.T, e *examined, addr string)
-		says, next string
-		follow     func(e *examined, t *testing.T, advice string)
-	}{
+// serverState is one that a server may be in: what doctor says of it, and what who
+// follows the advice does.
+type serverState struct {
+	name       string
+	enter      func(t *testing.T, e *examined, addr string)
+	says, next string
+	follow     func(e *examined, t *testing.T, advice string)
+}
+
+func serverStates() []serverState {
+	return []serverState{
 		{"none", func(*testing.T, *examined, string) {}, "nothing listens there", "image2ipfs serve --addr", (*examined).served},
 		{"none, and a URL without a port", func(t *testing.T, e *examined, _ string) {
 			e.url = "https://127.0.0.1"
@@ -134,7 +138,11 @@ func TestDoctorServers(t *testing.T) {
 			e.start(t, "--addr", addr)
 			e.store += "-other"
 		}, "it serves another store", "with its IMAGE2IPFS_PATH", func(e *examined, _ *testing.T, _ string) { e.store = strings.TrimSuffix(e.store, "-other") }},
-	} {
+	}
+}
+
+func TestDoctorServers(t *testing.T) {
+	for _, s := range serverStates() {
 		t.Run(s.name, func(t *testing.T) {
 			addr := freeAddr(t)
 			e := &examined{program: newProgram(t), dir: t.TempDir(), url: "http://" + addr}
