@@ -6,7 +6,6 @@ CRANE=github.com/google/go-containerregistry/cmd/crane@v0.22.1
 ORAS=oras.land/oras/cmd/oras@v1.3.6
 REGCTL=github.com/regclient/regclient/cmd/regctl@v0.11.7
 NERDCTL=github.com/containerd/nerdctl/v2@v2.2.1
-LASSIE=github.com/filecoin-project/lassie@v0.23.0 # and its cmd/lassie
 CONFORMANCE=github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 COSIGN=github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
 HELM=helm.sh/helm/v3/cmd/helm@v3.19.2
@@ -28,35 +27,19 @@ installed() {
   done
 }
 
-# unlisted MODULE PACKAGE builds a command of a module of which the proxy gives versions
-# and no list of them, without which go install does not begin.
-unlisted() {
-  local name=${2##*/} scratch=$WORK/sources/${2##*/}
-  built "$name" "$1" && return
-  say "building $name"
-  rm -rf "$scratch"
-  mkdir -p "$scratch" "$WORK/bin"
-  (
-    cd "$scratch"
-    printf 'module scratch\n\nrequire %s %s\n' "${1%@*}" "${1#*@}" >go.mod
-    go build -mod=mod -o "$WORK/bin/$name" "${1%@*}/$2"
-  )
-  rm -rf "$scratch"
-  echo "$1" >"$WORK/bin/$name.version"
-}
-
 tools() {
   installed "$CRANE" "$REGCTL" "$ORAS"
-  kubo ipfs kubo
+  pinned ipfs kubo github.com/ipfs/kubo/cmd/ipfs
 }
 
-# kubo FILE DIRECTORY builds the Kubo of a module below hack/tools, once.
-kubo() {
+# pinned FILE DIRECTORY COMMAND builds a command of a module below hack/tools, which
+# has the sums of all that it takes, once.
+pinned() {
   local sums
   sums=$(cat "$HACK/tools/$2"/go.{mod,sum} | sha256sum)
   built "$1" "$sums" && return
   say "building $1 (minutes, once)"
-  (cd "$HACK/tools/$2" && go build -trimpath -o "$WORK/bin/$1" github.com/ipfs/kubo/cmd/ipfs)
+  (cd "$HACK/tools/$2" && go build -trimpath -o "$WORK/bin/$1" "$3")
   echo "$sums" >"$WORK/bin/$1.version"
 }
 
@@ -85,6 +68,6 @@ extras() {
   tools
   installed "$COSIGN" "$CONFORMANCE" "$HELM"
   nerdctl
-  kubo ipfs030 kubo030 # the oldest Kubo that is promised to work
-  unlisted "$LASSIE" cmd/lassie
+  pinned ipfs030 kubo030 github.com/ipfs/kubo/cmd/ipfs # the oldest Kubo that is promised to work
+  pinned lassie lassie github.com/filecoin-project/lassie/cmd/lassie
 }
