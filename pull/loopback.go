@@ -127,7 +127,7 @@ func (r *loopback) blob(w http.ResponseWriter, req *http.Request, d digest.Diges
 // to its user.
 func refuse(w http.ResponseWriter, code string, err error) {
 	status := http.StatusInternalServerError
-	if errors.Is(err, oci.ErrNotFound) || errors.Is(err, ref.ErrNotRoot) {
+	if errors.Is(err, oci.ErrNotFound) || errors.Is(err, ref.ErrNotRoot) || errors.Is(err, ref.ErrNotMoving) {
 		status = http.StatusNotFound
 	}
 	type entry struct {
