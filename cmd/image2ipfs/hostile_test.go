@@ -140,6 +140,15 @@ var hostileCalls = map[string][]call{
 	"image2ipfs config check":    {{"@", true}, {"$daemon", false}},
 	"image2ipfs config ls":       {{"@", true}, {"--json $daemon", false}},
 	"image2ipfs config example":  {{"@", true}},
+	"image2ipfs du":              {{"", false}, {"--json app:1", false}, {"@", true}},
+	"image2ipfs name":            {{"@", true}},
+	"image2ipfs name create":     {{"@", true}, {"key", false}},
+	"image2ipfs name publish":    {{"key app:1", false}, {"@ app:1", true}, {"key @", true}, {"--api $server key app:1", true}},
+	"image2ipfs name resolve":    {{"@", true}, {"key", false}, {"--json key", false}, {"--gateway $server $moving", true}},
+	"image2ipfs name ls":         {{"", false}, {"--json", false}, {"@", true}},
+	"image2ipfs name export":     {{"@", true}, {"-o /dev/null/@ key", true}},
+	"image2ipfs name import":     {{"@ $daemon", false}, {"other /dev/null/@", true}, {"other $daemon", false}},
+	"image2ipfs name rm":         {{"@", true}},
 	"image2ipfs health":          {{"--server @", true}, {"--server $server", true}},
 	"image2ipfs swarm-key":       {{"/dev/null/@", true}},
 	"image2ipfs completion":      {{"@", true}},
@@ -209,8 +218,10 @@ func TestNothingPrintedIsObeyed(t *testing.T) {
 	for _, c := range hostileCalls["image2ipfs rm"] {
 		run(t, "image2ipfs rm", c)
 	}
-	for _, c := range hostileCalls["image2ipfs pin rm"] {
-		run(t, "image2ipfs pin rm", c)
+	for _, path := range []string{"image2ipfs pin rm", "image2ipfs name rm"} {
+		for _, c := range hostileCalls[path] {
+			run(t, path, c)
+		}
 	}
 }
 
@@ -229,6 +240,7 @@ func hostileValues(t *testing.T) map[string]string {
 	values["server"] = hostileServer(t)
 	values["tcp"] = strings.Replace(values["server"], "http", "tcp", 1)
 	values["absent"] = "ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi"
+	values["moving"] = "k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r"
 	publish := exec.Command("image2ipfs", "-q", "-r", "host.example", "-i", values["good"])
 	publish.Env = append(os.Environ(), "IMAGE2IPFS_PATH="+values["store"], "IPFS_API=", "IPFS_PATH=")
 	line, err := publish.Output()
