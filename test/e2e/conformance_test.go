@@ -30,6 +30,7 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	var report struct {
+		Tests  int `xml:"tests,attr"` // several may be told of as one case
 		Suites []struct {
 			Cases []struct {
 				Name   string `xml:"name,attr"`
@@ -40,16 +41,15 @@ func TestConformance(t *testing.T) {
 	if err := xml.Unmarshal(data, &report); err != nil {
 		t.Fatal(err)
 	}
-	ran := 0
 	for _, s := range report.Suites {
 		for _, c := range s.Cases {
-			if ran++; c.Status != "passed" && !strings.HasSuffix(c.Name, "/blob-mount-anonymous") {
+			if c.Status != "passed" && !strings.HasSuffix(c.Name, "/blob-mount-anonymous") {
 				t.Errorf("%s: %s", c.Name, c.Status)
 			}
 		}
 	}
-	if ran < 900 {
-		t.Errorf("the suite ran %d tests, it has more than 900", ran)
+	if report.Tests < 900 {
+		t.Errorf("the suite ran %d tests, it has more than 900", report.Tests)
 	}
-	results.progress("%d tests of the distribution spec's conformance suite", ran)
+	results.progress("%d tests of the distribution spec's conformance suite", report.Tests)
 }
