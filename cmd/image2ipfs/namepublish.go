@@ -108,6 +108,7 @@ func (o *namePublishOptions) publish(ctx context.Context, p *names.Publisher, ke
 	if forced := errors.Is(err, names.ErrOtherWriter) || errors.Is(err, names.ErrUnsure); err != nil && (!forced || !o.move.Force) {
 		return names.Record{}, err
 	}
+	o.move.Asked = err == nil
 	return p.Publish(ctx, key, o.move, func(context.Context) (string, error) { return "/ipfs/" + name.Root.String(), nil })
 }
 

@@ -17,9 +17,9 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
-// noRecord are the words by which Kubo says that nobody has a record: it has found none,
-// or knows no peer to ask.
-var noRecord = []string{"routing: not found", "failed to find any peer in table", "routing: operation or key not supported", "datastore: key not found"}
+// noRecord are the words by which Kubo says that nobody has a record. Where it is offline,
+// or knows no peer to ask, others may have one.
+var noRecord = []string{"routing: not found", "datastore: key not found"}
 
 // Record has Kubo find the record of an IPNS name, in its own datastore and by its
 // routing; it is not checked here. Errors match [ipfs.ErrNotFound] when it finds none, or

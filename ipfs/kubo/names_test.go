@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	shell "github.com/ipfs/go-ipfs-api"
+
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/ipfs/names"
@@ -91,6 +93,18 @@ func TestNamesBothWays(t *testing.T) {
 	}
 }
 
+// That Kubo could ask nobody does not say that nobody has a record.
+func TestKuboWithoutRecord(t *testing.T) {
+	for message, want := range map[string]error{
+		"routing: not found": ipfs.ErrNotFound, "failed to find any peer in table": ipfs.ErrUnavailable, "routing: operation or key not supported": ipfs.ErrUnavailable,
+	} {
+		err := withoutRecord((&Store{}).mapError(t.Context(), &shell.Error{Message: message}))
+		if !errors.Is(err, want) || want == ipfs.ErrUnavailable && errors.Is(err, ipfs.ErrNotFound) {
+			t.Errorf("%s: %v, want %v", message, err, want)
+		}
+	}
+}
+
 // Two roots, and a name that nobody has.
 const (
 	first       = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
@@ -134,7 +148,7 @@ func keysBothWays(t *testing.T, a *daemon, s *names.Store, p *names.Publisher, k
 
 func move(t *testing.T, p *names.Publisher, k names.Key, root string) {
 	t.Helper()
-	r, err := p.Publish(t.Context(), k, names.Move{}, func(ctx context.Context) (string, error) { return "/ipfs/" + root, nil })
+	r, err := p.Publish(t.Context(), k, names.Move{Asked: true}, func(ctx context.Context) (string, error) { return "/ipfs/" + root, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func (f *Following) Moved(ctx context.Context, repository, tag string) (moved []
 			continue
 		}
 		k := f.keys[one.Key]
-		r, failed := f.publisher.Publish(ctx, k, Move{}, func(ctx context.Context) (string, error) {
+		r, failed := f.move(ctx, k, func(ctx context.Context) (string, error) {
 			c, err := f.root(ctx, repository, tag) // which another push may have moved meanwhile
 			return "/ipfs/" + c.String(), err
 		})
@@ -71,4 +71,20 @@ func (f *Following) Moved(ctx context.Context, repository, tag string) (moved []
 		moved = append(moved, r.Name)
 	}
 	return moved, err
+}
+
+// move moves the name of a key. Others are asked first while it is an imported one.
+func (f *Following) move(ctx context.Context, k Key, value func(context.Context) (string, error)) (r Record, err error) {
+	l, err := f.publisher.store.load(k.Name)
+	if err != nil {
+		return r, err
+	}
+	var m Move
+	if l.imported() {
+		if err := f.publisher.Ask(ctx, k); err != nil {
+			return r, err
+		}
+		m.Asked = true
+	}
+	return f.publisher.Publish(ctx, k, m, value)
 }

@@ -67,18 +67,14 @@ func (s *Store) Import(alias string, data, last []byte) (Key, error) {
 			return k, err
 		}
 	}
-	if k, err = s.keep(alias, priv); err != nil {
-		return k, err
-	}
-	err = s.change(k.Name, func(st *state) error {
-		st.Imported, st.Mine, st.Stopped = true, nil, ""
+	return s.keep(alias, priv, func(st *state) error {
+		st.Made, st.Mine, st.Stopped = false, nil, ""
 		if last != nil {
 			st.take(seen)
-			st.Imported, st.Mine, st.Got = false, seen.Raw, time.Now()
+			st.Mine, st.Got = seen.Raw, time.Now()
 		}
 		return nil
 	})
-	return k, err
 }
 
 // isNode tells whether a key is that of the node of the store.

@@ -49,11 +49,15 @@ func (s *Store) Create(alias string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	return s.keep(alias, priv)
+	return s.keep(alias, priv, func(st *state) error {
+		st.Made = true
+		return nil
+	})
 }
 
-// keep writes a key down.
-func (s *Store) keep(alias string, priv crypto.PrivKey) (k Key, err error) {
+// keep writes a key down, and before that how fn changes what is kept of its name: a key
+// without that is one of which others may know more.
+func (s *Store) keep(alias string, priv crypto.PrivKey, fn func(*state) error) (k Key, err error) {
 	if err := CheckAlias(alias); err != nil {
 		return k, err
 	}
@@ -82,6 +86,9 @@ func (s *Store) keep(alias string, priv crypto.PrivKey) (k Key, err error) {
 		return k, err
 	}
 	if err := durable.SyncDir(s.dir); err != nil {
+		return k, err
+	}
+	if err := s.changeLocked(k.Name, fn); err != nil {
 		return k, err
 	}
 	return k, durable.WriteFile(s.keyFile(alias), data)
@@ -131,6 +138,19 @@ func (s *Store) readKey(alias string) (Key, error) {
 		return Key{}, fmt.Errorf("%w: %s: %w", ErrKey, s.keyFile(alias), err)
 	}
 	return newKey(alias, priv)
+}
+
+// checkHeld gives an error that matches [ErrNoKey] when a key was taken away since it was
+// read, or another is called as it was.
+func (s *Store) checkHeld(k Key) error {
+	now, err := s.readKey(k.Alias)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %s, the key of %s, was taken away", ErrNoKey, k.Alias, k.Name)
+	case err == nil && now.Name != k.Name:
+		return fmt.Errorf("%w: %s was the key of %s, and is now that of %s", ErrNoKey, k.Alias, k.Name, now.Name)
+	}
+	return err
 }
 
 // Keys lists all keys by what they are called.

@@ -39,8 +39,8 @@ func (s *Store) Owned() ([]Owned, error) {
 			}
 			o.Root = root
 		}
-		if o.Stopped == "" && l.Imported {
-			o.Stopped = "the key was imported, and nothing was signed here since"
+		if o.Stopped == "" && l.imported() {
+			o.Stopped = "the key was imported, or what was kept of its name is lost, and nothing was signed here since"
 		}
 		all = append(all, o)
 	}

@@ -62,7 +62,7 @@ var (
 	// has moved.
 	ErrOtherWriter = errors.New("moved by another writer")
 	// ErrUnsure is matched by errors about an imported key of whose last record nobody
-	// could be asked.
+	// has told, or of one whose state is lost.
 	ErrUnsure = errors.New("the last record is not known")
 )
 

@@ -1,10 +1,12 @@
 package names
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +40,9 @@ type Move struct {
 	// Force moves a name that somebody else has moved, or of whose last record nobody
 	// could be asked.
 	Force bool
+	// Asked says that [Publisher.Ask] has succeeded, without which an imported key moves
+	// nothing.
+	Asked bool
 }
 
 // askFirst is how long sources may take to tell what the newest record of a name is that
@@ -46,15 +51,15 @@ const askFirst = 10 * time.Second
 
 // Ask has all sources asked for the newest record of a key's name, before that is moved.
 // Errors match [ErrOtherWriter] when it was not signed here, [ErrUnsure] when the key was
-// imported and nobody could tell; other names can be moved while nobody answers.
+// imported and nobody has told a record now; other names can be moved while nobody answers.
 func (p *Publisher) Ask(ctx context.Context, k Key) error {
 	l, err := p.store.load(k.Name)
-	if err != nil || !l.has() && !l.Imported { // the key was made here, and nothing was signed yet
+	if err != nil || !l.has() && !l.imported() { // the key was made here, and nothing was signed yet
 		return err
 	}
 	ask, cancel := context.WithTimeout(ctx, askFirst)
 	defer cancel()
-	_, seen, unsure := p.resolver.Newest(ask, k.Name)
+	_, told, unsure := p.resolver.Newest(ask, k.Name)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -62,18 +67,23 @@ func (p *Publisher) Ask(ctx context.Context, k Key) error {
 		return err
 	}
 	switch {
-	case l.Imported && !seen && unsure != nil:
-		return fmt.Errorf("%w: the key %s was imported, and nobody can be asked for the last record of %s: %w; import it with that record (name export --record), let others be asked (--peers, --routing, --api, --gateway), or move it all the same with --force", ErrUnsure, k.Alias, k.Name, unsure)
+	case l.imported() && !told:
+		return k.unsure(cmp.Or(unsure, errors.New("all who were asked know none")))
 	case unsure != nil && len(p.resolver.sources) > 0:
 		p.log.Warn("not everybody could be asked for the newest record of a name", "name", k.Name, "error", unsure)
 	}
 	return l.checkOwner(k)
 }
 
+// unsure is the error about an imported key of whose last record nobody has told.
+func (k Key) unsure(why error) error {
+	return fmt.Errorf("%w: the key %s was imported, or what was kept of its name is lost, and nobody has told the last record of %s: %w; import it with that record (name export --record), let others be asked (--peers, --routing, --api, --gateway), or move it all the same with --force", ErrUnsure, k.Alias, k.Name, why)
+}
+
 // checkOwner gives an error that matches [ErrOtherWriter] for a name that somebody else
 // has moved.
 func (l loaded) checkOwner(k Key) error {
-	if l.Stopped == "" && (l.Imported || !l.has() || len(l.Mine) > 0 && l.seen.isOf(l.mine)) {
+	if l.Stopped == "" && (l.imported() || !l.has() || len(l.Mine) > 0 && l.seen.isOf(l.mine)) {
 		return nil
 	}
 	return fmt.Errorf("%w: %s, key %s: sequence %d means %s and was not signed here: end the other machine's publishing first (image2ipfs name rm there), or take the name over with --force", ErrOtherWriter, k.Name, k.Alias, l.seen.Sequence, l.seen.Value)
@@ -82,9 +92,13 @@ func (l loaded) checkOwner(k Key) error {
 // Publish has a name mean a path that value gives, "/ipfs/<cid>", from now on. Whoever
 // moves the same name waits meanwhile, so that the last value is the last record. It is
 // signed with a higher sequence than any that was seen, and lasts on disk before it is
-// told to anybody, which [Publisher.Send] does. Errors match [ErrOtherWriter].
+// told to anybody, which [Publisher.Send] does. Errors match [ErrOtherWriter], [ErrUnsure], or
+// [ErrNoKey] when the key is not here any more.
 func (p *Publisher) Publish(ctx context.Context, k Key, m Move, value func(context.Context) (string, error)) (r Record, err error) {
 	err = p.store.change(k.Name, func(st *state) error {
+		if err := p.store.checkHeld(k); err != nil {
+			return err
+		}
 		l := loaded{state: *st}
 		for raw, to := range map[*[]byte]*Record{&l.Record: &l.seen, &l.Mine: &l.mine} {
 			if len(*raw) > 0 {
@@ -96,6 +110,12 @@ func (p *Publisher) Publish(ctx context.Context, k Key, m Move, value func(conte
 		if err := l.checkOwner(k); err != nil && !m.Force {
 			return err
 		}
+		if l.imported() && !m.Asked && !m.Force {
+			return k.unsure(errors.New("nobody was asked"))
+		}
+		if l.seen.Sequence == math.MaxUint64 {
+			return fmt.Errorf("%w: %s, key %s: its last record has the highest sequence that there is, %d, so the name can move no more; make another (image2ipfs name create)", ErrKey, k.Name, k.Alias, l.seen.Sequence)
+		}
 		path, err := value(ctx)
 		if err != nil {
 			return err
@@ -106,7 +126,7 @@ func (p *Publisher) Publish(ctx context.Context, k Key, m Move, value func(conte
 			return err
 		}
 		st.take(r)
-		st.Mine, st.Got, st.Imported, st.Stopped = r.Raw, time.Now(), false, ""
+		st.Mine, st.Got, st.Stopped = r.Raw, time.Now(), ""
 		return nil
 	})
 	if err == nil {
@@ -299,6 +319,9 @@ func (p *Publisher) again(ctx context.Context, k Key, l loaded) {
 // renew signs once more what a name means, with a later end.
 func (p *Publisher) renew(k Key) (r Record, err error) {
 	err = p.store.change(k.Name, func(st *state) error {
+		if err := p.store.checkHeld(k); err != nil {
+			return err
+		}
 		old, err := verify(k.Name, st.Mine)
 		if err != nil {
 			return err

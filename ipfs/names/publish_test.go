@@ -3,6 +3,8 @@ package names
 import (
 	"context"
 	"errors"
+	"math"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -52,6 +54,7 @@ func move(t *testing.T, p *Publisher, k Key, value string, m Move) (Record, erro
 	if err := p.Ask(t.Context(), k); err != nil && !m.Force {
 		return Record{}, err
 	}
+	m.Asked = true
 	return p.Publish(t.Context(), k, m, to(value))
 }
 
@@ -153,6 +156,8 @@ func TestMovedToAnotherMachine(t *testing.T) {
 		"with its record, offline":   {last, &place{name: "dead", err: ipfs.ErrUnavailable}, 6},
 		"without it, others know":    {nil, &place{name: "network", raw: last}, 6},
 		"without it, nobody answers": {nil, &place{name: "dead", err: ipfs.ErrUnavailable}, 0},
+		"without it, nobody knows":   {nil, &place{name: "offline"}, 0},
+		"with the highest sequence":  {lastSigned(t, k, value(0), math.MaxUint64, time.Now().Add(time.Hour)), &place{name: "network"}, 0},
 	} {
 		s := newStore(t)
 		moved, err := s.Import("moved", key, c.record)
@@ -160,7 +165,7 @@ func TestMovedToAnotherMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 		r, err := move(t, publisher(t, s, c.ask), moved, value(1), Move{})
-		if c.want == 0 && !errors.Is(err, ErrUnsure) || c.want > 0 && (err != nil || r.Sequence != c.want) {
+		if c.want == 0 && !errors.Is(err, ErrUnsure) && (c.record == nil || !errors.Is(err, ErrKey)) || c.want > 0 && (err != nil || r.Sequence != c.want) {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
@@ -239,6 +244,137 @@ func TestFollow(t *testing.T) {
 		}
 	}
 	if _, err := NewFollowing(publisher(t, s), []Follow{{Key: "none"}}, nil); !errors.Is(err, ErrNoKey) {
+		t.Error(err)
+	}
+}
+
+// A key moves nothing by what is kept here alone when others may know more: it was
+// imported, if only its file was restored, too.
+func TestUnsure(t *testing.T) {
+	k := created(t, newStore(t))
+	key, err := k.Export(FormatProtobuf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulled := newStore(t)
+	if err := pulled.take(signed(t, k, value(0), 3), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pulled.Import("app", key, nil); err != nil {
+		t.Fatal(err)
+	}
+	restored := newStore(t)
+	if _, err := restored.Import("app", key, signed(t, k, value(0), 3).Raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(restored.stateFile(k.Name)); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*Store{"pulled before": pulled, "without its state": restored} {
+		network := &place{name: "network", err: ipfs.ErrUnavailable}
+		p := publisher(t, s, network)
+		if r, err := move(t, p, k, value(1), Move{}); !errors.Is(err, ErrUnsure) {
+			t.Errorf("%s: it moves to %d, %v", name, r.Sequence, err)
+		}
+		if r, err := p.Publish(t.Context(), k, Move{}, to(value(1))); !errors.Is(err, ErrUnsure) {
+			t.Errorf("%s: without asking it moves to %d, %v", name, r.Sequence, err)
+		}
+		network.set(signed(t, k, value(2), 9).Raw, nil)
+		if r, err := move(t, publisher(t, s, network), k, value(1), Move{}); err != nil || r.Sequence != 10 {
+			t.Errorf("%s: when others tell: %d, %v", name, r.Sequence, err)
+		}
+	}
+}
+
+// No key is here of which it is not written down where it comes from.
+func TestStateBeforeKey(t *testing.T) {
+	key, err := created(t, newStore(t)).Export(FormatProtobuf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStore(t)
+	if err := os.WriteFile(filepath.Join(s.dir, "seen"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create("made"); err == nil {
+		t.Error("made without a state")
+	}
+	if _, err := s.Import("imported", key, nil); err == nil {
+		t.Error("imported without a state")
+	}
+	if keys, err := s.Keys(); err != nil || len(keys) != 0 {
+		t.Errorf("%+v, %v", keys, err)
+	}
+}
+
+// A push moves the name of an imported key behind the last record that others tell, and
+// none of a key that was taken away meanwhile.
+func TestFollowImportedAndRemoved(t *testing.T) {
+	k := created(t, newStore(t))
+	key, err := k.Export(FormatProtobuf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStore(t)
+	if _, err := s.Import("app", key, nil); err != nil {
+		t.Fatal(err)
+	}
+	network := &place{name: "network"}
+	follow := func() *Following {
+		f, err := NewFollowing(publisher(t, s, network), []Follow{{Key: "app", Repository: "app"}}, func(context.Context, string, string) (cid.Cid, error) { return root(1), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	if moved, err := follow().Moved(t.Context(), "app", "1"); !errors.Is(err, ErrUnsure) || len(moved) != 0 {
+		t.Errorf("nobody knows it: %v, %v", moved, err)
+	}
+	network.set(signed(t, k, value(0), 7).Raw, nil)
+	f := follow()
+	if moved, err := f.Moved(t.Context(), "app", "1"); err != nil || len(moved) != 1 {
+		t.Errorf("others know it: %v, %v", moved, err)
+	}
+	if _, err := s.RemoveKey("app"); err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := f.Moved(t.Context(), "app", "1"); !errors.Is(err, ErrNoKey) || len(moved) != 0 {
+		t.Errorf("removed: %v, %v", moved, err)
+	}
+	if _, err := s.Create("app"); err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := f.Moved(t.Context(), "app", "1"); !errors.Is(err, ErrNoKey) || len(moved) != 0 {
+		t.Errorf("another is called so: %v, %v", moved, err)
+	}
+	if l, err := s.load(k.Name); err != nil || l.seen.Sequence != 8 {
+		t.Errorf("%d, %v", l.seen.Sequence, err)
+	}
+}
+
+// Who changes a state sees what another process has just written, whatever its time.
+func TestChangeReadsAnew(t *testing.T) {
+	s := newStore(t)
+	k := created(t, s)
+	path, when := s.stateFile(k.Name), time.Now()
+	for _, text := range []string{`{"stopped":"a"}`, `{"stopped":"b"}`} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, when, when); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.load(k.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := s.change(k.Name, func(st *state) error {
+		if st.Stopped != "b" {
+			t.Errorf("it reads %q", st.Stopped)
+		}
+		return nil
+	})
+	if err != nil {
 		t.Error(err)
 	}
 }

@@ -134,7 +134,7 @@ func target(name, value string) (root cid.Cid, next string, err error) {
 		err = fmt.Errorf("it begins with neither /ipfs/ nor /ipns/")
 	}
 	if err != nil && !errors.Is(err, ErrNoRoot) {
-		err = fmt.Errorf("%w: %s means %s: %w", ErrNoRoot, name, value, err)
+		err = fmt.Errorf("%w: %s means %s: %v", ErrNoRoot, name, value, err) // not what a user has spelled
 	}
 	return root, next, err
 }

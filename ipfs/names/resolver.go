@@ -243,9 +243,10 @@ func (r *Resolver) whyNot(name string) (told time.Time, failed error) {
 }
 
 // Newest asks all sources for a name, waits for all of them, or until ctx ends, and gives
-// the newest valid record that there is; ok is false for none. Unsure is what sources
-// said that did not answer.
-func (r *Resolver) Newest(ctx context.Context, name string) (rec Record, ok bool, unsure error) {
+// the newest record that there is, none for none. Told says that a source has told one
+// now, which is what is kept here or newer; unsure is what sources said that did not
+// answer.
+func (r *Resolver) Newest(ctx context.Context, name string) (rec Record, told bool, unsure error) {
 	q := r.ask(name)
 	if q != nil {
 		select {
@@ -254,7 +255,9 @@ func (r *Resolver) Newest(ctx context.Context, name string) (rec Record, ok bool
 			unsure = fmt.Errorf("%w: not all have answered: %w", ipfs.ErrUnavailable, context.Cause(ctx))
 		}
 	}
-	if _, why := r.whyNot(name); !errors.Is(why, ErrUnknown) {
+	last, why := r.whyNot(name)
+	told = q != nil && !last.Before(q.began)
+	if !errors.Is(why, ErrUnknown) {
 		unsure = errors.Join(unsure, why)
 	}
 	if len(r.sources) == 0 {
@@ -264,7 +267,7 @@ func (r *Resolver) Newest(ctx context.Context, name string) (rec Record, ok bool
 	if err != nil {
 		return rec, false, err
 	}
-	return l.seen, l.has(), unsure
+	return l.seen, told, unsure
 }
 
 // Take takes a record that somebody has sent unasked: a newer one of a name counts at

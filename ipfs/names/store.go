@@ -51,8 +51,8 @@ type state struct {
 	Mine     []byte        `json:"mine,omitempty"`     // the newest that was signed here
 	Lifetime time.Duration `json:"lifetime,omitempty"` // of records
 	TTL      time.Duration `json:"ttl,omitempty"`
-	Imported bool          `json:"imported,omitempty"` // and nothing was signed here since
-	Stopped  string        `json:"stopped,omitempty"`  // why it is not published again
+	Made     bool          `json:"made,omitempty"`    // the key was made here, so nobody else signs
+	Stopped  string        `json:"stopped,omitempty"` // why it is not published again
 }
 
 // loaded is a state in memory, and of which file.
@@ -130,6 +130,10 @@ func readState(name, path string) (l loaded, err error) {
 	return l, nil
 }
 
+// imported tells whether records may be signed elsewhere that were never seen here: the
+// key was neither made here nor used since it came, or what was kept of its name is lost.
+func (st *state) imported() bool { return !st.Made && len(st.Mine) == 0 }
+
 // has tells whether a record was ever seen.
 func (l loaded) has() bool { return len(l.Record) > 0 }
 
@@ -168,6 +172,12 @@ func (s *Store) change(name string, fn func(*state) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	return s.changeLocked(name, fn)
+}
+
+// changeLocked is change for who has the lock.
+func (s *Store) changeLocked(name string, fn func(*state) error) error {
+	s.forget(name) // what another process wrote may have the time and size of what is known
 	l, err := s.load(name)
 	if err != nil {
 		return err
@@ -195,10 +205,15 @@ func (s *Store) change(name string, fn func(*state) error) (err error) {
 	if err := durable.WriteFile(path, append(data, '\n')); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	delete(s.known, name) // two changes may have one time
-	s.mu.Unlock()
+	s.forget(name) // two changes may have one time
 	return nil
+}
+
+// forget has a state be read anew.
+func (s *Store) forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, name)
 }
 
 // maxSeen is of how many names of others something is kept.
@@ -229,9 +244,7 @@ func (s *Store) makeRoom() error {
 	if oldest == "" {
 		return nil
 	}
-	s.mu.Lock()
-	delete(s.known, strings.TrimSuffix(oldest, stateExt))
-	s.mu.Unlock()
+	s.forget(strings.TrimSuffix(oldest, stateExt))
 	return os.Remove(filepath.Join(s.dir, "seen", oldest))
 }
 
