@@ -65,17 +65,18 @@ func (s *Server) serveMoving(w *response, q *request, kind string) error {
 		if err == nil {
 			return nil
 		}
-		if w.status != 0 || !isGone(err) {
+		if w.status != 0 || q.Context().Err() != nil || !mayBeOlder(err) {
 			break
 		}
 	}
 	return first
 }
 
-// isGone tells whether an error says that something is not there.
-func isGone(err error) bool {
+// mayBeOlder tells whether what the newest root does not give may be had of one before:
+// it is not there, or that root is not served, or cannot be reached.
+func mayBeOlder(err error) bool {
 	var e *apiError
-	return errors.As(err, &e) && e.httpStatus() == http.StatusNotFound
+	return errors.As(err, &e) && slices.Contains([]int{http.StatusNotFound, http.StatusForbidden, http.StatusServiceUnavailable}, e.httpStatus())
 }
 
 // meaning finds what a name that moves means. Strangers' questions have their share.

@@ -111,3 +111,40 @@ func TestMovingNameLeadsToForbiddenRoot(t *testing.T) {
 		}
 	}
 }
+
+// denying allows a root, and says of all others what it was told.
+type denying struct {
+	allowed cid.Cid
+	err     error
+}
+
+func (d denying) Allowed(_ context.Context, root cid.Cid) (bool, error) {
+	if root.Equals(d.allowed) {
+		return true, nil
+	}
+	return false, d.err
+}
+
+// A pull of what a name meant before goes on where what it means now is not served, or
+// cannot be reached; the older root is served only if it may be.
+func TestMovingPullGoesOn(t *testing.T) {
+	blocks, older, newest := twoImages(t)
+	names := &movable{}
+	names.set(ipfs.Meaning{Root: newest.root, Before: []cid.Cid{older.root}, Got: time.Now()}, nil)
+	at := "/v2/" + movingName + "/manifests/"
+	for want, err := range map[int]error{http.StatusForbidden: nil, http.StatusServiceUnavailable: ipfs.ErrUnavailable} {
+		s := start(t, Config{Local: blocks, Names: names, Allow: denying{older.root, err}})
+		if r := s.get(at + older.manifest); r.StatusCode != http.StatusOK {
+			t.Errorf("the older one: %s %s", r.Status, r.body)
+		}
+		for _, of := range []string{newest.manifest, "latest"} {
+			if r := s.get(at + of); r.StatusCode != want {
+				t.Errorf("%s of the newest: %s, want %d: %s", of, r.Status, want, r.body)
+			}
+		}
+		s = start(t, Config{Local: blocks, Names: names, Allow: denying{newest.root, err}})
+		if r := s.get(at + older.manifest); r.StatusCode == http.StatusOK {
+			t.Errorf("the older one, where it may not be served: %s", r.Status)
+		}
+	}
+}

@@ -12,6 +12,10 @@ import (
 
 // question is put to all sources at once.
 type question struct {
+	name    string
+	ctx     context.Context // ends with the question
+	cancel  context.CancelFunc
+	wanted  int // how many wait for it; r.mu is held
 	began   time.Time
 	settled chan struct{} // closed when the answer is good enough to be used
 	done    chan struct{} // closed when all have answered
@@ -21,51 +25,112 @@ type question struct {
 func (r *Resolver) entry(name string) *asked {
 	a := r.asked[name]
 	if a == nil {
-		if len(r.asked) >= maxAsked {
-			for other, old := range r.asked {
-				if old.running == nil {
-					delete(r.asked, other)
-				}
-			}
-		}
 		a = &asked{}
 		r.asked[name] = a
+		if !r.Listed(name) { // of domains there are as many as the owner has chosen
+			r.forgetOldest()
+			r.order = append(r.order, name)
+		}
 	}
 	return a
 }
 
-// ask puts a question to all sources, unless they are being asked, or were a moment ago;
-// nil when they are not asked now.
-func (r *Resolver) ask(name string) *question {
+// forgetOldest makes room for what is known of one more name; r.mu is held.
+func (r *Resolver) forgetOldest() {
+	for range r.order {
+		if len(r.order) < maxAsked {
+			return
+		}
+		oldest := r.order[0]
+		r.order = r.order[1:]
+		if r.asked[oldest].running == nil {
+			delete(r.asked, oldest)
+		} else {
+			r.order = append(r.order, oldest)
+		}
+	}
+}
+
+// ask puts a question to all sources, unless they are being asked; nil when there are
+// none. Who waits for it has to leave it. The error matches [ipfs.ErrUnavailable] when too
+// many wait.
+func (r *Resolver) ask(name string, waits bool) (*question, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a := r.entry(name)
-	if a.running != nil {
-		return a.running
-	}
 	if len(r.sources) == 0 || r.ctx.Err() != nil {
-		return nil
+		return nil, nil
 	}
-	q := &question{began: time.Now(), settled: make(chan struct{}), done: make(chan struct{})}
-	a.running = q
+	a := r.asked[name]
+	if a == nil || a.running == nil {
+		if len(r.questions) >= maxAsking+maxWaiting {
+			return nil, fmt.Errorf("%w: asking for %s: others are being asked for %d names already, try again", ipfs.ErrUnavailable, name, len(r.questions))
+		}
+		a = r.entry(name)
+		a.running = r.begin(name)
+	}
+	if waits {
+		a.running.wanted++
+	}
+	return a.running, nil
+}
+
+// begin begins a question. Where all slots are taken it is given that of one which
+// nobody waits for; r.mu is held.
+func (r *Resolver) begin(name string) *question {
+	if len(r.questions) >= maxAsking {
+		for other := range r.questions {
+			if other.wanted == 0 {
+				r.drop(other)
+				break
+			}
+		}
+	}
+	q := &question{name: name, began: time.Now(), settled: make(chan struct{}), done: make(chan struct{})}
+	q.ctx, q.cancel = context.WithCancel(r.ctx)
+	r.questions[q] = true
 	r.tasks.Go(func() { r.put(name, q) })
 	return q
+}
+
+// leave is for who has waited for a question. One that nobody waits for goes on, since a
+// DHT takes its time and somebody may ask again, but not while others wait for a slot.
+func (r *Resolver) leave(q *question) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if q.wanted--; q.wanted == 0 && len(r.questions) > maxAsking {
+		r.drop(q)
+	}
+}
+
+// drop ends a question of which nothing is remembered then; r.mu is held.
+func (r *Resolver) drop(q *question) {
+	q.cancel()
+	delete(r.questions, q)
+	if a := r.asked[q.name]; a != nil && a.running == q {
+		a.running = nil
+	}
 }
 
 // await waits until the name was asked for: for somebody who has an answer no longer
 // than what it takes to hear a newer one.
 func (r *Resolver) await(ctx context.Context, name string, has bool) error {
 	r.mu.Lock()
-	a := r.entry(name)
-	failed, recent := a.failed, a.running == nil && a.failed != nil && time.Since(a.ended) < askAgain
+	var failed error
+	if a := r.asked[name]; a != nil && a.running == nil && time.Since(a.ended) < askAgain {
+		failed = a.failed
+	}
 	r.mu.Unlock()
-	if recent {
+	if failed != nil {
 		return failed
 	}
-	q := r.ask(name)
+	q, err := r.ask(name, true)
+	if err != nil {
+		return err
+	}
 	if q == nil {
 		return r.nobody(name)
 	}
+	defer r.leave(q)
 	if has && time.Since(q.began) > settle { // somebody has waited already
 		return nil
 	}
@@ -103,7 +168,7 @@ func (r *Resolver) put(name string, q *question) {
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
-	case <-r.ctx.Done():
+	case <-q.ctx.Done():
 		answer.end(fmt.Errorf("%w: this program ends", ipfs.ErrUnavailable))
 		return
 	}
@@ -132,7 +197,7 @@ type answer struct {
 
 // take asks one source.
 func (a *answer) take(s ipfs.RecordSource) {
-	ctx, cancel := context.WithTimeout(a.r.ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(a.q.ctx, askTimeout)
 	defer cancel()
 	raw, age, err := s.Record(ctx, a.name)
 	var rec Record
@@ -143,7 +208,7 @@ func (a *answer) take(s ipfs.RecordSource) {
 	if err == nil {
 		err = a.r.store.take(rec, heard)
 	}
-	if err != nil && !errors.Is(err, ipfs.ErrNotFound) && a.r.ctx.Err() == nil {
+	if err != nil && !errors.Is(err, ipfs.ErrNotFound) && a.q.ctx.Err() == nil {
 		a.r.log.Warn("what a source says of a name does not count", "name", a.name, "source", s.String(), "error", err)
 	}
 	a.mu.Lock()
@@ -183,10 +248,13 @@ func (a *answer) end(why error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.r.mu.Lock()
-	e := a.r.entry(a.name)
-	e.running, e.ended, e.failed = nil, time.Now(), nil
-	if !a.told {
-		e.failed = a.unknown(why)
+	a.q.cancel()
+	delete(a.r.questions, a.q)
+	if e := a.r.asked[a.name]; e != nil && e.running == a.q { // else it was dropped
+		e.running, e.ended, e.failed = nil, time.Now(), nil
+		if !a.told {
+			e.failed = a.unknown(why)
+		}
 	}
 	a.r.mu.Unlock()
 	if !a.settled {

@@ -72,9 +72,9 @@ func (r *Resolver) dnslink(ctx context.Context, domain string, m *ipfs.Meaning) 
 
 // askDNS asks for a DNSLink and remembers what came of it.
 func (r *Resolver) askDNS(ctx context.Context, domain string, last link) (link, error) {
-	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
+	asking, cancel := context.WithTimeout(ctx, dnsTimeout)
 	defer cancel()
-	texts, err := r.lookup(ctx, "_dnslink."+domain+".")
+	texts, err := r.lookup(asking, "_dnslink."+domain+".")
 	value := ""
 	if err == nil {
 		value, err = parseLink(domain, texts)
@@ -85,6 +85,9 @@ func (r *Resolver) askDNS(ctx context.Context, domain string, last link) (link, 
 	}
 	if err == nil {
 		last = link{value, time.Now()}
+	}
+	if err != nil && ctx.Err() != nil { // who asked went away, which says nothing to others
+		return last, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -40,6 +40,8 @@ const (
 	askAgain = 5 * time.Second
 	// maxAsking is for how many names others are asked at once.
 	maxAsking = 64
+	// maxWaiting is for how many more it is remembered that they are to be asked.
+	maxWaiting = 256
 	// maxAsked is of how many names it is remembered what came of asking.
 	maxAsked = 4096
 )
@@ -57,9 +59,11 @@ type Resolver struct {
 	tasks  sync.WaitGroup
 	slots  chan struct{}
 
-	mu    sync.Mutex
-	asked map[string]*asked // by name or domain
-	meant map[string][]cid.Cid
+	mu        sync.Mutex
+	asked     map[string]*asked // by name or domain
+	order     []string          // of asked the names, the oldest first; not the listed domains
+	questions map[*question]bool
+	meant     map[string][]cid.Cid
 }
 
 // asked is what came of asking for a name.
@@ -78,7 +82,7 @@ var _ ipfs.Names = (*Resolver)(nil)
 func NewResolver(store *Store, o Options) *Resolver {
 	r := &Resolver{
 		store: store, sources: o.Sources, domains: o.Domains, lookup: o.DNS, log: silent.Logger(o.Logger),
-		slots: make(chan struct{}, maxAsking), asked: map[string]*asked{}, meant: map[string][]cid.Cid{},
+		slots: make(chan struct{}, maxAsking), asked: map[string]*asked{}, questions: map[*question]bool{}, meant: map[string][]cid.Cid{},
 	}
 	if r.lookup == nil {
 		r.lookup = systemTXT
@@ -89,7 +93,9 @@ func NewResolver(store *Store, o Options) *Resolver {
 
 // Close ends what is under way and waits for it.
 func (r *Resolver) Close() error {
-	r.cancel()
+	r.mu.Lock()
+	r.cancel() // no question begins from here on
+	r.mu.Unlock()
 	r.tasks.Wait()
 	return nil
 }
@@ -120,6 +126,9 @@ func (r *Resolver) Find(ctx context.Context, moving string) (m ipfs.Meaning, err
 		if m.Root.Defined() {
 			r.remember(moving, &m)
 			return m, nil
+		}
+		if !ref.IsIPNS(next) && !r.Listed(next) {
+			return m, fmt.Errorf("%w: %s leads to the domain %s, which is not one that may be asked for (--dnslink)", ErrNoRoot, at, next)
 		}
 		at = next
 	}
@@ -197,7 +206,7 @@ func (r *Resolver) newest(ctx context.Context, name string) (l loaded, got time.
 		got = r.lastHeard(name, l)
 		if now, until := time.Now(), l.freshUntil(got); now.Before(until) {
 			if until.Sub(now) < l.seen.ttl()/4 {
-				r.ask(name) // so that who asks next need not wait
+				_, _ = r.ask(name, false) // so that who asks next need not wait
 			}
 			return l, got, nil, nil
 		}
@@ -247,8 +256,9 @@ func (r *Resolver) whyNot(name string) (told time.Time, failed error) {
 // now, which is what is kept here or newer; unsure is what sources said that did not
 // answer.
 func (r *Resolver) Newest(ctx context.Context, name string) (rec Record, told bool, unsure error) {
-	q := r.ask(name)
+	q, full := r.ask(name, true)
 	if q != nil {
+		defer r.leave(q)
 		select {
 		case <-q.done:
 		case <-ctx.Done():
@@ -260,6 +270,7 @@ func (r *Resolver) Newest(ctx context.Context, name string) (rec Record, told bo
 	if !errors.Is(why, ErrUnknown) {
 		unsure = errors.Join(unsure, why)
 	}
+	unsure = errors.Join(unsure, full)
 	if len(r.sources) == 0 {
 		unsure = fmt.Errorf("%w: there is nobody to ask", ipfs.ErrUnavailable)
 	}
