@@ -341,6 +341,9 @@ func TestFollowImportedAndRemoved(t *testing.T) {
 	if moved, err := f.Moved(t.Context(), "app", "1"); !errors.Is(err, ErrNoKey) || len(moved) != 0 {
 		t.Errorf("removed: %v, %v", moved, err)
 	}
+	if r, err := f.publisher.renew(k); !errors.Is(err, ErrNoKey) {
+		t.Errorf("signed anew when removed: %+v, %v", r, err)
+	}
 	if _, err := s.Create("app"); err != nil {
 		t.Fatal(err)
 	}

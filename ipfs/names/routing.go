@@ -73,7 +73,7 @@ func (r *Routing) send(ctx context.Context, method, name string, body []byte) (*
 }
 
 // Record implements [ipfs.RecordSource]. A server says that it has none by 404, or by
-// another type.
+// a text (IPIP-513); whoever answers with something else, a page to log in by, is none.
 func (r *Routing) Record(ctx context.Context, name string) ([]byte, time.Duration, error) {
 	resp, err := r.send(ctx, http.MethodGet, name, nil)
 	if err != nil {
@@ -82,10 +82,12 @@ func (r *Routing) Record(ctx context.Context, name string) ([]byte, time.Duratio
 	defer resp.Body.Close()
 	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
 	switch {
-	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusOK && kind != ipfs.TypeRecord:
+	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusOK && kind == "text/plain":
 		return nil, 0, fmt.Errorf("%w: it has no record of %s", ipfs.ErrNotFound, name)
 	case resp.StatusCode != http.StatusOK:
 		return nil, 0, fmt.Errorf("%w: it answers %s", ipfs.ErrUnavailable, resp.Status)
+	case kind != ipfs.TypeRecord:
+		return nil, 0, fmt.Errorf("%w: it answers with %q, expected %s", ipfs.ErrUnavailable, kind, ipfs.TypeRecord)
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, ipfs.MaxRecord))
 	if err != nil {
