@@ -31,7 +31,7 @@ func TestListAndContent(t *testing.T) {
 				data, c := compress(t, bytes.NewReader(plain), *o)
 				blob, annotations = data, c.Index().Annotations()
 			}
-			l, err := List(bytes.NewReader(blob), int64(len(blob)), annotations)
+			l, err := List(t.Context(), bytes.NewReader(blob), int64(len(blob)), annotations)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,13 +53,13 @@ func TestListAndContent(t *testing.T) {
 				t.Errorf("%d files: %v", len(found), found)
 			}
 			for name, want := range map[string]string{"etc/motd": "hello\n", "etc/empty": "", "out": "outside", "long": string(long[:300_000])} {
-				got, err := l.Content(bytes.NewReader(blob), name, 300_000)
+				got, err := l.Content(t.Context(), bytes.NewReader(blob), name, 300_000)
 				if err != nil || string(got) != want {
 					t.Errorf("%s has %d bytes, %v, want %d", name, len(got), err, len(want))
 				}
 			}
 			for _, name := range []string{"etc", "etc/link", "nothing"} {
-				if _, err := l.Content(bytes.NewReader(blob), name, 10); !errors.Is(err, ErrNoFile) {
+				if _, err := l.Content(t.Context(), bytes.NewReader(blob), name, 10); !errors.Is(err, ErrNoFile) {
 					t.Errorf("the content of %s: %v", name, err)
 				}
 			}
@@ -72,16 +72,16 @@ func TestListOfGarbage(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"text": []byte(strings.Repeat("this is no tar", 100)), "half a gzip": {0x1f, 0x8b, 8, 0, 0}, "zstd": {0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0, 0},
 	} {
-		if l, err := List(bytes.NewReader(data), int64(len(data)), nil); err == nil {
+		if l, err := List(t.Context(), bytes.NewReader(data), int64(len(data)), nil); err == nil {
 			t.Errorf("%s: %d files and no error", name, len(l.Files))
 		}
 	}
-	if l, err := List(bytes.NewReader(nil), 0, nil); err != nil || len(l.Files) > 0 {
+	if l, err := List(t.Context(), bytes.NewReader(nil), 0, nil); err != nil || len(l.Files) > 0 {
 		t.Errorf("no bytes at all: %v, %v", l, err)
 	}
-	lies := &Listing{Indexed: true, Files: []File{{Name: "a", Kind: typeReg, Size: 10, parts: []tocEntry{{Offset: -1, ChunkSize: 10}}}, {Name: "b", Kind: typeReg, Size: 10, parts: []tocEntry{{InnerOffset: 1 << 60, ChunkSize: 10}}}}}
+	lies := &Listing{Indexed: true, Files: []File{{Name: "a", Kind: typeReg, Size: 10, parts: []place{{offset: -1, size: 10}}}, {Name: "b", Kind: typeReg, Size: 10, parts: []place{{inner: 1 << 60, size: 10}}}}}
 	for _, name := range []string{"a", "b"} {
-		if _, err := lies.Content(bytes.NewReader(make([]byte, 100)), name, 10); err == nil || errors.Is(err, io.EOF) {
+		if _, err := lies.Content(t.Context(), bytes.NewReader(make([]byte, 100)), name, 10); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

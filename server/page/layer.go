@@ -64,10 +64,22 @@ type file struct {
 
 // listings keep what is in some layers.
 type listings struct {
-	reading sync.Mutex // one layer is read at a time, for all who ask
+	reading chan struct{} // has room for the one who reads a layer: one at a time, for all who ask
 	mu      sync.Mutex
 	kept    map[digest.Digest]*layer.Listing
 }
+
+// begin waits until nobody reads a layer, or ctx is done; end has the next one read.
+func (s *listings) begin(ctx context.Context) error {
+	select {
+	case s.reading <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *listings) end() { <-s.reading }
 
 // layer shows what is inside a layer of an image that may be seen.
 func (p *Page) layer(ctx context.Context, q url.Values) (*layerView, error) {
@@ -93,20 +105,23 @@ func (p *Page) layer(ctx context.Context, q url.Values) (*layerView, error) {
 	}
 	defer blob.Close()
 	v := &layerView{Root: ref.Ciq(root.CID), Layer: desc.Digest.String(), MediaType: desc.MediaType, Size: blob.Size(), Image: cmp.Or(firstOf(current[root.CID.KeyString()]), firstOf(root.Names), "image")}
-	list, err := p.layers.list(blob, desc)
+	list, err := p.layers.list(ctx, blob, desc)
+	if errors.Is(err, layer.ErrMalformed) {
+		err = fmt.Errorf("%w: %w", ErrNoView, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: the files of layer %s cannot be listed: %w", ErrNoView, desc.Digest, err)
+		return nil, fmt.Errorf("the files of layer %s cannot be listed: %w", desc.Digest, err)
 	}
 	v.Indexed, v.Cut = list.Indexed, list.Cut
 	name := strings.Trim(path.Clean("/"+q.Get("path")), "/")
 	v.way(name)
-	if f, ok := fileIn(list, name); ok && f.Kind != "dir" {
+	if f, ok := list.Find(name); ok && f.Kind != "dir" {
 		v.IsFile, v.File = true, v.file(f, path.Base(name))
-		return v, v.read(list, blob, f)
+		return v, p.layers.read(ctx, v, list, blob, f)
 	}
 	v.list(list, name)
 	if len(v.Files) == 0 && name != "" {
-		if _, ok := fileIn(list, name); !ok {
+		if _, ok := list.Find(name); !ok {
 			return nil, fmt.Errorf("%w: %q is not in the layer", ErrNoView, name)
 		}
 	}
@@ -128,16 +143,18 @@ func (i *inspected) layer(d digest.Digest) (ocispec.Descriptor, bool) {
 }
 
 // list lists the files of a layer.
-func (s *listings) list(blob *ipfs.File, desc ocispec.Descriptor) (*layer.Listing, error) {
+func (s *listings) list(ctx context.Context, blob *ipfs.File, desc ocispec.Descriptor) (*layer.Listing, error) {
 	if known := s.get(desc.Digest); known != nil {
 		return known, nil
 	}
-	s.reading.Lock()
-	defer s.reading.Unlock()
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.end()
 	if known := s.get(desc.Digest); known != nil {
 		return known, nil
 	}
-	found, err := layer.List(blob, blob.Size(), desc.Annotations)
+	found, err := layer.List(ctx, blob, blob.Size(), desc.Annotations)
 	if err != nil {
 		return nil, err
 	}
@@ -154,16 +171,6 @@ func (s *listings) get(d digest.Digest) *layer.Listing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.kept[d]
-}
-
-// fileIn finds a file by its name; the last of that name counts.
-func fileIn(l *layer.Listing, name string) (layer.File, bool) {
-	for _, f := range slices.Backward(l.Files) {
-		if f.Name == name {
-			return f, true
-		}
-	}
-	return layer.File{}, false
 }
 
 func (v *layerView) query(name string) string {
@@ -229,13 +236,17 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// read reads the beginning of a file, if it has text.
-func (v *layerView) read(l *layer.Listing, blob *ipfs.File, f layer.File) error {
+// read reads the beginning of a file into v, if it has text.
+func (s *listings) read(ctx context.Context, v *layerView, l *layer.Listing, blob *ipfs.File, f layer.File) error {
 	if f.Kind != "reg" {
 		return nil
 	}
-	data, err := l.Content(blob, f.Name, maxText)
-	if errors.Is(err, layer.ErrNoFile) {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.end()
+	data, err := l.Content(ctx, blob, f.Name, maxText)
+	if errors.Is(err, layer.ErrNoFile) || errors.Is(err, layer.ErrMalformed) {
 		return fmt.Errorf("%w: %w", ErrNoView, err)
 	}
 	if err != nil {

@@ -67,7 +67,7 @@ type Page struct {
 
 // New makes a page. Traffic and pushes are whoever's who tells of them.
 func New(cfg Config, traffic *Traffic, pushes *Pushes) *Page {
-	return &Page{cfg: cfg, traffic: traffic, pushes: pushes}
+	return &Page{cfg: cfg, traffic: traffic, pushes: pushes, layers: listings{reading: make(chan struct{}, 1)}}
 }
 
 //go:embed page.css
