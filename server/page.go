@@ -21,7 +21,7 @@ func (s *Server) openPage() *page.Page {
 	}
 	cfg := *s.cfg.Page
 	cfg.Local = ipfs.Verified(s.local)
-	cfg.Kept = s.shown
+	cfg.Kept, cfg.Shown = s.shown, s.isShown
 	if s.cfg.Stored != nil {
 		_ = s.life.start(s.noteStored) // it has just begun
 	}

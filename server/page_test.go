@@ -274,9 +274,59 @@ func TestWhoSeesThePage(t *testing.T) {
 		t.Error("what is not allowed is compared with")
 	}
 
+	kept := ref.Ciq(roots[0].CID)
+	limited.s.pushes.Tell(page.Push{Name: "pushed:kept", Root: kept})
+	limited.s.pushes.Tell(page.Push{Name: "pushed:secret", Root: ref.Ciq(roots[1].CID)})
+	if got := limited.get("/"); !bytes.Contains(got.body, []byte("pushed:kept")) || bytes.Contains(got.body, []byte("pushed:secret")) {
+		t.Errorf("of two pushes, of which one is not allowed, the page tells: %s", got.body)
+	}
+
 	closed, _ := startPage(t, func(c *Config) { c.Passwords, c.AuthRead = htpasswd(t), true })
 	closed.get("/").expect(t, http.StatusUnauthorized, "")
 	closed.get("/", ann).expect(t, http.StatusOK, "")
+}
+
+// lateBlock is a store that does not give one block in time.
+type lateBlock struct {
+	ipfs.Getter
+	block []byte
+}
+
+func (s *lateBlock) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	data, err := s.Getter.Get(ctx, c)
+	if bytes.Equal(data, s.block) {
+		return nil, context.DeadlineExceeded
+	}
+	return data, err
+}
+
+// A layer that is not read in time is another thing than one that is malformed, or not there.
+func TestPageOfSlowLayer(t *testing.T) {
+	slow, other := layerOf(t, "one", "1"), layerOf(t, "two", "2")
+	s, roots := startPage(t, func(c *Config) { c.Local = &lateBlock{c.Local, slow} })
+	s.get("/?root="+ref.Ciq(roots[0].CID)+"&layer="+url.QueryEscape(digest.FromBytes(slow).String())).expect(t, http.StatusServiceUnavailable, "")
+	s.get("/?root="+ref.Ciq(roots[1].CID)+"&layer="+url.QueryEscape(digest.FromBytes(other).String())).expect(t, http.StatusOK, "")
+}
+
+// Links to images without a name can be told from each other by what they say.
+func TestPageOfNamelessImages(t *testing.T) {
+	s, roots := startPage(t, func(c *Config) {
+		kept := c.Kept
+		c.Kept = func(ctx context.Context) ([]ipfs.Root, error) {
+			all, err := kept(ctx)
+			all = slices.Clone(all)
+			for i := range all {
+				all[i].Names = nil
+			}
+			return all, err
+		}
+	})
+	got := s.get("/").expect(t, http.StatusOK, "")
+	for _, i := range []int{0, 2} {
+		if want := "no name, <code>" + ref.Ciq(roots[i].CID)[:12]; !bytes.Contains(got.body, []byte(want)) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
 }
 
 type allowFunc func(root cid.Cid) bool

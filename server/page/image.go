@@ -272,6 +272,7 @@ func (p *Page) blocks(ctx context.Context, root cid.Cid) (map[string]int64, erro
 }
 
 // sharing compares a root with the others, the newest first, as far as time allows.
+// More are left out, as those that cannot be read are.
 func (p *Page) sharing(ctx context.Context, root ipfs.Root, kept []ipfs.Root) (found []share, compared, more int) {
 	ctx, cancel := context.WithTimeout(ctx, comparing)
 	defer cancel()
@@ -287,9 +288,11 @@ func (p *Page) sharing(ctx context.Context, root ipfs.Root, kept []ipfs.Root) (f
 		if other.CID.Equals(root.CID) {
 			continue
 		}
+		if compared >= maxCompared || ctx.Err() != nil {
+			break
+		}
 		theirs, err := p.blocks(ctx, other.CID)
-		if err != nil || compared >= maxCompared {
-			more++
+		if err != nil {
 			continue
 		}
 		compared++
@@ -303,7 +306,7 @@ func (p *Page) sharing(ctx context.Context, root ipfs.Root, kept []ipfs.Root) (f
 		}
 	}
 	slices.SortStableFunc(found, func(a, b share) int { return cmp.Compare(b.Shared, a.Shared) })
-	return found, compared, more
+	return found, compared, len(kept) - 1 - compared
 }
 
 // trifle is what any two layouts have in common, in bytes: the oci-layout file.

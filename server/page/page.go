@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,8 @@ type Config struct {
 	Local ipfs.Getter
 	// Kept lists the roots that whoever asks may see, oldest first.
 	Kept func(ctx context.Context) ([]ipfs.Root, error)
+	// Shown gives what tells of which pushes whoever asks may hear; nil for all.
+	Shown func(ctx context.Context) func(Push) bool
 	// Current lists the local names that each root is now, by [cid.Cid.KeyString]; nil
 	// where there are none.
 	Current func(ctx context.Context) (map[string][]string, error)
@@ -149,7 +152,7 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request, host string, secure
 		v.Traffic = p.traffic.view()
 	case q.Get("view") == "":
 		v.At, v.Title = "images", "Images"
-		v.Pushes = p.pushes.Recent()
+		v.Pushes = p.recent(ctx)
 		v.Overview, err = p.overview(ctx, q)
 	default:
 		err = fmt.Errorf("%w: %q", ErrNoView, q.Get("view"))
@@ -158,6 +161,16 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request, host string, secure
 		return err
 	}
 	return write(w, r, v)
+}
+
+// recent lists the last pushes that whoever asks may hear of, newest first.
+func (p *Page) recent(ctx context.Context) []Push {
+	all := p.pushes.Recent()
+	if p.cfg.Shown == nil {
+		return all
+	}
+	shown := p.cfg.Shown(ctx)
+	return slices.DeleteFunc(all, func(push Push) bool { return !shown(push) })
 }
 
 func write(w http.ResponseWriter, r *http.Request, v *view) error {

@@ -1,4 +1,5 @@
 'use strict'
+const announced = document.getElementById('said')
 for (const button of document.querySelectorAll('button.copy')) {
   if (!navigator.clipboard) break // it is there in secure contexts alone
   button.hidden = false
@@ -6,14 +7,14 @@ for (const button of document.querySelectorAll('button.copy')) {
   button.addEventListener('click', async () => {
     let said = 'Copied'
     try { await navigator.clipboard.writeText(button.dataset.copy) } catch { said = 'Not copied' }
-    button.firstChild.data = said
-    setTimeout(() => { button.firstChild.data = label }, 2000)
+    button.firstChild.data = announced.textContent = said
+    setTimeout(() => { button.firstChild.data = label; announced.textContent = '' }, 2000)
   })
 }
 const list = document.getElementById('pushes')
 if (list && window.EventSource) {
-  const events = new EventSource('/?view=events')
-  events.addEventListener('push', message => {
+  let events
+  const told = message => {
     const push = JSON.parse(message.data)
     const item = document.createElement('li')
     item.className = 'fresh'
@@ -35,6 +36,10 @@ if (list && window.EventSource) {
     list.prepend(item)
     while (list.children.length > 20) list.lastElementChild.remove()
     document.getElementById('no-pushes').hidden = true
+  }
+  addEventListener('pageshow', () => { // also when the browser goes back to it
+    events = new EventSource('/?view=events')
+    events.addEventListener('push', told)
   })
-  addEventListener('pagehide', () => events.close())
+  addEventListener('pagehide', () => events?.close())
 }

@@ -1,12 +1,21 @@
 package page
 
 import (
+	"context"
+	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ipfs/go-cid"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
+	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
 // What is copied into a shell runs a pull, and nothing that a name has in it.
@@ -57,6 +66,65 @@ func TestTraffic(t *testing.T) {
 	tr.Count(begin.Add(264*time.Hour), 7)
 	if v := tr.view(); v.Bytes != 7 || v.Stored != 1000 || len(v.Charts[0].Bars) != maxSamples {
 		t.Errorf("after days: %d bytes, %d stored, %d samples", v.Bytes, v.Stored, len(v.Charts[0].Bars))
+	}
+}
+
+// What can be seen by who cannot see: a copied line is announced, and pushes come also to a
+// document that the browser goes back to.
+func TestScript(t *testing.T) {
+	if !strings.Contains(text, `<p id="said" class="hide" role="status"></p>`) || !strings.Contains(script, "getElementById('said')") || !strings.Contains(script, "announced.textContent = said") {
+		t.Error("what is copied is not announced")
+	}
+	_, shown, _ := strings.Cut(script, "addEventListener('pageshow'")
+	if !strings.Contains(shown, "new EventSource") || !strings.Contains(shown, "addEventListener('pagehide', () => events?.close())") {
+		t.Error("pushes are not listened to from pageshow until pagehide")
+	}
+}
+
+// counting counts which blocks were asked for.
+type counting struct {
+	ipfs.Getter
+	seen map[cid.Cid]bool
+}
+
+func (c *counting) Get(ctx context.Context, b cid.Cid) ([]byte, error) {
+	c.seen[b] = true
+	return c.Getter.Get(ctx, b)
+}
+
+// No more images are read than an image is compared with.
+func TestSharingReadsNoMore(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	var kept []ipfs.Root
+	for i := range maxCompared + 3 {
+		l := testlayout.New(t, blocks)
+		kept = append(kept, ipfs.Root{CID: l.Publish(l.Image("amd64", []byte(strconv.Itoa(i))))})
+	}
+	counted := &counting{blocks, map[cid.Cid]bool{}}
+	p := New(Config{Local: counted}, &Traffic{}, &Pushes{})
+	_, compared, more := p.sharing(t.Context(), kept[len(kept)-1], kept)
+	if compared != maxCompared || more != 2 || counted.seen[kept[0].CID] || counted.seen[kept[1].CID] || !counted.seen[kept[2].CID] {
+		t.Errorf("compared with %d, %d left out; those read: %t, %t", compared, more, counted.seen[kept[0].CID], counted.seen[kept[1].CID])
+	}
+}
+
+// One layer is read at a time, and who waits for that does so no longer than they have time.
+func TestLayersWaitTheirTurn(t *testing.T) {
+	p := New(Config{}, &Traffic{}, &Pushes{})
+	if err := p.layers.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	late, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	if _, err := p.layers.list(late, nil, ocispec.Descriptor{}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNoView) {
+		t.Errorf("a list: %v", err)
+	}
+	if err := p.layers.read(late, &layerView{}, &layer.Listing{}, nil, layer.File{Kind: "reg"}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNoView) {
+		t.Errorf("a file: %v", err)
+	}
+	p.layers.end()
+	if err := p.layers.begin(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
