@@ -175,11 +175,9 @@ func (c *Collector) spares(ctx context.Context) (all []spare, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding images that no name is: %w", err)
 	}
-	var meant Meant
-	if c.o.Meant != nil {
-		if meant, err = c.o.Meant(); err != nil {
-			return nil, fmt.Errorf("finding what names that move mean: %w", err)
-		}
+	meant, err := c.meant()
+	if err != nil {
+		return nil, err
 	}
 	for _, s := range found {
 		if meant[s.CID.KeyString()] != "" {
@@ -195,8 +193,24 @@ func (c *Collector) spares(ctx context.Context) (all []spare, err error) {
 	return all, nil
 }
 
+// meant are the names that move, as of now.
+func (c *Collector) meant() (Meant, error) {
+	if c.o.Meant == nil {
+		return nil, nil
+	}
+	meant, err := c.o.Meant()
+	if err != nil {
+		return nil, fmt.Errorf("finding what names that move mean: %w", err)
+	}
+	return meant, nil
+}
+
 // discard takes an image away, unless somebody needs it by now.
 func (c *Collector) discard(ctx context.Context, s spare, done *Collection) error {
+	meant, err := c.meant() // one may have moved since the spares were listed
+	if err != nil || meant[s.CID.KeyString()] != "" {
+		return err
+	}
 	gone, err := pushed.New(c.store, pushed.Options{}).Discard(ctx, s.CID)
 	if errors.Is(err, oci.ErrNotFound) {
 		return nil
@@ -224,8 +238,11 @@ func (c *Collector) shrink(ctx context.Context, max int64, since time.Time, done
 	return err
 }
 
-// limit makes the store as small as it may be.
+// limit makes the store as small as it may be. What is taken away need not be free at
+// once: packs that are nearly whole stay as they are, and a full disk has no room to
+// rewrite others. No more images go for that.
 func (c *Collector) limit(ctx context.Context, done *Collection) error {
+	dropped := int64(0) // bytes of what was taken away and is not free yet
 	for {
 		size, err := c.store.DiskUsage()
 		if err != nil {
@@ -243,42 +260,45 @@ func (c *Collector) limit(ctx context.Context, done *Collection) error {
 				return err
 			}
 		}
-		if done.Over = max(size+cache-c.o.Limit, 0); size <= c.o.Limit {
+		if done.Over = max(size+cache-c.o.Limit, 0); size-dropped <= c.o.Limit {
 			return nil
 		}
-		more, err := c.evict(ctx, size-c.o.Limit, done)
-		if err != nil || !more {
+		some, bytes, err := c.evict(ctx, size-dropped-c.o.Limit, done)
+		if err != nil || !some {
 			return err
 		}
-		if err := c.free(ctx, done); err != nil {
+		before := done.Freed
+		if err := c.free(ctx, done); err != nil || done.Freed <= before {
 			return err
 		}
+		dropped += max(bytes-(done.Freed-before), 0)
 	}
 }
 
-// evict takes images away until some bytes are free, or tells that there are none.
-func (c *Collector) evict(ctx context.Context, bytes int64, done *Collection) (some bool, err error) {
+// evict takes images away until nobody needs that many bytes, and tells whether there were
+// some, and how many bytes nobody needs for it.
+func (c *Collector) evict(ctx context.Context, want int64, done *Collection) (some bool, bytes int64, err error) {
 	spares, err := c.spares(ctx)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	counted, damaged := Stores{c.store}.references(ctx)
 	if counted == nil {
-		return false, damaged
+		return false, 0, damaged
 	}
 	for _, s := range spares {
 		before := len(done.Removed)
 		frees := counted.drop(ctx, s.CID)
 		if err := c.discard(ctx, s, done); err != nil {
-			return false, err
+			return some, bytes, err
 		}
 		if len(done.Removed) > before {
 			some = true
-			bytes -= frees
+			bytes += frees
 		}
-		if bytes <= 0 {
+		if bytes >= want {
 			break
 		}
 	}
-	return some, nil
+	return some, bytes, nil
 }

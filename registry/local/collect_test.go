@@ -22,10 +22,14 @@ import (
 // a test says.
 type collected struct {
 	*packstore.Store
-	used map[string]time.Time
+	used  map[string]time.Time
+	frees func() int64 // instead of GC
 }
 
 func (c *collected) Collect(ctx context.Context) (int64, error) {
+	if c.frees != nil {
+		return c.frees(), nil
+	}
 	stats, err := c.GC(ctx, packstore.GCOptions{})
 	return stats.FreedBytes, err
 }
@@ -43,7 +47,7 @@ func newCollected(t *testing.T) *collected {
 			t.Error(err)
 		}
 	})
-	return &collected{s, map[string]time.Time{}}
+	return &collected{Store: s, used: map[string]time.Time{}}
 }
 
 const layerSize = 1 << 20
@@ -158,6 +162,43 @@ func TestCollectLimit(t *testing.T) {
 	}
 	if !c.Keeps(t.Context(), roots[4]) {
 		t.Error("what has a name is gone")
+	}
+}
+
+// Where what is taken away is not free at once, no other image goes for it.
+func TestCollectLimitOfWhatStays(t *testing.T) {
+	for name, frees := range map[string][]int64{"nothing": {0, 0}, "a little": {0, 10, 10}} {
+		c := newCollected(t)
+		for seed := range byte(5) {
+			c.push(t, "1", seed)
+		}
+		c.frees = func() (n int64) {
+			if n = frees[0]; len(frees) > 1 {
+				frees = frees[1:]
+			}
+			return n
+		}
+		collector := local.NewCollector(c, local.CollectorOptions{Limit: c.size(t) - layerSize/2})
+		if done, err := collector.Collect(t.Context()); err != nil || len(done.Removed) != 1 || done.Over <= 0 {
+			t.Errorf("%s is freed: %d images are gone, over by %d, %v", name, len(done.Removed), done.Over, err)
+		}
+	}
+}
+
+// A name that moves while images are taken away has what it means stay.
+func TestCollectAsksWhatIsMeant(t *testing.T) {
+	c := newCollected(t)
+	root := c.push(t, "1", 1)
+	c.push(t, "1", 2)
+	asked := 0
+	collector := local.NewCollector(c, local.CollectorOptions{Limit: 1, Meant: func() (local.Meant, error) {
+		if asked++; asked == 1 {
+			return nil, nil
+		}
+		return local.Meant{root.KeyString(): "k51"}, nil
+	}})
+	if done, err := collector.Collect(t.Context()); err != nil || len(done.Removed) > 0 || !c.Keeps(t.Context(), root) {
+		t.Errorf("removed %v, %v", done.Removed, err)
 	}
 }
 

@@ -28,7 +28,8 @@ type Retention struct {
 	// Untagged leaves those of them alone that no local name is, and that were pushed
 	// or whose names are other images by now; without Names and Match, those of all.
 	Untagged bool
-	// Keep has that many of the newest in each repository stay; 0 for none.
+	// Keep has that many of the newest in each repository stay, and those of unknown age;
+	// 0 for none.
 	Keep int
 	// Older has those stay that are not older than this, or of unknown age; 0 for none.
 	Older time.Duration
@@ -57,6 +58,9 @@ func (s Stores) Retain(ctx context.Context, r Retention, now time.Time) (going [
 	count := map[string]int{} // of repositories, from the newest on
 	for _, m := range slices.Backward(chosen) {
 		why := c.keeps(m, count)
+		if why == "" && m.Published.IsZero() && c.byAge() {
+			why = unknownAge
+		}
 		if why == "" && r.Older > 0 {
 			why = tooYoung(m, now.Add(-r.Older))
 		}
@@ -77,10 +81,13 @@ func (s Stores) Retain(ctx context.Context, r Retention, now time.Time) (going [
 	return going, staying, nil
 }
 
+// unknownAge is why a root stays that an older one may be, or a newer.
+const unknownAge = "no store says how old it is"
+
 func tooYoung(m Match, before time.Time) string {
 	switch {
 	case m.Published.IsZero():
-		return "no store says how old it is"
+		return unknownAge
 	case m.Published.After(before):
 		return "it is not that old"
 	}
@@ -177,6 +184,9 @@ func (c *chooser) untagged(k Kept) bool {
 	return len(k.Names) > 0 && !slices.ContainsFunc(k.Names, mine)
 }
 
+// byAge tells whether it is decided by their ages which of several roots go.
+func (c *chooser) byAge() bool { return c.Keep > 0 || c.Untagged && !c.names }
+
 // matches tells whether a name is like one of the patterns.
 func (c *chooser) matches(name string) bool {
 	repository, tag, _ := ref.CutTag(name)
@@ -190,14 +200,19 @@ func (c *chooser) matches(name string) bool {
 	})
 }
 
-// keeps tells whether a root is among the newest of a repository; they are asked about
-// from the newest on.
+// keeps tells whether a root is among the newest of a repository, of those whose age is
+// known; they are asked about from the newest on. What a root was called counts where it
+// has no name at present.
 func (c *chooser) keeps(m Match, count map[string]int) (why string) {
-	if c.Keep == 0 {
+	if c.Keep == 0 || m.Published.IsZero() {
 		return ""
 	}
 	repositories := map[string]bool{}
-	for _, name := range append(c.live(m.Kept), m.Names...) {
+	names := c.live(m.Kept)
+	if len(names) == 0 {
+		names = m.Names
+	}
+	for _, name := range names {
 		if len(c.Match) == 0 || c.matches(name) {
 			repository, _, _ := ref.CutTag(name)
 			repositories[repository] = true

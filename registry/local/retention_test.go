@@ -10,7 +10,9 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/local"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 // Whoever clears away by rules must get what the rule says, and keep what it does not
@@ -70,6 +72,62 @@ func TestRetain(t *testing.T) {
 	}
 	if _, _, err := (local.Stores{m}).Retain(t.Context(), local.Retention{Names: []string{"nothing"}}, now); !errors.Is(err, ipfs.ErrNotFound) {
 		t.Errorf("a name of nothing: %v", err)
+	}
+}
+
+// What no store says the age of is neither the newest nor an older one.
+func TestRetainOfUnknownAge(t *testing.T) {
+	m := newMemory("Kubo")
+	a, _ := m.publish(t, 1, "a", "app:1")
+	b, _ := m.publish(t, 2, "b", "app:1")
+	c, _ := m.publish(t, 3, "c", "app:1")
+	d, _ := m.publish(t, 4, "d", "app:1")
+	m.roots[0].Published, m.roots[1].Published = time.Time{}, time.Time{}
+	for say, row := range map[string]struct {
+		r     local.Retention
+		going []cid.Cid
+	}{
+		"keep":     {local.Retention{Match: []string{"app"}, Keep: 1}, []cid.Cid{c}},
+		"untagged": {local.Retention{Untagged: true}, []cid.Cid{c}},
+		"neither":  {local.Retention{Match: []string{"app"}}, []cid.Cid{a, b, c, d}},
+	} {
+		going, staying, err := local.Stores{m}.Retain(t.Context(), row.r, time.Now())
+		var got []cid.Cid
+		for _, g := range going {
+			got = append(got, g.CID)
+		}
+		if err != nil || !sameSet(got, row.going) {
+			t.Errorf("%s: %v go, %v, want %v", say, got, err, row.going)
+		}
+		for _, s := range staying {
+			if (s.CID.Equals(a) || s.CID.Equals(b)) && s.Why != "no store says how old it is" {
+				t.Errorf("%s: one of unknown age stays, since %s", say, s.Why)
+			}
+		}
+	}
+}
+
+// The newest of a repository are those that it has, not what a tag of it was and that has
+// another name now.
+func TestRetainCountsPresentNames(t *testing.T) {
+	c := newCollected(t)
+	old := c.push(t, "1", 1)
+	moved := c.push(t, "2", 2)
+	c.push(t, "2", 3)
+	l, err := layout.Open(t.Context(), c.Store, moved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := l.Inspect(t.Context())
+	if err == nil {
+		_, err = pushed.New(c.Store, pushed.Options{}).SetNames(t.Context(), moved, pushed.ByTag, pushed.Name{Repository: "other", Tag: "1", Image: in.Images[0].Descriptor})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, staying, err := local.Stores{c.Store}.Retain(t.Context(), local.Retention{Match: []string{"app", "other"}, Keep: 2}, time.Now())
+	if err != nil || !slices.ContainsFunc(staying, func(s local.Staying) bool { return s.CID.Equals(old) }) {
+		t.Errorf("app:1 goes, %v; staying %v", err, staying)
 	}
 }
 
