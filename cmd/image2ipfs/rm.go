@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
@@ -182,13 +184,28 @@ func (o *rmOptions) choose(cmd *cobra.Command, all stores, args []string) (going
 			return nil, err
 		}
 		for _, m := range found {
-			m.CID = m.Name.Root // also where no store keeps it
+			m.CID = m.Name.Root // also where a damaged record keeps it
+			if err := isKept(ctx, all, m); err != nil {
+				return nil, err
+			}
 			if !slices.ContainsFunc(going, func(other local.Match) bool { return other.CID.Equals(m.CID) }) {
 				going = append(going, m)
 			}
 		}
 	}
 	return going, nil
+}
+
+// isKept refuses what no store keeps; a damaged record may, and goes all the same.
+func isKept(ctx context.Context, all stores, m local.Match) error {
+	if m.Store != nil {
+		return nil
+	}
+	kept, damaged := all.Roots(ctx)
+	if damaged != nil || slices.ContainsFunc(kept, func(k local.Kept) bool { return string(k.CID.Hash()) == string(m.CID.Hash()) }) {
+		return nil
+	}
+	return fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(m.CID))
 }
 
 // tellStaying says what was chosen and stays, by the reason.
