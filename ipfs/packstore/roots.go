@@ -177,26 +177,36 @@ func (s *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
 // Remove ends the keeping of a root, which nobody finds any more; GC frees the
 // space. The error matches [ipfs.ErrNotFound] when c is not kept.
 func (s *Store) Remove(ctx context.Context, c cid.Cid) error {
+	_, err := s.RemoveIf(ctx, c, func() (bool, error) { return true, nil })
+	return err
+}
+
+// RemoveIf is Remove of a root of which may says that it may go, at a time when nobody
+// publishes anything; it may read roots and records.
+func (s *Store) RemoveIf(ctx context.Context, c cid.Cid, may func() (bool, error)) (gone bool, err error) {
 	if !c.Defined() {
-		return fmt.Errorf("%w: undefined CID", ipfs.ErrNotFound)
+		return false, fmt.Errorf("%w: undefined CID", ipfs.ErrNotFound)
 	}
 	unlock, err := lockExclusive(ctx, s.dir.commitLock(), nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unlock()
+	if ok, err := may(); err != nil || !ok {
+		return false, err
+	}
 	if _, kept := os.Stat(s.dir.rootFile(c)); kept == nil {
 		s.dir.noteRemoved(c)
 	}
 	err = s.dir.hideRoot(s.dir.rootFile(c))
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: root %s is not kept in %s", ipfs.ErrNotFound, c, s)
+		return false, fmt.Errorf("%w: root %s is not kept in %s", ipfs.ErrNotFound, c, s)
 	}
 	if err != nil {
-		return fmt.Errorf("removing root %s: %w", c, err)
+		return false, fmt.Errorf("removing root %s: %w", c, err)
 	}
 	s.dir.forgetUse(c)
-	return nil
+	return true, nil
 }
 
 // Keeps tells whether c was published on the store, whichever version of CID it

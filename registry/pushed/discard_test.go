@@ -1,6 +1,7 @@
 package pushed_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -9,7 +10,10 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 // What a server clears away by itself must be nobody's: no tag's, and nothing that
@@ -46,5 +50,35 @@ func TestSpares(t *testing.T) {
 		if got := err == nil; got != want || err != nil && !errors.Is(err, oci.ErrNotFound) {
 			t.Errorf("layer %s: %v", layer, err)
 		}
+	}
+}
+
+// forgetful does something else before it forgets records.
+type forgetful struct {
+	*packstore.Store
+	before func()
+}
+
+func (f *forgetful) Forget(ctx context.Context, keys ...ipfs.Key) error {
+	f.before()
+	return f.Store.Forget(ctx, keys...)
+}
+
+// What somebody publishes while it is taken away stays.
+func TestDiscardOfWhatIsPublished(t *testing.T) {
+	b := newBench(t)
+	root, _ := b.retired("1", b.image("app", "one"))
+	b.retired("1", b.image("app", "two"))
+	s := &forgetful{b.store, func() {
+		tx, err := b.store.Begin(t.Context())
+		if err == nil {
+			_, err = tx.Commit(t.Context(), ipfs.Root{CID: root, Names: []string{}})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}}
+	if gone, err := pushed.New(s, pushed.Options{}).Discard(t.Context(), root); err != nil || gone || !b.keeps(root) {
+		t.Errorf("gone %t, %v, kept %t", gone, err, b.keeps(root))
 	}
 }
