@@ -286,28 +286,6 @@ func TestWhoSeesThePage(t *testing.T) {
 	closed.get("/", ann).expect(t, http.StatusOK, "")
 }
 
-// lateBlock is a store that does not give one block in time.
-type lateBlock struct {
-	ipfs.Getter
-	block []byte
-}
-
-func (s *lateBlock) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	data, err := s.Getter.Get(ctx, c)
-	if bytes.Equal(data, s.block) {
-		return nil, context.DeadlineExceeded
-	}
-	return data, err
-}
-
-// A layer that is not read in time is another thing than one that is malformed, or not there.
-func TestPageOfSlowLayer(t *testing.T) {
-	slow, other := layerOf(t, "one", "1"), layerOf(t, "two", "2")
-	s, roots := startPage(t, func(c *Config) { c.Local = &lateBlock{c.Local, slow} })
-	s.get("/?root="+ref.Ciq(roots[0].CID)+"&layer="+url.QueryEscape(digest.FromBytes(slow).String())).expect(t, http.StatusServiceUnavailable, "")
-	s.get("/?root="+ref.Ciq(roots[1].CID)+"&layer="+url.QueryEscape(digest.FromBytes(other).String())).expect(t, http.StatusOK, "")
-}
-
 // Links to images without a name can be told from each other by what they say.
 func TestPageOfNamelessImages(t *testing.T) {
 	s, roots := startPage(t, func(c *Config) {

@@ -1,14 +1,17 @@
 package page
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -125,6 +128,35 @@ func TestLayersWaitTheirTurn(t *testing.T) {
 	p.layers.end()
 	if err := p.layers.begin(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// late is a store that does not give large blocks in time.
+type late struct{ ipfs.Getter }
+
+func (l late) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	data, err := l.Getter.Get(ctx, c)
+	if len(data) > 100_000 {
+		return nil, context.DeadlineExceeded
+	}
+	return data, err
+}
+
+// A layer that is not read in time is another thing than one that is malformed.
+func TestLayerIsLate(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	data := bytes.Repeat([]byte("this is no tar"), 300_000)
+	root := l.Publish(l.Image("amd64", data))
+	q := url.Values{"root": {ref.Ciq(root)}, "layer": {digest.FromBytes(data).String()}}
+	for _, row := range []struct {
+		store ipfs.Getter
+		late  bool
+	}{{blocks, false}, {late{blocks}, true}} {
+		p := New(Config{Local: row.store, Kept: func(context.Context) ([]ipfs.Root, error) { return []ipfs.Root{{CID: root}}, nil }}, &Traffic{}, &Pushes{})
+		if _, err := p.layer(t.Context(), q); errors.Is(err, ErrNoView) == row.late || errors.Is(err, context.DeadlineExceeded) != row.late {
+			t.Errorf("late %t: %v", row.late, err)
+		}
 	}
 }
 
