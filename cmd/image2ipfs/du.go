@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
@@ -79,7 +78,7 @@ func runDu(cmd *cobra.Command, all stores, args []string, asJSON bool) error {
 		}
 		for _, m := range found {
 			if m.Store == nil {
-				return fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(m.Name.Root))
+				return local.NotPublished(m.Name.Root)
 			}
 			wanted[m.CID.KeyString()] = true
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
@@ -205,7 +204,7 @@ func isKept(ctx context.Context, all stores, m local.Match) error {
 	if damaged != nil || slices.ContainsFunc(kept, func(k local.Kept) bool { return string(k.CID.Hash()) == string(m.CID.Hash()) }) {
 		return nil
 	}
-	return fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(m.CID))
+	return local.NotPublished(m.CID)
 }
 
 // tellStaying says what was chosen and stays, by the reason.

@@ -150,7 +150,13 @@ func (s Stores) Remove(ctx context.Context, root cid.Cid) error {
 		removed = true
 	}
 	if !removed {
-		return fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(root))
+		return NotPublished(root)
 	}
 	return nil
+}
+
+// NotPublished is the error about a root that no store keeps; it matches
+// [ipfs.ErrNotFound].
+func NotPublished(root cid.Cid) error {
+	return fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(root))
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -147,7 +146,7 @@ func (c *chooser) chosen(ctx context.Context) (all []Match, err error) {
 		}
 		for _, m := range found {
 			if m.Store == nil {
-				return nil, fmt.Errorf("%w: %s is not published here (image2ipfs ls lists what is)", ipfs.ErrNotFound, ref.Ciq(m.Name.Root))
+				return nil, NotPublished(m.Name.Root)
 			}
 			c.byName[m.CID.KeyString()] = m.Name
 		}
