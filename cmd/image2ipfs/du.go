@@ -135,14 +135,14 @@ func printUsage(cmd *cobra.Command, all diskUsage, embedded bool) error {
 		if u.Used != nil {
 			used = u.Used.Local().Format(time.DateTime)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", rootText(u.Root), orDash(oci.Quoted(strings.Join(u.Names, ", "))), bytesText(u.Bytes), bytesText(u.Alone), bytesText(u.Shared), used)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", rootText(u.Root), orDash(oci.Quoted(strings.Join(u.Names, ", "))), oci.BytesText(u.Bytes), oci.BytesText(u.Alone), oci.BytesText(u.Shared), used)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nall images, each block once: %s\n", bytesText(all.Bytes))
+	fmt.Fprintf(out, "\nall images, each block once: %s\n", oci.BytesText(all.Bytes))
 	if embedded {
-		fmt.Fprintf(out, "embedded store on disk: %s (gc frees what no image needs), cache: %s\n", bytesText(all.Disk), bytesText(all.Cache))
+		fmt.Fprintf(out, "embedded store on disk: %s (gc frees what no image needs), cache: %s\n", oci.BytesText(all.Disk), oci.BytesText(all.Cache))
 	}
 	return nil
 }

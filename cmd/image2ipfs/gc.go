@@ -10,6 +10,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // gcOptions are the flags of gc.
@@ -82,14 +83,14 @@ func (o *gcOptions) report(cmd *cobra.Command, stats packstore.GCStats) {
 	}
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "%s %d blocks, %s; kept %d blocks, %s\n", verb,
-		stats.RemovedBlocks, bytesText(stats.RemovedBytes), stats.KeptBlocks, bytesText(stats.KeptBytes))
+		stats.RemovedBlocks, oci.BytesText(stats.RemovedBytes), stats.KeptBlocks, oci.BytesText(stats.KeptBytes))
 	if stats.AbandonedBytes > 0 {
-		fmt.Fprintf(out, "%s %s of publications that were cut off\n", verb, bytesText(stats.AbandonedBytes))
+		fmt.Fprintf(out, "%s %s of publications that were cut off\n", verb, oci.BytesText(stats.AbandonedBytes))
 	}
 	switch {
 	case o.cache:
-		fmt.Fprintf(out, "%s %s of the cache\n", verb, bytesText(stats.CacheBytes))
+		fmt.Fprintf(out, "%s %s of the cache\n", verb, oci.BytesText(stats.CacheBytes))
 	case stats.CacheBytes > 0:
-		fmt.Fprintf(out, "left %s in the cache (image2ipfs gc --cache empties it)\n", bytesText(stats.CacheBytes))
+		fmt.Fprintf(out, "left %s in the cache (image2ipfs gc --cache empties it)\n", oci.BytesText(stats.CacheBytes))
 	}
 }

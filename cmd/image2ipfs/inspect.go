@@ -130,7 +130,7 @@ func (v *inspected) layers() []digest.Digest {
 
 func (v *inspected) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(w, "root\t%s\n\t%s\nsize\t%s\n", v.Root.Ciq, v.Root.V1, bytesText(v.Size))
+	fmt.Fprintf(w, "root\t%s\n\t%s\nsize\t%s\n", v.Root.Ciq, v.Root.V1, oci.BytesText(v.Size))
 	for _, i := range v.Images {
 		names := oci.Quoted(strings.Join(i.Names, ", "))
 		if names == "" {
@@ -142,17 +142,17 @@ func (v *inspected) print(out io.Writer) error {
 		}
 		for _, m := range i.Manifests {
 			fmt.Fprintf(w, "  manifest\t%s\t%s\n", m.Digest, oci.Quoted(m.Platform))
-			fmt.Fprintf(w, "    config\t%s\t%s\n", m.Config.Digest, bytesText(m.Config.Size))
+			fmt.Fprintf(w, "    config\t%s\t%s\n", m.Config.Digest, oci.BytesText(m.Config.Size))
 			for _, layer := range m.Layers {
-				fmt.Fprintf(w, "    layer\t%s\t%s\t%s", layer.Digest, bytesText(layer.Size), oci.Quoted(layer.MediaType))
+				fmt.Fprintf(w, "    layer\t%s\t%s\t%s", layer.Digest, oci.BytesText(layer.Size), oci.Quoted(layer.MediaType))
 				if s := v.Sharing[layer.Digest]; s != nil {
-					fmt.Fprintf(w, "\tshared %s, %d of %d blocks", bytesText(s.SharedBytes), s.SharedBlocks, s.Blocks)
+					fmt.Fprintf(w, "\tshared %s, %d of %d blocks", oci.BytesText(s.SharedBytes), s.SharedBlocks, s.Blocks)
 				}
 				fmt.Fprintln(w)
 			}
 		}
 		for _, o := range i.Others {
-			fmt.Fprintf(w, "  other\t%s\t%s\t%s\n", o.Digest, bytesText(o.Size), oci.Quoted(o.MediaType))
+			fmt.Fprintf(w, "  other\t%s\t%s\t%s\n", o.Digest, oci.BytesText(o.Size), oci.Quoted(o.MediaType))
 		}
 		for _, absent := range i.Absent {
 			fmt.Fprintf(w, "  absent\t%s\n", oci.Quoted(absent))

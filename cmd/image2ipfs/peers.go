@@ -69,7 +69,7 @@ func printPeers(cmd *cobra.Command, peers []network.Peer, asJSON bool) error {
 			latency = p.Latency.Round(100 * time.Microsecond).String()
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oci.Quoted(p.ID), oci.Quoted(p.Addr), orDash(oci.Quoted(strings.Join(p.Protocols, ", "))),
-			bytesText(p.BytesIn), bytesText(p.BytesOut), latency, orDash(oci.Quoted(p.Agent)))
+			oci.BytesText(p.BytesIn), oci.BytesText(p.BytesOut), latency, orDash(oci.Quoted(p.Agent)))
 	}
 	return w.Flush()
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // progress tells on standard error how far a long read is: as a bar on a
@@ -68,9 +69,9 @@ func (p *progress) add(n int) {
 	case !p.quiet && time.Since(p.last) >= plainInterval:
 		p.last = time.Now()
 		if p.total > 0 {
-			fmt.Fprintf(p.w, "%s: %s of %s read (%d %%)\n", p.name, bytesText(p.read), bytesText(p.total), p.read*100/p.total)
+			fmt.Fprintf(p.w, "%s: %s of %s read (%d %%)\n", p.name, oci.BytesText(p.read), oci.BytesText(p.total), p.read*100/p.total)
 		} else {
-			fmt.Fprintf(p.w, "%s: %s read\n", p.name, bytesText(p.read))
+			fmt.Fprintf(p.w, "%s: %s read\n", p.name, oci.BytesText(p.read))
 		}
 	}
 }
@@ -106,23 +107,10 @@ func (p *progress) done() {
 	}
 }
 
-// bytesText writes a number of bytes for humans, in units of 1000.
-func bytesText(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, exp := float64(n)/unit, 0
-	for value >= unit && exp < 4 {
-		value, exp = value/unit, exp+1
-	}
-	return fmt.Sprintf("%.1f %cB", value, "kMGTP"[exp])
-}
-
 // newBytesText says how much of a publication is new, where the store knows.
 func newBytesText(s ipfs.Stats) string {
 	if s.NewBytes < 0 {
 		return ""
 	}
-	return ", " + bytesText(s.NewBytes) + " newly stored"
+	return ", " + oci.BytesText(s.NewBytes) + " newly stored"
 }

@@ -266,7 +266,7 @@ func (o *pullOptions) report(cmd *cobra.Command, to pull.Target, p pulled) error
 		if len(p.Absent) > 0 {
 			all = "the other"
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "the %s has %s %s of it\n", to, all, bytesText(p.Size))
+		fmt.Fprintf(cmd.ErrOrStderr(), "the %s has %s %s of it\n", to, all, oci.BytesText(p.Size))
 	}
 	if p.Name != "" {
 		fmt.Fprintln(cmd.OutOrStdout(), p.Name)

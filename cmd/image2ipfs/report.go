@@ -44,7 +44,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r done, store ipfs.Store) er
 		o.say(cmd, "browse          %s/ipfs/%s/index.json\n", ref.RegistryURL(o.registry), r.Root)
 	}
 	o.say(cmd, "dockerized hash %s\n", ref.Ciq(r.Root))
-	o.say(cmd, "stored          %s in %s%s\n", bytesText(r.Size), store, newBytesText(r.Stats))
+	o.say(cmd, "stored          %s in %s%s\n", oci.BytesText(r.Size), store, newBytesText(r.Stats))
 	if n := r.Stats.HealedBlocks; n > 0 {
 		o.say(cmd, "healed          %d of its blocks, which were damaged there\n", n)
 	}

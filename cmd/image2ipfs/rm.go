@@ -129,7 +129,7 @@ func (o *rmOptions) run(cmd *cobra.Command, args []string) (err error) {
 	switch {
 	case o.json:
 	case o.dryRun:
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d would go, and free %s that nothing else needs\n", len(going), bytesText(sum))
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d would go, and free %s that nothing else needs\n", len(going), oci.BytesText(sum))
 	case len(going) > 0:
 		fmt.Fprintln(cmd.ErrOrStderr(), stayText(all))
 	}
@@ -253,7 +253,7 @@ func (o *rmOptions) report(cmd *cobra.Command, m local.Match, out removed) error
 	size, published := sizeAndDate(m.Kept)
 	switch names := oci.Quoted(strings.Join(out.Names, ", ")); {
 	case o.dryRun:
-		fmt.Fprintf(cmd.ErrOrStderr(), "would unpublish %s (%s, of %s), which frees %s\n", orDash(names), size, published, bytesText(out.Frees))
+		fmt.Fprintf(cmd.ErrOrStderr(), "would unpublish %s (%s, of %s), which frees %s\n", orDash(names), size, published, oci.BytesText(out.Frees))
 	case len(out.Names) > 0:
 		fmt.Fprintf(cmd.ErrOrStderr(), "unpublished %s (%s, of %s)\n", names, size, published)
 	}

@@ -197,7 +197,7 @@ func datedRoots(found []local.Match) string {
 func sizeAndDate(k local.Kept) (size, published string) {
 	size, published = "-", "-"
 	if k.Size > 0 {
-		size = bytesText(k.Size)
+		size = oci.BytesText(k.Size)
 	}
 	if !k.Published.IsZero() {
 		published = k.Published.Local().Format(time.DateTime)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/local"
@@ -195,6 +196,6 @@ func (o *verifyOptions) report(cmd *cobra.Command, name ref.Name, v verified) {
 	}
 	if v.OK && !o.quiet {
 		tellAbsent(cmd, v.Absent)
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d blobs, %s, all CIDs and digests right\n", ref.Ciq(name.Root), v.Blobs, bytesText(v.Bytes))
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d blobs, %s, all CIDs and digests right\n", ref.Ciq(name.Root), v.Blobs, oci.BytesText(v.Bytes))
 	}
 }

@@ -83,7 +83,7 @@ var script string
 var text string
 
 var document = template.Must(template.New("page").Funcs(template.FuncMap{
-	"bytes": bytesText, "date": dateText, "iso": isoText, "short": short, "quoted": oci.Quoted, "count": countText,
+	"bytes": oci.BytesText, "date": dateText, "iso": isoText, "short": short, "quoted": oci.Quoted, "count": countText,
 	"style":  func() template.CSS { return template.CSS(style) }, //nolint:gosec // it is our own, not somebody's input
 	"script": func() template.JS { return template.JS(script) },  //nolint:gosec // as above
 }).Parse(text))

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 const (
@@ -37,7 +39,7 @@ type Pushes struct {
 
 // Tell tells of a push. Who does not keep up misses it.
 func (p *Pushes) Tell(push Push) {
-	push.Label = fmt.Sprintf("%s, %s of it new", bytesText(push.Size), bytesText(push.New))
+	push.Label = fmt.Sprintf("%s, %s of it new", oci.BytesText(push.Size), oci.BytesText(push.New))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.recent = slices.Insert(p.recent, 0, push)

@@ -6,19 +6,6 @@ import (
 	"time"
 )
 
-// bytesText writes a number of bytes for humans, in units of 1000.
-func bytesText(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, exp := float64(n)/unit, 0
-	for value >= unit && exp < 4 {
-		value, exp = value/unit, exp+1
-	}
-	return fmt.Sprintf("%.1f %cB", value, "kMGTP"[exp])
-}
-
 // dateText is a time for humans, in the zone of the server; "" for none.
 func dateText(t time.Time) string {
 	if t.IsZero() {

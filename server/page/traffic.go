@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 const (
@@ -112,9 +114,9 @@ func (t *Traffic) view() *trafficView {
 		}
 	}
 	v.Charts = []chart{
-		draw("Bytes sent", all, func(s sample) int64 { return s.bytes }, bytesText),
+		draw("Bytes sent", all, func(s sample) int64 { return s.bytes }, oci.BytesText),
 		draw("Requests", all, func(s sample) int64 { return s.requests }, func(n int64) string { return fmt.Sprint(n) }),
-		draw("Bytes of images kept", all, func(s sample) int64 { return s.stored }, bytesText),
+		draw("Bytes of images kept", all, func(s sample) int64 { return s.stored }, oci.BytesText),
 	}
 	return v
 }
