@@ -54,9 +54,9 @@ func OpenEvents(to string, log *slog.Logger) (*Events, error) {
 // Close hands over what waits, for at most some seconds.
 func (e *Events) Close() error { return e.lines.Close() }
 
-// tellEvents tells of a pushed manifest and what came of it; again is the name of what
-// was recompressed.
-func (s *Server) tellEvents(w *response, r *request, m pushed.Manifest, result pushed.Result, again string) {
+// tellEvents tells of a pushed manifest and what came of it; again are the names of
+// what was recompressed, by tag.
+func (s *Server) tellEvents(w *response, r *request, m pushed.Manifest, result pushed.Result, again map[string]string) {
 	if s.cfg.Events == nil && s.page == nil {
 		return
 	}
@@ -74,10 +74,7 @@ func (s *Server) tellEvents(w *response, r *request, m pushed.Manifest, result p
 	for _, root := range result.Roots {
 		spelt := ref.Spell(root.CID)
 		e.Tag, e.Size, e.Root = root.Tag, root.Size, &spelt
-		e.Pull, e.Again = s.pullName(r.Request, r.name, root), ""
-		if root.Tag == r.reference {
-			e.Again = again
-		}
+		e.Pull, e.Again = s.pullName(r.Request, r.name, root), again[root.Tag]
 		s.send(e)
 		e.NewBytes = 0 // told once
 	}

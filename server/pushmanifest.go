@@ -55,7 +55,7 @@ func (s *Server) putManifest(w *response, r *request) error {
 	if s.cfg.Recompress == nil {
 		s.advise(r, result)
 	}
-	s.tellEvents(w, r, m, result, s.recompress(w, r, result))
+	s.tellEvents(w, r, m, result, s.recompress(w, r, m, result))
 	h := w.Header()
 	if result.Subject != "" {
 		h.Set("OCI-Subject", result.Subject.String())

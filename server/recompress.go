@@ -15,20 +15,32 @@ import (
 // one that was pushed, and keeps it in a store. It may give the same.
 type Recompress func(ctx context.Context, root cid.Cid, to ipfs.Store) (cid.Cid, error)
 
-// recompress makes a second root of what a pushed tag is, and tells who pushed and the
-// log. One is made at a time; a push stands whatever becomes of it.
-func (s *Server) recompress(w *response, r *request, result pushed.Result) (name string) {
-	i := slices.IndexFunc(result.Roots, func(root pushed.Root) bool { return root.Tag == r.reference })
-	if s.cfg.Recompress == nil || i < 0 {
-		return ""
+// recompress makes a second root of what each pushed tag is, and tells who pushed and
+// the log. One is made at a time; a push stands whatever becomes of it. Names are those
+// of what was made, by tag.
+func (s *Server) recompress(w *response, r *request, m pushed.Manifest, result pushed.Result) (names map[string]string) {
+	roots := slices.DeleteFunc(slices.Clone(result.Roots), func(root pushed.Root) bool { return !slices.Contains(m.Tags, root.Tag) })
+	if s.cfg.Recompress == nil || len(roots) == 0 {
+		return nil
 	}
 	select {
 	case s.recompressing <- struct{}{}:
 		defer func() { <-s.recompressing }()
 	case <-r.Context().Done():
-		return ""
+		return nil
 	}
-	root := result.Roots[i]
+	names = map[string]string{}
+	for _, root := range roots {
+		if name := s.recompressOne(r, root); name != "" {
+			names[root.Tag] = name
+			w.Header().Add("Image2ipfs-Recompressed", name)
+		}
+	}
+	return names
+}
+
+// recompressOne makes a second root of one; its name is empty when there is none.
+func (s *Server) recompressOne(r *request, root pushed.Root) (name string) {
 	again, err := s.cfg.Recompress(r.Context(), root.CID, s.cfg.Pushed.Beside(r.name, root.CID))
 	switch {
 	case err != nil:
@@ -39,7 +51,6 @@ func (s *Server) recompress(w *response, r *request, result pushed.Result) (name
 	}
 	name = ref.Name{Host: s.registryHost(r.Request), Root: again, Repository: r.name}.String()
 	s.log.Info("recompressed", "name", r.name+":"+root.Tag, "pull", name, "cid", again.String(), "of", root.CID.String())
-	w.Header().Set("Image2ipfs-Recompressed", name)
 	return name
 }
 

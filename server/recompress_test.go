@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -64,9 +66,15 @@ func TestRecompress(t *testing.T) {
 	if got := p.get("/v2/app/manifests/1").expect(t, http.StatusOK, ""); string(got.body) != string(image) {
 		t.Errorf("the tag has moved to %s", got.body)
 	}
+	path := "/v2/app/manifests/" + digest.FromBytes(image).String() + "?tag=a&tag=b" // both by one request
+	both := p.send(http.MethodPut, path, image, "Content-Type: "+ocispec.MediaTypeImageManifest).expect(t, http.StatusCreated, "")
+	told := both.Header.Values("Image2ipfs-Recompressed")
+	if e := events(t, file, 3)[1:]; len(told) != 2 || e[0].Again != told[0] || e[1].Again != told[1] {
+		t.Errorf("two tags: %v, events %+v", both.Header, e)
+	}
 	failed = errors.New("no layer to be read")
 	other := p.manifest("app", "2", image).expect(t, http.StatusCreated, "")
-	if other.Header.Get("Image2ipfs-Recompressed") != "" || !strings.Contains(log.String(), "was not recompressed") || events(t, file, 2)[1].Again != "" {
+	if other.Header.Get("Image2ipfs-Recompressed") != "" || !strings.Contains(log.String(), "was not recompressed") || events(t, file, 4)[3].Again != "" {
 		t.Errorf("after a failure: %v, log: %s", other.Header, log)
 	}
 }

@@ -40,6 +40,8 @@ type publishOptions struct {
 	gateways    []string
 	engines     engineOptions
 	tag         string
+
+	names ipfs.Store // that keeps the local names of what is published
 }
 
 func newPublish() *cobra.Command {
@@ -209,6 +211,11 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 		if store, err = o.open(ctx); err != nil {
 			return err
 		}
+		closeNames, err := o.openNames(store)
+		if err != nil {
+			return errors.Join(err, store.Close())
+		}
+		defer closeNames()
 		if k, ok := store.(*kubo.Store); ok && o.json { // who does not ask for numbers need not wait for them
 			store = k.Counting()
 		}
@@ -267,7 +274,7 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, store 
 	}
 	var names local.Named
 	if store != nil {
-		if names, err = o.setNames(ctx, store, r); err != nil {
+		if names, err = o.setNames(ctx, r); err != nil {
 			return done{}, err
 		}
 	}

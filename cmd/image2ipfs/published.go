@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
@@ -84,15 +85,39 @@ func (o *publishOptions) checkTag(archives int) error {
 	return err
 }
 
+// openNames finds where local names of what is published on a store are kept: there,
+// or for what goes to Kubo in the embedded store. That is made for --tag alone: without
+// it nobody has asked for names that no server answers to.
+func (o *publishOptions) openNames(store ipfs.Store) (closeAll func(), err error) {
+	o.names = store
+	k, ok := store.(*kubo.Store)
+	if !ok {
+		return func() {}, nil
+	}
+	open := existingStore
+	if o.tag != "" {
+		open = openStore
+	}
+	own, err := open()
+	if errors.Is(err, ipfs.ErrNotFound) {
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.names = k.Recorder(own)
+	return func() { _ = own.Close() }, nil // what is recorded is flushed already
+}
+
 // setNames gives what was published its local names.
-func (o *publishOptions) setNames(ctx context.Context, store ipfs.Store, r *publish.Result) (local.Named, error) {
+func (o *publishOptions) setNames(ctx context.Context, r *publish.Result) (local.Named, error) {
 	var names []pushed.Name
 	for _, i := range r.Images {
 		if repository, tag, tagged := ref.CutTag(i.Name); tagged && repository != "" {
 			names = append(names, pushed.Name{Repository: repository, Tag: tag, Image: i.Manifest, Named: i.Name})
 		}
 	}
-	done, err := local.Publish(ctx, store, r.Root, names)
+	done, err := local.Publish(ctx, o.names, r.Root, names)
 	if err != nil || o.tag == "" {
 		return done, err
 	}
@@ -103,7 +128,7 @@ func (o *publishOptions) setNames(ctx context.Context, store ipfs.Store, r *publ
 	if len(images) != 1 {
 		return done, usageError{fmt.Errorf("%s is published, and --tag %s is for one image where there are %d: name one with image2ipfs tag %s %s@DIGEST", ref.Ciq(r.Root), o.tag, len(images), o.tag, r.PullName(0, ""))}
 	}
-	is, _, err := local.Stores{store}.Tag(ctx, o.tag, r.PullName(0, ""))
+	is, _, err := local.Stores{o.names}.Tag(ctx, o.tag, r.PullName(0, ""))
 	if err == nil {
 		done.Set = append(done.Set, is.Name)
 	}

@@ -42,7 +42,7 @@ func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 		`"layers":[{"mediaType":%q,%s}]}`, mediaType, config, layerType, layer)
 	told := send(ts, http.MethodPut, base+"/manifests/"+args[2], mediaType, manifest).Header
 	fmt.Fprintln(ts.Stdout(), told.Get("Image2ipfs-Name"))
-	if again := told.Get("Image2ipfs-Recompressed"); again != "" {
+	for _, again := range told.Values("Image2ipfs-Recompressed") {
 		fmt.Fprintln(ts.Stdout(), "recompressed", again)
 	}
 }

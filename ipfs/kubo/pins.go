@@ -20,6 +20,8 @@ import (
 const (
 	// pinPrefix marks the pins that are ours.
 	pinPrefix = "image2ipfs:"
+	// pushedPrefix marks those of roots that came of pushes alone.
+	pushedPrefix = "image2ipfs-pushed:"
 	// maxPinName is Kubo's limit (cmdutils.MaxPinNameBytes), in bytes.
 	maxPinName = 255
 )
@@ -27,9 +29,13 @@ const (
 // pinName is the name of a root's pin: the prefix and the names of the images
 // in it, with commas between. Names that do not fit are left out; of a first
 // one that is too long itself the beginning is kept.
-func pinName(names []string) string {
+func pinName(names []string, pushed bool) string {
 	var b strings.Builder
-	b.WriteString(pinPrefix)
+	if pushed {
+		b.WriteString(pushedPrefix)
+	} else {
+		b.WriteString(pinPrefix)
+	}
 	for i, n := range names {
 		if i > 0 {
 			n = "," + n
@@ -60,13 +66,17 @@ func union(a, b []string) []string {
 	return all
 }
 
-// imageNames are the names in a pin's name; ok says that the pin is ours.
-func imageNames(pin string) (names []string, ok bool) {
-	list, ok := strings.CutPrefix(pin, pinPrefix)
-	if !ok || list == "" {
-		return nil, ok
+// parsePin reads a pin's name: the names in it, and whether its root came of pushes
+// alone; ours is false for a pin of somebody else's.
+func parsePin(pin string) (names []string, pushed, ours bool) {
+	list, ours := strings.CutPrefix(pin, pinPrefix)
+	if !ours {
+		list, pushed = strings.CutPrefix(pin, pushedPrefix)
 	}
-	return strings.Split(list, ","), true
+	if list == "" || !ours && !pushed {
+		return nil, pushed, ours || pushed
+	}
+	return strings.Split(list, ","), pushed, true
 }
 
 // pinned is one line of pin/ls.
@@ -122,8 +132,8 @@ func (e *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
 	}
 	var roots []ipfs.Root
 	for _, p := range pins {
-		if names, ours := imageNames(p.name); ours {
-			roots = append(roots, ipfs.Root{CID: p.cid, Names: names})
+		if names, pushed, ours := parsePin(p.name); ours {
+			roots = append(roots, ipfs.Root{CID: p.cid, Names: names, Pushed: pushed})
 		}
 	}
 	slices.SortFunc(roots, func(a, b ipfs.Root) int {
@@ -160,10 +170,11 @@ func (e *Store) pin(ctx context.Context, c cid.Cid) (name string, ok bool, err e
 // interruption leaves none: so a pin that was there before is renamed only if
 // it must be, and then whatever becomes of ctx.
 func (e *Store) name(ctx context.Context, root ipfs.Root, before string, existed bool) error {
-	want := pinName(root.Names)
+	want := pinName(root.Names, root.Pushed)
 	if existed {
-		names, _ := imageNames(before)
-		want = pinName(union(names, root.Names))
+		names, pushed, _ := parsePin(before)
+		pushed = root.Pushed && (pushed || strings.HasPrefix(before, holdPrefix)) // what somebody else has pinned stays
+		want = pinName(union(names, root.Names), pushed)
 		if before == want {
 			_, still, err := e.pin(ctx, root.CID)
 			if err != nil || still {
@@ -211,7 +222,7 @@ func (e *Store) Remove(ctx context.Context, c cid.Cid) error {
 	if !ok {
 		return fmt.Errorf("%w: %s is not pinned in %s", ipfs.ErrNotFound, c, e)
 	}
-	if _, ours := imageNames(name); !ours {
+	if _, _, ours := parsePin(name); !ours {
 		return fmt.Errorf("%w: %s is pinned in %s, but as %q, which is not image2ipfs's; `ipfs pin rm` removes it", ipfs.ErrNotFound, c, e, name)
 	}
 	if err := e.unpin(ctx, c); err != nil {

@@ -212,6 +212,9 @@ func TestPushIntoKubo(t *testing.T) {
 	if tags, err := again.Repository("app").Tags(t.Context(), "app"); err != nil || len(tags) != 1 {
 		t.Errorf("tags %v, %v", tags, err)
 	}
+	if kept, err := s.r.Roots(t.Context()); err != nil || len(kept) != 1 || !kept[0].Pushed || kept[0].Names[0] != "app:1" {
+		t.Errorf("published %+v, %v, want one that came of a push", kept, err)
+	}
 	if err := again.Drop(t.Context(), roots[1]); err != nil {
 		t.Fatal(err)
 	}
@@ -221,5 +224,48 @@ func TestPushIntoKubo(t *testing.T) {
 	s.gc()
 	if s.has(file) {
 		t.Error("the layer is there after rm and gc")
+	}
+}
+
+// In Kubo, too, the history of a tag takes away what fell out of it, and what somebody
+// has published, before or after the push, or pinned under a name of his own, stays.
+func TestHistoryInKubo(t *testing.T) {
+	s := newSite(t)
+	g := pushed.New(s.r, pushed.Options{History: 1})
+	publish := func(c cid.Cid) {
+		t.Helper()
+		tx, err := s.r.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := s.r.Get(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Put(t.Context(), c, data); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Commit(t.Context(), ipfs.Root{CID: c, Names: []string{"app:1"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var roots []cid.Cid
+	for i, text := range []string{"pushed alone", "published", "pinned", "last but one", "last"} {
+		roots = append(roots, s.push(g, []byte(text)))
+		switch i {
+		case 1:
+			publish(roots[i])
+		case 2:
+			s.d.ipfs(t, "pin", "add", "--name", "mine", roots[i].String())
+		}
+	}
+	if _, err := g.Retire(t.Context(), roots[:3]...); err != nil {
+		t.Fatal(err)
+	}
+	s.gc()
+	for i, c := range roots {
+		if _, err := ipfs.OpenLayout(t.Context(), s.r, c); (err == nil) != (i > 0) {
+			t.Errorf("root %d: %v", i, err)
+		}
 	}
 }

@@ -145,16 +145,23 @@ func TestPinNames(t *testing.T) {
 		{[]string{strings.Repeat("ä", 200)}, []string{strings.Repeat("ä", 122)}},
 		{slices.Repeat([]string{"a:1"}, 100), slices.Repeat([]string{"a:1"}, 61)},
 	} {
-		pin := pinName(tc.names)
+		pin := pinName(tc.names, false)
 		if len(pin) > maxPinName {
 			t.Errorf("%q: %d bytes", pin, len(pin))
 		}
-		if got, ok := imageNames(pin); !ok || !reflect.DeepEqual(got, tc.want) {
-			t.Errorf("%q: %q, %t; want %q", tc.names, got, ok, tc.want)
+		if got, pushed, ours := parsePin(pin); !ours || pushed || !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%q: %q, pushed %t, ours %t; want %q", tc.names, got, pushed, ours, tc.want)
 		}
 	}
-	if _, ok := imageNames("mine"); ok {
-		t.Error("a foreign pin is taken for ours")
+	for _, names := range [][]string{nil, {"app:1"}, {"app:1", "b:2"}} {
+		if got, pushed, ours := parsePin(pinName(names, true)); !ours || !pushed || !reflect.DeepEqual(got, names) {
+			t.Errorf("pushed as %q: %q, pushed %t, ours %t", names, got, pushed, ours)
+		}
+	}
+	for _, foreign := range []string{"mine", "", holdName(ipfs.Key{Kind: "tag", Space: "app", Name: "1"})} {
+		if _, _, ours := parsePin(foreign); ours {
+			t.Errorf("pin %q is taken for a root of ours", foreign)
+		}
 	}
 }
 

@@ -54,19 +54,25 @@ func Random(n int, seed string) []byte {
 // Add puts files into p, under a directory, whose CID it gives.
 func Add(t testing.TB, p ipfs.Putter, files map[string][]byte) cid.Cid {
 	t.Helper()
-	entries := map[string]ipfs.Link{}
-	for name, data := range files {
-		link, err := ipfs.AddFile(t.Context(), p, bytes.NewReader(data))
-		if err != nil {
-			t.Fatalf("adding %s: %v", name, err)
-		}
-		entries[name] = link
-	}
-	top, err := ipfs.AddDirectory(t.Context(), p, entries)
+	c, err := TryAdd(t.Context(), p, files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return top.CID
+	return c
+}
+
+// TryAdd is Add for goroutines other than the test's own.
+func TryAdd(ctx context.Context, p ipfs.Putter, files map[string][]byte) (cid.Cid, error) {
+	entries := map[string]ipfs.Link{}
+	for name, data := range files {
+		link, err := ipfs.AddFile(ctx, p, bytes.NewReader(data))
+		if err != nil {
+			return cid.Undef, fmt.Errorf("adding %s: %w", name, err)
+		}
+		entries[name] = link
+	}
+	top, err := ipfs.AddDirectory(ctx, p, entries)
+	return top.CID, err
 }
 
 // Publish publishes a directory of files.
@@ -329,18 +335,12 @@ func TryPublish(ctx context.Context, e ipfs.Store, files map[string][]byte) (cid
 		return cid.Undef, err
 	}
 	defer tx.Abort()
-	entries := map[string]ipfs.Link{}
-	for name, data := range files {
-		if entries[name], err = ipfs.AddFile(ctx, tx, bytes.NewReader(data)); err != nil {
-			return cid.Undef, err
-		}
-	}
-	top, err := ipfs.AddDirectory(ctx, tx, entries)
+	c, err := TryAdd(ctx, tx, files)
 	if err != nil {
 		return cid.Undef, err
 	}
-	_, err = tx.Commit(ctx, ipfs.Root{CID: top.CID})
-	return top.CID, err
+	_, err = tx.Commit(ctx, ipfs.Root{CID: c})
+	return c, err
 }
 
 func testCancel(t *testing.T, e ipfs.Store) {

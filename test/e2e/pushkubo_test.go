@@ -41,12 +41,18 @@ func TestPushKubo(t *testing.T) {
 		run(p.command(), "verify", "--api", k.api, "team/app:1")
 	}
 	pulls()
-	if pins := run(k.ipfs, "pin", "ls", "--type", "recursive", "--names"); !strings.Contains(pins, "image2ipfs-hold:manifest team/app sha256:") || !strings.Contains(pins, "image2ipfs:team/app:1") {
+	if pins := run(k.ipfs, "pin", "ls", "--type", "recursive", "--names"); !strings.Contains(pins, "image2ipfs-hold:manifest team/app sha256:") || !strings.Contains(pins, "image2ipfs-pushed:team/app:1") {
 		t.Errorf("Kubo's pins are:\n%s", pins)
 	}
 	s.stop(t)
 	p.serve(t, addr, "--push", push, "--api", k.api)
 	pulls()
+	published := strings.Fields(run(p.command(), "publish", "-q", "--api", k.api, "--tag", "team/app:2", archivePath(t, "small.skopeo")))[0]
+	byName := registry{program: p, server: &server{addr: push}}
+	if a, b := byName.check(t, push+"/team/app:2"), byName.check(t, push+"/small:1"); a != b {
+		t.Errorf("what was published is %s by --tag and %s by its own name", a, b)
+	}
+	run(p.command(), "rm", "--api", k.api, published)
 	run(p.command(), "rm", "--api", k.api, "team/app:1")
 	run(k.ipfs, "repo", "gc", "--quiet")
 	if pins := run(k.ipfs, "pin", "ls", "--type", "recursive", "--names"); strings.Contains(pins, "image2ipfs") {
