@@ -80,6 +80,9 @@ func runDu(cmd *cobra.Command, all stores, args []string, asJSON bool) error {
 			if m.Store == nil {
 				return local.NotPublished(m.Name.Root)
 			}
+			if err := all.Check(cmd.Context(), m.Name); err != nil {
+				return err
+			}
 			wanted[m.CID.KeyString()] = true
 		}
 	}

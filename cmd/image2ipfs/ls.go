@@ -122,7 +122,10 @@ func listNamed(cmd *cobra.Command, all stores, arg string, roots []local.Kept, a
 		var kept []local.Kept
 		for _, m := range found {
 			if m.Store == nil {
-				return fmt.Errorf("%w: %s is not published here", ipfs.ErrNotFound, ref.Ciq(m.Name.Root))
+				return local.NotPublished(m.Name.Root)
+			}
+			if err := all.Check(cmd.Context(), m.Name); err != nil {
+				return err
 			}
 			kept = append(kept, m.Kept)
 		}

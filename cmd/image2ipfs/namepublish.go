@@ -67,6 +67,9 @@ func (o *namePublishOptions) run(cmd *cobra.Command, alias, arg string) (err err
 		return err
 	}
 	name, err := all.Find(ctx, arg)
+	if err == nil {
+		err = all.Check(ctx, name)
+	}
 	if err != nil {
 		return err
 	}

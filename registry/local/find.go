@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -38,8 +40,9 @@ func (e *AmbiguousError) Error() string {
 }
 
 // Find gives the name that an argument means: any spelling of a pull name, or an
-// image name ("app:1", "app"), which means what that is as a local name, else the
-// newest root that has it. The error matches [ipfs.ErrNotFound] when there is none.
+// image name ("app:1", "app"), which means what that is as a local name, whose tag is
+// latest where none is given, as in [ParseName], else the newest root that has it. The
+// error matches [ipfs.ErrNotFound] when there is none.
 func (s Stores) Find(ctx context.Context, arg string) (ref.Name, error) {
 	if name, err := ref.ParseName(arg); err == nil { // no store need be asked
 		return name, nil
@@ -57,12 +60,10 @@ func (s Stores) Find(ctx context.Context, arg string) (ref.Name, error) {
 // pushed finds what a local name is. The error matches [ipfs.ErrNotFound] when there is
 // none.
 func (s Stores) pushed(ctx context.Context, image string) (ref.Name, error) {
-	repository, tag, tagged := ref.CutTag(image)
-	if tagged {
-		for _, names := range s.registries() {
-			if name, err := names.Root(ctx, repository, tag); !errors.Is(err, ipfs.ErrNotFound) {
-				return name, err
-			}
+	repository, tag, _ := ref.CutTag(image)
+	for _, names := range s.registries() {
+		if name, err := names.Root(ctx, repository, cmp.Or(tag, oci.DefaultTag)); !errors.Is(err, ipfs.ErrNotFound) {
+			return name, err
 		}
 	}
 	return ref.Name{}, fmt.Errorf("%w: %q is no local name here", ipfs.ErrNotFound, image)

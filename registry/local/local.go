@@ -102,6 +102,20 @@ func (s Stores) Layout(ctx context.Context, name ref.Name) (*layout.Layout, erro
 	return l, err
 }
 
+// Check asks the layout under a name whether repository, tag and digest in that mean
+// something in it. Of a layout that no store has, or that cannot be read, nothing is
+// known and nothing refused. Errors are those of [layout.Layout.Check].
+func (s Stores) Check(ctx context.Context, name ref.Name) error {
+	if name.Plain() {
+		return nil
+	}
+	l, err := s.Layout(ctx, name)
+	if err != nil {
+		return ctx.Err()
+	}
+	return l.Check(ctx, name)
+}
+
 // Doomed lists the images that go when the root of a name is removed, as far as the
 // layout can be read: nothing keeps a broken image from going. A digest, tag or
 // repository in the name must be of the layout; errors are those of

@@ -71,6 +71,42 @@ func Questions(t *testing.T, answer Answer) {
 	}
 }
 
+// Scene is a layout of Questions, for whoever is asked for more than a digest.
+type Scene struct {
+	Name   string // what is special about it
+	Blocks *testlayout.Blocks
+	Root   cid.Cid
+	Names  []Meaning
+}
+
+// Meaning is a name, and the error that says that it means nothing; nil when it means
+// something.
+type Meaning struct {
+	Name ref.Name
+	Err  error
+	Says []string // what the error names
+}
+
+// Scenes gives the layouts of Questions, with the names that are asked about.
+func Scenes(t testing.TB) (all []Scene) {
+	t.Helper()
+	for _, s := range scenes() {
+		out := Scene{Name: s.name, Blocks: testlayout.NewBlocks()}
+		l := testlayout.New(t, out.Blocks)
+		top, asked := s.make(l)
+		out.Root = l.Publish(top...)
+		for _, q := range asked {
+			name, err := ref.ParseName(ref.Ciq(out.Root) + q.rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.Names = append(out.Names, Meaning{name, q.err, q.says})
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
 func (q ask) ask(t *testing.T, answer Answer, blocks *testlayout.Blocks, root cid.Cid) {
 	name, err := ref.ParseName(ref.Ciq(root) + q.rest)
 	if err != nil {
