@@ -79,6 +79,21 @@ func TestListingTags(t *testing.T) {
 	}
 }
 
+// An image without a tag is there, and has none ("Listing Tags": an empty list).
+func TestListingNoTags(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	root := l.Publish(l.Image("amd64", []byte("a")))
+	s := start(t, Config{Local: blocks})
+	for _, repository := range []string{"", "/app"} {
+		path := name(root) + repository
+		got := s.both(path+"/tags/list").expect(t, http.StatusOK, "")
+		if want := `{"name":"` + strings.TrimPrefix(path, "/v2/") + `","tags":[]}`; string(got.body) != want {
+			t.Errorf("%s: %s, want %s", path, got.body, want)
+		}
+	}
+}
+
 // distribution-spec, "Listing Referrers": signatures and SBOMs that were
 // published with an image are found.
 func TestListingReferrers(t *testing.T) {
@@ -121,6 +136,12 @@ func TestListingReferrers(t *testing.T) {
 	}
 	if got := read(image.Digest.String() + "?artifactType=application/signature"); len(got) != 1 || got[0].Digest != signature.Digest {
 		t.Errorf("signatures: %+v", got)
+	}
+	if got := read(image.Digest.String() + "?artifactType=application/sbom&artifactType=application/signature&artifactType=a/none"); len(got) != 3 {
+		t.Errorf("of any of several types: %+v", got)
+	}
+	if got := read(image.Digest.String() + "?artifactType=application/signature&artifactType=a/none"); len(got) != 1 {
+		t.Errorf("of one of two types: %+v", got)
 	}
 	if got := read(digest.FromString("nobody").String()); len(got) != 0 {
 		t.Errorf("of nobody: %+v", got)
