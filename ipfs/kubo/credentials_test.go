@@ -108,3 +108,42 @@ func TestIPFSPathIsNeverAnotherStore(t *testing.T) {
 		}
 	}
 }
+
+// A real Kubo that lets in a bearer of a token and a user with a password, and nobody
+// else.
+func TestCredentialsRealDaemon(t *testing.T) {
+	d := startKubo(t)
+	d.kill()
+	d.configure(t, "API.Authorizations", map[string]any{
+		"ci":    map[string]any{"AuthSecret": "bearer:sesame", "AllowedPaths": []string{"/api/v0"}},
+		"alice": map[string]any{"AuthSecret": "basic:alice:open", "AllowedPaths": []string{"/api/v0"}},
+	})
+	d.restart(t)
+	t.Setenv("IPFS_API", "")
+	t.Setenv("IPFS_PATH", d.repo)
+	for text, ok := range map[string]bool{"": false, "bearer:sesam": false, "basic:alice:closed": false, "bearer:sesame": true, "basic:alice:open": true} {
+		c, err := ParseCredentials(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		api, asked, err := FromEnvironment("", c)
+		if !asked || (err == nil) != ok || errors.Is(err, ErrDenied) == ok {
+			t.Errorf("%q: %s, asked %v, %v", text, api, asked, err)
+			continue
+		}
+		s, err := Dial(t.Context(), d.api, c)
+		if (err == nil) != ok || errors.Is(err, ErrDenied) == ok {
+			t.Errorf("%q: %v", text, err)
+		}
+		if err != nil {
+			continue
+		}
+		root, _ := publish(t, s, text, "app:1")
+		if _, err := s.Get(t.Context(), root.CID); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -125,6 +126,10 @@ func TestTrustlessOnlyKubo(t *testing.T) {
 	here := func(addr string) { l.wantHere(t, http.DefaultClient, addr) }
 	p.serveFor(t, here, "--api", k.api)
 	p.serveFor(t, here, "--api", k.api, "--gateway", k.gateway)
+	said, _ := p.command().output(deadline(t), "doctor", "--gateway", k.gateway, "docker") // which is not there
+	if !strings.Contains(said, "ok       gateway "+k.gateway) || !strings.Contains(said, "no client can be redirected there") {
+		t.Errorf("doctor says\n%s", said)
+	}
 	nothing := newProgram(t) // of its own: it has all from the gateway
 	nothing.serveFor(t, here, "--gateway", k.gateway)
 	nothing.serveFor(t, here, "--source", k.gateway)
@@ -171,4 +176,37 @@ func TestLoopbackGatewayFromElsewhere(t *testing.T) {
 	l.wantRedirected(t, a.client, here.addr)
 	both := a.serve(t, a.m.IP+":5001", "--gateway", "http://"+near.addr, "--gateway", "http://"+far.addr)
 	l.wantRedirected(t, b.client, both.addr)
+}
+
+// TestCraneAndPrivateGateway has crane, which refuses to be sent to another host with a
+// private address, pull from a server whose gateway has one: it is served there, where
+// another client is redirected.
+func TestCraneAndPrivateGateway(t *testing.T) {
+	t.Parallel()
+	crane := commandFor("crane")
+	if crane == nil {
+		missing(t, "crane and a gateway with a private address", "crane is not there (hack/engines.sh tools builds it)")
+		t.SkipNow()
+	}
+	net := newLab(t)
+	a, b, c := net.machine(t), net.machine(t), net.machine(t)
+	l := a.layerOf(t)
+	gateway := a.serve(t, a.m.IP+":8080")
+	name := b.published(t, "big.docker20.tar")
+	s := b.serve(t, b.m.IP+":5000", "--gateway", "http://"+gateway.addr)
+	l.wantRedirected(t, c.client, s.addr)
+	far := append(command(c.m.Prefix()), crane...)
+	if _, err := far.output(deadline(t), "pull", "--insecure", "--format", "oci", s.addr+"/"+name, filepath.Join(t.TempDir(), "layout")); err != nil {
+		t.Errorf("%v\n%s", err, s.lastLines())
+	}
+	s.blobsAnswered(t) // an error where crane was redirected
+	served := 0
+	for _, r := range s.requests(t) {
+		if strings.Contains(r.Agent, "go-containerregistry") && strings.Contains(r.Path, "/blobs/") && r.Method == http.MethodGet && r.Status == http.StatusOK {
+			served++
+		}
+	}
+	if served < 2 {
+		t.Errorf("crane got %d blobs from the server, expected the config and a layer at least", served)
+	}
 }
