@@ -3,16 +3,11 @@
 package setup
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
-
-var containerdVersion = regexp.MustCompile(`\sv?([0-9]+)\.([0-9]+)\.[0-9]`)
 
 // takesList tells whether CRI takes config_path for a list of directories. In
 // containerd 2.1 and later, whose images come by the transfer service, it takes it
@@ -23,13 +18,8 @@ func (o Options) takesList(c criConfig) (list, known bool) {
 	if c.pullsItself() {
 		return true, true
 	}
-	if program := o.program("containerd"); program != nil {
-		out, err := ask(context.Background(), program, "--version")
-		if v := containerdVersion.FindStringSubmatch(out); err == nil && v != nil {
-			major, _ := strconv.Atoi(v[1])
-			minor, _ := strconv.Atoi(v[2])
-			return major < 2 || major == 2 && minor == 0, true
-		}
+	if major, minor, ok := o.version("containerd"); ok {
+		return major < 2 || major == 2 && minor == 0, true
 	}
 	return c.files[0].version < 3, false
 }

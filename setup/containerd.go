@@ -224,29 +224,60 @@ func HostsDir(o Options) (string, error) {
 	return o.certs()[0], nil
 }
 
-// Stale tells whether a containerd of this machine runs that was started before
-// its configuration was last changed; it reads that at its start only. One that
-// cannot be seen, because it runs in a container, counts as stale.
-func Stale(o Options) bool {
-	o.Engine = "containerd"
+// Stale tells whether what runs of an engine was started before its files were last
+// changed, which it reads at its start only; known is false where it cannot be seen,
+// because it runs in a container.
+func Stale(o Options) (stale, known bool) {
 	o, err := o.completed()
 	if err != nil {
-		return true
+		return false, false
 	}
-	daemons := running(o.proc(), "containerd", o.Rootless)
-	path, err := o.containerdConfig()
+	files, err := o.readAtStart()
+	owner := o.Engine
+	if owner == "containerd" {
+		owner = ""
+	}
+	daemons := running(o.proc(), "containerd", owner, o.Rootless)
 	if err != nil || len(daemons) == 0 {
-		return true
-	}
-	files, err := o.criFiles(o.within(path))
-	if err != nil {
-		return true
+		return false, false
 	}
 	for _, f := range files {
 		info, err := os.Stat(f.seen)
 		if err == nil && info.ModTime().After(daemons[0].started) {
-			return true
+			return true, true
 		}
 	}
-	return false
+	return false, true
+}
+
+// readAtStart are the files that an engine's containerd reads when it starts.
+func (o Options) readAtStart() ([]*criFile, error) {
+	switch o.Engine {
+	case "microk8s": // certs.d alone is changed, which is read with each pull
+		return nil, nil
+	case "k0s":
+		c, err := o.k0sCRI()
+		return c.files, err
+	}
+	path, err := o.containerdConfig()
+	if err != nil {
+		return nil, err
+	}
+	return o.criFiles(o.within(path))
+}
+
+// Restart is the command after which an engine has read its files.
+func Restart(engine string) string {
+	o := Options{Engine: engine}
+	switch engine {
+	case "k3s", "rke2":
+		if unit, err := o.kubernetesUnit(); err == nil {
+			return "sudo systemctl restart " + unit
+		}
+	case "microk8s":
+		return "sudo snap restart microk8s"
+	case "k0s":
+		return "sudo k0s stop && sudo k0s start"
+	}
+	return "sudo systemctl restart " + engine
 }

@@ -46,7 +46,7 @@ func (d daemon) flag(names ...string) (values []string) {
 // are named without their ending.
 func (o Options) daemons(program string, units ...string) (found []daemon, err error) {
 	if o.Root == "" {
-		found = running(o.proc(), program, o.Rootless)
+		found = running(o.proc(), program, "", o.Rootless)
 	}
 	for _, unit := range units {
 		d, err := o.unit(unit+".service", program)
@@ -78,9 +78,10 @@ func (o Options) proc() string {
 	return "/proc"
 }
 
-// running finds daemons of this machine and user by /proc; those in containers,
-// which have process numbers of their own, are not of this machine.
-func running(proc, program string, rootless bool) (found []daemon) {
+// running finds daemons of this machine and user by /proc, that somebody runs for
+// itself (see [ownerOf]) or nobody; those in containers, which have process numbers of
+// their own, are not of this machine.
+func running(proc, program, owner string, rootless bool) (found []daemon) {
 	entries, err := os.ReadDir(proc)
 	if err != nil || runtime.GOOS != "linux" {
 		return nil
@@ -93,7 +94,7 @@ func running(proc, program string, rootless bool) (found []daemon) {
 		dir := filepath.Join(proc, e.Name())
 		text, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 		argv := strings.Split(strings.TrimRight(string(text), "\x00"), "\x00")
-		if err != nil || filepath.Base(argv[0]) != program || slices.ContainsFunc(argv, ofDockerd) {
+		if err != nil || filepath.Base(argv[0]) != program || ownerOf(argv) != owner {
 			continue
 		}
 		info, err := os.Stat(dir)
@@ -110,28 +111,61 @@ func running(proc, program string, rootless bool) (found []daemon) {
 
 // startOf is when a process was started (proc(5)); zero when that is not told.
 func startOf(proc, pid string) time.Time {
-	const ticks = 100 // USER_HZ, the same on all of Linux that Go runs on
+	const tick = time.Second / 100 // USER_HZ, the same on all of Linux that Go runs on
 	stat, err := os.ReadFile(filepath.Join(proc, pid, "stat"))
 	if err != nil {
 		return time.Time{}
 	}
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	system, err := os.ReadFile(filepath.Join(proc, "stat"))
-	_, rest, found := strings.Cut(string(system), "btime ")
-	line, _, _ := strings.Cut(rest, "\n")
-	boot, errBoot := strconv.ParseInt(line, 10, 64)
-	if err != nil || !found || errBoot != nil || len(fields) < 20 {
+	boot := bootTime(proc)
+	if boot.IsZero() || len(fields) < 20 {
 		return time.Time{}
 	}
 	since, err := strconv.ParseInt(fields[19], 10, 64)
 	if err != nil {
 		return time.Time{}
 	}
-	return time.Unix(boot+since/ticks, 0)
+	return boot.Add(time.Duration(since) * tick)
 }
 
-// ofDockerd tells the containerd that dockerd runs for itself by its flags.
-func ofDockerd(arg string) bool { return strings.Contains(arg, "/docker/containerd/") }
+// bootTime is when the machine was started, by its uptime, which is exact to a
+// hundredth of a second, else by btime, which is to one.
+func bootTime(proc string) time.Time {
+	text, err := os.ReadFile(filepath.Join(proc, "uptime"))
+	if seconds, _, ok := strings.Cut(string(text), " "); err == nil && ok {
+		if up, err := time.ParseDuration(seconds + "s"); err == nil {
+			return time.Now().Add(-up)
+		}
+	}
+	system, err := os.ReadFile(filepath.Join(proc, "stat"))
+	_, rest, found := strings.Cut(string(system), "btime ")
+	line, _, _ := strings.Cut(rest, "\n")
+	boot, errBoot := strconv.ParseInt(line, 10, 64)
+	if err != nil || !found || errBoot != nil {
+		return time.Time{}
+	}
+	return time.Unix(boot, 0)
+}
+
+// owners are parts of the flags of a containerd that somebody runs for itself. RKE2's
+// has K3s's socket.
+var owners = []struct{ name, part string }{
+	{"docker", "/docker/containerd/"}, {"rke2", "/rke2/"}, {"k3s", "/k3s/"}, {"microk8s", "/microk8s/"}, {"k0s", "/k0s/"},
+}
+
+// ownerOf tells by its flags who runs a containerd for itself, docker or a Kubernetes
+// distribution; empty for nobody, and for other programs.
+func ownerOf(argv []string) string {
+	if filepath.Base(argv[0]) != "containerd" {
+		return ""
+	}
+	for _, o := range owners {
+		if slices.ContainsFunc(argv[1:], func(arg string) bool { return strings.Contains(arg, o.part) }) {
+			return o.name
+		}
+	}
+	return ""
+}
 
 // unitDirs are where systemd looks for units, those that count most first.
 func (o Options) unitDirs() []string {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRunning(t *testing.T) {
@@ -40,14 +41,69 @@ func TestRunning(t *testing.T) {
 	process("7", "/usr/bin/containerd\x00--config\x00/data/c.toml\x00", "pid:[1]")
 	process("8", "/usr/bin/containerd\x00--config=/in/a/container\x00", "pid:[2]")
 	process("9", "containerd\x00--config\x00/var/run/docker/containerd/containerd.toml\x00", "pid:[1]")
+	process("12", "containerd\x00-c\x00/var/lib/rancher/k3s/agent/etc/containerd/config.toml\x00", "pid:[1]")
+	process("13", "/var/lib/k0s/bin/containerd\x00--root=/var/lib/k0s/containerd\x00", "pid:[1]")
+	process("14", "/snap/microk8s/1/bin/containerd\x00--root\x00/var/snap/microk8s/common/var/lib/containerd\x00", "pid:[1]")
+	process("15", "containerd\x00-c\x00/var/lib/rancher/rke2/agent/etc/containerd/config.toml\x00-a\x00/run/k3s/containerd/containerd.sock\x00", "pid:[1]")
 	process("10", "/usr/bin/containerd-shim\x00", "pid:[1]")
 	process("11", "", "pid:[1]")
-	found := running(proc, "containerd", os.Geteuid() != 0)
+	found := running(proc, "containerd", "", os.Geteuid() != 0)
 	if len(found) != 1 || configFlag(found, "--config", "-c") != "/data/c.toml" || found[0].where != "containerd, process 7" || found[0].started.Unix() != 1000123 {
 		t.Errorf("found %+v", found)
 	}
-	if found := running(proc, "containerd", os.Geteuid() == 0); len(found) > 0 {
+	if found := running(proc, "containerd", "", os.Geteuid() == 0); len(found) > 0 {
 		t.Errorf("another user's: %+v", found)
+	}
+	for owner, where := range map[string]string{"docker": "process 9", "k3s": "process 12", "rke2": "process 15", "k0s": "process 13", "microk8s": "process 14"} {
+		if found := running(proc, "containerd", owner, os.Geteuid() != 0); len(found) != 1 || !strings.HasSuffix(found[0].where, where) {
+			t.Errorf("%s's: %+v", owner, found)
+		}
+	}
+}
+
+// Whether a file is newer than what runs is told by hundredths of seconds: it may have
+// been written just before a restart, or just after.
+func TestStartIsExact(t *testing.T) {
+	proc := t.TempDir()
+	if err := os.Mkdir(filepath.Join(proc, "7"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"uptime": "1000.50 2000.00\n", "stat": "btime 5\n", "7/stat": "7 (a) S 1" + strings.Repeat(" 0", 17) + " 100025 0"} {
+		if err := os.WriteFile(filepath.Join(proc, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := time.Now()
+	started := startOf(proc, "7")
+	if after := time.Now(); started.Before(before.Add(-250*time.Millisecond)) || started.After(after.Add(-250*time.Millisecond)) {
+		t.Errorf("started %v ago, expected 250 ms", time.Since(started))
+	}
+}
+
+// What is to be restarted is what runs here: of K3s and RKE2 a server or an agent.
+func TestRestart(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("units are Linux's")
+	}
+	for unit, want := range map[string]string{"k3s": "k3s", "k3s-agent": "k3s-agent", "rke2-server": "rke2-server", "rke2-agent": "rke2-agent", "none": "rke2-server"} {
+		engine, role, _ := strings.Cut(unit, "-")
+		if unit == "none" {
+			engine = "rke2"
+		} else if role == "" {
+			role = "server"
+		}
+		m := newMachine(t, map[string]string{"etc/systemd/system/" + unit + ".service": "[Service]\nExecStart=/usr/local/bin/" + engine + " \\\n    " + role + "\n", "etc/rancher/" + engine + "/config.yaml": ""})
+		if p := m.plan(Options{Engine: engine}); len(p.Next) != 1 || !strings.HasPrefix(p.Next[0], "sudo systemctl restart "+want+"   #") {
+			t.Errorf("%s: next is %q", unit, p.Next)
+		}
+	}
+	drop := newMachine(t, map[string]string{"etc/k0s/containerd.toml": "# k0s_managed=true\nversion = 2\n"}).plan(Options{Engine: "k0s"})
+	if len(drop.Next) > 0 || !strings.Contains(strings.Join(drop.Notes, "\n"), "by itself") {
+		t.Errorf("k0s, a drop-in: next is %q, notes %q", drop.Next, drop.Notes)
+	}
+	own := newMachine(t, map[string]string{"etc/k0s/containerd.toml": "version = 2\n"}).plan(Options{Engine: "k0s"})
+	if len(own.Next) != 1 || !strings.HasPrefix(own.Next[0], "sudo k0s stop && sudo k0s start   #") {
+		t.Errorf("k0s, the user's own file: next is %q", own.Next)
 	}
 }
 

@@ -108,6 +108,11 @@ func (p *Plan) hostsFile(path string, out bool) error {
 			return err
 		}
 	}
+	if !out {
+		if err := p.hostless(path, text); err != nil {
+			return err
+		}
+	}
 	made, err := p.madeLine(path, text)
 	if err != nil {
 		return err

@@ -86,8 +86,31 @@ func (p *Plan) registriesYAML(o Options) error {
 			return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
 		}
 	}
-	p.Next = []string{"sudo systemctl restart " + o.Engine + "   # on a server of RKE2 rke2-server, on agents " + o.Engine + "-agent; containers go on running"}
+	unit, err := o.kubernetesUnit()
+	if err != nil {
+		return err
+	}
+	p.Next = []string{"sudo systemctl restart " + unit + "   # containers go on running"}
 	return p.textChange(path, text, after, p.Undo)
+}
+
+// kubernetesUnit is the unit by which K3s or RKE2 runs here: an agent's or a server's.
+func (o Options) kubernetesUnit() (string, error) {
+	daemons, err := o.kubernetesDaemons()
+	if err != nil {
+		return "", err
+	}
+	if len(daemons) > 0 && len(daemons[0].argv) > 1 && daemons[0].argv[1] == "agent" {
+		return o.Engine + "-agent", nil
+	}
+	if o.Engine == "rke2" {
+		return "rke2-server", nil
+	}
+	return o.Engine, nil
+}
+
+func (o Options) kubernetesDaemons() ([]daemon, error) {
+	return o.daemons(o.Engine, o.Engine, o.Engine+"-server", o.Engine+"-agent")
 }
 
 // registriesPath is registries.yaml, or what --private-registry names on the
@@ -95,7 +118,7 @@ func (p *Plan) registriesYAML(o Options) error {
 // and the files beside it in a directory that ends with .d, of which the last counts.
 func (o Options) registriesPath() (string, error) {
 	dir := "/etc/rancher/" + o.Engine
-	daemons, err := o.daemons(o.Engine, o.Engine, o.Engine+"-server", o.Engine+"-agent")
+	daemons, err := o.kubernetesDaemons()
 	if err != nil {
 		return "", err
 	}
@@ -309,10 +332,17 @@ func (p *Plan) k0s(o Options) error {
 		return err
 	}
 	for _, f := range c.files {
+		changes := len(p.Changes)
 		if err := p.textChange(o.at(f.path), f.text, edits[f.path], true); err != nil {
 			return err
 		}
+		switch {
+		case len(p.Changes) == changes:
+		case f.path == k0sConfig:
+			p.Next = []string{"sudo k0s stop && sudo k0s start   # it reads the file only then; containers go on running"}
+		default:
+			p.note("k0s restarts its containerd by itself; before 1.27, and where pulls do not change, do it by hand: sudo k0s stop && sudo k0s start")
+		}
 	}
-	p.Next = []string{"k0s restarts its containerd by itself; if pulls do not change: sudo k0s stop && sudo k0s start"}
 	return nil
 }

@@ -75,8 +75,9 @@ type Plan struct {
 	Notes   []string // what the user should know
 	Next    []string // what the user has to do for the engine to notice
 
-	place place
-	check func(context.Context) error // reads the written files as the engine does
+	options Options
+	place   place
+	check   func(context.Context) error // reads the written files as the engine does
 }
 
 // New finds out what has to be done. Errors match [ErrInvalid] or [ErrConfig],
@@ -93,7 +94,7 @@ func New(o Options) (*Plan, error) {
 	if o, err = o.completed(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Engine: o.Engine, Server: server, Undo: o.Undo, place: o.place()}
+	p := &Plan{Engine: o.Engine, Server: server, Undo: o.Undo, options: o, place: o.place()}
 	switch o.Engine {
 	case "docker":
 		err = p.docker(o)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -177,6 +178,9 @@ func (c *containerd) Next(err error, o Options) string {
 	if advice(hosts, o) != "" {
 		return advice(c.kind, o)
 	}
+	if c.kind == "k3s" || c.kind == "rke2" { // which make certs.d of their files
+		return c.unread(o)
+	}
 	return "see " + c.certs + "/*/hosts.toml, and whether this machine reaches the server there; setup has nothing to add"
 }
 
@@ -265,16 +269,36 @@ func (c *cri) Next(err error, o Options) string {
 	case errors.Is(err, errCRIFailed):
 		return "see journalctl -u containerd and mend what it names, then sudo systemctl restart containerd"
 	}
-	next := advice(c.kind, o)
-	switch {
-	case next != "":
+	if next := advice(c.kind, o); next != "" {
 		return next
-	case c.kind != "containerd":
-		return "its files have the server; restart " + c.kind + ", and see whether this machine reaches " + o.server()
-	case setup.Stale(setup.Options{HostsDir: o.HostsDir}):
-		return "sudo systemctl restart containerd   # config.toml is right, and newer than the containerd that runs"
 	}
-	return "containerd was started with the configuration that is there: see containerd config dump | grep config_path and journalctl -u containerd, and whether CRI reaches " + o.server()
+	return c.unread(o)
+}
+
+// unread is what to do where the files are right: containerd reads some of them at its
+// start alone.
+func (c *containerd) unread(o Options) string {
+	restart := setup.Restart(c.kind)
+	stale, known := c.stale(o)
+	switch {
+	case stale:
+		return restart + "   # its files are right, and newer than what runs"
+	case !known:
+		return "if it was started before its files were changed: " + restart + ", or its container; else see containerd config dump | grep config_path, its log, and whether it reaches " + o.server()
+	}
+	return "it was started with the files that are there: see " + c.certs + "/*/hosts.toml, containerd config dump | grep config_path and its log, and whether it reaches " + o.server()
+}
+
+// stale tells whether what runs has not read the files that are there.
+func (c *containerd) stale(o Options) (stale, known bool) {
+	if c.kind != "k3s" && c.kind != "rke2" {
+		return setup.Stale(setup.Options{Engine: c.kind, HostsDir: o.HostsDir})
+	}
+	text, err := os.ReadFile(filepath.Join(c.certs, "docker.io", "hosts.toml")) // made at the start
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, false
+	}
+	return !strings.Contains(string(text), o.server()), true
 }
 
 func isDenied(err error) bool { return strings.Contains(err.Error(), "permission denied") }

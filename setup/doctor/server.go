@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ipfs/gateway"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -255,31 +254,4 @@ func port(server string) string {
 		return "443"
 	}
 	return "80"
-}
-
-// Gateway checks that an IPFS gateway answers as the trustless gateway
-// specification wants it.
-func Gateway(ctx context.Context, address string) Check {
-	c := Check{Name: "gateway " + address, Status: Problem}
-	g, err := gateway.New(address, gateway.Options{})
-	if err != nil {
-		c.Detail, c.Next = oneLine(err), "write it as http://host:port"
-		return c
-	}
-	ctx, cancel := context.WithTimeout(ctx, serverTimeout)
-	defer cancel()
-	began := time.Now()
-	err = g.Has(ctx, ipfs.EmptyDirectory)
-	if err != nil && !errors.Is(err, ipfs.ErrNotFound) {
-		c.Detail, c.Next = oneLine(err), "start it, or leave it out of --gateway and IPFS_GATEWAY"
-		return c
-	}
-	took := time.Since(began).Round(time.Millisecond)
-	c.Status, c.Detail = OK, fmt.Sprintf("gives blocks, in %v, and ranges of files by path", took)
-	if err := g.ByPath(ctx); errors.Is(err, ipfs.ErrUnavailable) {
-		c.Status, c.Detail, c.Next = Problem, oneLine(err), "see that gateway's log"
-	} else if err != nil {
-		c.Detail = fmt.Sprintf("gives blocks, in %v, and is good to fetch from; no client can be redirected there: %s", took, oneLine(err))
-	}
-	return c
 }

@@ -165,13 +165,32 @@ func TestGatewayStates(t *testing.T) {
 				w.WriteHeader(c.ranged)
 				return
 			}
-			w.WriteHeader(http.StatusNotFound)
+			if !strings.HasPrefix(r.URL.Path, "/ipfs/bafkqaaa") {
+				w.WriteHeader(http.StatusNotFound)
+			}
 		}))
 		check := Gateway(t.Context(), s.URL)
 		if check.Status != OK || !strings.Contains(check.Detail, c.detail) {
 			t.Errorf("%s: %+v", name, check)
 		}
 		s.Close()
+	}
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		next   string
+	}{
+		"a web server":         {http.NotFound, "is no IPFS gateway"},
+		"a page for all paths": {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, "is no IPFS gateway"},
+		"behind a dead proxy":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, "that gateway's log"},
+	} {
+		s := httptest.NewServer(c.answer)
+		check := Gateway(t.Context(), s.URL)
+		says(t, check, Problem, "", c.next)
+		if t.Failed() {
+			t.Log(name)
+		}
+		s.Close()
+		says(t, Gateway(t.Context(), s.URL), Problem, "refused", "start it")
 	}
 }
 

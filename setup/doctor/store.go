@@ -22,7 +22,7 @@ func Store(ctx context.Context, store ipfs.Store, path string) (*Probe, Check) {
 		c.Detail, c.Next = oneLine(err), "run it as the store's owner, or set IMAGE2IPFS_PATH to a directory of yours"
 		return nil, c
 	case errors.Is(err, syscall.ENOSPC):
-		c.Detail, c.Next = oneLine(err), "make room: image2ipfs gc"
+		c.Detail, c.Next = oneLine(err), "make room on that disk, such as by image2ipfs rm of what is not needed and then image2ipfs gc, or choose another with IMAGE2IPFS_PATH"
 		return nil, c
 	case errors.Is(err, ipfs.ErrCorrupt), errors.Is(err, ipfs.ErrNotFound):
 		c.Detail, c.Next = oneLine(err), "image2ipfs ls -q | xargs -n 1 image2ipfs verify   # and publish again what is damaged"

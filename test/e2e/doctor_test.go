@@ -8,6 +8,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -23,6 +24,9 @@ type state struct {
 	// byHand does what an advice says in words; advice that is a command is run.
 	byHand func(t *testing.T, w *ward, advice string)
 	args   []string // further ones of doctor
+	// settled waits until what was advised has had its effect, where that takes a
+	// while.
+	settled func(t *testing.T, w *ward)
 }
 
 // ward is an engine in a box that doctor looks at, and the server for it.
@@ -37,7 +41,7 @@ type finding struct{ Check, Status, Detail, Next string }
 // TestDoctorAdvice is followed until doctor is content.
 func TestDoctorAdvice(t *testing.T) {
 	l := startLocal(t)
-	for _, s := range states {
+	for _, s := range slices.Concat(states, clusterStates) {
 		if !thorough() && !s.short {
 			continue
 		}
@@ -50,7 +54,8 @@ func TestDoctorAdvice(t *testing.T) {
 
 // kindOfEngine is the engine behind a kind that setup knows.
 func kindOfEngine(kind string) string {
-	if kind == "k3s" {
+	switch kind {
+	case "k3s", "rke2", "microk8s", "k0s":
 		return "containerd"
 	}
 	return kind
@@ -74,6 +79,9 @@ func (s state) try(t *testing.T, w *ward) {
 		t.Logf("%s: %s -> %s", problem.Check, problem.Detail, problem.Next)
 		advised[problem.Next] = true
 		s.follow(t, w, problem.Next)
+		if s.settled != nil {
+			s.settled(t, w)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,7 @@ type examined struct {
 	dir string   // where command lines are run
 	url string   // as --server
 	env []string // of doctor
+	arg []string // further ones of doctor
 	run *process.Process
 }
 
@@ -29,7 +31,7 @@ type examined struct {
 func (e *examined) doctor(t *testing.T) *finding {
 	t.Helper()
 	c := append(command{"env", "PATH=" + e.dir, "DOCKER_HOST=", "IMAGE2IPFS_PATH=" + e.store}, e.env...)
-	return firstProblem(t, append(c, e.binary), "doctor", "--json", "--server", e.url)
+	return firstProblem(t, append(c, e.binary), append([]string{"doctor", "--json", "--server", e.url}, e.arg...)...)
 }
 
 // start starts `image2ipfs serve`, in place of the server that runs.
@@ -142,7 +144,7 @@ func serverStates() []serverState {
 }
 
 func TestDoctorServers(t *testing.T) {
-	for _, s := range serverStates() {
+	for _, s := range slices.Concat(serverStates(), gatewayStates()) {
 		t.Run(s.name, func(t *testing.T) {
 			addr := freeAddr(t)
 			e := &examined{program: newProgram(t), dir: t.TempDir(), url: "http://" + addr}

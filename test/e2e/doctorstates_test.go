@@ -77,6 +77,14 @@ var states = []state{
 		w.write(t, configFile, "version = 2\n"+registryOf1+"config_path = \"/etc/containerd/certs.d\"\n")
 		w.must(t, "sudo systemctl restart containerd")
 	}},
+	{name: "a drop-in that takes the default runtime away", kind: "containerd", engine: "containerd16", says: "default_runtime_name", next: "mend what it names", enter: started("containerd", map[string]string{
+		configFile:                          "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n",
+		"etc/containerd/conf.d/nvidia.toml": "version = 2\n" + registryOf1 + "config_path = \"/etc/containerd/certs.d\"\n" + runtimeOf("nvidia"),
+		hubFile:                             "[host.\"SERVER\"]\n",
+	}), byHand: func(t *testing.T, w *ward, _ string) {
+		w.write(t, "etc/containerd/conf.d/nvidia.toml", "version = 2\n"+registryOf1+"config_path = \"/etc/containerd/certs.d\"\n"+runtimeOf("runc")+runtimeOf("nvidia"))
+		w.must(t, "sudo systemctl restart containerd")
+	}},
 	{name: "an IPv6 address that containerd 1 does not read", kind: "containerd", engine: "containerd16", says: "is not read by this containerd", next: "give the address a name in /etc/hosts", enter: func(t *testing.T, w *ward) {
 		started("containerd", map[string]string{
 			configFile: "version = 2\n" + registryOf1 + "config_path = \"/etc/containerd/certs.d\"\n",
@@ -91,14 +99,6 @@ var states = []state{
 	{name: "config_path of several directories", kind: "containerd", engine: "containerd2", next: "image2ipfs setup containerd --yes --server", enter: func(t *testing.T, w *ward) {
 		started("containerd", map[string]string{configFile: "version = 3\n" + registryOf2 + "config_path = \"/etc/containerd/certs.d:/etc/docker/certs.d\"\n"})(t, w)
 	}},
-	{name: "not set up", kind: "k3s", engine: "containerd16", next: "image2ipfs setup k3s --yes --server", enter: func(t *testing.T, w *ward) {
-		w.tool(t, "k3s", k3s)
-		if err := os.MkdirAll(w.outer("etc/rancher/k3s"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		w.unit(t, "k3s", "/run/k3s/containerd/containerd.sock", w.inner("bin/k3s"), w.inner("root"))
-		w.must(t, "systemctl start k3s")
-	}},
 	{name: "not set up", kind: "podman", engine: "podman", short: true, enter: started("podman", nil), next: "image2ipfs setup podman --yes --server"},
 	{name: "root's own file counts", kind: "podman", engine: "podman", next: "image2ipfs setup podman --yes --server", enter: started("podman", map[string]string{
 		"home/.config/containers/registries.conf":                 "unqualified-search-registries = [\"docker.io\"]\n",
@@ -108,15 +108,6 @@ var states = []state{
 		"etc/containers/registries.conf": "unqualified-search-registries = [\"127.0.0.1:9\"]\nshort-name-mode = \"enforcing\"\n",
 	})},
 }
-
-// k3s stands in for K3s: it makes certs.d of registries.yaml and starts a containerd.
-const k3s = `#!/bin/sh
-d=/var/lib/rancher/k3s/agent/etc/containerd
-mkdir -p $d/certs.d/docker.io /run/k3s/containerd
-sed -n 's/^ *- "\(http.*\)"$/[host."\1"]/p' /etc/rancher/k3s/registries.yaml 2>/dev/null >$d/certs.d/docker.io/hosts.toml
-printf 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "%s"\n' $d/certs.d >$d/config.toml
-exec containerd --config $d/config.toml --root "$1" --state /run/k3s/containerd/state --address /run/k3s/containerd/containerd.sock
-`
 
 // notLoopback is an address of the machine that secureServer adds: of those on the
 // loopback dockerd verifies no certificate.

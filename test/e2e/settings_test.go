@@ -32,6 +32,16 @@ const (
 	conf        = "registries.conf"
 )
 
+// serverAlone is a hosts.toml that containerd 1 overlooks as a whole, since it has no
+// table of a host.
+var serverAlone = map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", hosts: "server = \"https://hub.corp.example\"\n"}
+
+// runtimeOf is a runtime of CRI. A file that has one replaces those of all others,
+// and the default one, in containerd 1.
+func runtimeOf(name string) string {
+	return "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes." + name + "]\n  runtime_type = \"io.containerd.runc.v2\"\n"
+}
+
 // settings are sorted by kind; the first of each is tried by `make test`, too.
 var settings = []setting{
 	{kind: "docker", name: "a pull-through cache (Google's)", asks: gcr, files: map[string]string{"daemon.json": "{\n  \"registry-mirrors\": [\"https://mirror.gcr.io\"]\n}\n"}},
@@ -54,12 +64,16 @@ var settings = []setting{
 	{kind: "containerd", name: "config default of 2.x, a mirror beside it", engines: []string{"containerd2"}, asks: hub, refused: "config_path names several directories", files: map[string]string{toml: "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n  config_path = '/etc/containerd/certs.d:/etc/docker/certs.d'\n", "certs.d/quay.io/hosts.toml": "server = \"https://quay.io\"\n"}},
 	{kind: "containerd", name: "version 3, drop-ins by a pattern", engines: []string{"containerd2"}, asks: gcr, files: map[string]string{toml: "version = 3\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/10-certs.toml": "version = 3\n" + registryOf2 + "config_path = \"/etc/containerd/certs.d\"\n", "conf.d/20-other.toml": "version = 3\noom_score = -999\n", hosts: "[host.\"https://mirror.gcr.io\"]\n"}},
 	{kind: "containerd", name: "mirrors in config.toml (deprecated), which ctr does not know", asks: gcr + " " + hub, refused: "registry.mirrors.docker.io is set", engines: []string{"containerd16"}, files: map[string]string{toml: "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\n  endpoint = [\"https://mirror.gcr.io\"]\n"}},
+	{kind: "containerd", name: "mirrors in an imported file", asks: gcr + " " + hub, refused: "registry.mirrors.docker.io is set", files: map[string]string{toml: "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/mirrors.toml": "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\n  endpoint = [\"https://mirror.gcr.io\"]\n"}},
 	{kind: "containerd", name: "kubespray", asks: hub, files: map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", hosts: "server = \"https://docker.io\"\n[host.\"https://registry-1.docker.io\"]\n  capabilities = [\"pull\",\"resolve\"]\n  skip_verify = false\n  override_path = false\n"}},
 	{kind: "containerd", name: "Spegel: a mirror of all, which is gone", asks: hub, files: map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", "certs.d/_default/hosts.toml": "[host.'http://127.0.0.1:1']\ncapabilities = ['pull', 'resolve']\n"}},
 	{kind: "containerd", name: "no version line", engines: []string{"containerd16"}, asks: hub, files: map[string]string{toml: "oom_score = -999\n[plugins.cri]\n  sandbox_image = \"pause:3\"\n"}},
-	{kind: "containerd", name: "NVIDIA's drop-in", asks: hub, files: map[string]string{toml: "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/99-nvidia.toml": "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.nvidia]\n  runtime_type = \"io.containerd.runc.v2\"\n"}},
-	{kind: "containerd", name: "config_path in a drop-in", asks: corp, files: map[string]string{toml: "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/certs.toml": "version = 2\n" + registryOf1 + "config_path = \"/etc/containerd/certs.d\"\n", hosts: "server = \"https://hub.corp.example\"\n"}},
-	{kind: "containerd", name: "docker.io is a link", asks: corp, files: map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", "certs.d/docker.io": "-> ../real", "real/hosts.toml": "server = \"https://hub.corp.example\"\n"}},
+	{kind: "containerd", name: "NVIDIA's drop-in, with what it replaces in containerd 1", asks: hub, files: map[string]string{toml: "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/99-nvidia.toml": "version = 2\n" + runtimeOf("runc") + runtimeOf("nvidia")}},
+	{kind: "containerd", name: "NVIDIA's drop-in", engines: []string{"containerd2"}, asks: hub, files: map[string]string{toml: "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/99-nvidia.toml": "version = 2\n" + runtimeOf("nvidia")}},
+	{kind: "containerd", name: "config_path in a drop-in", asks: corp, files: map[string]string{toml: "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n", "conf.d/certs.toml": "version = 2\n" + registryOf1 + "config_path = \"/etc/containerd/certs.d\"\n", hosts: "server = \"https://hub.corp.example\"\n[host.\"https://hub.corp.example\"]\n"}},
+	{kind: "containerd", name: "docker.io is a link", asks: corp, files: map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", "certs.d/docker.io": "-> ../real", "real/hosts.toml": "[host.\"https://hub.corp.example\"]\n"}},
+	{kind: "containerd", name: "a server without a table", engines: []string{"containerd2"}, asks: corp, files: serverAlone},
+	{kind: "containerd", name: "a server without a table, which containerd 1 overlooks", engines: []string{"containerd16"}, asks: hub, refused: "line 1: server is set there", files: serverAlone},
 	{kind: "containerd", name: "an empty hosts.toml (a ConfigMap)", asks: hub, files: map[string]string{toml: "version = 2\n" + registryOf1 + "  config_path = \"/etc/containerd/certs.d\"\n", hosts: ""}},
 	{kind: "containerd", name: "an old name beside it, comments", asks: gcr, files: map[string]string{toml: "version = 2 # do not edit\n" + registryOf1 + "  # see certs.d\n  config_path = \"/etc/containerd/certs.d\" # here\n", hosts: "# managed by Ansible\nserver = \"https://registry-1.docker.io\" # upstream\n\n[host.\"https://mirror.gcr.io\"] # first\n  capabilities = [\"pull\", \"resolve\"] # no push\n"}},
 
