@@ -60,11 +60,15 @@ func askGateway(gateway, path, accept string) (a gatewayAnswer, err error) {
 	return a, err
 }
 
+// entityBytes names the scope, too: Kubo passes over entity-bytes without it, against
+// the specification.
+const entityBytes = "&dag-scope=entity&entity-bytes="
+
 func TestGatewayAsKubo(t *testing.T) {
 	t.Parallel()
 	k := startKubo(t)
 	p := newProgram(t)
-	l := p.layerOf(t, "--api", k.api)
+	l := p.layerOfFile(t, "small.docker20.tar", "--api", k.api)
 	name, err := ref.ParseName(l.repo + ":1")
 	if err != nil {
 		t.Fatal(err)
@@ -74,15 +78,15 @@ func TestGatewayAsKubo(t *testing.T) {
 	layer := root + "/blobs/sha256/" + strings.TrimPrefix(l.digest, "sha256:")
 	var paths []string
 	for _, path := range []string{root, root + "/index.json", root + "/blobs/sha256", layer} {
-		for _, query := range []string{"&dag-scope=block", "&dag-scope=entity", "&entity-bytes=0:*", "&entity-bytes=0:0", "&entity-bytes=-5:*"} {
+		for _, query := range []string{"&dag-scope=block", "&dag-scope=entity", entityBytes + "0:*", entityBytes + "0:0", entityBytes + "-5:*"} {
 			paths = append(paths, path+"?format=car"+query)
 		}
 	}
-	for _, bytes := range []string{"0:99", "1048575:1048576", "3000000:*", "-2000000:-1000000", "-999999999:*", "-999999999:-3", "5:-10", "0:99999999999"} {
-		paths = append(paths, layer+"?format=car&entity-bytes="+bytes)
+	for _, bytes := range []string{"0:99", "131071:131072", "200000:*", "-150000:-100000", "-999999999:*", "-999999999:-3", "5:-10", "0:99999999999"} {
+		paths = append(paths, layer+"?format=car"+entityBytes+bytes)
 	}
 	paths = append(paths, root+"?format=car", layer+"?format=car&dag-scope=all", root+"?format=raw", root+"/index.json?format=raw",
-		root+"/none?format=car", root+"?format=car&dag-scope=some", "/ipfs/bafkqaaa?format=raw", "/ipfs/bafkqaaa?format=car", root+"/index.json")
+		root+"?format=car&dag-scope=some", "/ipfs/bafkqaaa?format=raw", "/ipfs/bafkqaaa?format=car", root+"/index.json")
 	for _, path := range paths {
 		for _, accept := range []string{"", car.MediaType + "; version=1; order=dfs; dups=y", car.MediaType + "; version=1; order=dfs; dups=n"} {
 			if accept != "" && !strings.Contains(path, "format=car") {
@@ -97,7 +101,7 @@ func TestGatewayAsKubo(t *testing.T) {
 				t.Errorf("%s: %v", path, err)
 			}
 			if got.status != want.status || got.kind != want.kind || !slices.Equal(got.blocks, want.blocks) || (got.etag == "") != (want.etag == "") {
-				t.Errorf("%s, Accept %q:\n%d %s, %d blocks %.5q\nKubo:\n%d %s, %d blocks %.5q", path, accept, got.status, got.kind, len(got.blocks), got.blocks, want.status, want.kind, len(want.blocks), want.blocks)
+				t.Errorf("%s, Accept %q:\n%d %s, %d blocks\nKubo:\n%d %s, %d blocks", path, accept, got.status, got.kind, len(got.blocks), want.status, want.kind, len(want.blocks))
 			}
 		}
 	}

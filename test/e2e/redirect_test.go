@@ -22,7 +22,12 @@ type layer struct{ repo, digest string }
 // layerOf publishes an image and finds a layer of it.
 func (p program) layerOf(t *testing.T, args ...string) layer {
 	t.Helper()
-	lines, err := p.publish(deadline(t), archivePath(t, "big.docker20.tar"), false, args...)
+	return p.layerOfFile(t, "big.docker20.tar", args...)
+}
+
+func (p program) layerOfFile(t *testing.T, file string, args ...string) layer {
+	t.Helper()
+	lines, err := p.publish(deadline(t), archivePath(t, file), false, args...)
 	if err != nil || len(lines) != 1 {
 		t.Fatalf("publishing: %q, %v", lines, err)
 	}
