@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 // These follow the sections "Content Discovery", "Content Management", "Error Codes" and
@@ -182,6 +183,30 @@ func TestSpecErrorCodes(t *testing.T) {
 			}
 		})
 	}
+	t.Run(string(codeUploadInvalid), func(t *testing.T) { // two requests write to one upload
+		p.s.uploads.mu.Lock()
+		p.s.uploads.open[at[strings.LastIndexByte(at, '/')+1:]].busy = true
+		p.s.uploads.mu.Unlock()
+		p.send(http.MethodPatch, at, []byte("xy")).expect(t, http.StatusBadRequest, codeUploadInvalid)
+	})
+	t.Run(string(codeTooMany), func(t *testing.T) {
+		for range uploadsEach - 1 {
+			p.begin("app")
+		}
+		full := p.send(http.MethodPost, "/v2/app/blobs/uploads/", nil).expect(t, http.StatusTooManyRequests, codeTooMany)
+		if full.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+	})
+	t.Run(string(codeUnauthorized), func(t *testing.T) {
+		closed, _, _ := startClosed(t, Config{Local: p.store, Dir: p.store.Path(), Pushed: pushed.New(p.store, pushed.Options{})})
+		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+			got := (&pushSite{closed, p.store}).send(method, "/v2/app/manifests/1", nil).expect(t, http.StatusUnauthorized, codeUnauthorized)
+			if got.Header.Get("WWW-Authenticate") == "" {
+				t.Errorf("%s: no WWW-Authenticate", method)
+			}
+		}
+	})
 	got := p.do(http.MethodPost, "/v2/app/manifests/1").expect(t, http.StatusMethodNotAllowed, codeUnsupported)
 	if got.Header.Get("Allow") != "DELETE, PUT, GET, HEAD" {
 		t.Errorf("Allow is %q", got.Header.Get("Allow"))

@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
+	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
@@ -131,4 +132,36 @@ func TestUploadLimits(t *testing.T) {
 	p.s.uploads.expire(p.s.uploads.open[at[strings.LastIndexByte(at, '/')+1:]])
 	p.get(at).expect(t, http.StatusNotFound, codeUploadUnknown)
 	p.begin("app")
+}
+
+// Garbage is collected while an upload waits for its next chunk, also what the upload
+// has in common with an image that is gone.
+func TestUploadBesideGC(t *testing.T) {
+	dir := t.TempDir()
+	p := startPush(t, dir)
+	layer := big(5 << 20)
+	p.manifest("app", "1", p.image("app", layer[:3<<20])).expect(t, http.StatusCreated, "")
+	roots, err := p.store.Roots(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const half = 4 << 20
+	at := p.begin("app")
+	p.send(http.MethodPatch, at, layer[:half]).expect(t, http.StatusAccepted, "")
+	p.do(http.MethodDelete, "/v2/app/manifests/1").expect(t, http.StatusAccepted, "")
+	if err := p.s.cfg.Pushed.Drop(t.Context(), roots[0].CID); err != nil {
+		t.Fatal(err)
+	}
+	removeAndCollect(t, dir, roots[0].CID)
+	p.blob("app", []byte("another meanwhile"))
+	d := digest.FromBytes(layer).String()
+	p.send(http.MethodPut, at+"?digest="+d, layer[half:]).expect(t, http.StatusCreated, "")
+	for range 2 {
+		if got := p.get("/v2/app/blobs/"+d).expect(t, http.StatusOK, ""); !bytes.Equal(got.body, layer) {
+			t.Errorf("%d bytes come", len(got.body))
+		}
+		if _, err := p.store.GC(t.Context(), packstore.GCOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -24,9 +24,10 @@ func newGC() *cobra.Command {
 		Use:   "gc",
 		Short: "Free the space of what is no longer published",
 		Long: `Free the space of what is no longer published in the embedded store, and of
-publications that were cut off. It waits for publications under way; servers go
-on. What was fetched from peers is kept in a cache of limited size, which --cache
-empties as well. Kubo's store is left to Kubo (ipfs repo gc).`,
+publications that were cut off. Publications, pushes and servers go on meanwhile;
+what those under way rely on is left to the next gc. What was fetched from peers
+is kept in a cache of limited size, which --cache empties as well. Kubo's store is
+left to Kubo (ipfs repo gc).`,
 		Example: `  image2ipfs rm app:1 && image2ipfs gc
   image2ipfs gc --dry-run
   image2ipfs gc --cache`,
@@ -86,6 +87,9 @@ func (o *gcOptions) report(cmd *cobra.Command, stats packstore.GCStats) {
 		stats.RemovedBlocks, oci.BytesText(stats.RemovedBytes), stats.KeptBlocks, oci.BytesText(stats.KeptBytes))
 	if stats.AbandonedBytes > 0 {
 		fmt.Fprintf(out, "%s %s of publications that were cut off\n", verb, oci.BytesText(stats.AbandonedBytes))
+	}
+	if stats.ClaimedBytes > 0 {
+		fmt.Fprintf(out, "left %s beside what publications and pushes under way rely on, to the next gc\n", oci.BytesText(stats.ClaimedBytes))
 	}
 	switch {
 	case o.cache:

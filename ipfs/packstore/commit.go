@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
-// Commit implements [ipfs.Tx]. After an error nothing is published; blocks that
-// others could see by then stay until the next GC.
+// Commit implements [ipfs.Tx]. After an error nothing is published; packs that
+// were where they stay by then do so until the next GC. The error matches
+// [ipfs.ErrNotFound] when gc, or somebody else, has taken away what the publication
+// links to and has not put.
 func (t *tx) Commit(ctx context.Context, root ipfs.Root) (ipfs.Stats, error) {
 	return t.commit(ctx, []ipfs.Root{root}, nil)
 }
@@ -39,23 +42,23 @@ func (t *tx) commit(ctx context.Context, roots []ipfs.Root, records []ipfs.Recor
 	}
 	entries, stats, err := t.gather(ctx, kept)
 	if err == nil {
-		err = t.finishPacks(kept[0])
+		err = t.seal(kept[0])
+	}
+	if err == nil {
+		t.s.at("commit: sealed")
+		err = t.publish(ctx, kept, entries, roots, records)
 	}
 	if err != nil {
-		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", kept[0], err), t.abandon())
+		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", kept[0], err), t.end())
 	}
-	visible, err := t.register(ctx, entries, roots, records)
-	if err != nil {
-		return ipfs.Stats{}, errors.Join(fmt.Errorf("publishing %s: %w", kept[0], err), t.end(!visible))
-	}
-	return stats, t.end(false)
+	return stats, t.end()
 }
 
 func (t *tx) abandon() error {
 	if t.done {
 		return nil
 	}
-	return t.end(true)
+	return t.end()
 }
 
 // gather brings small branches into the main pack and lists all blocks. Those of
@@ -118,40 +121,86 @@ func (t *tx) absorb(p *part) error {
 	return p.w.discard()
 }
 
-// finishPacks makes the packs that hold blocks durable.
-func (t *tx) finishPacks(root cid.Cid) error {
+// seal makes the packs that hold blocks, and what was put right, durable.
+func (t *tx) seal(root cid.Cid) error {
 	for _, p := range t.parts() {
 		if len(p.blocks) == 0 {
 			continue
 		}
-		if err := p.w.finish(root); err != nil {
+		if err := p.w.seal(root); err != nil {
 			return err
 		}
 	}
-	t.noteWritten()
-	return errors.Join(t.syncHealed(), syncDir(t.s.dir.packs()))
+	return t.syncHealed()
 }
 
-// register puts entries into the index and keeps the roots and the records. visible tells, after
-// an error, that other publications may rely on the new packs already.
-func (t *tx) register(ctx context.Context, entries []entry, roots []ipfs.Root, records []ipfs.Record) (visible bool, err error) {
-	if len(entries) > 0 {
-		name, err := t.s.dir.addSegment(entries)
-		if err != nil {
-			return name != "", err
-		}
-	} else if err := syncDir(t.s.dir.index()); err != nil { // for blocks of others on which root relies
-		return true, err
-	}
-	unlock, err := lockExclusive(ctx, t.s.dir.commitLock(), nil)
+// publish puts packs and entries where they stay and keeps the roots and the records,
+// while gc takes nothing away. What is there after an error stays until the next GC:
+// others may rely on it.
+func (t *tx) publish(ctx context.Context, kept []cid.Cid, entries []entry, roots []ipfs.Root, records []ipfs.Record) (err error) {
+	unlock, err := t.s.dir.share(ctx)
 	if err != nil {
-		return true, err
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	collected, err := t.collected()
+	if err != nil {
+		return err
+	}
+	if err := t.checkClaims(); err != nil {
+		return err
+	}
+	if collected { // gc may have dropped entries that nothing needed but this publication
+		for k, loc := range t.relies.found {
+			entries = append(entries, entry{k, loc})
+		}
+	}
+	if err := t.place(entries); err != nil {
+		return err
+	}
+	if collected {
+		if err := t.s.checkWhole(ctx, kept); err != nil {
+			return err
+		}
+	}
+	commit, err := lockExclusive(ctx, t.s.dir.commitLock(), nil)
+	if err != nil {
+		return err
 	}
 	if err := t.s.dir.show(roots, records); err != nil {
-		return true, errors.Join(err, unlock())
+		return errors.Join(err, commit())
 	}
 	_ = t.s.dir.remember(t.learnt)                // what is forgotten costs time only
 	_ = t.s.dir.noteChecks(t.relies.fresh, false) // as well
 	_ = t.s.index.compact()                       // the next publication tries again, and gc does it anyway
-	return true, unlock()
+	return commit()
+}
+
+// place makes the packs and the entries part of the store: what it costs that is not
+// there on a full disk comes first.
+func (t *tx) place(entries []entry) error {
+	var made pendingSegment
+	var err error
+	if len(entries) > 0 {
+		made, err = t.s.dir.makeSegment(func(f *os.File) (uint64, error) { return writeEntries(f, entries) })
+		if err != nil {
+			return err
+		}
+	}
+	for _, p := range t.parts() {
+		if len(p.blocks) > 0 && err == nil {
+			err = p.w.place()
+		}
+	}
+	if err == nil {
+		err = syncDir(t.s.dir.packs())
+	}
+	if err != nil {
+		return errors.Join(err, made.discard())
+	}
+	t.noteWritten()
+	if made.name == "" {
+		return syncDir(t.s.dir.index()) // for blocks of others on which root relies
+	}
+	return made.place()
 }

@@ -54,9 +54,12 @@ func createTemp(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
+// syncFile returns when the content of f is on disk; tests watch it.
+var syncFile = (*os.File).Sync
+
 // syncAndClose returns when the content of f is on disk.
 func syncAndClose(f *os.File) error {
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(syncFile(f), f.Close())
 }
 
 // renameDurably returns when the new name is on disk.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,46 +212,42 @@ func TestGCRemovesDebris(t *testing.T) {
 	storetest.Check(t, s, c, content)
 }
 
-// GC and publications exclude each other, and say so.
+// Two collections exclude each other, and say so.
 func TestGCWaits(t *testing.T) {
 	s := open(t, newPath(t))
-	tx, err := s.Begin(t.Context())
+	c, _ := storetest.Publish(t, s, map[string][]byte{"f": storetest.Random(1000, "wait")})
+	h, err := s.Heal(t.Context(), c) // has it wait as well
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Abort()
-	content := map[string][]byte{"f": storetest.Random(2<<20, "wait")}
-	c := storetest.Add(t, tx, content)
-
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = s.GC(ctx, packstore.GCOptions{Progress: func(p packstore.GCProgress) {
 		if p.Stage != packstore.GCWaiting {
-			t.Errorf("GC is %s although a publication is under way", p.Stage)
+			t.Errorf("GC is %s although something is being healed", p.Stage)
 		}
 		cancel()
 	}})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want one that matches context.Canceled", err)
 	}
-	waiting := make(chan struct{})
-	once := sync.OnceFunc(func() { close(waiting) })
-	done := make(chan error)
-	go func() {
-		_, err := s.GC(t.Context(), packstore.GCOptions{Progress: func(p packstore.GCProgress) {
-			if p.Stage == packstore.GCWaiting {
-				once()
-			}
-		}})
-		done <- err
-	}()
-	<-waiting
-	if _, err := tx.Commit(t.Context(), ipfs.Root{CID: c}); err != nil {
+	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
+	waited := false
+	_, err = s.GC(t.Context(), packstore.GCOptions{Progress: func(packstore.GCProgress) {
+		if waited {
+			return
+		}
+		waited = true
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := s.GC(ctx, packstore.GCOptions{Progress: func(packstore.GCProgress) { cancel() }})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("a second GC: got error %v, want one that matches context.Canceled", err)
+		}
+	}})
+	if err != nil || !waited {
+		t.Error(err, waited)
 	}
-	storetest.Check(t, s, c, content)
 }
 
 // GC stopped anywhere must leave every kept root whole, and the next GC must
@@ -296,7 +293,8 @@ func TestGCInterrupted(t *testing.T) {
 	}
 }
 
-// Two publishers, a server, verify and gc on one store, as five processes would.
+// Publishers, two of them so slow that gc passes over them, a server, verify and gc on
+// one store, as so many processes would.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
@@ -329,9 +327,28 @@ func TestEverythingAtOnce(t *testing.T) {
 			return s.Remove(ctx, c)
 		})
 	}
+	var collected atomic.Int64
+	for p := range 2 {
+		work("slow publisher", func(s *packstore.Store, i int) error {
+			first := map[string][]byte{"shared": storetest.Random(1<<20, fmt.Sprint(i%3))}
+			content := map[string][]byte{"own": storetest.Random(200<<10, fmt.Sprint("slow", p, i)), "shared": first["shared"], "next": storetest.Random(1<<20, fmt.Sprint((i+1)%3))}
+			c, err := slowly(ctx, s, collected.Load, first, content)
+			if err == nil {
+				err = storetest.Compare(ctx, s, c, content)
+			}
+			if err != nil {
+				return err
+			}
+			return s.Remove(ctx, c)
+		})
+	}
 	work("server", func(s *packstore.Store, i int) error { return storetest.Compare(ctx, s, kept, keep) })
 	work("verify", func(s *packstore.Store, i int) error { return storetest.Compare(ctx, s, kept, keep) })
-	work("gc", func(s *packstore.Store, i int) error { _, err := s.GC(ctx, packstore.GCOptions{}); return err })
+	work("gc", func(s *packstore.Store, i int) error {
+		_, err := s.GC(ctx, packstore.GCOptions{})
+		collected.Add(1)
+		return err
+	})
 	wg.Wait()
 	s := open(t, path)
 	storetest.Check(t, s, kept, keep)

@@ -31,7 +31,7 @@ func (s *Store) Heal(ctx context.Context, root cid.Cid) (*Healing, error) {
 	if !s.Keeps(ctx, root) {
 		return nil, fmt.Errorf("healing %s: %w: it does not keep %s", s, ipfs.ErrNotFound, root)
 	}
-	unlock, err := lockShared(ctx, s.dir.gcLock())
+	unlock, err := lockShared(ctx, s.dir.collectLock())
 	if err != nil {
 		return nil, fmt.Errorf("healing %s: %w", s, err)
 	}
@@ -95,19 +95,34 @@ func (h *Healing) finish() error {
 	if h.fresh == nil {
 		return nil
 	}
-	err := h.fresh.finish(unknownRoot)
+	err := h.fresh.seal(unknownRoot)
 	if err == nil {
-		err = syncDir(h.s.dir.packs())
+		err = h.place()
 	}
+	return errors.Join(err, h.fresh.discard())
+}
+
+func (h *Healing) place() (err error) {
+	unlock, err := h.s.dir.share(context.Background())
 	if err != nil {
-		return errors.Join(err, h.fresh.discard())
+		return err
 	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	var entries []entry
 	for k, loc := range h.blocks {
 		entries = append(entries, entry{k, loc})
 	}
-	_, err = h.s.dir.addSegment(entries)
-	return err
+	made, err := h.s.dir.makeSegment(func(f *os.File) (uint64, error) { return writeEntries(f, entries) })
+	if err != nil {
+		return err
+	}
+	if err = h.fresh.place(); err == nil {
+		err = syncDir(h.s.dir.packs())
+	}
+	if err != nil {
+		return errors.Join(err, made.discard())
+	}
+	return made.place()
 }
 
 // overwrite writes the section of a block at loc; it fails when the section

@@ -186,31 +186,59 @@ func (v *view) find(k key, try func(location) error) error {
 	return err
 }
 
-// writeSegment makes a segment of what write puts into it durable; an empty
-// one is not kept.
-func (d dir) writeSegment(write func(f *os.File) (entries uint64, err error)) (name string, err error) {
-	name = newPackID().String() + segmentExt
-	tmp := d.join("tmp", name)
-	f, err := createTemp(tmp)
+// has tells whether the index says that k is somewhere.
+func (v *view) has(k key) bool {
+	return v.find(k, func(location) error { return nil }) == nil
+}
+
+// pendingSegment is one that is durable in tmp/ and not yet in the index. One without a
+// name has no entries and is left out.
+type pendingSegment struct {
+	dir  dir
+	name string
+	size int64 // bytes
+}
+
+// makeSegment makes a segment of what write puts into it. The caller shares the store's
+// lock, or is gc.
+func (d dir) makeSegment(write func(f *os.File) (entries uint64, err error)) (s pendingSegment, err error) {
+	s = pendingSegment{dir: d, name: newPackID().String() + segmentExt}
+	f, err := createTemp(s.temp())
 	if err != nil {
-		return "", err
+		return pendingSegment{}, err
 	}
 	n, err := write(f)
-	if err == nil {
+	if info, serr := f.Stat(); serr == nil {
+		s.size = info.Size()
+	}
+	if err == nil && n > 0 {
 		err = syncAndClose(f)
 	} else {
 		f.Close()
 	}
-	if err == nil && n > 0 {
-		return name, renameDurably(tmp, d.segment(name))
+	if err != nil || n == 0 {
+		return pendingSegment{dir: d}, errors.Join(err, s.discard())
 	}
-	os.Remove(tmp)
-	return "", err
+	return s, nil
 }
 
-// addSegment puts entries into the index.
-func (d dir) addSegment(entries []entry) (name string, err error) {
-	return d.writeSegment(func(f *os.File) (uint64, error) { return writeEntries(f, entries) })
+func (s pendingSegment) temp() string { return s.dir.join("tmp", s.name) }
+
+// place puts a segment into the index, durably.
+func (s pendingSegment) place() error {
+	if s.name == "" {
+		return nil
+	}
+	return renameDurably(s.temp(), s.dir.segment(s.name))
+}
+
+// discard removes a segment that is not put into the index.
+func (s pendingSegment) discard() error {
+	if s.name == "" {
+		return nil
+	}
+	_, err := removeFile(s.temp())
+	return err
 }
 
 // removeSegments takes segments whose entries are elsewhere out of the index.
@@ -244,10 +272,19 @@ const maxSegments = 8
 // compact merges the smallest segments so that few are left and each entry is
 // written O(log n) times in all. Entries that an interrupted gc has left, of
 // packs that are gone, go: one of them may stand for a block that is elsewhere
-// as well. The caller holds the commit lock, and keeps gc away.
-func (x *index) compact() error {
+// as well. The caller shares the store's lock and holds the commit lock. While gc is at
+// work nothing is done, since it knows the segments by their names.
+func (x *index) compact() (err error) {
 	v, err := x.refresh()
 	if err != nil || len(v.segs) <= maxSegments {
+		return err
+	}
+	unlock, free, err := tryShared(x.dir.collectLock())
+	if err != nil || !free {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if v, err = x.refresh(); err != nil || len(v.segs) <= maxSegments { // gc has ended a moment ago
 		return err
 	}
 	segs := slices.Clone(v.segs)
@@ -262,9 +299,12 @@ func (x *index) compact() error {
 	if err != nil {
 		return err
 	}
-	_, err = x.dir.writeSegment(func(f *os.File) (uint64, error) {
+	merged, err := x.dir.makeSegment(func(f *os.File) (uint64, error) {
 		return merge(f, segs, func(e entry) bool { return there[e.pack] })
 	})
+	if err == nil {
+		err = merged.place()
+	}
 	if err != nil {
 		return err
 	}

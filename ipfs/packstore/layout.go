@@ -39,7 +39,9 @@ func (d dir) tmp() string                { return d.join("tmp") }
 func (d dir) tempPack(id packID) string  { return d.join("tmp", id.String()+packExt) }
 func (d dir) memory() string             { return d.join("known") }
 func (d dir) checked() string            { return d.join("checked") }
-func (d dir) gcLock() string             { return d.join("lock") }   // shared by publications, exclusive for gc
+func (d dir) collectLock() string        { return d.join("gc") }     // exclusive for gc as long as it works, shared by who merges segments or heals
+func (d dir) gateLock() string           { return d.join("gate") }   // on the way to the next
+func (d dir) gcLock() string             { return d.join("lock") }   // shared by who ends a publication, exclusive while gc takes something away
 func (d dir) commitLock() string         { return d.join("commit") } // held while records are changed and segments merged
 
 // packID names a pack; it is random, so that processes need not agree.

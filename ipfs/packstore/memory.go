@@ -164,8 +164,9 @@ func (d dir) remember(learnt []record) error {
 	return d.writeMemory(records)
 }
 
-// forget drops records of what is no longer in the store.
-func (g *collector) forget() error {
+// forget drops records of what is no longer in the store. The caller holds the commit
+// lock.
+func (g *collector) forget(now *view) error {
 	m, err := g.s.dir.readMemory()
 	if err != nil {
 		return err
@@ -177,7 +178,8 @@ func (g *collector) forget() error {
 		if err != nil {
 			return err
 		}
-		if pos >= 0 && g.live.has(pos) && (r.codec == cid.Raw || g.walked.has(pos)) { // walked: all below is live
+		kept := pos >= 0 && g.live.has(pos) && (r.codec == cid.Raw || g.walked.has(pos)) // walked: all below is live
+		if kept || pos < 0 && now.has(key(r.hash)) {                                     // or it came meanwhile
 			records = append(records, r)
 		}
 	}

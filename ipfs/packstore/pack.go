@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
@@ -60,7 +61,7 @@ func newPackWriter(d dir) (*packWriter, error) {
 // open makes the file.
 func (w *packWriter) open() (err error) {
 	if w.file == nil {
-		w.file, err = createTemp(w.dir.tempPack(w.id))
+		w.file, err = createPack(w.dir.tempPack(w.id))
 	}
 	return err
 }
@@ -111,9 +112,8 @@ func (w *packWriter) absorb(o *packWriter) (shift int64, err error) {
 	return shift, err
 }
 
-// finish makes the pack durable under its final name; the directory is left to
-// the caller to sync.
-func (w *packWriter) finish(root cid.Cid) error {
+// seal makes the pack durable where it is.
+func (w *packWriter) seal(root cid.Cid) error {
 	header, err := car.Header(root)
 	if err != nil {
 		return err
@@ -126,25 +126,30 @@ func (w *packWriter) finish(root cid.Cid) error {
 			return err
 		}
 	}
-	if err := syncAndClose(w.file); err != nil {
-		return err
+	return syncFile(w.file)
+}
+
+// place puts the pack under its final name; the directory is left to the caller to
+// sync. From then on it is gc's to remove: gc may know of it, and rely on it. Its file
+// stays open, and so locked, until discard, but on Windows, which renames no open file.
+func (w *packWriter) place() error {
+	if runtime.GOOS == "windows" {
+		if err := w.file.Close(); err != nil {
+			return err
+		}
 	}
 	return os.Rename(w.dir.tempPack(w.id), w.dir.pack(w.id))
 }
 
-// discard removes the file, be it finished or not.
+// discard lets go of the file, and removes it unless it was placed.
 func (w *packWriter) discard() error {
 	if w.file == nil {
 		return nil
 	}
-	w.file.Close() // for the second time after finish, which is harmless
+	w.file.Close() // for the second time after place on Windows, which is harmless
 	w.buf = nil
-	for _, path := range []string{w.dir.tempPack(w.id), w.dir.pack(w.id)} {
-		if _, err := removeFile(path); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := removeFile(w.dir.tempPack(w.id))
+	return err
 }
 
 // sectionData checks that section is that of block c and gives its data. The

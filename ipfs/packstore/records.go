@@ -16,8 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -173,6 +171,20 @@ func (s *Store) Spaces(ctx context.Context, kind string) ([]string, error) {
 
 // Forget implements [ipfs.Recorder].
 func (s *Store) Forget(ctx context.Context, keys ...ipfs.Key) error {
+	return s.forget(ctx, keys, func(string) bool { return true })
+}
+
+// forgetOver is Forget of records whose time is over, unless they were made anew since
+// the caller has read them.
+func (s *Store) forgetOver(ctx context.Context, keys []ipfs.Key) error {
+	return s.forget(ctx, keys, func(path string) bool {
+		r, err := loadRecord(path)
+		return err == nil && isOver(r)
+	})
+}
+
+// forget removes the records of keys that are to go.
+func (s *Store) forget(ctx context.Context, keys []ipfs.Key, goes func(path string) bool) error {
 	unlock, err := lockExclusive(ctx, s.dir.commitLock(), nil)
 	if err != nil {
 		return err
@@ -180,6 +192,9 @@ func (s *Store) Forget(ctx context.Context, keys ...ipfs.Key) error {
 	changed := map[string]bool{}
 	for _, k := range keys {
 		path := s.dir.recordFile(k)
+		if !goes(path) {
+			continue
+		}
 		if err = os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return errors.Join(fmt.Errorf("removing record %s %q of %q: %w", k.Kind, k.Name, k.Space, err), unlock())
 		} else if err == nil {
@@ -265,36 +280,4 @@ func (d dir) makeDurably(path string) error {
 	}
 	lasting.Store(path, true)
 	return nil
-}
-
-// sweepRecords removes records that are over, unless it is dry, and gives what the others
-// keep, each with what it is for messages.
-func (g *collector) sweepRecords(ctx context.Context) (kept []keptRecord, err error) {
-	dirs, err := g.s.dir.recordDirs()
-	if err != nil {
-		return nil, err
-	}
-	for _, dir := range dirs {
-		var over []ipfs.Key
-		err := eachRecord(ctx, dir, func(_ string, r ipfs.Record) error {
-			if isOver(r) {
-				over = append(over, r.Key)
-			} else {
-				kept = append(kept, keptRecord{r.Key, r.CID})
-			}
-			return nil
-		})
-		if err == nil && !g.dry && len(over) > 0 {
-			err = g.s.Forget(ctx, over...)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return kept, nil
-}
-
-type keptRecord struct {
-	key ipfs.Key
-	cid cid.Cid
 }

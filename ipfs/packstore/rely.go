@@ -25,6 +25,17 @@ type reliance struct {
 	fresh  checks              // for Commit to remember
 	opened map[packID]*os.File // packs in which blocks were put right
 	healed int                 // blocks
+
+	claimed []packID         // that stay until the publication has ended
+	found   map[key]location // blocks on which it relies, in claimed packs
+}
+
+// on notes that the publication relies on a block.
+func (r *reliance) on(k key, found copies) {
+	if r.found == nil {
+		r.found = map[key]location{}
+	}
+	r.found[k] = found.at
 }
 
 // packTrust says what blocks of a pack need before they are relied on.
@@ -36,7 +47,7 @@ const (
 	packSuspect                  // hashing each
 )
 
-// trust finds out about a pack, by reading it where nobody has.
+// trust claims a pack and finds out about it, by reading it where nobody has.
 func (t *tx) trust(ctx context.Context, id packID) (packTrust, error) {
 	r := &t.relies
 	if known, ok := r.packs[id]; ok {
@@ -45,11 +56,16 @@ func (t *tx) trust(ctx context.Context, id packID) (packTrust, error) {
 	if !r.read {
 		r.read, r.known, r.packs, r.fresh = true, t.s.dir.readChecks(), map[packID]packTrust{}, checks{}
 	}
-	now, err := t.s.dir.packState(id)
+	err := t.s.claims.take(ctx, t.s.dir, id)
 	if errors.Is(err, os.ErrNotExist) {
 		r.packs[id] = packGone
 		return packGone, nil
 	}
+	if err != nil {
+		return packGone, err
+	}
+	r.claimed = append(r.claimed, id)
+	now, err := t.s.dir.packState(id)
 	if err != nil {
 		return packGone, err
 	}
@@ -74,7 +90,9 @@ func (t *tx) trust(ctx context.Context, id packID) (packTrust, error) {
 // copies is what the index knows of a block in the store.
 type copies struct {
 	sound   bool
+	at      location // of one that is sound, or was put right
 	damaged []damagedCopy
+	gone    bool // one was in a pack that is gone
 }
 
 type damagedCopy struct {
@@ -84,10 +102,25 @@ type damagedCopy struct {
 
 // look finds the copies of a block that readers might come upon. An entry alone
 // is no proof: a crash may bring back segments that gc replaced, and a damaged
-// segment leads astray.
+// segment leads astray. When gc has taken a pack away, the index tells what took its
+// place.
 func (t *tx) look(ctx context.Context, c cid.Cid) (found copies, err error) {
+	for {
+		found, err = t.lookIn(ctx, t.view, c)
+		if err != nil || found.sound || !found.gone {
+			return found, err
+		}
+		now, err := t.s.index.refresh()
+		if err != nil || now == t.view {
+			return found, err
+		}
+		t.view, t.moved = now, true
+	}
+}
+
+func (t *tx) lookIn(ctx context.Context, v *view, c cid.Cid) (found copies, err error) {
 	k := keyOf(c)
-	for _, seg := range t.view.segs {
+	for _, seg := range v.segs {
 		pos, e, err := seg.find(k)
 		if err != nil || pos < 0 { // readers pass it over as well
 			continue
@@ -99,7 +132,7 @@ func (t *tx) look(ctx context.Context, c cid.Cid) (found copies, err error) {
 		switch trust {
 		case packWhole:
 			if _, err := t.s.packs.dataSize(c, e.location); err == nil {
-				found.sound = true
+				found.sound, found.at = true, e.location
 			} else { // the entry is wrong, or the pack was cut between blocks
 				found.damaged = append(found.damaged, damagedCopy{e.location, seg})
 			}
@@ -111,23 +144,28 @@ func (t *tx) look(ctx context.Context, c cid.Cid) (found copies, err error) {
 			if err != nil {
 				found.damaged = append(found.damaged, damagedCopy{e.location, seg})
 			} else {
-				found.sound = true
+				found.sound, found.at = true, e.location
 			}
 		case packGone:
+			found.gone = true
 		}
 	}
 	return found, nil
 }
 
-// stored tells whether a block is in the store and right.
+// stored tells whether a block is in the store and right, and relies on it then.
 func (t *tx) stored(ctx context.Context, c cid.Cid) (bool, error) {
 	found, err := t.look(ctx, c)
-	return found.sound && len(found.damaged) == 0, err
+	if err != nil || !found.sound || len(found.damaged) > 0 {
+		return false, err
+	}
+	t.relies.on(keyOf(c), found)
+	return true, nil
 }
 
 // heal puts the damaged copies of a block right. left is false when readers would
 // come upon none of them afterwards that is right, so that it is to be stored anew.
-func (t *tx) heal(c cid.Cid, data []byte, found copies) (left bool, err error) {
+func (t *tx) heal(c cid.Cid, data []byte, found *copies) (left bool, err error) {
 	if len(found.damaged) > 0 {
 		if err := ipfs.VerifyBlock(c, data); err != nil {
 			return false, err
@@ -146,7 +184,7 @@ func (t *tx) heal(c cid.Cid, data []byte, found copies) (left bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("block %s is damaged in pack %s and cannot be put right: %w", c, bad.pack, err)
 		}
-		left = true
+		left, found.at = true, bad.location
 	}
 	if len(found.damaged) > 0 {
 		t.relies.healed++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,8 +29,22 @@ func (d dir) noteRemoved(c cid.Cid) {
 	}
 }
 
-// sweepRemoved forgets what was removed: its blocks are gone.
-func (d dir) sweepRemoved() error { return os.RemoveAll(d.join("removed")) }
+// sweepRemoved forgets roots that were removed and that the index no longer has. The
+// caller holds the commit lock.
+func (d dir) sweepRemoved(now *view) error {
+	files, err := os.ReadDir(d.join("removed"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, f := range files {
+		c, foreign := cid.Decode(strings.TrimSuffix(f.Name(), rootExt))
+		if foreign != nil || !now.has(keyOf(c)) {
+			err = errors.Join(err, os.RemoveAll(d.join("removed", f.Name())))
+		}
+	}
+	_ = os.Remove(d.join("removed")) // unless some are left
+	return err
+}
 
 // freshFor is how long after a change the times of a directory do not tell whether
 // there was another: file systems round them.

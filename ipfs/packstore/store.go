@@ -14,11 +14,12 @@
 //	known              which files became of contents, to spare work
 //	cache/             blocks that came from others: [Cache]
 //	tmp/               what is being written
-//	lock, commit       locks
+//	collected          changes when garbage was collected
+//	gc, gate, lock, commit
 //
-// Any number of processes may use one store. A publication holds lock shared,
-// garbage collection holds it exclusively; readers need no lock, since they
-// look again when a file has gone. All that readers need are read permissions.
+// Any number of processes may use one store, and garbage may be collected while they
+// publish: docs/store.md says how, and why that is safe. Readers need no lock, since
+// they look again when a file has gone. All that readers need are read permissions.
 package packstore
 
 import (
@@ -42,6 +43,16 @@ type Store struct {
 
 	holds   holds
 	removed removals
+	claims  claims
+
+	hook func(point string) // of tests; nil for none
+}
+
+// at tells a test how far something is.
+func (s *Store) at(point string) {
+	if s.hook != nil {
+		s.hook(point)
+	}
 }
 
 var (

@@ -19,12 +19,13 @@ const (
 // tx is a publication. Unlike [ipfs.Tx] demands, it and its branches may be
 // used concurrently.
 type tx struct {
-	s      *Store
-	unlock func() error
+	s   *Store
+	era string // of the store when the publication began
 
 	mu       sync.Mutex
-	view     *view    // of the time when the lock was taken: gc cannot take away from it
-	relies   reliance // on blocks of view
+	view     *view    // of the index; newer when gc has moved what was looked for
+	moved    bool     // view is not that of the beginning
+	relies   reliance // on blocks of views
 	section  []byte   // buffer of look
 	main     *part
 	branches []*part
@@ -53,27 +54,35 @@ type span struct {
 	size, data uint32
 }
 
-// Begin starts a publication; it waits while garbage is being collected.
+// Begin starts a publication. Garbage may be collected meanwhile, by any process: what
+// the publication puts, and finds to be there already, stays.
 // Blocks are not hashed when they are put: whoever made their CIDs has done so.
 // A crashed publication's files are removed by the next GC.
 func (s *Store) Begin(ctx context.Context) (ipfs.Tx, error) { return s.begin(ctx) }
 
 func (s *Store) begin(ctx context.Context) (*tx, error) {
-	unlock, err := lockShared(ctx, s.dir.gcLock())
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be written: %w", s, err)
-	}
-	t := &tx{s: s, unlock: unlock}
-	if t.view, err = s.index.refresh(); err == nil {
-		t.main, err = t.newPart()
-	}
+	t := &tx{s: s}
+	unlock, err := s.dir.share(ctx)
 	if err == nil {
-		err = t.main.w.open() // finds out now whether files can be made
+		err = errors.Join(t.open(), unlock())
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s cannot be written: %w", s, err), unlock())
+		return nil, errors.Join(fmt.Errorf("%s cannot be written: %w", s, err), t.end())
 	}
 	return t, nil
+}
+
+func (t *tx) open() (err error) {
+	if t.era, err = t.s.dir.beginEra(); err != nil {
+		return err
+	}
+	if t.view, err = t.s.index.refresh(); err != nil {
+		return err
+	}
+	if t.main, err = t.newPart(); err != nil {
+		return err
+	}
+	return t.main.w.open() // finds out now whether files can be made
 }
 
 func (t *tx) newPart() (*part, error) {
@@ -167,7 +176,10 @@ func (p *part) has(k key) bool {
 func (t *tx) reuse(ctx context.Context, c cid.Cid, data []byte) (left bool, err error) {
 	found, err := t.look(ctx, c)
 	if err == nil {
-		left, err = t.heal(c, data, found)
+		left, err = t.heal(c, data, &found)
+	}
+	if left {
+		t.relies.on(keyOf(c), found)
 	}
 	if err != nil {
 		t.failed = fmt.Errorf("relying on %s: %w", t.s, err)
@@ -195,22 +207,26 @@ func (t *tx) Abort() error {
 	if t.done {
 		return nil
 	}
-	return t.end(true)
+	return t.end()
 }
 
-// end releases everything, and removes the packs when they are not to be kept.
-func (t *tx) end(discard bool) error {
+// end releases everything, and removes the packs that were not placed.
+func (t *tx) end() error {
 	t.done = true
 	var errs []error
 	for _, p := range t.parts() {
-		if discard || len(p.blocks) == 0 {
-			errs = append(errs, p.w.discard())
+		if p == nil { // it could not begin
+			continue
 		}
+		errs = append(errs, p.w.discard())
 		p.blocks, p.w.buf = nil, nil
 	}
 	for _, f := range t.relies.opened { // of an aborted publication: what it put right may stay or not
 		errs = append(errs, f.Close())
 	}
-	t.relies.opened = nil
-	return errors.Join(append(errs, t.unlock())...)
+	for _, id := range t.relies.claimed {
+		errs = append(errs, t.s.claims.release(id))
+	}
+	t.relies.opened, t.relies.claimed, t.relies.found = nil, nil, nil
+	return errors.Join(errs...)
 }

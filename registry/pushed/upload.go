@@ -162,21 +162,21 @@ func (g *Registry) keepBlob(ctx context.Context, tx ipfs.RecordTx, key ipfs.Key,
 // rehash keeps a file that is in the store under a digest of another algorithm, if it
 // has that.
 func (g *Registry) rehash(ctx context.Context, repository string, d digest.Digest, l link) error {
-	f, err := ipfs.OpenFile(ctx, g.store, l.CID, 0)
+	tx, err := g.store.BeginRecords(ctx) // before the file is read: what is there then is there in the end
 	if err != nil {
 		return err
 	}
-	defer f.Close()
 	got := d.Algorithm().Hash()
-	if _, err := io.Copy(got, f); err != nil {
-		return err
+	f, err := ipfs.OpenFile(ctx, g.store, l.CID, 0)
+	if err == nil {
+		_, err = io.Copy(got, f)
+		err = errors.Join(err, f.Close())
 	}
-	if found := digest.NewDigest(d.Algorithm(), got); found != d {
-		return fmt.Errorf("%w: expected %s, the %d bytes that came have %s", ErrDigest, d, l.Size, found)
+	if found := digest.NewDigest(d.Algorithm(), got); err == nil && found != d {
+		err = fmt.Errorf("%w: expected %s, the %d bytes that came have %s", ErrDigest, d, l.Size, found)
 	}
-	tx, err := g.store.BeginRecords(ctx)
 	if err != nil {
-		return err
+		return errors.Join(err, tx.Abort())
 	}
 	return g.keepBlob(ctx, tx, blobKey(repository, d), l)
 }

@@ -23,6 +23,9 @@ func (t *trial) inspect(ctx context.Context) error {
 		return err
 	}
 	if t.disk != nil && t.choose.IntN(4) == 0 {
+		if err := t.cancelSlow(ctx); err != nil { // what is open for writing keeps a disk from becoming read-only
+			return err
+		}
 		if err := t.whileReadOnly(ctx); err != nil {
 			return err
 		}
@@ -112,6 +115,9 @@ func (t *trial) collect() error {
 	if err := json.Unmarshal([]byte(out), &stats); err != nil {
 		return err
 	}
+	if t.slow.at != "" { // it has its file, and keeps what it has found
+		return nil
+	}
 	temporary, err := size(filepath.Join(t.Store, "tmp"))
 	if err != nil || temporary != 0 {
 		return errors.Join(err, fmt.Errorf("after gc %d bytes are left in tmp", temporary))
@@ -166,7 +172,7 @@ func (t *trial) whileReadOnly(ctx context.Context) error {
 
 // clear removes everything: nothing may be left.
 func (t *trial) clear(ctx context.Context) error {
-	if err := t.removePushes(ctx); err != nil {
+	if err := errors.Join(t.cancelSlow(ctx), t.removePushes(ctx)); err != nil {
 		return err
 	}
 	for i, m := range t.images {

@@ -7,7 +7,8 @@
 // Publications, pushes, removals, garbage collections and servers run side by side on
 // one store. After each kill the store must open; what was reported published
 // and not removed must be listed, verify, and come over HTTP byte for byte; a blob
-// or manifest that was answered 201 must be there, and no open upload;
+// or manifest that was answered 201 must be there, and no open upload, while one that
+// stays open over kills of others, and over collections, ends as it should;
 // what was removed must not be listed; and gc must bring back the space of what
 // was abandoned. The same is done on a small disk that fills up and, between
 // kills, with the store made read-only, where this user may mount (root on

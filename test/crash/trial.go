@@ -28,13 +28,14 @@ type trial struct {
 	images   []image
 	states   []state
 	pushings []*pushing
+	slow     slow
 	registry registry
 	choose   *rand.Rand
 	disk     *disk // nil for an ordinary one
 	server   *program.Server
 
-	kills, rounds, collected, full, readOnly, pushed int
-	during                                           atomic.Int64 // pulls while others worked
+	kills, rounds, collected, full, readOnly, pushed, slowly int
+	during                                                   atomic.Int64 // pulls while others worked
 }
 
 func newTrial(p program.Program, images []image, choose *rand.Rand, d *disk) (*trial, error) {
@@ -66,8 +67,8 @@ func (t *trial) run(ctx context.Context, kills int) (err error) {
 	if t.disk != nil {
 		where = fmt.Sprintf("small disk, full %d times, read-only %d times", t.full, t.readOnly)
 	}
-	fmt.Printf("crash: %s: %d kills in %d rounds, %d collections, %d images pushed, %d pulls meanwhile, nothing lost (%s)\n",
-		where, t.kills, t.rounds, t.collected, t.pushed, t.during.Load(), time.Since(begun).Round(time.Second))
+	fmt.Printf("crash: %s: %d kills in %d rounds, %d collections, %d images pushed, %d slow uploads, %d pulls meanwhile, nothing lost (%s)\n",
+		where, t.kills, t.rounds, t.collected, t.pushed, t.slowly, t.during.Load(), time.Since(begun).Round(time.Second))
 	return nil
 }
 
@@ -115,7 +116,15 @@ func (t *trial) round(ctx context.Context) error {
 	if err := t.checkPushes(ctx, killed); err != nil {
 		return err
 	}
-	return t.inspect(ctx)
+	if killed {
+		if err := t.slowIsGone(ctx); err != nil {
+			return err
+		}
+	}
+	if err := t.inspect(ctx); err != nil {
+		return err
+	}
+	return t.slowRound(ctx)
 }
 
 // moment is when to kill: while a publication is most likely under way.
@@ -134,7 +143,7 @@ func (t *trial) plan() []*job {
 			jobs = append(jobs, newJob(t.Program, i, "rm", m.root))
 		}
 	}
-	if t.choose.IntN(3) == 0 {
+	for range t.choose.IntN(3) { // gc beside gc, too
 		jobs = append(jobs, newJob(t.Program, -1, "gc", "-q"))
 	}
 	if j := jobs[0]; t.choose.IntN(4) == 0 && j.args[0] == "publish" { // two do the same
