@@ -194,7 +194,10 @@ func (g *collector) forgetGone(ctx context.Context) error {
 	}
 	now, err := g.s.index.refresh()
 	if err == nil && !g.stats.NoRoom {
-		err = g.s.dir.sweepRemoved(now)
+		err = g.s.dir.sweepRemoved(func(k key) bool {
+			i, _, err := g.all.find(k)
+			return now.has(k) && (err != nil || i < 0 || !g.live.has(i)) // what is needed is to be found again
+		})
 	}
 	if err == nil {
 		err = g.forget(now)

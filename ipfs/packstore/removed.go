@@ -29,16 +29,16 @@ func (d dir) noteRemoved(c cid.Cid) {
 	}
 }
 
-// sweepRemoved forgets roots that were removed and that the index no longer has. The
+// sweepRemoved forgets roots that were removed but for those that are to stay hidden. The
 // caller holds the commit lock.
-func (d dir) sweepRemoved(now *view) error {
+func (d dir) sweepRemoved(stays func(key) bool) error {
 	files, err := os.ReadDir(d.join("removed"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	for _, f := range files {
 		c, foreign := cid.Decode(strings.TrimSuffix(f.Name(), rootExt))
-		if foreign != nil || !now.has(keyOf(c)) {
+		if foreign != nil || !stays(keyOf(c)) {
 			err = errors.Join(err, os.RemoveAll(d.join("removed", f.Name())))
 		}
 	}
