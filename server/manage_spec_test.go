@@ -183,6 +183,16 @@ func TestSpecErrorCodes(t *testing.T) {
 			}
 		})
 	}
+	got := p.do(http.MethodPost, "/v2/app/manifests/1").expect(t, http.StatusMethodNotAllowed, codeUnsupported)
+	if got.Header.Get("Allow") != "DELETE, PUT, GET, HEAD" {
+		t.Errorf("Allow is %q", got.Header.Get("Allow"))
+	}
+}
+
+// The codes of which the rest of a request does not tell.
+func TestSpecErrorCodesOfClients(t *testing.T) {
+	p := startPush(t, t.TempDir())
+	at := p.begin("app")
 	t.Run(string(codeUploadInvalid), func(t *testing.T) { // two requests write to one upload
 		p.s.uploads.mu.Lock()
 		p.s.uploads.open[at[strings.LastIndexByte(at, '/')+1:]].busy = true
@@ -207,10 +217,6 @@ func TestSpecErrorCodes(t *testing.T) {
 			}
 		}
 	})
-	got := p.do(http.MethodPost, "/v2/app/manifests/1").expect(t, http.StatusMethodNotAllowed, codeUnsupported)
-	if got.Header.Get("Allow") != "DELETE, PUT, GET, HEAD" {
-		t.Errorf("Allow is %q", got.Header.Get("Allow"))
-	}
 }
 
 func TestSpecWarnings(t *testing.T) {

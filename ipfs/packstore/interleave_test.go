@@ -109,72 +109,79 @@ func TestPublicationAtEachPointOfGC(t *testing.T) {
 			}
 			t.Run(fmt.Sprint(from, " to ", to), func(t *testing.T) {
 				t.Parallel()
-				s := newStage(t)
-				other := open(t, s.Path())
-				var tx ipfs.Tx
-				content := map[string][]byte{"new": storetest.Random(200<<10, "new")}
-				for name, data := range s.dead {
-					content[name] = data
-				}
-				var root cid.Cid
-				ended := false
-				begin := func() {
-					var err error
-					if tx, err = other.Begin(t.Context()); err != nil {
-						t.Error(err)
-						return
-					}
-					root = storetest.Add(t, tx, content)
-				}
-				end := func() {
-					ended = true
-					if _, err := tx.Commit(t.Context(), ipfs.Root{CID: root}); err != nil {
-						t.Error(err)
-						return
-					}
-					s.kept[root] = content
-					s.check(t, "when it has ended")
-				}
-				if from == len(points)-1 { // it begins before, since gc is alone there
-					s.interleave(t, func(at int) {
-						switch at {
-						case 0:
-							var err error
-							if tx, err = other.Begin(t.Context()); err != nil {
-								t.Error(err)
-							}
-						case from:
-							root = storetest.Add(t, tx, content)
-						}
-					})
-				} else {
-					if from == before {
-						begin()
-					}
-					s.interleave(t, func(at int) {
-						if at == from {
-							begin()
-						}
-						if at == to {
-							end()
-						}
-					})
-				}
-				if tx == nil {
-					t.Fatal("it has not begun")
-				}
-				if !ended { // or gc had nothing to copy that was not claimed
-					end()
-				}
-				s.check(t, "after gc")
-				for range 2 {
-					gc(t, s.Store)
-					s.check(t, "after another gc")
-				}
-				wantFiles(t, s.Store, "tmp", 0)
+				newPassing(t).run(t, from, to)
 			})
 		}
 	}
+}
+
+// passing is a publication over which gc passes.
+type passing struct {
+	*stage
+	other   *packstore.Store // by which it is made
+	content map[string][]byte
+	tx      ipfs.Tx
+	root    cid.Cid
+	ended   bool
+}
+
+func newPassing(t *testing.T) *passing {
+	s := newStage(t)
+	content := map[string][]byte{"new": storetest.Random(200<<10, "new")}
+	maps.Copy(content, s.dead)
+	return &passing{stage: s, other: open(t, s.Path()), content: content}
+}
+
+func (p *passing) begin(t *testing.T) {
+	var err error
+	if p.tx, err = p.other.Begin(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func (p *passing) put(t *testing.T) { p.root = storetest.Add(t, p.tx, p.content) }
+
+func (p *passing) end(t *testing.T) {
+	p.ended = true
+	if _, err := p.tx.Commit(t.Context(), ipfs.Root{CID: p.root}); err != nil {
+		t.Error(err)
+		return
+	}
+	p.kept[p.root] = p.content
+	p.check(t, "when it has ended")
+}
+
+// run has it begin and put at one point, and end at another. Where gc is alone it has
+// begun before.
+func (p *passing) run(t *testing.T, from, to int) {
+	alone := from == len(points)-1
+	if from < 0 {
+		p.begin(t)
+		p.put(t)
+	}
+	p.interleave(t, func(at int) {
+		if at == 0 && alone || at == from && !alone {
+			p.begin(t)
+		}
+		if at == from {
+			p.put(t)
+		}
+		if at == to {
+			p.end(t)
+		}
+	})
+	if p.tx == nil {
+		t.Fatal("it has not begun")
+	}
+	if !p.ended { // or gc had nothing to copy that was not claimed
+		p.end(t)
+	}
+	p.check(t, "after gc")
+	for range 2 {
+		gc(t, p.Store)
+		p.check(t, "after another gc")
+	}
+	wantFiles(t, p.Store, "tmp", 0)
 }
 
 // interleave collects garbage and tells of each of its points when it comes to it for the
