@@ -2,6 +2,7 @@ package layer
 
 import (
 	"bytes"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"testing"
@@ -16,15 +17,18 @@ func TestNextLayerTakesNoNewMemory(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which lets pools forget, too
 	in := makeTar(t, tarFile{"a", []byte("a")})
 	for o, most := range map[Options]uint64{{}: 700 << 10, lazy: 700 << 10, {Compression: Zstd}: 700 << 10, chunked: 2 << 20} {
-		var before, after runtime.MemStats
-		for range 3 { // workers share what they use, and not each has something to do
+		// What is used again lies with a processor; work that comes to one for the first
+		// time takes new memory there. So it is the least of several that counts.
+		least := uint64(math.MaxUint64)
+		for range 8 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			compress(t, bytes.NewReader(in), o)
+			runtime.ReadMemStats(&after)
+			least = min(least, after.TotalAlloc-before.TotalAlloc)
 		}
-		runtime.ReadMemStats(&before)
-		compress(t, bytes.NewReader(in), o)
-		runtime.ReadMemStats(&after)
-		if n := after.TotalAlloc - before.TotalAlloc; n > most {
-			t.Errorf("%s: the next layer takes %d KiB", o, n>>10)
+		if least > most {
+			t.Errorf("%s: the next layer takes %d KiB", o, least>>10)
 		}
 	}
 }

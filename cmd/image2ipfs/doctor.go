@@ -26,6 +26,7 @@ type doctorOptions struct {
 	gateways []string
 	podman   string
 	nerdctl  string
+	image    string
 	asJSON   bool
 }
 
@@ -37,7 +38,7 @@ func newDoctor() *cobra.Command {
 		Long: `Check the store, the server, IPFS gateways, Kubo when it is asked for, and every
 container engine that is found, or only those named (docker, containerd, nerdctl,
 podman, k3s, rke2, microk8s, k0s). A tiny image is published, served, and pulled by each engine under a
-ciq… name without a host; then it is removed again everywhere.
+ciq… name without a host; then it is removed again everywhere. With --image it also says who has that image.
 
 For each problem it says what to do. The exit code is 0 when all that is there
 works, and 1 when there is a problem.`,
@@ -60,6 +61,7 @@ works, and 1 when there is a problem.`,
 	f.StringVar(&opts.HostsDir, "hosts-dir", "", "certs.d of containerd (default: what its configuration says)")
 	f.StringVar(&opts.podman, "podman", "", "command to run podman by (default: podman, when it is on the PATH)")
 	f.StringVar(&opts.nerdctl, "nerdctl", "", "command to run nerdctl by (default: nerdctl, when it is on the PATH)")
+	f.StringVar(&opts.image, "image", "", "also find out who has this image, as image2ipfs where does")
 	f.DurationVar(&opts.Timeout, "timeout", time.Minute, "limit for each engine")
 	f.BoolVar(&opts.asJSON, "json", false, "print a JSON object")
 	return cmd
@@ -119,6 +121,9 @@ func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) 
 	}
 	if check, running := o.peers(ctx); running {
 		report(check)
+	}
+	if o.image != "" {
+		report(o.whereImage(ctx))
 	}
 	check = doctor.Server(ctx, o.Server, probe)
 	report(check)

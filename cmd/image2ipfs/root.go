@@ -50,7 +50,7 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 		newClient(), newPublish(), newServe(),
 		newPull(), newConvert(),
 		newLs(), newTag(), newUntag(), newName(), newInspect(), newVerify(), newRm(), newPin(), newGC(), newDu(), newRef(),
-		newID(), newPeers(), newSwarmKey(),
+		newID(), newPeers(), newWhere(), newSwarmKey(),
 		newSetup(), newDoctor(), newConfig(), newHealth(),
 	)
 	root.InitDefaultHelpCmd()

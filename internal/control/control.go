@@ -137,7 +137,23 @@ var ErrUnknown = errors.New("the running server is of a version that does not kn
 // Ask decodes into v what the server of the store in dir answers at a path. The
 // error matches [ipfs.ErrUnavailable] when none runs that answers there.
 func Ask(ctx context.Context, dir, path string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return AskWithin(ctx, timeout, dir, path, v)
+}
+
+// Patient gives an answer more time than others have.
+func Patient(within time.Duration, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within)); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		h(w, r)
+	}
+}
+
+// AskWithin is Ask of what may take longer, for which the server must be Patient.
+func AskWithin(ctx context.Context, within time.Duration, dir, path string, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	socket := filepath.Join(dir, socketName)
 	transport := &http.Transport{

@@ -81,17 +81,22 @@ type answer struct {
 // header. Errors match [ipfs.ErrUnavailable], or are ctx's own. The answer must
 // be closed.
 func (g *Gateway) ask(ctx context.Context, where, accept string) (*answer, error) {
+	return g.send(ctx, http.MethodGet, where, http.Header{"Accept": {accept}})
+}
+
+// send is ask with any method and header.
+func (g *Gateway) send(ctx context.Context, method, where string, header http.Header) (*answer, error) {
 	a := &answer{outer: ctx, where: redacted(where)}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	late := timeout{"an answer", g.opts.Answer}
 	timer := time.AfterFunc(g.opts.Answer, func() { a.cancel(late) })
 	defer timer.Stop()
-	req, err := http.NewRequestWithContext(a.ctx, http.MethodGet, where, nil)
+	req, err := http.NewRequestWithContext(a.ctx, method, where, nil)
 	if err != nil {
 		a.cancel(nil)
 		return nil, fmt.Errorf("gateway %s: %w", g, err)
 	}
-	req.Header.Set("Accept", accept)
+	req.Header = header
 	if a.resp, err = g.client.Do(req); err != nil { //nolint:bodyclose // close does
 		err = a.unavailable(err)
 		a.cancel(nil)

@@ -116,3 +116,19 @@ func (g *Gateway) Has(ctx context.Context, root cid.Cid) error {
 	_, err := g.Get(ctx, root)
 	return err
 }
+
+// Claims tells whether the gateway says that it has a block, without getting that, and
+// from what it has itself where it knows that question (Cache-Control: only-if-cached).
+// It is not checked. Errors match [ipfs.ErrUnavailable].
+func (g *Gateway) Claims(ctx context.Context, c cid.Cid) (bool, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, g.opts.Probe, timeout{"the whole answer", g.opts.Probe})
+	defer cancel()
+	a, err := g.send(ctx, http.MethodHead, g.url+"/ipfs/"+c.String()+"?format=raw", http.Header{
+		"Accept": {rawType}, "Cache-Control": {"only-if-cached"},
+	})
+	if err != nil {
+		return false, err
+	}
+	defer a.close()
+	return a.resp.StatusCode == http.StatusOK, nil
+}

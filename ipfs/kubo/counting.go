@@ -76,6 +76,12 @@ func (e *Store) lacks(ctx context.Context, c cid.Cid) (bool, error) {
 	return false, resp.Output.Close()
 }
 
+// HasBlock tells whether Kubo has a block itself.
+func (e *Store) HasBlock(ctx context.Context, c cid.Cid) (bool, error) {
+	lacks, err := e.lacks(ctx, c)
+	return err == nil && !lacks, err
+}
+
 // Branch implements [ipfs.Tx].
 func (t *countingTx) Branch() (ipfs.Branch, error) {
 	b, err := t.tx.Branch()

@@ -33,6 +33,7 @@ func (n *Network) answers(fetchesFor string) http.Handler {
 	mux.HandleFunc("GET "+peersPath, control.Answer(n.Connected))
 	mux.HandleFunc("GET "+fetchesPath, control.Answer(func() string { return fetchesFor }))
 	mux.HandleFunc("GET "+trialsPath, n.answerTrials)
+	mux.HandleFunc("GET "+wherePath+"{root}", control.Patient(whereTime, n.answerWhere))
 	return mux
 }
 

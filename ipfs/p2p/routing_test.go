@@ -26,7 +26,7 @@ func TestDHT(t *testing.T) {
 	var have memory
 	c := have.add([]byte("announced"))
 	ready(t, other)
-	start(t, listening(Config{
+	provider := start(t, listening(Config{
 		Bootstrap: first.Addrs(), Blocks: &have,
 		Announce: func(context.Context) ([]cid.Cid, error) { return []cid.Cid{c}, nil },
 	}))
@@ -37,6 +37,13 @@ func TestDHT(t *testing.T) {
 	defer cancel()
 	if err := reader.Blocks(ctx, []cid.Cid{c}, func(cid.Cid, []byte) error { return nil }); err != nil {
 		t.Error(err)
+	}
+	found, err := reader.Providers(t.Context(), c)
+	if err != nil || len(found) != 1 || found[0].ID != provider.ID() || found[0].Router != "the DHT of the bootstrap peers" {
+		t.Errorf("providers %+v, %v; want %s", found, err, provider.ID())
+	}
+	if _, err := start(t, Config{Peers: first.Addrs()}).Providers(t.Context(), c); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("got %v, want %v", err, errors.ErrUnsupported)
 	}
 	if err := reader.Find(t.Context(), rawCID([]byte("nowhere"))); !errors.Is(err, ipfs.ErrNotFound) {
 		t.Errorf("got %v, want %v", err, ipfs.ErrNotFound)
