@@ -63,3 +63,29 @@ func TestFamiliar(t *testing.T) {
 }
 
 const zeros = "0000000000000000000000000000000000000000000000000000000000000000"
+
+// A name that another entry has now takes nothing else from one that had it.
+func TestWithoutNames(t *testing.T) {
+	taken := []oci.ImageName{{Repository: "app", Tag: "1"}, {Tag: "v1"}}
+	for _, test := range []struct{ full, ref, wantFull, wantRef string }{
+		{"docker.io/library/app:1", "app:1", "", ""},
+		{"docker.io/library/app:1", "1", "", ""},
+		{"x.io/edge:2", "app:1", "x.io/edge:2", ""},
+		{"x.io/app:1", "edge:2", "", "edge:2"},
+		{"x.io/edge:2", "2", "x.io/edge:2", "2"},
+		{"", "v1", "", ""},
+		{"", "v2", "", "v2"},
+		{"x.io/edge:v1", "v1", "x.io/edge:v1", "v1"},
+	} {
+		desc := ocispec.Descriptor{Annotations: map[string]string{"other": "stays"}}
+		for key, value := range map[string]string{oci.AnnotationImageName: test.full, ocispec.AnnotationRefName: test.ref} {
+			if value != "" {
+				desc.Annotations[key] = value
+			}
+		}
+		got := oci.WithoutNames(desc, taken).Annotations
+		if got[oci.AnnotationImageName] != test.wantFull || got[ocispec.AnnotationRefName] != test.wantRef || got["other"] != "stays" {
+			t.Errorf("%q and %q: left %v", test.full, test.ref, got)
+		}
+	}
+}

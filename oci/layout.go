@@ -64,6 +64,35 @@ func Named(desc ocispec.Descriptor, name string) ocispec.Descriptor {
 	return desc
 }
 
+// WithoutNames is a descriptor of index.json less those of its names that are taken, by
+// another entry. Its other names, and all else that it says, stay.
+func WithoutNames(desc ocispec.Descriptor, taken []ImageName) ocispec.Descriptor {
+	isTaken := func(annotations map[string]string) bool {
+		return slices.ContainsFunc(ImageNames(ocispec.Descriptor{Annotations: annotations}), func(n ImageName) bool {
+			return n.Tag != "" && slices.ContainsFunc(taken, n.equal)
+		})
+	}
+	full, hasFull := desc.Annotations[AnnotationImageName]
+	refName := desc.Annotations[ocispec.AnnotationRefName]
+	ofFull := map[string]string{AnnotationImageName: full}
+	isPart := hasFull && ValidTag(refName) // the tag of the full name
+	if isPart {
+		ofFull[ocispec.AnnotationRefName] = refName
+	}
+	kept := maps.Clone(desc.Annotations)
+	if hasFull && isTaken(ofFull) {
+		delete(kept, AnnotationImageName)
+		if isPart {
+			delete(kept, ocispec.AnnotationRefName)
+		}
+	}
+	if !isPart && isTaken(map[string]string{ocispec.AnnotationRefName: refName}) {
+		delete(kept, ocispec.AnnotationRefName)
+	}
+	desc.Annotations = kept
+	return desc
+}
+
 // Familiar gives those of the descriptors of an index.json whose full name is
 // known, and whose org.opencontainers.image.ref.name is its tag alone, as BuildKit
 // and containerd write it, the name as people type it, as [Named] does; changed

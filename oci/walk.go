@@ -15,7 +15,7 @@ import (
 // Limits of what [Walk] follows.
 const (
 	MaxDepth     = 8         // indices inside indices
-	MaxManifests = 10000     // manifests and indices in one layout, those named twice counted twice
+	MaxManifests = 10000     // manifests and indices that those which are followed list; each is followed once
 	MaxRead      = 256 << 20 // bytes of these
 )
 
@@ -70,7 +70,7 @@ func PartsOf(data []byte) (manifests, blobs []ocispec.Descriptor, err error) {
 // "Non-Distributable Layers"), which are reported in Foreign and Absent. Errors match [ErrNotFound] or [ErrCorrupt].
 func Walk(ctx context.Context, c Contents, index ocispec.Index) (*Reachable, error) {
 	w := &walker{
-		ctx: ctx, c: c, sizes: map[digest.Digest]int64{}, platforms: map[digest.Digest]string{},
+		ctx: ctx, c: c, sizes: map[digest.Digest]int64{}, platforms: map[digest.Digest]string{}, whole: map[digest.Digest]bool{},
 		out: &Reachable{Inline: map[digest.Digest][]byte{}},
 	}
 	if len(index.Manifests) == 0 {
@@ -88,20 +88,44 @@ func Walk(ctx context.Context, c Contents, index ocispec.Index) (*Reachable, err
 	return w.out, nil
 }
 
+// WalkLimit counts what is followed from index to index, for all who follow them; the
+// zero value has counted nothing. Its errors match [ErrLimit].
+type WalkLimit struct {
+	manifests int
+	bytes     int64
+}
+
+// Enter counts one more manifest, depth indices below the top.
+func (l *WalkLimit) Enter(desc ocispec.Descriptor, depth int) error {
+	if l.manifests++; depth > MaxDepth || l.manifests > MaxManifests {
+		return fmt.Errorf("%w: manifest %s: more than %d levels of indices or %d manifests", ErrLimit, desc.Digest, MaxDepth, MaxManifests)
+	}
+	return nil
+}
+
+// Read counts n bytes that are read of a manifest, an index or a config.
+func (l *WalkLimit) Read(desc ocispec.Descriptor, n int64) error {
+	if l.bytes += n; n > MaxManifestSize || l.bytes > MaxRead {
+		return fmt.Errorf("%w: manifest %s: more than %d bytes, or %d with those before", ErrLimit, desc.Digest, MaxManifestSize, MaxRead)
+	}
+	return nil
+}
+
 type walker struct {
 	ctx       context.Context
 	c         Contents
 	sizes     map[digest.Digest]int64  // of what is there, as far as it was seen
 	platforms map[digest.Digest]string // that configs state
-	manifests int
-	bytes     int
+	whole     map[digest.Digest]bool   // manifests that were followed, and whether they can be pulled
+	limit     WalkLimit
 	out       *Reachable
 }
 
-// manifest follows a manifest or index; whole tells whether it can be pulled.
+// manifest follows a manifest or index; whole tells whether it can be pulled. What is
+// listed several times is followed once.
 func (w *walker) manifest(desc ocispec.Descriptor, depth int) (whole bool, err error) {
-	if w.manifests++; depth > MaxDepth || w.manifests > MaxManifests {
-		return false, fmt.Errorf("%w: manifest %s: more than %d levels of indices or %d manifests", ErrLimit, desc.Digest, MaxDepth, MaxManifests)
+	if err := w.limit.Enter(desc, depth); err != nil {
+		return false, err
 	}
 	if err := w.content(desc); err != nil {
 		return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
@@ -109,23 +133,34 @@ func (w *walker) manifest(desc ocispec.Descriptor, depth int) (whole bool, err e
 	if desc.MediaType != "" && !IsAnyManifest(desc.MediaType) {
 		return true, nil // whatever it is, such as a layer in an index of BuildKit's cache, it leads no further
 	}
+	if whole, known := w.whole[desc.Digest]; known {
+		if desc.Platform != nil {
+			w.isFor(FormatPlatform(desc.Platform))
+		}
+		return whole, nil
+	}
 	data, inline := w.out.Inline[desc.Digest]
 	if !inline {
 		if data, err = w.c.Manifest(w.ctx, desc); err != nil {
 			return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 		}
 	}
-	if err := w.count(data); err != nil {
-		return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	if err := w.limit.Read(desc, int64(len(data))); err != nil {
+		return false, err
 	}
 	var m manifest
 	if err := json.Unmarshal(data, &m); err != nil {
 		return false, fmt.Errorf("%w: manifest %s: %v", ErrCorrupt, desc.Digest, err)
 	}
 	if m.Config == nil && m.Layers == nil && m.Blobs == nil && m.FSLayers == nil {
-		return w.index(m.Manifests, depth)
+		whole, err = w.index(m.Manifests, depth)
+	} else {
+		whole, err = true, w.image(desc, m)
 	}
-	return true, w.image(desc, m)
+	if err == nil {
+		w.whole[desc.Digest] = whole
+	}
+	return whole, err
 }
 
 func (w *walker) index(children []ocispec.Descriptor, depth int) (whole bool, err error) {
@@ -170,10 +205,17 @@ func (w *walker) image(desc ocispec.Descriptor, m manifest) error {
 		}
 	}
 	p, err := w.platform(desc, m)
-	if err == nil && p != "" && p != "unknown/unknown" && !slices.Contains(w.out.Platforms, p) {
-		w.out.Platforms = append(w.out.Platforms, p)
+	if err == nil {
+		w.isFor(p)
 	}
 	return err
+}
+
+// isFor notes the platform of an image that is complete.
+func (w *walker) isFor(platform string) {
+	if platform != "" && platform != "unknown/unknown" && !slices.Contains(w.out.Platforms, platform) {
+		w.out.Platforms = append(w.out.Platforms, platform)
+	}
 }
 
 // foreign notes a layer that is not there and need not be.
@@ -196,14 +238,6 @@ func DescribeForeign(layer ocispec.Descriptor) string {
 	return fmt.Sprintf("layer %s of %d bytes, distributed elsewhere and %s", layer.Digest, layer.Size, from)
 }
 
-// count bounds what is read.
-func (w *walker) count(data []byte) error {
-	if w.bytes += len(data); len(data) > MaxManifestSize || w.bytes > MaxRead {
-		return fmt.Errorf("%w: more than %d bytes, or %d with those before", ErrLimit, MaxManifestSize, MaxRead)
-	}
-	return nil
-}
-
 // platform is that of the descriptor, else the one that the config states.
 func (w *walker) platform(desc ocispec.Descriptor, m manifest) (string, error) {
 	if desc.Platform != nil || m.Config == nil {
@@ -219,8 +253,8 @@ func (w *walker) platform(desc ocispec.Descriptor, m manifest) (string, error) {
 	if err != nil { // whoever needs the config is told
 		return "", nil
 	}
-	if err := w.count(data); err != nil {
-		return "", fmt.Errorf("config %s: %w", m.Config.Digest, err)
+	if err := w.limit.Read(*m.Config, int64(len(data))); err != nil {
+		return "", err
 	}
 	text := ConfigPlatform(data)
 	w.platforms[m.Config.Digest] = text

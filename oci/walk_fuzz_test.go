@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,25 +68,25 @@ func TestWalkLimits(t *testing.T) {
 		Config: m.add(ocispec.MediaTypeImageConfig, []byte("{}")), Layers: []ocispec.Descriptor{},
 		Annotations: map[string]string{"x": strings.Repeat("x", MaxManifestSize-1000)},
 	})
+	hostile := fat
+	for range MaxDepth {
+		hostile = m.json(ocispec.MediaTypeImageIndex, NewIndex(slices.Repeat([]ocispec.Descriptor{hostile}, 60)))
+	}
 	fatter := m.json(ocispec.MediaTypeImageManifest, ocispec.Manifest{Annotations: map[string]string{"x": strings.Repeat("x", MaxManifestSize)}, Layers: []ocispec.Descriptor{}})
 	for name, test := range map[string]struct {
 		top  []ocispec.Descriptor
 		says string // empty: it passes
 	}{
-		"as deep as allowed": {[]ocispec.Descriptor{nested(MaxDepth)}, ""},
-		"deeper":             {[]ocispec.Descriptor{nested(MaxDepth + 1)}, "8 levels"},
-		"as wide as allowed": {[]ocispec.Descriptor{wide(MaxManifests - 1)}, ""},
-		"wider":              {[]ocispec.Descriptor{wide(MaxManifests)}, "10000 manifests"},
-		"wide beside wide":   {[]ocispec.Descriptor{wide(6000), wide(6001)}, "10000 manifests"},
-		"4 MiB":              {[]ocispec.Descriptor{fat}, ""},
-		"more than 4 MiB":    {[]ocispec.Descriptor{fatter}, "4194304"},
-		"4 MiB, again and again": {func() (all []ocispec.Descriptor) {
-			for range 70 {
-				all = append(all, fat)
-			}
-			return all
-		}(), "268435456"},
-		"nothing": {nil, "no image"},
+		"as deep as allowed":     {[]ocispec.Descriptor{nested(MaxDepth)}, ""},
+		"deeper":                 {[]ocispec.Descriptor{nested(MaxDepth + 1)}, "8 levels"},
+		"as wide as allowed":     {[]ocispec.Descriptor{wide(MaxManifests - 1)}, ""},
+		"wider":                  {[]ocispec.Descriptor{wide(MaxManifests)}, "10000 manifests"},
+		"wide beside wide":       {[]ocispec.Descriptor{wide(6000), wide(6001)}, "10000 manifests"},
+		"4 MiB":                  {[]ocispec.Descriptor{fat}, ""},
+		"more than 4 MiB":        {[]ocispec.Descriptor{fatter}, "4194304"},
+		"4 MiB, again and again": {slices.Repeat([]ocispec.Descriptor{fat}, 70), ""}, // it is read once
+		"60 equal ones, 8 deep":  {[]ocispec.Descriptor{hostile}, ""},                // each is followed once
+		"nothing":                {nil, "no image"},
 	} {
 		_, err := Walk(context.Background(), m, NewIndex(test.top))
 		if test.says == "" && err != nil {
@@ -94,6 +95,22 @@ func TestWalkLimits(t *testing.T) {
 		if test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)) {
 			t.Errorf("%s: %v; want an error that says %q", name, err, test.says)
 		}
+	}
+}
+
+// All that is read counts, whatever it is and whoever reads.
+func TestWalkLimitRead(t *testing.T) {
+	var limit WalkLimit
+	for i := range MaxRead / MaxManifestSize {
+		if err := limit.Read(ocispec.Descriptor{}, MaxManifestSize); err != nil {
+			t.Fatalf("%d times 4 MiB: %v", i+1, err)
+		}
+	}
+	if err := limit.Read(ocispec.Descriptor{}, 1); !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "268435456") {
+		t.Errorf("more: %v", err)
+	}
+	if err := new(WalkLimit).Read(ocispec.Descriptor{}, MaxManifestSize+1); !errors.Is(err, ErrLimit) {
+		t.Errorf("one of more than 4 MiB: %v", err)
 	}
 }
 

@@ -47,12 +47,11 @@ func (c contents) Small(ctx context.Context, d digest.Digest) ([]byte, error) {
 	return c.Manifest(ctx, ocispec.Descriptor{Digest: d})
 }
 
-// small is a JSON file of the layout, one in a descriptor's data field included.
-func (c contents) small(ctx context.Context, d digest.Digest, needed *oci.Reachable) ([]byte, error) {
-	if data, ok := needed.Inline[d]; ok {
-		return data, nil
+// take makes contents that only descriptors' data fields have parts of the layout.
+func (c contents) take(inline map[digest.Digest][]byte) {
+	for d, data := range inline {
+		c[d] = content{data: data}
 	}
-	return c.Small(ctx, d)
 }
 
 func (c contents) Size(_ context.Context, d digest.Digest) (int64, error) {
@@ -218,9 +217,7 @@ func (c contents) files(ctx context.Context, to adder, index ocispec.Index, need
 	}
 	for _, desc := range needed.Blobs {
 		name := oci.BlobPath(desc.Digest)
-		if data, ok := needed.Inline[desc.Digest]; ok {
-			small[name] = data
-		} else if found := c[desc.Digest]; found.at != nil {
+		if found := c[desc.Digest]; found.at != nil {
 			files[name] = *found.at
 		} else {
 			small[name] = found.data

@@ -138,6 +138,7 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	found.take(needed.Inline)
 	if err := checkLayerCounts(ctx, found, needed); err != nil {
 		return nil, err
 	}
@@ -179,7 +180,7 @@ func (r *Result) describe(ctx context.Context, found contents, index ocispec.Ind
 			}
 		}
 		img := Image{Name: l.Name, Manifest: desc, Platforms: whole[desc.Digest].Platforms, pull: l.Pull}
-		if data, err := found.small(ctx, desc.Digest, whole[desc.Digest]); err == nil {
+		if data, err := found.Small(ctx, desc.Digest); err == nil {
 			img.Artifact = oci.ArtifactOf(data)
 		}
 		for _, b := range whole[desc.Digest].Blobs {
@@ -230,10 +231,10 @@ func checkLayerCounts(ctx context.Context, found contents, needed *oci.Reachable
 		}
 		var m ocispec.Manifest
 		var c ocispec.Image
-		if data, err := found.small(ctx, desc.Digest, needed); err != nil || json.Unmarshal(data, &m) != nil || !oci.IsImageConfig(m.Config.MediaType) {
+		if data, err := found.Small(ctx, desc.Digest); err != nil || json.Unmarshal(data, &m) != nil || !oci.IsImageConfig(m.Config.MediaType) {
 			continue
 		}
-		data, err := found.small(ctx, m.Config.Digest, needed)
+		data, err := found.Small(ctx, m.Config.Digest)
 		if err != nil || json.Unmarshal(data, &c) != nil {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/archive"
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -110,7 +112,10 @@ func TestRecompressManyPaths(t *testing.T) {
 	if _, err := recompressed(t, s, indexed(t, 6, 2).write(t)); err != nil {
 		t.Error(err)
 	}
-	if _, err := recompressed(t, s, indexed(t, 7, 20).write(t)); !errors.Is(err, oci.ErrCorrupt) {
+	if _, err := recompressed(t, s, indexed(t, 7, 60).write(t)); err != nil {
+		t.Errorf("each is listed 60 times: %v", err)
+	}
+	if _, err := recompressed(t, s, indexed(t, 2, oci.MaxManifests).write(t)); !errors.Is(err, oci.ErrCorrupt) {
 		t.Errorf("more manifests than allowed: %v", err)
 	}
 	if _, err := recompressed(t, s, indexed(t, 30, 2).write(t)); !errors.Is(err, oci.ErrCorrupt) || !strings.Contains(err.Error(), "levels") {
@@ -148,5 +153,44 @@ func TestNamedPipe(t *testing.T) {
 		if _, err := publishPath(t, newStore(t), dir); !errors.Is(err, archive.ErrFormat) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A manifest that index.json has in a descriptor's data field alone is an image like any
+// other, and is published as a blob.
+func TestManifestInDescriptor(t *testing.T) {
+	f := files{}
+	var top []ocispec.Descriptor
+	for i := range 2 {
+		config, layer := configOf(layerTar(1)), gzipped(layerTar(1))
+		f = f.add(oci.BlobPath(digest.FromBytes(config)), config).add(oci.BlobPath(digest.FromBytes(layer)), layer)
+		data, err := json.Marshal(ocispec.Manifest{
+			MediaType: ocispec.MediaTypeImageManifest, Annotations: map[string]string{"n": strconv.Itoa(i)},
+			Config: descriptor(ocispec.MediaTypeImageConfig, config), Layers: []ocispec.Descriptor{descriptor(ocispec.MediaTypeImageLayerGzip, layer)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		desc := descriptor(ocispec.MediaTypeImageManifest, data)
+		if i == 0 {
+			desc.Data = data
+		} else {
+			f = f.add(oci.BlobPath(desc.Digest), data)
+		}
+		top = append(top, desc)
+	}
+	f = f.add("oci-layout", oci.LayoutFile).json("index.json", oci.NewIndex(top))
+	a, err := archive.Open(f.write(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	s := newStore(t)
+	r, err := Publish(t.Context(), a, s, Options{})
+	if err != nil || len(r.Images) != 2 {
+		t.Fatalf("%+v, %v; want two images", r, err)
+	}
+	if _, err := ipfs.Verify(t.Context(), s, r.Root, func(int) {}); err != nil {
+		t.Error(err)
 	}
 }

@@ -40,6 +40,7 @@ func (i *Image) dockerManifest(ctx context.Context) ([]byte, error) {
 	}
 	var entries []entry
 	seen := map[digest.Digest]int{}
+	taken := map[string]bool{} // a name means the first image that has it
 	for _, desc := range i.index.Manifests {
 		if !oci.IsManifest(desc.MediaType) {
 			return nil, nil
@@ -65,7 +66,8 @@ func (i *Image) dockerManifest(ctx context.Context) ([]byte, error) {
 			seen[desc.Digest], entries = at, append(entries, e)
 		}
 		for _, name := range oci.ImageNames(desc) {
-			if name.Repository != "" {
+			if name.Repository != "" && name.Tag != "" && !taken[name.String()] {
+				taken[name.String()] = true
 				entries[at].RepoTags = append(entries[at].RepoTags, name.String())
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -110,10 +109,8 @@ func beside(old ocispec.Descriptor, added []ocispec.Descriptor) (desc ocispec.De
 		if a.Digest == old.Digest && (len(names) == 0 || slices.Equal(names, theirs)) {
 			return old, false
 		}
-		if a.Digest != old.Digest && slices.ContainsFunc(names, func(n oci.ImageName) bool { return n.Tag != "" && slices.Contains(theirs, n) }) {
-			old.Annotations = maps.Clone(old.Annotations)
-			delete(old.Annotations, oci.AnnotationImageName)
-			delete(old.Annotations, ocispec.AnnotationRefName)
+		if a.Digest != old.Digest {
+			old = oci.WithoutNames(old, theirs)
 		}
 	}
 	return old, true

@@ -110,13 +110,14 @@ func plain(desc ocispec.Descriptor, data []byte) ocispec.Descriptor {
 // lists, and in front of what refers to it.
 func (p *pusher) manifests(ctx context.Context, top ocispec.Descriptor) ([]sending, error) {
 	var all []sending
+	var limit oci.WalkLimit
 	var add func(desc ocispec.Descriptor, depth int) error
 	add = func(desc ocispec.Descriptor, depth int) error {
 		if p.read[desc.Digest] != nil {
 			return nil
 		}
-		if depth > oci.MaxDepth || len(all) >= oci.MaxManifests {
-			return fmt.Errorf("%w: manifest %s: more than %d levels or %d manifests", oci.ErrLimit, desc.Digest, oci.MaxDepth, oci.MaxManifests)
+		if err := limit.Enter(desc, depth); err != nil {
+			return err
 		}
 		m, err := p.job.Image.layout.Manifest(ctx, desc.Digest)
 		if err != nil {

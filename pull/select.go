@@ -12,12 +12,12 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
-	"github.com/image2ipfs/image2ipfs/registry"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
 
@@ -44,23 +44,23 @@ type Image struct {
 func Select(ctx context.Context, l *layout.Layout, name ref.Name, platform platforms.MatchComparer) (*Image, error) {
 	i := &Image{Name: name, layout: l, index: l.Files().Index, indexJSON: l.Files().IndexJSON}
 	target, err := l.Resolve(ctx, name)
-	whole, wholeErr := i.wholeLayout(ctx, platform)
+	isPlain := name.Repository == "" && name.Tag == "" && name.Digest == ""
 	switch {
-	case wholeErr != nil:
-		return nil, wholeErr
-	case whole && name.Repository == "" && name.Tag == "":
+	case isPlain && platform == nil:
 		i.Target, i.several = target, err
 		if err != nil && len(i.index.Manifests) > 0 {
 			i.Target = i.index.Manifests[0]
 		}
-	case err != nil:
-		return nil, err
-	case whole:
+	case isPlain && errors.Is(err, oci.ErrNameUnknown):
+		i.several = err
+		err = i.chooseAll(ctx, platform)
+	case err == nil && platform == nil && i.isAll(ctx, target):
 		i.Target = target
-	default:
-		if err := i.choose(ctx, target, platform); err != nil {
-			return nil, err
-		}
+	case err == nil:
+		err = i.choose(ctx, target, platform)
+	}
+	if err != nil && i.several == nil {
+		return nil, err
 	}
 	i.nameAfter(target)
 	var renamed bool
@@ -92,20 +92,45 @@ func (i *Image) nameAfter(target ocispec.Descriptor) {
 
 // choose makes the image the one that was resolved, or its manifest for a
 // platform.
-func (i *Image) choose(ctx context.Context, resolved ocispec.Descriptor, platform platforms.MatchComparer) (err error) {
-	target := resolved
-	entry, listed := i.layout.Entry(resolved.Digest)
-	if listed {
-		target.Platform = entry.Descriptor.Platform
-	}
-	if platform != nil {
-		if target, err = i.onPlatform(ctx, target, platform); err != nil {
-			return err
-		}
+func (i *Image) choose(ctx context.Context, resolved ocispec.Descriptor, platform platforms.MatchComparer) error {
+	target, err := i.chosen(ctx, resolved, platform)
+	if err != nil {
+		return err
 	}
 	i.Target, i.indexJSON = target, nil
-	i.index = oci.NewIndex([]ocispec.Descriptor{named(target, entry, i.Name)})
+	i.index = oci.NewIndex(i.named(target, resolved))
 	return nil
+}
+
+// chooseAll makes the image all that are in the layout, each for a platform.
+func (i *Image) chooseAll(ctx context.Context, platform platforms.MatchComparer) error {
+	images, err := i.layout.Images(ctx)
+	if err != nil {
+		return err
+	}
+	var all []ocispec.Descriptor
+	for _, image := range images {
+		target, err := i.chosen(ctx, image.Descriptor, platform)
+		if err != nil {
+			return err
+		}
+		all = append(all, i.named(target, image.Descriptor)...)
+	}
+	i.Target, i.indexJSON, i.index = all[0], nil, oci.NewIndex(all)
+	return nil
+}
+
+// chosen is what was resolved, with the platform that index.json says, or its manifest
+// for a platform.
+func (i *Image) chosen(ctx context.Context, resolved ocispec.Descriptor, platform platforms.MatchComparer) (ocispec.Descriptor, error) {
+	target := ocispec.Descriptor{MediaType: resolved.MediaType, Digest: resolved.Digest, Size: resolved.Size}
+	if entry, listed := i.layout.Entry(resolved.Digest); listed {
+		target.Platform = entry.Descriptor.Platform
+	}
+	if platform == nil {
+		return target, nil
+	}
+	return i.onPlatform(ctx, target, platform)
 }
 
 // Several says why no engine can take the image: nothing names one of the several
@@ -131,18 +156,22 @@ func (i *Image) Require(wanted ...ocispec.Platform) error {
 	return nil
 }
 
-// wholeLayout tells whether the layout is pulled as it is: on request, or
-// because there is nothing in it to choose from.
-func (i *Image) wholeLayout(ctx context.Context, platform platforms.MatchComparer) (bool, error) {
-	n := i.Name
-	if platform != nil || n.Digest != "" || oci.IsReferrerTag(n.Tag) {
-		return false, nil
-	}
-	if n.Repository == "" && n.Tag == "" {
-		return true, nil
+// isAll tells whether the layout is pulled as it is, since there is nothing in it to
+// choose from but what was resolved by a name: no other image, and no other name of that.
+// Where it cannot be told at the moment, the image was chosen.
+func (i *Image) isAll(ctx context.Context, resolved ocispec.Descriptor) bool {
+	if i.Name.Digest != "" || oci.IsReferrerTag(i.Name.Tag) {
+		return false
 	}
 	images, err := i.layout.Images(ctx)
-	return len(images) == 1, err
+	if err != nil || len(images) != 1 || images[0].Descriptor.Digest != resolved.Digest {
+		return false
+	}
+	asked := 0
+	for _, l := range i.layout.Listings(resolved.Digest, i.Name.Repository, i.Name.Tag) {
+		asked += len(l.Names)
+	}
+	return asked == 0 || asked == len(images[0].Names)
 }
 
 // onPlatform descends from an index to the manifest that suits best.
@@ -150,7 +179,9 @@ func (i *Image) onPlatform(ctx context.Context, desc ocispec.Descriptor, want pl
 	if !oci.IsIndex(desc.MediaType) {
 		return desc, nil
 	}
-	all, err := i.candidates(ctx, desc, 0)
+	w := &imageWalk{i: i, ctx: ctx, seen: map[digest.Digest]bool{}}
+	err := w.index(desc, 0)
+	all := w.found
 	if err != nil {
 		return desc, err
 	}
@@ -174,40 +205,57 @@ func (i *Image) onPlatform(ctx context.Context, desc ocispec.Descriptor, want pl
 	return *best, nil
 }
 
-// candidates lists the images below an index that are for a platform: the one
-// that an index states, else the one of their config.
-func (i *Image) candidates(ctx context.Context, desc ocispec.Descriptor, depth int) ([]ocispec.Descriptor, error) {
-	if depth > oci.MaxDepth {
-		return nil, fmt.Errorf("%w: index %s: more than %d levels", oci.ErrCorrupt, desc.Digest, oci.MaxDepth)
+// imageWalk lists the images below an index that are for a platform: the one that an
+// index states, else the one of their config.
+type imageWalk struct {
+	i     *Image
+	ctx   context.Context
+	seen  map[digest.Digest]bool // what was read; of what is listed again all is known
+	limit oci.WalkLimit
+	found []ocispec.Descriptor
+}
+
+func (w *imageWalk) index(desc ocispec.Descriptor, depth int) error {
+	if w.seen[desc.Digest] {
+		return nil
 	}
-	data, err := i.layout.Files().Manifest(ctx, desc)
+	w.seen[desc.Digest] = true
+	data, err := w.i.layout.Files().Manifest(w.ctx, desc)
+	if err == nil {
+		err = w.limit.Read(desc, int64(len(data)))
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var index ocispec.Index
 	if err := json.Unmarshal(data, &index); err != nil {
-		return nil, fmt.Errorf("%w: index %s: %v", oci.ErrCorrupt, desc.Digest, err)
+		return fmt.Errorf("%w: index %s: %v", oci.ErrCorrupt, desc.Digest, err)
 	}
-	var all []ocispec.Descriptor
 	for _, m := range index.Manifests {
+		if err := w.limit.Enter(m, depth+1); err != nil {
+			return err
+		}
 		if oci.IsIndex(m.MediaType) {
-			below, err := i.candidates(ctx, m, depth+1)
+			err := w.index(m, depth+1)
 			if err != nil && !errors.Is(err, ipfs.ErrNotFound) { // indices may be sparse
-				return nil, err
+				return err
 			}
-			all = append(all, below...)
 			continue
 		}
-		if m.Platform == nil {
-			if m.Platform, err = i.configPlatform(ctx, m); err != nil {
-				return nil, err
+		if m.Platform == nil && !w.seen[m.Digest] {
+			w.seen[m.Digest] = true
+			if err = w.limit.Read(m, m.Size); err == nil {
+				m.Platform, err = w.i.configPlatform(w.ctx, m)
+			}
+			if err != nil {
+				return err
 			}
 		}
 		if m.Platform != nil && m.Platform.OS != "unknown" { // as attestations have it
-			all = append(all, m)
+			w.found = append(w.found, m)
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // configPlatform is the platform that the config of an image states; nil when
@@ -224,23 +272,31 @@ func (i *Image) configPlatform(ctx context.Context, desc ocispec.Descriptor) (*o
 	return &p, err
 }
 
-// named gives the top-level descriptor of a pulled image its name: the one that
-// it has in the layout, unless another was asked for. What was asked for by its
-// digest alone has no tag.
-func named(desc ocispec.Descriptor, entry registry.Image, name ref.Name) ocispec.Descriptor {
-	for _, own := range entry.Names {
-		if (name.Repository == "" || own.Repository == name.Repository) && (name.Tag == "" || own.Tag == name.Tag) {
-			desc.Annotations = entry.Descriptor.Annotations
-			return desc
+// named gives the top-level descriptor of a pulled image its names: those that it has in
+// the layout as far as they were asked for, else the one that was asked for. What was
+// asked for by its digest alone has no tag.
+func (i *Image) named(target, resolved ocispec.Descriptor) (all []ocispec.Descriptor) {
+	name := i.Name
+	for _, l := range i.layout.Listings(resolved.Digest, name.Repository, name.Tag) {
+		own := l.Names[0]
+		if own.Repository == "" && name.Repository != "" {
+			own.Repository = name.Repository
 		}
+		named := target
+		if named.Annotations = l.Descriptor.Annotations; !l.Exact() || own != l.Names[0] {
+			named = oci.Named(named, own.String())
+		}
+		all = append(all, named)
 	}
 	switch {
+	case len(all) > 0:
+		return all
 	case name.Repository == "":
-		return desc
+		return []ocispec.Descriptor{target}
 	case name.Tag == "" && name.Digest != "":
-		return oci.Named(desc, name.Repository+"@"+desc.Digest.String())
+		return []ocispec.Descriptor{oci.Named(target, name.Repository+"@"+target.Digest.String())}
 	}
-	return oci.Named(desc, name.Repository+":"+cmp.Or(name.Tag, oci.DefaultTag))
+	return []ocispec.Descriptor{oci.Named(target, name.Repository+":"+cmp.Or(name.Tag, oci.DefaultTag))}
 }
 
 // Size is the number of bytes in all contents.

@@ -55,14 +55,18 @@ func TestSelectUnnamed(t *testing.T) {
 	}
 }
 
-// Where one image is meant, a root of several has to be told which.
+// A root of several is all of them, each for the platform asked for, and none for an
+// engine, which has to be told which.
 func TestSelectOneOfSeveral(t *testing.T) {
 	b := testlayout.NewBlocks()
 	l := testlayout.New(t, b)
 	root := l.Publish(oci.Named(l.Image("amd64", []byte("one")), "app:latest"), oci.Named(l.Image("amd64", []byte("two")), "tool:2"))
-	_, err := selected(t, b, root, "", "linux/amd64")
-	if !errors.Is(err, oci.ErrNotFound) || !strings.Contains(err.Error(), "app:latest, tool:2") {
-		t.Errorf("without a name: %v", err)
+	all, err := selected(t, b, root, "", "linux/amd64")
+	if err != nil || len(all.Blobs) != 6 || !errors.Is(all.Several(), oci.ErrNotFound) || !strings.Contains(all.Several().Error(), "app:latest, tool:2") {
+		t.Fatalf("without a name: %v", err)
+	}
+	if err := all.CheckDockerArchive(t.Context()); err != nil {
+		t.Error(err)
 	}
 	if _, err := selected(t, b, root, "/tool", "linux/amd64"); err != nil {
 		t.Errorf("with one: %v", err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,9 +14,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
-	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
@@ -105,21 +102,16 @@ func setAge(h http.Header, m ipfs.Meaning) {
 	h.Set("Age", strconv.FormatInt(max(int64(time.Since(m.Got)/time.Second), 0), 10))
 }
 
-// namesImage refuses a repository that no image below a name that moves has.
-func (r *request) namesImage(l reader) error {
-	if r.moving == "" || r.repository == "" {
-		return nil
+// movingTags are the tags of a repository below a name that moves, where it must be one
+// of the layout's.
+func (r *request) movingTags(l reader) ([]string, error) {
+	below, ok := l.(interface {
+		MovingTags(ctx context.Context, repository string) ([]string, error)
+	})
+	if !ok {
+		return nil, errorf(codeNameUnknown, "%s is no image of a published root", r.name)
 	}
-	images, err := l.Images(r.Context())
-	if err != nil {
-		return err
-	}
-	for _, i := range images {
-		if slices.ContainsFunc(i.Names, func(n oci.ImageName) bool { return n.Repository == r.repository }) {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: no %s in this layout, which has %s", oci.ErrNameUnknown, r.repository, layout.Describe(images))
+	return below.MovingTags(r.Context(), r.repository)
 }
 
 // ipnsRecord serves /ipns/<name>?format=ipns-record (trustless gateway specification,

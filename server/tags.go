@@ -14,15 +14,15 @@ func (s *Server) tags(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	if err := r.namesImage(l); err != nil {
-		return absent(codeNameUnknown, err)
+	var tags []string
+	if r.moving == "" {
+		tags, err = l.Tags(r.Context(), r.repository)
+	} else {
+		tags, err = r.movingTags(l)
+		w.Header().Set("Cache-Control", cacheMoving)
 	}
-	tags, err := l.Tags(r.Context(), r.repository)
 	if err != nil {
 		return absent(codeNameUnknown, err)
-	}
-	if r.moving != "" {
-		w.Header().Set("Cache-Control", cacheMoving)
 	}
 	page, err := paged(w, r.Request, tags)
 	if err != nil {

@@ -107,7 +107,7 @@ func (o *whereOptions) found(cmd *cobra.Command, all stores, arg string) (ref.Na
 func searchHere(ctx context.Context, s *holders.Search, all stores, cache *packstore.Cache) error {
 	s.Blocks(ctx, holders.Holder{Kind: holders.Store, Name: all.own.Path(), How: "counted"}, has(all.own.Has))
 	if cache != nil {
-		s.Blocks(ctx, holders.Holder{Kind: holders.Cache, Name: cache.String(), How: "counted"}, has(cache.Has))
+		s.Blocks(ctx, holders.Holder{Kind: holders.Cache, Name: strings.TrimPrefix(cache.String(), "cache "), How: "counted"}, has(cache.Has))
 	}
 	if all.kubo != nil {
 		s.Blocks(ctx, holders.Holder{Kind: holders.Kubo, Name: all.kubo.String(), How: "asked about each block"}, all.kubo.HasBlock)

@@ -21,6 +21,10 @@ type Line struct {
 // unnamed stands where engines want a repository and the image has none.
 const unnamed = "image"
 
+// maxRepository is how long a repository may be in a line, in bytes: engines take names
+// of 255, in which a host and the root stand before it.
+const maxRepository = 128
+
 // Lines gives the names by which the images of a layout are pulled:
 //
 //	one name in the layout     <root>/repository
@@ -29,7 +33,8 @@ const unnamed = "image"
 //	else                       <root>/image@sha256:…
 //
 // Each is there once and means its own image, as [Names.Resolve] answers; where
-// a name does not, or has no tag, the image's digest stands in its place. Errors
+// a name does not, has no tag or is too long for engines, the image's digest stands in
+// its place. Errors
 // are those of [Names.Resolve].
 func (n *Names) Lines(ctx context.Context) ([]Line, error) {
 	images, err := n.Images(ctx)
@@ -47,25 +52,21 @@ func (n *Names) Lines(ctx context.Context) ([]Line, error) {
 
 // MovingLines gives the names by which the images of a layout are pulled below a name
 // that moves: each by its own, as [Names.Resolve] answers there, those without one by
-// their digests. Errors are those of [Names.Images].
+// their digests. Errors are those of [Names.Lines].
 func (n *Names) MovingLines(ctx context.Context, moving string) ([]ref.Name, error) {
 	images, err := n.Images(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var lines []ref.Name
+	w := liner{n: n, ctx: ctx, moving: moving, taken: map[string]bool{}}
 	for _, image := range images {
-		named := false
-		for _, i := range image.Names {
-			pull := ref.Name{Root: n.root, Moving: moving, Repository: cmp.Or(i.Repository, unnamed), Tag: i.Tag}
-			e, err := n.exactEntry(ctx, pull.Repository, pull.Tag)
-			if err == nil && i.Tag != "" && e.Descriptor.Digest == image.Descriptor.Digest {
-				lines, named = append(lines, pull), true
-			}
+		if err := w.image(image); err != nil {
+			return nil, err
 		}
-		if !named {
-			lines = append(lines, ref.Name{Root: n.root, Moving: moving, Repository: unnamed, Digest: image.Descriptor.Digest})
-		}
+	}
+	lines := make([]ref.Name, len(w.lines))
+	for i, l := range w.lines {
+		lines[i] = l.Pull
 	}
 	return lines, nil
 }
@@ -74,7 +75,8 @@ func (n *Names) MovingLines(ctx context.Context, moving string) ([]ref.Name, err
 type liner struct {
 	n      *Names
 	ctx    context.Context
-	single bool // one image
+	moving string // the name that moves below which the lines are; empty for lines of a root
+	single bool   // one image
 	taken  map[string]bool
 	lines  []Line
 }
@@ -83,6 +85,9 @@ func (w *liner) image(image registry.Image) error {
 	var tagged []oci.ImageName
 	repository, name := "", ""
 	for _, n := range image.Names {
+		if len(n.Repository) > maxRepository {
+			continue
+		}
 		if n.Tag != "" {
 			tagged = append(tagged, n)
 		} else if name == "" {
@@ -99,9 +104,14 @@ func (w *liner) image(image registry.Image) error {
 	if len(w.lines) > before {
 		return nil
 	}
-	pull := ref.Name{Root: w.n.root, Repository: repository}
+	pull := ref.Name{Root: w.n.root, Moving: w.moving, Repository: repository}
 	if !w.single || len(tagged) > 0 {
 		pull.Repository, pull.Digest = cmp.Or(repository, unnamed), image.Descriptor.Digest
+	}
+	if w.moving != "" { // what a digest means does not change with what is there at the moment
+		pull.Repository, pull.Digest = cmp.Or(repository, unnamed), image.Descriptor.Digest
+		w.add(Line{pull, name, image})
+		return nil
 	}
 	desc, err := w.n.Resolve(w.ctx, pull)
 	if err == nil && desc.Digest != image.Descriptor.Digest {
@@ -117,18 +127,18 @@ func (w *liner) image(image registry.Image) error {
 // tag writes the line of a name, if that leads to the image; without its tag when
 // there is no other to be told from.
 func (w *liner) tag(name oci.ImageName, image registry.Image, alone bool) error {
-	pull := ref.Name{Root: w.n.root, Repository: name.Repository, Tag: name.Tag}
+	pull := ref.Name{Root: w.n.root, Moving: w.moving, Repository: name.Repository, Tag: name.Tag}
 	switch {
 	case alone:
 		pull.Tag = ""
 	case pull.Repository == "":
 		pull.Repository = unnamed
 	}
-	e, err := w.n.selectEntry(w.ctx, pull.Repository, pull.Tag)
+	desc, err := w.n.Resolve(w.ctx, pull)
 	switch {
 	case err != nil && isPassing(w.ctx, err):
 		return err
-	case err == nil && e.Descriptor.Digest == image.Descriptor.Digest:
+	case err == nil && desc.Digest == image.Descriptor.Digest:
 		w.add(Line{pull, name.String(), image})
 	}
 	return nil

@@ -2,6 +2,7 @@ package layout_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -118,11 +119,74 @@ func checkLines(t *testing.T, l *layout.Layout, what string) {
 		if told[text] {
 			t.Errorf("%s: %q is there twice", what, text)
 		}
+		if repository, _, _ := strings.Cut(text, "@"); len("registry.example.com:5000/"+repository) > 255 {
+			t.Errorf("%s: %q is longer than engines take", what, text)
+		}
 		told[text], pulled[desc.Digest] = true, true
 	}
 	for _, image := range images {
 		if !pulled[image.Descriptor.Digest] {
 			t.Errorf("%s: no line for %s", what, image.Descriptor.Digest)
+		}
+	}
+}
+
+// Below a name that moves each line is there once, too, and means its own image.
+func TestEachMovingLinePullsItsOwn(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		blocks := testlayout.NewBlocks()
+		l, err := layout.Open(t.Context(), blocks, randomLayout(t, r, blocks))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := l.MovingLines(t.Context(), "k51moves")
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := map[string]bool{}
+		for _, name := range lines {
+			if _, err := l.Resolve(t.Context(), name); err != nil || told[name.String()] {
+				t.Errorf("seed %d: %s, there before: %v, %v", seed, name, told[name.String()], err)
+			}
+			told[name.String()] = true
+			if tags, err := l.MovingTags(t.Context(), name.Repository); name.Tag != "" && (err != nil || !slices.Contains(tags, name.Tag)) {
+				t.Errorf("seed %d: %s is not among the tags %q, %v", seed, name, tags, err)
+			}
+		}
+	}
+}
+
+// Tags by which cosign finds signatures are those of every repository, and make none of
+// a name that there is not.
+func TestTagsBesideSignatures(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	kind := func(desc ocispec.Descriptor, kind string) ocispec.Descriptor {
+		desc.Annotations = map[string]string{"kind": "dev.cosignproject.cosign/" + kind}
+		return desc
+	}
+	image, other := l.Image("amd64", []byte("image")), l.Image("amd64", []byte("other"))
+	top := []ocispec.Descriptor{kind(oci.Named(image, "app:1"), "image"), kind(l.Image("none", []byte("signature")), "sigs")}
+	top[0].Annotations[ocispec.AnnotationRefName] = "app:1"
+	signature := oci.ReferrerTagOf(image.Digest, oci.SuffixSignature)
+	for name, test := range map[string]struct {
+		top  []ocispec.Descriptor
+		want []string
+		err  error
+	}{
+		"one image":   {top, []string{"1", signature}, nil},
+		"two of them": {append(slices.Clone(top), oci.Named(other, "db:1")), nil, oci.ErrNameUnknown},
+	} {
+		opened, err := layout.Open(t.Context(), blocks, l.Publish(test.top...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tags, err := opened.Tags(t.Context(), "nope"); !slices.Equal(tags, test.want) || !errors.Is(err, test.err) {
+			t.Errorf("%s: tags %q, %v; want %q, %v", name, tags, err, test.want, test.err)
+		}
+		if tags, err := opened.MovingTags(t.Context(), "nope"); !errors.Is(err, oci.ErrNameUnknown) {
+			t.Errorf("%s, below a name that moves: tags %q, %v", name, tags, err)
 		}
 	}
 }
@@ -162,7 +226,7 @@ func randomLayout(t *testing.T, r *rand.Rand, blocks *testlayout.Blocks) cid.Cid
 }
 
 func randomName(desc ocispec.Descriptor, pick func(...string) string) ocispec.Descriptor {
-	host, repository := pick("", "a.example/", "b.example:5000/", "docker.io/library/"), pick("app", "team/app", "library/app", "App", "image", "latest")
+	host, repository := pick("", "a.example/", "b.example:5000/", "docker.io/library/"), pick("app", "team/app", "library/app", "App", "image", "latest", strings.Repeat("long/", 45)+"x")
 	tag := pick(":1", ":latest", ":V1", ":v1", ":sha256-"+strings.Repeat("0", 64), "", "@"+desc.Digest.String(), ":1@"+desc.Digest.String())
 	desc.Annotations = map[string]string{}
 	switch pick("full", "ref", "both", "tag", "none", "id") {

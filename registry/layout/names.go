@@ -44,8 +44,9 @@ type Names struct {
 // entry is what index.json says of one digest.
 type entry struct {
 	registry.Image
-	kind string // annotation of `cosign save`
-	at   int    // place among the entries
+	listed []ocispec.Descriptor // what index.json says of it, in its order
+	kind   string               // annotation of `cosign save`
+	at     int                  // place among the entries
 }
 
 // NewNames reads the entries of an index.json; contents is asked when a question
@@ -64,6 +65,7 @@ func NewNames(root cid.Cid, index ocispec.Index, contents Contents) *Names {
 			n.byDigest[desc.Digest] = e
 			n.entries = append(n.entries, e)
 		}
+		e.listed = append(e.listed, desc)
 		if e.kind == "" {
 			e.kind = desc.Annotations[kindAnnotation]
 		}
@@ -87,7 +89,9 @@ func (n *Names) String() string {
 func (n *Names) Cost() int64 {
 	cost := int64(1024 * len(n.entries))
 	for _, e := range n.entries {
-		cost += oci.Weight(e.Descriptor)
+		for _, desc := range e.listed {
+			cost += oci.Weight(desc)
+		}
 	}
 	if table, ok := n.table.known(); ok {
 		cost += table.cost

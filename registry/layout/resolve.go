@@ -80,6 +80,57 @@ func (n *Names) Entry(d digest.Digest) (listed registry.Image, ok bool) {
 	return registry.Image{}, false
 }
 
+// Listing is what one entry of index.json says of an image: a descriptor, and the names
+// in it that were asked for.
+type Listing struct {
+	Descriptor ocispec.Descriptor
+	Names      []oci.ImageName
+	others     int // names in it that were not asked for
+}
+
+// Exact tells whether the descriptor has no names but those that were asked for.
+func (l Listing) Exact() bool { return l.others == 0 }
+
+// Listings are the entries of index.json for a digest that give it a name with repository
+// and tag, either of which may be empty for any, in the order of index.json; of entries
+// that give the same names the first. Names that are spelt as asked for come before those
+// that mean the same, such as a tag without a repository, which is found under each.
+func (n *Names) Listings(d digest.Digest, repository, tag string) []Listing {
+	e := n.byDigest[d]
+	if e == nil {
+		return nil
+	}
+	hasTag := func(name oci.ImageName) bool { return tag == "" || name.Tag == tag }
+	exact := func(name oci.ImageName) bool {
+		return hasTag(name) && (repository == "" || name.Repository == repository)
+	}
+	if found := e.listings(exact); len(found) > 0 {
+		return found
+	}
+	return e.listings(func(name oci.ImageName) bool {
+		return hasTag(name) && (name.Repository == "" || plain(name.Repository) == plain(repository))
+	})
+}
+
+func (e *entry) listings(fits func(oci.ImageName) bool) (found []Listing) {
+	seen := map[oci.ImageName]bool{}
+	for _, desc := range e.listed {
+		l := Listing{Descriptor: desc}
+		for _, name := range oci.ImageNames(desc) {
+			if !fits(name) {
+				l.others++
+			} else if !seen[name] {
+				seen[name] = true
+				l.Names = append(l.Names, name)
+			}
+		}
+		if len(l.Names) > 0 {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
 // selectEntry finds the entry that repository and tag mean; both may be empty.
 func (n *Names) selectEntry(ctx context.Context, repository, tag string) (*entry, error) {
 	repository = plain(repository)
@@ -111,7 +162,7 @@ func (n *Names) selectEntry(ctx context.Context, repository, tag string) (*entry
 // lacks is the error about a name that no image has.
 func (n *Names) lacks(all []*entry, repository, tag string) error {
 	what := oci.ImageName{Repository: repository, Tag: tag}
-	if len(n.tags[repository]) > 0 || len(n.byName[oci.ImageName{Repository: repository}]) > 0 || len(all) == 1 {
+	if n.isRepository(repository) || len(all) == 1 {
 		return fmt.Errorf("%w: no %s in this layout, which has %s", oci.ErrManifestUnknown, what, describe(all))
 	}
 	return fmt.Errorf("%w: no %s in this layout, which has %s", oci.ErrNameUnknown, repository, describe(all))
@@ -214,26 +265,52 @@ func (n *Names) Tags(ctx context.Context, repository string) ([]string, error) {
 	tags := slices.Clone(n.tags[repository])
 	if repository == "" {
 		tags = slices.DeleteFunc(slices.Collect(maps.Keys(n.byTag)), func(tag string) bool { return tag == "" })
-	} else {
-		tags = append(tags, n.tags[""]...)
-	}
-	if len(tags) == 0 && len(n.byName[oci.ImageName{Repository: repository}]) == 0 {
+	} else if !n.isRepository(repository) {
 		all, err := n.images(ctx)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case len(all) != 1 && repository != "":
+		}
+		if len(all) != 1 && !slices.ContainsFunc(n.tags[""], isOrdinary) {
 			return nil, fmt.Errorf("%w: no %s in this layout, which has %s", oci.ErrNameUnknown, repository, describe(all))
-		case len(all) == 1:
-			for _, name := range all[0].Names {
-				if name.Tag != "" {
-					tags = append(tags, name.Tag)
-				}
-			}
+		}
+		if len(all) == 1 {
+			tags = all[0].tagged()
 		}
 	}
+	tags = append(tags, n.tags[""]...)
 	slices.Sort(tags)
 	return slices.Compact(tags), nil
+}
+
+// MovingTags is Tags below a name that moves, where a repository must be one of the
+// layout's, as [Names.Resolve] says.
+func (n *Names) MovingTags(ctx context.Context, repository string) ([]string, error) {
+	if p := plain(repository); p != "" && !n.isRepository(p) && !slices.ContainsFunc(n.tags[""], isOrdinary) {
+		all, err := n.images(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: no %s in this layout, which has %s", oci.ErrNameUnknown, repository, describe(all))
+	}
+	return n.Tags(ctx, repository)
+}
+
+// isRepository tells whether an entry has a name in a repository.
+func (n *Names) isRepository(repository string) bool {
+	return len(n.tags[repository]) > 0 || len(n.byName[oci.ImageName{Repository: repository}]) > 0
+}
+
+// isOrdinary tells a tag from those of what refers to an image.
+func isOrdinary(tag string) bool { return !oci.IsReferrerTag(tag) }
+
+// tagged are the tags of an image, under any repository.
+func (e *entry) tagged() (tags []string) {
+	for _, name := range e.Names {
+		if name.Tag != "" {
+			tags = append(tags, name.Tag)
+		}
+	}
+	return tags
 }
 
 // digests lists entries by digest, for who asks by digest.
