@@ -165,7 +165,7 @@ func TestSmallFramesShareBlocks(t *testing.T) {
 	files[1000].data = noise(1, 40<<10)
 	before, _, _ := inChunks(t, withParents(t, makeTar(t, files...)))
 	want := cut(t, before)
-	if n := len(want); n > len(before)/(20<<10) || n < len(before)/maxBlock {
+	if n := len(want); n > len(before)/(10<<10) || n < len(before)/maxBlock {
 		t.Errorf("%d blocks for %d bytes", n, len(before))
 	}
 	largest := 0

@@ -18,7 +18,7 @@ import (
 
 // Cuts is the number of the rules by which blobs are cut. It has to be raised
 // whenever a blob gets other blocks by them than before.
-const Cuts = 2
+const Cuts = 3
 
 const (
 	// joinBelow is the size up to which neighbouring members share a block.
@@ -27,9 +27,9 @@ const (
 	// most are small. The block ends before a larger one and, once it has minBlock
 	// bytes, before a frame whose hash falls on one in frameOdds, so that a frame
 	// that is new moves the cuts up to the next such frame only.
-	poolFrame = 8 << 10
-	minBlock  = 16 << 10
-	maxBlock  = 128 << 10
+	poolFrame = 6 << 10
+	minBlock  = 8 << 10
+	maxBlock  = 64 << 10
 	frameOdds = 8
 	// peekSize bounds what is looked at to measure a member.
 	peekSize = 16 << 10

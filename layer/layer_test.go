@@ -65,7 +65,7 @@ func sample(t testing.TB) []byte {
 	for i := range 300 {
 		files = append(files, tarFile{fmt.Sprintf("small/%d", i), text(uint64(i), i*40)})
 	}
-	files = append(files, tarFile{"last", text(9, 40<<10)})
+	files = append(files, tarFile{"code.pyc", text(8, 60<<10)}, tarFile{"last", text(9, 40<<10)})
 	return makeTar(t, files...)
 }
 
@@ -197,6 +197,31 @@ func TestUnchangedFilesAreTheSameBlocks(t *testing.T) {
 		if same := shared(cut(t, old), cut(t, updated)); same < len(updated)*90/100 {
 			t.Errorf("%s: %d of %d bytes are shared, want 90 %%", compression, same, len(updated))
 		}
+	}
+}
+
+// A package of Python that is installed again brings the same code with other
+// times in front of it.
+func TestCodeOfAnotherTimeIsShared(t *testing.T) {
+	code := func(time string) []byte {
+		return makeTar(t, tarFile{"a.pyc", append([]byte(time), text(1, 200<<10)...)}, tarFile{"b.pyc", append([]byte(time), text(2, 30<<10)...)})
+	}
+	for _, o := range []Options{{}, lazy, chunked} {
+		t.Run(o.String(), func(t *testing.T) {
+			known, all, fresh := map[string]bool{}, 0, 0
+			for i, time := range []string{"0123456789abcdef", "0123456789ABCDEF"} {
+				blob, _ := compress(t, bytes.NewReader(code(time)), o)
+				for _, b := range cut(t, blob) {
+					if all += len(b); i > 0 && !known[string(b)] {
+						fresh += len(b)
+					}
+					known[string(b)] = true
+				}
+			}
+			if fresh > all/40 {
+				t.Errorf("%d of %d bytes are new", fresh, all/2)
+			}
+		})
 	}
 }
 

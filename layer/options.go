@@ -78,7 +78,7 @@ func (o Options) normal() (Options, error) {
 // Format is the number of the form in which layers are compressed here. It has
 // to be raised whenever the golden digests change, be it by a new version of
 // the compressors: what was compressed before is then not taken for the same.
-const Format = 2
+const Format = 3
 
 // String tells everything besides the input that decides a layer's bytes.
 func (o Options) String() string {

@@ -22,6 +22,12 @@ const (
 	// file then moves the cuts up to the next such name only.
 	minPool  = 64 << 10
 	poolOdds = 8
+	// codeHeader is what Python's compiled code begins with: version, flags, and
+	// time and size of its source (PEP 552). Whoever installs a package again gives
+	// the source another time and so all its code another beginning, so that is cut
+	// off what a file has in members of its own.
+	codeHeader = 16
+	codeSuffix = ".pyc"
 )
 
 const blockSize = 512 // of a tar archive (POSIX.1-2017, pax, "ustar Interchange Format")
@@ -33,6 +39,7 @@ type segmenter struct {
 	apart   bool // every file that has data gets segments of its own, without padding
 	pool    []byte
 	data    int64 // bytes left of the file that is being cut
+	lead    int64 // of them, bytes that begin it and are cut off
 	padding int64 // bytes that follow it up to the next header
 	paxSize int64 // size that a pax header gives for the next entry, or -1
 	chained bool  // the entry before was a header for the next one
@@ -73,6 +80,9 @@ func (s *segmenter) piece() ([]byte, error) {
 	want := int64(maxSegment)
 	if !s.opaque {
 		want = min(want, s.data)
+		if s.lead > 0 {
+			want, s.lead = s.lead, 0
+		}
 		s.data -= want
 	}
 	seg := s.flush()
@@ -129,6 +139,7 @@ func (s *segmenter) entry() (full []byte) {
 	}
 	if s.data > 0 {
 		s.append(h[:])
+		s.begin(h)
 		return full
 	}
 	body := s.body[:padded]
@@ -144,6 +155,22 @@ func (s *segmenter) entry() (full []byte) {
 		return more
 	}
 	return full
+}
+
+// begin cuts off what a file of compiled code begins with: as a segment of its own
+// where files have those, else into the pool.
+func (s *segmenter) begin(h *[blockSize]byte) {
+	name := bytes.TrimRight(h[:100], "\x00")
+	switch s.lead = 0; {
+	case s.data <= codeHeader || !bytes.HasSuffix(name, []byte(codeSuffix)):
+	case s.apart:
+		s.lead = codeHeader
+	default:
+		n, err := io.ReadFull(s.r, s.body[:codeHeader])
+		s.data -= int64(n)
+		s.append(s.body[:n])
+		s.fail(err)
+	}
 }
 
 // add appends to the pool, closing it before when it would grow too large.

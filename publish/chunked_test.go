@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -96,6 +97,9 @@ func samePairs(t *testing.T, l *ipfs.Layout, top ocispec.Descriptor, pairs int) 
 		}
 		if one.Annotations != nil || !maps.Equal(two.Annotations, map[string]string{annotationZstd: "true"}) {
 			t.Errorf("annotations %v and %v", one.Annotations, two.Annotations)
+		}
+		if !platforms.Only(*one.Platform).Match(*one.Platform) || platforms.Only(*one.Platform).Match(*two.Platform) {
+			t.Errorf("containerd's transfer service takes another than the first: %+v, %+v", one.Platform, two.Platform)
 		}
 		a, b := manifestOf(t, l, one), manifestOf(t, l, two)
 		if a.Config.Digest != b.Config.Digest || len(a.Layers) != len(b.Layers) || len(a.Layers) == 0 {

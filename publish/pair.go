@@ -16,8 +16,13 @@ import (
 // the same config and layers, in one index: the first tells stargz-snapshotter of
 // the layers' indices, the second podman, which refuses a layer that tells both.
 // Engines take the first for their platform, unless they know the annotation that
-// the second's descriptor has.
-const annotationZstd = "io.github.containers.compression.zstd"
+// the second's descriptor has. containerd's transfer service takes all for its
+// platform, so the second asks for a feature (image-spec, image-index.md,
+// "os.features") that it does not have, and podman does not look at.
+const (
+	annotationZstd = "io.github.containers.compression.zstd"
+	featureChunked = "zstd-chunked"
+)
 
 // pairs makes second manifests.
 type pairs struct {
@@ -72,7 +77,7 @@ func (p pairs) of(first ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	}
 	p.found.hold(text)
 	second := ocispec.Descriptor{
-		MediaType: first.MediaType, Digest: digest.FromBytes(text), Size: int64(len(text)), Platform: first.Platform,
+		MediaType: first.MediaType, Digest: digest.FromBytes(text), Size: int64(len(text)), Platform: withFeature(*first.Platform),
 		Annotations: map[string]string{annotationZstd: "true"},
 	}
 	return []ocispec.Descriptor{first, second}, nil
@@ -114,6 +119,7 @@ func (p pairs) top(first ocispec.Descriptor) (ocispec.Descriptor, error) {
 func (p pairs) among(kept []ocispec.Descriptor, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	if _, second := desc.Annotations[annotationZstd]; second {
 		desc.Annotations = annotationsWithout(desc.Annotations, annotationZstd)
+		desc.Platform = withoutFeature(desc.Platform)
 		if slices.ContainsFunc(kept, func(k ocispec.Descriptor) bool { return k.Digest == desc.Digest }) {
 			return kept, nil
 		}
@@ -133,4 +139,26 @@ func annotationsWithout(a map[string]string, name string) map[string]string {
 		return nil
 	}
 	return without
+}
+
+// withFeature is a platform that asks for featureChunked, too.
+func withFeature(p ocispec.Platform) *ocispec.Platform {
+	p.OSFeatures = append(slices.Clone(p.OSFeatures), featureChunked)
+	slices.Sort(p.OSFeatures)
+	return &p
+}
+
+// withoutFeature is a platform, nil for none, that does not ask for featureChunked.
+func withoutFeature(p *ocispec.Platform) *ocispec.Platform {
+	if p == nil || !slices.Contains(p.OSFeatures, featureChunked) {
+		return p
+	}
+	without := *p
+	without.OSFeatures = nil
+	for _, feature := range p.OSFeatures {
+		if feature != featureChunked {
+			without.OSFeatures = append(without.OSFeatures, feature)
+		}
+	}
+	return &without
 }

@@ -42,7 +42,7 @@ func (c lazyContainerd) on(snapshotter string) containerd {
 }
 
 func TestLazySnapshotter(t *testing.T) {
-	c := startLazyContainerd(t)
+	c := startLazyContainerd(t, "")
 	kinds := filepath.Join(t.TempDir(), "kinds.tar")
 	reg := modes[0].start(t)
 	for _, form := range [][]string{lazily, inChunks} {
@@ -129,23 +129,18 @@ func (c lazyContainerd) mount(t *testing.T, ref, snapshotter string) string {
 
 // firstManifest gives a reference to an image, its layers and their bytes in all.
 // Of a pair of manifests it names the first, which is stargz-snapshotter's:
-// containerd's transfer service takes all manifests of a platform, and unpacks
-// the layers of any of those that share a config.
+// containerd's transfer service before 2.4 takes all manifests of a platform, and
+// unpacks the layers of any of those that share a config.
 func firstManifest(t *testing.T, reg *registry, ref string) (one string, layers []string, size int64) {
 	t.Helper()
 	one = ref
-	repo, tag, _ := strings.Cut(strings.TrimPrefix(ref, reg.addr+"/"), ":")
+	repo, tag := repositoryOf(reg, ref)
 	raw, _ := reg.manifest(t, repo, tag)
-	var doc document
-	err := json.Unmarshal(raw, &doc)
-	if err == nil && len(doc.Manifests) > 0 {
-		first := doc.Manifests[0].Digest
-		one = reg.addr + "/" + repo + "@" + first
-		raw, _ = reg.manifest(t, repo, first)
+	if manifests := manifestsOf(t, reg, ref); len(manifests) > 0 {
+		one = reg.addr + "/" + repo + "@" + manifests[0]
+		raw, _ = reg.manifest(t, repo, manifests[0])
 	}
-	if err == nil {
-		layers, err = layersOf(raw)
-	}
+	layers, err := layersOf(raw)
 	if err != nil || len(layers) == 0 {
 		t.Fatalf("%s: no layers (%v)", ref, err)
 	}
@@ -160,6 +155,28 @@ func firstManifest(t *testing.T, reg *registry, ref string) (one string, layers 
 	return one, layers, size
 }
 
+// repositoryOf takes a reference apart.
+func repositoryOf(reg *registry, ref string) (repo, tag string) {
+	repo, tag, _ = strings.Cut(strings.TrimPrefix(ref, reg.addr+"/"), ":")
+	return repo, tag
+}
+
+// manifestsOf gives the digests in the index that a reference leads to; none where
+// it leads to a manifest.
+func manifestsOf(t *testing.T, reg *registry, ref string) (digests []string) {
+	t.Helper()
+	repo, tag := repositoryOf(reg, ref)
+	raw, _ := reg.manifest(t, repo, tag)
+	var doc document
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range doc.Manifests {
+		digests = append(digests, m.Digest)
+	}
+	return digests
+}
+
 // bytesServed adds up what the server's log says it has sent of these blobs.
 func bytesServed(t *testing.T, reg *registry, blobs []string) (n int64) {
 	t.Helper()
@@ -171,8 +188,9 @@ func bytesServed(t *testing.T, reg *registry, blobs []string) (n int64) {
 	return n
 }
 
-// startLazyContainerd starts both, in the place where the newer engines are.
-func startLazyContainerd(t *testing.T) lazyContainerd {
+// startLazyContainerd starts both, in the place where the newer engines are: the
+// containerd that is there, or this program.
+func startLazyContainerd(t *testing.T, program string) lazyContainerd {
 	t.Helper()
 	binary := commandFor("stargz")
 	if binary == nil {
@@ -216,7 +234,12 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 		}
 	}
 	eventually(t, "stargz-snapshotter", listens("stargz.sock"))
-	startDaemon(t, p.program("containerd", "--config", p.inner("config.toml")))
+	daemon := "containerd"
+	if program != "" {
+		daemon = p.inner("containerd")
+		copyProgram(t, program, p.outer("containerd"))
+	}
+	startDaemon(t, p.program(daemon, "--config", p.inner("config.toml")))
 	eventually(t, "containerd", listens("sock"))
 	c := lazyContainerd{p}
 	eventually(t, "containerd", func() error {

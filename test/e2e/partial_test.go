@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -65,7 +65,7 @@ func pullPartially(t *testing.T, partial command, dir string, l ocispec.Descript
 	t.Helper()
 	blob := filepath.Join(dir, oci.BlobPath(l.Digest))
 	plain := filepath.Join(t.TempDir(), "layer.tar")
-	if err := unzstd(blob, plain); err != nil {
+	if err := decompress(blob, plain); err != nil {
 		t.Fatal(err)
 	}
 	annotations, err := json.Marshal(l.Annotations)
@@ -79,22 +79,23 @@ func pullPartially(t *testing.T, partial command, dir string, l ocispec.Descript
 	t.Logf("layer of %d bytes: %s", l.Size, out)
 }
 
-func unzstd(from, to string) (err error) {
+// decompress writes what a layer of gzip or zstd holds.
+func decompress(from, to string) (err error) {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	z, err := zstd.NewReader(in)
+	plain, err := compression.DecompressStream(in)
 	if err != nil {
 		return err
 	}
-	defer z.Close()
+	defer plain.Close()
 	out, err := os.Create(to)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, z)
+	_, err = io.Copy(out, plain)
 	return errors.Join(err, out.Close())
 }
 
@@ -174,6 +175,8 @@ func allKinds(add func(tar.Header, []byte)) {
 	add(tar.Header{Name: "./d/suid", Mode: 0o4755}, bytes.Repeat([]byte("suid"), 10_000))
 	add(tar.Header{Name: "./d/large"}, large(3<<20+17))
 	add(tar.Header{Name: "./d/zeros"}, make([]byte, 2<<20))
+	add(tar.Header{Name: "./d/code.pyc"}, large(100_000)) // cut behind what it begins with
+	add(tar.Header{Name: "./d/little.pyc"}, large(17))
 	add(tar.Header{Name: "./d/hard", Typeflag: tar.TypeLink, Linkname: "./d/large"}, nil)
 	add(tar.Header{Name: "./d/soft", Typeflag: tar.TypeSymlink, Linkname: "../é", Mode: 0o777}, nil)
 	add(tar.Header{Name: "./d/pipe", Typeflag: tar.TypeFifo}, nil)

@@ -14,17 +14,9 @@ import (
 	"time"
 
 	"go.podman.io/storage"
-	"go.podman.io/storage/pkg/reexec"
 
 	"github.com/image2ipfs/image2ipfs/layer"
 )
-
-func TestMain(m *testing.M) {
-	if reexec.Init() {
-		return
-	}
-	os.Exit(m.Run())
-}
 
 // FuzzPartial gives tars of any entries to the writer of zstd:chunked: where
 // there is an index, what podman can pull as a whole it can pull file by file,
