@@ -7,9 +7,7 @@
 #   hack/engines.sh clean     down, and remove the work directory
 #   hack/engines.sh status    one line per engine; fails unless all of them run
 #   hack/engines.sh tools     build only what needs no root: crane, regctl, oras and Kubo
-#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign, lassie, nerdctl, helm,
-#                             Kubo 0.30, containerd 2.4, old versions of containers/storage, and as root the
-#                             engines of Debian 13
+#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign, lassie, nerdctl, helm and Kubo 0.30
 #   hack/engines.sh env       shell assignments: the command prefix of each engine
 #   hack/engines.sh run CMD…  run a command on the simulated machine
 #
@@ -29,7 +27,6 @@ HACK=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 WORK=${IMAGE2IPFS_E2E:-${TMPDIR:-/tmp}/image2ipfs-e2e}
 CHROOT=$WORK/chroot                    # a newer Debian with newer engines
 SUITE=${E2E_SUITE:-forky}
-TRIXIE=$WORK/trixie                    # and one of engines between, for make test-all
 ENGINES="dockerd20 dockerd28 containerd16 containerd2"
 # What is needed, as COMMAND=PACKAGE.
 NEEDED="dockerd=docker.io docker=docker.io containerd=containerd ctr=containerd runc=runc skopeo=skopeo umoci=umoci
@@ -88,23 +85,15 @@ mirror() {
 # gets what it lacks.
 chroot_tree() {
   if [ -x "$CHROOT/usr/sbin/dockerd" ]; then chroot_rest; return; fi
-  debian_tree "$SUITE" "$CHROOT" docker-buildx
-}
-
-# debian_tree SUITE DIRECTORY PACKAGE… makes the root of a Debian with engines, once.
-debian_tree() {
-  local suite=$1 root=$2 packages
-  shift 2
-  packages=$(IFS=,; echo "docker.io,docker-cli,containerd,runc,podman,iptables,iproute2${*:+,$*}")
-  [ ! -x "$root/usr/sbin/dockerd" ] || return 0
-  say "making a $suite root for its engines"
-  rm -rf --one-file-system "$root" "$root.part"
+  say "making a $SUITE root for the newer engines"
+  rm -rf --one-file-system "$CHROOT" "$CHROOT.part"
   # In a mount namespace of its own: what it mounts does not outlive it.
-  unshare --mount --propagation private debootstrap --variant=minbase --include="$packages" \
-    "$suite" "$root.part" "$(mirror)" /usr/share/debootstrap/scripts/sid >"$WORK/log/debootstrap.log" 2>&1 ||
+  unshare --mount --propagation private debootstrap --variant=minbase \
+    --include="docker.io,docker-cli,docker-buildx,containerd,runc,podman,iptables,iproute2" \
+    "$SUITE" "$CHROOT.part" "$(mirror)" /usr/share/debootstrap/scripts/sid >"$WORK/log/debootstrap.log" 2>&1 ||
     die "debootstrap failed (see $WORK/log/debootstrap.log)"
-  rm -f "$root.part"/var/cache/apt/archives/*.deb
-  mv "$root.part" "$root"
+  rm -f "$CHROOT.part"/var/cache/apt/archives/*.deb
+  mv "$CHROOT.part" "$CHROOT"
 }
 
 # chroot_rest installs what the newer root lacks. Like debootstrap it takes an
@@ -358,11 +347,6 @@ env() {
     esac
     echo "E2E_${e^^}='$(command_of "$e")'"
   done
-  for e in partial145 partial153 partial159; do
-    [ ! -x "$WORK/bin/$e" ] || echo "E2E_${e^^}='$WORK/bin/$e'"
-  done
-  [ ! -x "$WORK/bin/containerd" ] || echo "E2E_CONTAINERD24='$WORK/bin/containerd'"
-  [ ! -x "$TRIXIE/usr/sbin/dockerd" ] || echo "E2E_TRIXIE='$TRIXIE'"
 }
 
 case ${1:-} in

@@ -9,7 +9,6 @@ NERDCTL=github.com/containerd/nerdctl/v2@v2.2.1
 CONFORMANCE=github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 COSIGN=github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
 HELM=helm.sh/helm/v3/cmd/helm@v3.19.2
-CONTAINERD=github.com/containerd/containerd/v2/cmd/containerd@v2.4.2
 
 # built FILE VERSION succeeds if the tool was built as this version; what stands
 # beside it says so, since neither time nor name do.
@@ -65,32 +64,8 @@ nerdctl() {
   echo "$NERDCTL" >"$WORK/bin/nerdctl.version"
 }
 
-# storages builds what pulls single files with old versions of containers/storage.
-storages() {
-  local sums tag args
-  sums=$(cat "$HACK"/../test/partial/old/* | sha256sum)
-  for tag in 145 153 159; do
-    built "partial$tag" "$sums" && continue
-    say "building partial$tag"
-    case $tag in
-      145) args=(-modfile=v1.45.4.mod -tags first) ;;
-      153) args=(-modfile=v1.53.0.mod -tags staged) ;;
-      159) args=() ;;
-    esac
-    (cd "$HACK/../test/partial/old" && CGO_ENABLED=0 go build -trimpath "${args[@]}" -o "$WORK/bin/partial$tag" .)
-    echo "$sums" >"$WORK/bin/partial$tag.version"
-  done
-}
-
 extras() {
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    install
-    debian_tree trixie "$TRIXIE"
-  else
-    tools
-  fi
-  storages
-  GOFLAGS=-tags=no_cri,no_zfs,no_devmapper,no_tracing CGO_ENABLED=0 installed "$CONTAINERD"
+  tools
   installed "$COSIGN" "$CONFORMANCE" "$HELM"
   nerdctl
   pinned ipfs030 kubo030 github.com/ipfs/kubo/cmd/ipfs # the oldest Kubo that is promised to work
