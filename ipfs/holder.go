@@ -2,6 +2,7 @@ package ipfs
 
 import (
 	"context"
+	"errors"
 
 	"github.com/ipfs/go-cid"
 )
@@ -24,7 +25,7 @@ func Hold(ctx context.Context, g Getter, c cid.Cid) (held Getter, release func()
 	if h, ok := g.(Holder); ok {
 		return h.Hold(ctx, c)
 	}
-	return g, free, last(ctx, g, c)
+	return g, free, Last(ctx, g, c)
 }
 
 // Haser is a [Getter] that tells whether a block can probably be read, without reading
@@ -34,8 +35,8 @@ type Haser interface {
 	Has(ctx context.Context, c cid.Cid) bool
 }
 
-// last reads the way to the last block below c.
-func last(ctx context.Context, g Getter, c cid.Cid) error {
+// Last reads the way to the last block below c. Errors are those of Get.
+func Last(ctx context.Context, g Getter, c cid.Cid) error {
 	for depth := 0; ; depth++ {
 		if h, ok := g.(Haser); ok && depth > 0 && c.Type() == cid.Raw && h.Has(ctx, c) {
 			return nil
@@ -54,17 +55,24 @@ func last(ctx context.Context, g Getter, c cid.Cid) error {
 
 // Hold implements [Holder].
 func (f first) Hold(ctx context.Context, c cid.Cid) (held Getter, release func(), err error) {
+	var unsure error
 	for i, g := range f {
 		h, ok := g.(Holder)
 		if !ok {
 			continue
 		}
 		held, release, err := h.Hold(ctx, c)
+		if errors.Is(err, ErrUnavailable) { // it may have it, and cannot promise that it stays
+			unsure = err
+		}
 		if err != nil {
 			continue
 		}
 		others := append(first{held}, f[:i]...)
 		return append(others, f[i+1:]...), release, nil
 	}
-	return f, free, last(ctx, f, c)
+	if unsure != nil {
+		return nil, nil, unsure
+	}
+	return f, free, Last(ctx, f, c)
 }

@@ -21,6 +21,29 @@ type Names interface {
 	Listed(domain string) bool
 }
 
+// Askable says who may be asked, beside what is kept here, what a name means.
+type Askable int
+
+// Who may be asked.
+const (
+	AskAll    Askable = iota
+	AskPublic         // those that are asked for everyone
+	AskNobody         // not even DNS
+)
+
+type askableKey struct{}
+
+// MayAsk has names found under ctx by asking those alone.
+func MayAsk(ctx context.Context, who Askable) context.Context {
+	return context.WithValue(ctx, askableKey{}, who)
+}
+
+// MayBeAsked tells who may be asked under ctx; all, unless [MayAsk] says otherwise.
+func MayBeAsked(ctx context.Context) Askable {
+	who, _ := ctx.Value(askableKey{}).(Askable)
+	return who
+}
+
 // Meaning is what a name that moves means.
 type Meaning struct {
 	Root   cid.Cid
@@ -79,3 +102,18 @@ const MaxRecord = 10<<10 + 1
 // TypeRecord is the media type of a record (trustless gateway specification,
 // "application/vnd.ipfs.ipns-record").
 const TypeRecord = "application/vnd.ipfs.ipns-record"
+
+// LoopID names servers of this program in CDN-Loop (RFC 8586), by which they ask gateways
+// for records: one that is asked so by another asks no further, since two may be each
+// other's source.
+const LoopID = "image2ipfs"
+
+type forOthersKey struct{}
+
+// ForOthers has sources told that who asks them is a server that others ask.
+func ForOthers(ctx context.Context) context.Context {
+	return context.WithValue(ctx, forOthersKey{}, true)
+}
+
+// IsForOthers tells whether ctx is one of [ForOthers].
+func IsForOthers(ctx context.Context) bool { return ctx.Value(forOthersKey{}) != nil }

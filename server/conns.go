@@ -38,6 +38,7 @@ type connections struct {
 	cost   int64 // bytes of memory that one takes, with a request
 	origin func(remote string) string
 	ended  chan struct{} // closed when no more are accepted
+	send   sendBuffers
 
 	mu      sync.Mutex
 	open    map[string]int // by origin
@@ -47,6 +48,7 @@ type connections struct {
 	held    map[string]func() // their memory, by remote address
 	places  map[net.Conn]*place
 	idle    map[string]*list.List // net.Conn without a request by origin, the oldest first
+	idles   int                   // how many these are
 	freed   chan struct{}         // closed, and replaced, when one has ended
 }
 
@@ -56,13 +58,15 @@ type place struct {
 	release func()        // its memory
 	idle    *list.Element // its place among those without a request; nil for none
 	moved   atomic.Int64  // when its client last asked or took something; Unix nanoseconds
+
+	sendBuffer int64 // bytes of it; 0 for what the system gives
 }
 
 // newConnections bounds connections that take cost bytes each to limit, and to a share
 // of memory. origin is whose one is by its remote address.
 func newConnections(limit int, origin func(remote string) string, memory *budget.Share, cost int64) *connections {
 	return &connections{
-		max: limit, memory: memory, cost: cost, origin: origin, ended: make(chan struct{}), open: map[string]int{}, pending: map[string]int{},
+		max: limit, memory: memory, cost: cost, origin: origin, ended: make(chan struct{}), send: systemSendBuffers(), open: map[string]int{}, pending: map[string]int{},
 		held: map[string]func(){}, places: map[net.Conn]*place{}, idle: map[string]*list.List{}, freed: make(chan struct{}),
 	}
 }
@@ -286,6 +290,7 @@ func (c *connections) setIdle(conn net.Conn, p *place, idle bool) {
 	if p.idle != nil {
 		conns.Remove(p.idle)
 		p.idle = nil
+		c.idles--
 		if conns.Len() == 0 {
 			delete(c.idle, p.origin)
 		}
@@ -298,6 +303,7 @@ func (c *connections) setIdle(conn net.Conn, p *place, idle bool) {
 		c.idle[p.origin] = conns
 	}
 	p.idle = conns.PushBack(conn)
+	c.idles++
 }
 
 // closeNow closes a connection without a farewell, for which nobody may listen.
@@ -337,6 +343,9 @@ func (c *connections) track(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew, http.StateIdle, http.StateActive:
 		c.setIdle(conn, p, state != http.StateActive)
+		if state == http.StateActive {
+			c.send.fit(conn, p, len(c.places)-c.idles)
+		}
 		p.moved.Store(time.Now().UnixNano())
 	case http.StateClosed, http.StateHijacked:
 		c.drop(conn)

@@ -76,6 +76,22 @@ func mayBeOlder(err error) bool {
 	return errors.As(err, &e) && slices.Contains([]int{http.StatusNotFound, http.StatusForbidden, http.StatusServiceUnavailable}, e.httpStatus())
 }
 
+// whoIsAsked says who is asked for a request what a name means: for strangers those that
+// are asked for everyone, for another server that asks nobody, or two that are each other's
+// source would wait for each other (RFC 8586).
+func whoIsAsked(r *http.Request) ipfs.Askable {
+	for one := range strings.SplitSeq(strings.Join(r.Header.Values("CDN-Loop"), ","), ",") {
+		id, _, _ := strings.Cut(one, ";")
+		if strings.TrimSpace(id) == ipfs.LoopID {
+			return ipfs.AskNobody
+		}
+	}
+	if mayFetch(r.Context()) {
+		return ipfs.AskAll
+	}
+	return ipfs.AskPublic
+}
+
 // meaning finds what a name that moves means. Strangers' questions have their share.
 func (s *Server) meaning(r *http.Request, moving string) (ipfs.Meaning, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Limits.Open)
@@ -90,7 +106,7 @@ func (s *Server) meaning(r *http.Request, moving string) (ipfs.Meaning, error) {
 		}
 		defer release()
 	}
-	m, err := s.cfg.Names.Find(ctx, moving)
+	m, err := s.cfg.Names.Find(ipfs.MayAsk(ctx, whoIsAsked(r)), moving)
 	if err != nil {
 		return m, absent(codeNameUnknown, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/server/page"
@@ -14,13 +15,16 @@ import (
 // storedEvery is how often it is noted for the page how much is stored.
 const storedEvery = 5 * time.Minute
 
+// maxListeners is how many are told of pushes as they come.
+const maxListeners = 64
+
 // openPage makes the page that cfg asks for; nil for none.
 func (s *Server) openPage() *page.Page {
 	if s.cfg.Page == nil {
 		return nil
 	}
 	cfg := *s.cfg.Page
-	cfg.Local = ipfs.Verified(s.local)
+	cfg.Local, cfg.Memory = ipfs.Verified(s.local), s.memory
 	cfg.Kept, cfg.Shown = s.shown, s.isShown
 	if s.cfg.Stored != nil {
 		_ = s.life.start(s.noteStored) // it has just begun
@@ -70,17 +74,36 @@ func (s *Server) browse(w *response, r *http.Request) error {
 		return err
 	}
 	if r.Method == http.MethodGet && r.URL.Query().Get("view") == "events" {
-		if !s.pushes.Stream(w, r, s.isShown(r.Context())) {
-			return errorf(codeTooMany, "too many listen to pushes already: try again")
-		}
-		return nil
+		return s.listen(w, r)
 	}
 	w.source = "page"
+	r = r.WithContext(ipfs.WithRoom(r.Context(), manifestMemory{s.memory}))
 	err := s.page.Serve(w, r, s.registryHost(r), r.TLS != nil)
 	if errors.Is(err, page.ErrNoView) {
 		return errorf(codeNameUnknown, "%w", err)
 	}
 	return absent(codeNameUnknown, err)
+}
+
+// listen tells a browser of pushes as they come. Who has more places than others gives
+// one back when they are all taken and somebody else wants one; browsers ask again.
+func (s *Server) listen(w *response, r *http.Request) error {
+	ctx, cut := context.WithCancel(r.Context())
+	defer cut()
+	since := time.Now()
+	patient, cancel := context.WithTimeout(budget.With(ctx, &budget.Holder{
+		Origin: s.requestOrigin(r), Moved: func() time.Time { return since }, Cut: cut,
+	}), placePatience)
+	defer cancel()
+	leave, err := s.listeners.Take(patient, 1)
+	if err != nil {
+		return errorf(codeTooMany, "too many listen to pushes already: try again")
+	}
+	defer leave()
+	if !s.pushes.Stream(w, r.WithContext(ctx), s.isShown(r.Context())) {
+		return errorf(codeUnavailable, "this server ends, and tells of no pushes any more")
+	}
+	return nil
 }
 
 // isShown tells of which pushes those may hear who see what ctx's request may.

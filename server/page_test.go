@@ -357,5 +357,5 @@ func TestPageTellsOfPushes(t *testing.T) {
 	if err := lines.Err(); err != nil {
 		t.Error(err)
 	}
-	pushes.get("/?view=events").expect(t, http.StatusTooManyRequests, "")
+	pushes.get("/?view=events").expect(t, http.StatusServiceUnavailable, "")
 }

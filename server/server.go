@@ -214,6 +214,7 @@ type Server struct {
 	page          *page.Page           // nil for none
 	traffic       page.Traffic
 	pushes        page.Pushes
+	listeners     *budget.Share // places for who is told of pushes
 }
 
 // New makes a server. The error tells of a Config that makes no sense.
@@ -254,6 +255,7 @@ func New(cfg Config) (*Server, error) {
 	s.advised = newLRU[string, struct{}](maxAdvised, 512, s.memory)
 	s.recompressing = make(chan struct{}, 1)
 	s.metrics = newMetrics(s)
+	s.listeners = budget.NewShare("who are told of pushes", maxListeners)
 	s.page = s.openPage()
 	s.logFetching()
 	return s, nil

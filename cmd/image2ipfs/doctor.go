@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
+	"github.com/image2ipfs/image2ipfs/ipfs/names"
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -105,6 +106,9 @@ func (o *doctorOptions) examine(ctx context.Context, report func(doctor.Check)) 
 	probe, check, closeStore := o.store(ctx)
 	defer func() { err = errors.Join(err, closeStore()) }()
 	report(check)
+	if check, damaged := checkKeys(); damaged {
+		report(check)
+	}
 	if k, err := o.kubo(ctx); err != nil {
 		next := "ipfs daemon   # or leave --api, IPFS_API and IPFS_PATH out"
 		if errors.Is(err, kubo.ErrDenied) {
@@ -202,6 +206,23 @@ func (o *doctorOptions) store(ctx context.Context) (*doctor.Probe, doctor.Check,
 		}
 		return errors.Join(err, store.Close())
 	}
+}
+
+// checkKeys checks the keys of names that move; damaged is false when all can be read.
+func checkKeys() (check doctor.Check, damaged bool) {
+	path, err := packstore.DefaultPath()
+	if err != nil {
+		return check, false // said of the store
+	}
+	all, err := names.NewStore(names.Dir(path)).Damaged()
+	all = append(all, err)
+	if err := errors.Join(all...); err != nil {
+		return doctor.Check{
+			Name: "names", Status: doctor.Problem, Detail: strings.ReplaceAll(err.Error(), "\n", "; "),
+			Next: "put a copy of the key in its place (image2ipfs name export had one written), or remove the file; the other names are published all the same",
+		}, true
+	}
+	return check, false
 }
 
 func printCheck(cmd *cobra.Command, c doctor.Check) {

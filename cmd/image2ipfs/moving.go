@@ -74,21 +74,20 @@ func meantBy(own *packstore.Store) (local.Meant, error) {
 	if own == nil {
 		return nil, nil
 	}
-	owned, err := names.NewStore(names.Dir(own.Path())).Owned()
+	kept, err := names.NewStore(names.Dir(own.Path())).Kept()
 	if err != nil {
 		return nil, err
 	}
 	meant := local.Meant{}
-	for _, o := range owned {
-		if o.Root.Defined() {
-			meant[o.Root.KeyString()] = o.Key.Name
-		}
+	for name, root := range kept {
+		meant[root.KeyString()] = name
 	}
 	return meant, nil
 }
 
 // recordSources are all that can be asked for records, and sinks those that take them.
-func recordSources(k *kubo.Store, routing, gateways []string, more ...recordPlace) (sources []ipfs.RecordSource, sinks []ipfs.RecordSink, err error) {
+func recordSources(k *kubo.Store, routing, gateways []string) (sources []ipfs.RecordSource, sinks []ipfs.RecordSink, err error) {
+	var more []recordPlace
 	if k != nil {
 		more = append(more, k)
 	}

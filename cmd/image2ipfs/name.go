@@ -92,6 +92,9 @@ func newNameLs() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := sayDamaged(cmd, s); err != nil {
+					return err
+				}
 				if asJSON {
 					return json.NewEncoder(cmd.OutOrStdout()).Encode(ownedAsJSON(owned))
 				}
@@ -101,6 +104,16 @@ func newNameLs() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
+}
+
+// sayDamaged tells of keys that are passed over.
+func sayDamaged(cmd *cobra.Command, s *names.Store) error {
+	damaged, err := s.Damaged()
+	for _, d := range damaged {
+		_, failed := fmt.Fprintf(cmd.ErrOrStderr(), "passed over a key: %v\n", d)
+		err = errors.Join(err, failed)
+	}
+	return err
 }
 
 func ownedAsJSON(owned []names.Owned) []ownedName {

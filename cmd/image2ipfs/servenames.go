@@ -40,16 +40,20 @@ func (o *serveNames) start(ctx context.Context, all stores, from *serveOptions, 
 	if err != nil {
 		return nil, err
 	}
-	sources, sinks, err := recordSources(all.kubo, from.peers.routing, append(gatewayURLs(from.gateways), from.sources...))
+	reserved, sinks, err := recordSources(all.kubo, from.peers.routing, nil)
 	if err != nil {
 		return nil, err
 	}
-	opts, err := o.options(log, sources...)
+	public, _, err := recordSources(nil, nil, append(gatewayURLs(from.gateways), from.sources...))
 	if err != nil {
 		return nil, err
 	}
-	r := names.NewResolver(store, opts)
-	p := names.NewPublisher(store, r, sinks, log)
+	opts, err := o.options(log, public...)
+	if err != nil {
+		return nil, err
+	}
+	r := names.NewDivided(store, opts, reserved...)
+	p := names.NewPublisher(store, r.All(), sinks, log)
 	cfg.Names = r
 	if err := o.followPushes(store, p, cfg, pushed.New(all.recorder, pushed.Options{}), log); err != nil {
 		return nil, errors.Join(err, r.Close())

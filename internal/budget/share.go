@@ -118,6 +118,13 @@ func (s *Share) Held() (bytes int64, holders int) {
 	return s.held, len(s.holds)
 }
 
+// Of is how much an origin has of it.
+func (s *Share) Of(origin string) int64 {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return s.byOrigin[origin]
+}
+
 // Try takes n bytes for the holder of ctx if they are free now and nobody waits
 // who has less. What is larger than the share is all of it.
 func (s *Share) Try(ctx context.Context, n int64) (release func(), ok bool) {

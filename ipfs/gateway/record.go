@@ -12,12 +12,20 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
+// loopHeader tells a server through whom a question has come (RFC 8586): two that are each
+// other's source must not wait for each other.
+const loopHeader = "CDN-Loop"
+
 // Record gives the record of an IPNS name that the gateway has or finds, unchecked, and
 // how old it says that the answer is (trustless gateway specification,
 // "application/vnd.ipfs.ipns-record"). Errors match [ipfs.ErrNotFound] when it finds
 // none, or [ipfs.ErrUnavailable].
 func (g *Gateway) Record(ctx context.Context, name string) (raw []byte, age time.Duration, err error) {
-	a, err := g.ask(ctx, g.url+"/ipns/"+name+"?format=ipns-record", ipfs.TypeRecord)
+	header := http.Header{"Accept": {ipfs.TypeRecord}}
+	if ipfs.IsForOthers(ctx) {
+		header.Set(loopHeader, ipfs.LoopID)
+	}
+	a, err := g.send(ctx, http.MethodGet, g.url+"/ipns/"+name+"?format=ipns-record", header)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -58,6 +58,7 @@ type Store struct {
 	shell   *shell.Shell
 	silence time.Duration
 	pinTime func(sent int64) time.Duration // see the function pinTime
+	holds   holds
 }
 
 var _ ipfs.Store = (*Store)(nil)
@@ -111,10 +112,11 @@ func (e *Store) dialError(ctx context.Context, err error) error {
 
 func (e *Store) String() string { return "Kubo " + e.version + " at " + e.api.String() }
 
-// Close lets go of idle connections. It ends no transaction.
+// Close lets go of idle connections and of what was held. It ends no transaction.
 func (e *Store) Close() error {
+	err := e.letGo()
 	e.client.CloseIdleConnections()
-	return nil
+	return err
 }
 
 // Get reads a block that Kubo has, never one from the network, and checks it
@@ -124,8 +126,8 @@ func (e *Store) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return e.get(ctx, c, true)
 }
 
-// Offline reads only what Kubo has, as [Store.Get] does.
-func (e *Store) Offline() ipfs.Getter { return getter{e: e, offline: true} }
+// Offline reads only what Kubo has, as [Store.Get] does. It is an [ipfs.Holder].
+func (e *Store) Offline() ipfs.Getter { return offline{getter{e: e, offline: true}} }
 
 // Online lets Kubo fetch from its peers what it does not have. Kubo searches
 // until ctx ends, so give it a deadline; the error then matches

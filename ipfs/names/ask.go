@@ -155,7 +155,7 @@ func (r *Resolver) nobody(name string) error {
 	if len(r.sources) > 0 {
 		return fmt.Errorf("%w: asking for %s: this program ends", ipfs.ErrUnavailable, name)
 	}
-	err := fmt.Errorf("%w: no record of %s is here, and there is nobody to ask: add --gateway, --peers, --routing or --api", ErrUnknown, name)
+	err := fmt.Errorf("%w: no record of %s is here, and %s", ErrUnknown, name, r.advice)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.entry(name).failed = err
@@ -199,6 +199,9 @@ type answer struct {
 func (a *answer) take(s ipfs.RecordSource) {
 	ctx, cancel := context.WithTimeout(a.q.ctx, askTimeout)
 	defer cancel()
+	if a.r.others {
+		ctx = ipfs.ForOthers(ctx)
+	}
 	raw, age, err := s.Record(ctx, a.name)
 	var rec Record
 	if err == nil {
@@ -209,7 +212,7 @@ func (a *answer) take(s ipfs.RecordSource) {
 		err = a.r.store.take(rec, heard)
 	}
 	if err != nil && !errors.Is(err, ipfs.ErrNotFound) && a.q.ctx.Err() == nil {
-		a.r.log.Warn("what a source says of a name does not count", "name", a.name, "source", s.String(), "error", err)
+		a.r.warn("what a source says of a name does not count", "name", a.name, "source", s.String(), "error", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -64,7 +64,7 @@ func (r *Resolver) dnslink(ctx context.Context, domain string, m *ipfs.Meaning) 
 		return "", stale
 	}
 	if stale != nil {
-		r.log.Warn("no server of DNS tells what a domain means now; the last answer counts", "domain", domain, "age", time.Since(known.got).Round(time.Second).String(), "error", stale)
+		r.warn("no server of DNS tells what a domain means now; the last answer counts", "domain", domain, "age", time.Since(known.got).Round(time.Second).String(), "error", stale)
 	}
 	heard(m, known.got, known.got.Add(dnsTTL), time.Time{}, stale)
 	return known.value, nil

@@ -82,6 +82,9 @@ func (s *Store) keep(alias string, priv crypto.PrivKey, fn func(*state) error) (
 			return k, fmt.Errorf("%w: %s is the name %s", ErrKeyExists, other.Alias, other.Name)
 		}
 	}
+	if _, err := os.Lstat(s.keyFile(alias)); !errors.Is(err, fs.ErrNotExist) { // perhaps a damaged one
+		return k, errors.Join(fmt.Errorf("%w: there is a file %s", ErrKeyExists, s.keyFile(alias)), err)
+	}
 	if err := os.MkdirAll(filepath.Dir(s.keyFile(alias)), 0o700); err != nil {
 		return k, err
 	}
@@ -135,7 +138,7 @@ func (s *Store) readKey(alias string) (Key, error) {
 	}
 	priv, err := crypto.UnmarshalPrivateKey(data)
 	if err != nil {
-		return Key{}, fmt.Errorf("%w: %s: %w", ErrKey, s.keyFile(alias), err)
+		return Key{}, fmt.Errorf("%w: %s is damaged: %w; put a copy of the key in its place, or remove the file", ErrKey, s.keyFile(alias), err)
 	}
 	return newKey(alias, priv)
 }
@@ -153,25 +156,39 @@ func (s *Store) checkHeld(k Key) error {
 	return err
 }
 
-// Keys lists all keys by what they are called.
+// Keys lists all keys by what they are called, less those that cannot be read, see
+// [Store.Damaged].
 func (s *Store) Keys() ([]Key, error) {
+	all, _, err := s.readKeys()
+	return all, err
+}
+
+// Damaged tells of keys that cannot be read, each by an error that matches [ErrKey] or is
+// that of the file: they harm no others, and move nothing.
+func (s *Store) Damaged() ([]error, error) {
+	_, damaged, err := s.readKeys()
+	return damaged, err
+}
+
+func (s *Store) readKeys() (all []Key, damaged []error, err error) {
 	files, err := os.ReadDir(filepath.Join(s.dir, "keys"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	var all []Key
 	for _, f := range files {
 		name, ok := strings.CutSuffix(f.Name(), keyExt)
 		if !ok || CheckAlias(name) != nil || !f.Type().IsRegular() {
 			continue
 		}
-		k, err := s.readKey(name)
-		if err != nil {
-			return nil, err
+		switch k, err := s.readKey(name); {
+		case errors.Is(err, fs.ErrNotExist): // taken away a moment ago
+		case err != nil:
+			damaged = append(damaged, err)
+		default:
+			all = append(all, k)
 		}
-		all = append(all, k)
 	}
-	return all, err
+	return all, damaged, err
 }
 
 // RemoveKey takes a key away for good: nobody without a copy of it moves its name again.

@@ -2,6 +2,9 @@ package names
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -45,4 +48,41 @@ func (s *Store) Owned() ([]Owned, error) {
 		all = append(all, o)
 	}
 	return all, nil
+}
+
+// Kept lists what names mean that were signed here, by name, whose keys are here or
+// cannot be read: what is kept for a name is not given up because its key is damaged.
+func (s *Store) Kept() (map[string]cid.Cid, error) {
+	owned, err := s.Owned()
+	if err != nil {
+		return nil, err
+	}
+	kept := map[string]cid.Cid{}
+	for _, o := range owned {
+		if o.Root.Defined() {
+			kept[o.Name] = o.Root
+		}
+	}
+	damaged, err := s.Damaged()
+	if err != nil || len(damaged) == 0 {
+		return kept, err
+	}
+	files, err := os.ReadDir(filepath.Join(s.dir, "seen"))
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f.Name(), stateExt)
+		if _, known := kept[name]; !ok || known {
+			continue
+		}
+		l, err := s.load(name)
+		if err != nil || len(l.Mine) == 0 { // what is damaged, too, tells nothing
+			continue
+		}
+		if root, _, err := target(name, l.seen.Value); err == nil && root.Defined() {
+			kept[name] = root
+		}
+	}
+	return kept, nil
 }

@@ -216,10 +216,16 @@ func (p *Publisher) Start(ctx context.Context) (stop func()) {
 func (p *Publisher) Run(ctx context.Context) {
 	complained := map[string]string{}
 	for ctx.Err() == nil {
-		keys, err := p.store.Keys()
+		keys, damaged, err := p.store.readKeys()
 		if err != nil && complained[""] != err.Error() {
 			p.log.Warn("names are not published again", "error", err)
 			complained[""] = err.Error()
+		}
+		for _, err := range damaged { // the others are published all the same
+			if complained[err.Error()] == "" {
+				p.log.Warn("a key is passed over, and its name not published again", "error", err)
+				complained[err.Error()] = "said"
+			}
 		}
 		var all sync.WaitGroup
 		for _, k := range keys {

@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -26,6 +28,11 @@ type Options struct {
 	Domains []string
 	// DNS asks for TXT records; the system's resolver when nil.
 	DNS LookupTXT
+	// Advice says what would have a name found where there is nobody to ask; "" for that
+	// sources are to be added.
+	Advice string
+	// ForOthers says that it is a server which asks, see [ipfs.ForOthers].
+	ForOthers bool
 	// Logger is told what is refused, and what cannot be heard; nil for none.
 	Logger *slog.Logger
 }
@@ -44,6 +51,9 @@ const (
 	maxWaiting = 256
 	// maxAsked is of how many names it is remembered what came of asking.
 	maxAsked = 4096
+	// logBurst lines about questions are logged at once, and then one in each logPause:
+	// strangers choose what is asked.
+	logBurst, logPause = 20, 6 * time.Second
 )
 
 // Resolver finds what names mean. It implements [ipfs.Names] and must be closed.
@@ -52,7 +62,11 @@ type Resolver struct {
 	sources []ipfs.RecordSource
 	domains []string
 	lookup  LookupTXT
+	advice  string
+	others  bool // ask for these
 	log     *slog.Logger
+	lines   *budget.Rates // of log about questions
+	unsaid  atomic.Int64  // that were left out since the last
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -81,7 +95,10 @@ var _ ipfs.Names = (*Resolver)(nil)
 // NewResolver makes a resolver that remembers in a store.
 func NewResolver(store *Store, o Options) *Resolver {
 	r := &Resolver{
-		store: store, sources: o.Sources, domains: o.Domains, lookup: o.DNS, log: silent.Logger(o.Logger),
+		store: store, sources: o.Sources, domains: o.Domains, lookup: o.DNS,
+		others: o.ForOthers,
+		advice: cmp.Or(o.Advice, "there is nobody to ask: add --gateway, --peers, --routing or --api"),
+		log:    silent.Logger(o.Logger), lines: budget.NewRates(logPause, logBurst),
 		slots: make(chan struct{}, maxAsking), asked: map[string]*asked{}, questions: map[*question]bool{}, meant: map[string][]cid.Cid{},
 	}
 	if r.lookup == nil {
@@ -89,6 +106,18 @@ func NewResolver(store *Store, o Options) *Resolver {
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
+}
+
+// warn logs what came of a question, as often as strangers may have that happen.
+func (r *Resolver) warn(text string, attrs ...any) {
+	if r.lines.Try("") > 0 {
+		r.unsaid.Add(1)
+		return
+	}
+	if unsaid := r.unsaid.Swap(0); unsaid > 0 {
+		attrs = append(attrs, "left out before", unsaid)
+	}
+	r.log.Warn(text, attrs...)
 }
 
 // Close ends what is under way and waits for it.
@@ -226,7 +255,7 @@ func (r *Resolver) newest(ctx context.Context, name string) (l loaded, got time.
 		return l, got, nil, nil
 	}
 	stale = cmp.Or(why, errors.New("nobody has answered yet"))
-	r.log.Warn("nobody tells what a name means now; the last answer counts", "name", name, "age", time.Since(got).Round(time.Second).String(), "sequence", l.seen.Sequence, "error", stale)
+	r.warn("nobody tells what a name means now; the last answer counts", "name", name, "age", time.Since(got).Round(time.Second).String(), "sequence", l.seen.Sequence, "error", stale)
 	return l, got, stale, nil
 }
 

@@ -230,22 +230,28 @@ func (s *Store) makeRoom() error {
 	if err != nil {
 		return err
 	}
-	oldest, when := "", time.Now()
+	type seen struct {
+		name string
+		at   time.Time
+	}
+	var others []seen
 	for _, f := range files {
 		name, ok := strings.CutSuffix(f.Name(), stateExt)
 		info, err := f.Info()
 		if !ok || err != nil || slices.ContainsFunc(keys, func(k Key) bool { return k.Name == name }) {
 			continue
 		}
-		if info.ModTime().Before(when) {
-			oldest, when = f.Name(), info.ModTime()
+		others = append(others, seen{name, info.ModTime()})
+	}
+	slices.SortFunc(others, func(a, b seen) int { return a.at.Compare(b.at) })
+	for _, o := range others {
+		if l, err := readState(o.name, s.stateFile(o.name)); err == nil && len(l.Mine) > 0 {
+			continue // its key may be damaged, and be put in its place again
 		}
+		s.forget(o.name)
+		return os.Remove(s.stateFile(o.name))
 	}
-	if oldest == "" {
-		return nil
-	}
-	s.forget(strings.TrimSuffix(oldest, stateExt))
-	return os.Remove(filepath.Join(s.dir, "seen", oldest))
+	return nil
 }
 
 // take keeps a record that was heard at a time, if it is newer than what was seen. The

@@ -41,7 +41,7 @@ const (
 // startBitswap exchanges blocks with every IPFS node; nothing is given away
 // when b is nil.
 func (n *Node) startBitswap(b Blocks) {
-	n.bitswap = bitswap.New(n.ctx, bsnet.NewFromIpfsHost(bounded{n.host, n.memory.Messages}), nil, view{b},
+	n.bitswap = bitswap.New(n.ctx, bsnet.NewFromIpfsHost(bounded{n.host, n.memory.Messages, newOutgoing(n.memory.Answers, bitswapWorkers)}), nil, view{b},
 		bitswap.WithServerEnabled(b != nil),
 		bitswap.EngineBlockstoreWorkerCount(bitswapWorkers),
 		bitswap.EngineTaskWorkerCount(bitswapWorkers),

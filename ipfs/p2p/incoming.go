@@ -36,9 +36,11 @@ const (
 // as an unsigned varint, as bitswap has them. Their memory is allocated when the
 // length has come, so that is when it is taken from the share of messages: nobody
 // holds memory by what he announces for longer than it takes to send it.
+// What goes out is bounded by [outgoing].
 type bounded struct {
 	host.Host
 	memory *budget.Share
+	out    *outgoing
 }
 
 func (b bounded) SetStreamHandler(id protocol.ID, handler network.StreamHandler) {

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/registry"
 )
@@ -92,31 +93,44 @@ func (l *Layout) inspectImage(ctx context.Context, image registry.Image) (Inspec
 }
 
 func (l *Layout) artifact(ctx context.Context, desc ocispec.Descriptor) (*oci.Artifact, error) {
-	data, err := l.files.Manifest(ctx, desc)
+	data, release, err := l.held(ctx, desc)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	return oci.ArtifactOf(data), nil
+}
+
+// held reads a manifest, and has what it takes decoded until release.
+func (l *Layout) held(ctx context.Context, desc ocispec.Descriptor) (data []byte, release func(), err error) {
+	if data, err = l.files.Manifest(ctx, desc); err != nil {
+		return nil, nil, err
+	}
+	release, err = ipfs.HoldDecoding(ctx, data)
+	return data, release, err
 }
 
 func (l *Layout) inspectManifest(ctx context.Context, desc ocispec.Descriptor) (InspectedManifest, error) {
 	out := InspectedManifest{Digest: desc.Digest, Platform: oci.FormatPlatform(desc.Platform)}
-	data, err := l.files.Manifest(ctx, desc)
+	data, release, err := l.held(ctx, desc)
 	if err != nil {
 		return out, err
 	}
 	var m ocispec.Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
+	err = json.Unmarshal(data, &m)
+	release() // the config is read next
+	if err != nil {
 		return out, fmt.Errorf("%w: manifest %s: %v", oci.ErrCorrupt, desc.Digest, err)
 	}
 	out.Config, out.Layers = m.Config, m.Layers
 	if desc.Platform != nil || !oci.IsImageConfig(m.Config.MediaType) {
 		return out, nil
 	}
-	config, err := l.files.Manifest(ctx, m.Config)
+	config, release, err := l.held(ctx, m.Config)
 	if err != nil {
 		return out, fmt.Errorf("config %s of manifest %s: %w", m.Config.Digest, desc.Digest, err)
 	}
+	defer release()
 	out.Platform = oci.ConfigPlatform(config)
 	return out, nil
 }

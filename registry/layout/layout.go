@@ -86,7 +86,32 @@ func (l *Layout) Blob(ctx context.Context, d digest.Digest) (registry.Blob, erro
 // [oci.Walk] does: what is pulled or verified must be whole. Errors are those of
 // Walk.
 func (l *Layout) Reachable(ctx context.Context, top ...ocispec.Descriptor) (*oci.Reachable, error) {
-	return oci.Walk(ctx, l.files, oci.NewIndex(top))
+	parts := &decoded{Layout: l.files, release: func() {}}
+	defer func() { parts.release() }()
+	return oci.Walk(ctx, parts, oci.NewIndex(top))
+}
+
+// decoded is a layout of which the manifest that was read last is held as long as what
+// is made of it, see [ipfs.HoldDecoding].
+type decoded struct {
+	*ipfs.Layout
+	release func()
+}
+
+// Manifest implements [oci.Contents].
+func (d *decoded) Manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	d.release()
+	d.release = func() {}
+	data, err := d.Layout.Manifest(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	release, err := ipfs.HoldDecoding(ctx, data)
+	if err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	}
+	d.release = release
+	return data, nil
 }
 
 // blobs are the small contents of a layout on IPFS.

@@ -3,18 +3,19 @@ package page
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
@@ -62,8 +63,9 @@ func (m manifest) Size() (n int64) {
 	return n + max(m.Config.Size, 0)
 }
 
-// maxInspected is of how many roots it is kept what is in them.
-const maxInspected = 256
+// maxInspected is of how many roots it is kept what is in them, and maxInspectedBytes what
+// that may take.
+const maxInspected, maxInspectedBytes = 256, 16 << 20
 
 // inspected is what is in a root, which never changes.
 type inspected struct {
@@ -72,10 +74,36 @@ type inspected struct {
 	lines     []layout.Line
 }
 
-// inspections keep some of them.
-type inspections struct {
-	mu   sync.Mutex
-	kept map[cid.Cid]*inspected
+// cost is about how many bytes of memory it takes.
+func (i *inspected) cost() int64 {
+	n := int64(1 << 10)
+	for _, one := range i.images {
+		n += textCost(one.Names...) + textCost(one.Absent...) + 256
+		for _, m := range one.Manifests {
+			n += descriptorCost(m.Config) + descriptorCost(m.Layers...) + descriptorCost(m.Referrers...) + 256
+		}
+	}
+	for _, l := range i.lines {
+		n += 512 + int64(len(l.Pull.String())) + descriptorCost(l.Image.Descriptor)
+	}
+	return n
+}
+
+func textCost(all ...string) (n int64) {
+	for _, text := range all {
+		n += int64(len(text)) + 16
+	}
+	return n
+}
+
+func descriptorCost(all ...ocispec.Descriptor) (n int64) {
+	for _, d := range all {
+		n += 256 + int64(len(d.MediaType)+len(d.Digest)+len(d.Data)+len(d.ArtifactType)) + textCost(d.URLs...)
+		for key, value := range d.Annotations {
+			n += textCost(key, value) + 32
+		}
+	}
+	return n
 }
 
 // inspect reads what is in a root.
@@ -83,10 +111,7 @@ func (p *Page) inspect(ctx context.Context, root cid.Cid) (*inspected, error) {
 	if _, err := p.cfg.Local.Get(ctx, root); err != nil {
 		return nil, err // removed, perhaps
 	}
-	p.images.mu.Lock()
-	known := p.images.kept[root]
-	p.images.mu.Unlock()
-	if known != nil {
+	if known, ok := p.images.get(root); ok {
 		return known, nil
 	}
 	l, err := layout.Open(ctx, p.cfg.Local, root)
@@ -110,12 +135,7 @@ func (p *Page) inspect(ctx context.Context, root cid.Cid) (*inspected, error) {
 	}
 	maps.DeleteFunc(platforms, func(_ string, is bool) bool { return !is })
 	i.platforms = slices.Sorted(maps.Keys(platforms))
-	p.images.mu.Lock()
-	defer p.images.mu.Unlock()
-	if p.images.kept == nil || len(p.images.kept) >= maxInspected {
-		p.images.kept = map[cid.Cid]*inspected{}
-	}
-	p.images.kept[root] = i
+	p.images.put(root, i, i.cost())
 	return i, nil
 }
 
@@ -146,9 +166,12 @@ func (p *Page) image(ctx context.Context, text, host string, secure bool) (*imag
 	if err != nil {
 		return nil, err
 	}
+	i, err := p.inspect(ctx, root.CID)
+	if errors.Is(err, budget.ErrFull) { // nothing is wrong with the image
+		return nil, err
+	}
 	v := &imageView{Root: p.row(ctx, root, current[root.CID.KeyString()]), Spelling: ref.Spell(root.CID)}
 	v.Title = cmp.Or(firstOf(v.Root.Current), firstOf(v.Root.Names), "Image without a name")
-	i, err := p.inspect(ctx, root.CID)
 	if err != nil {
 		v.Broken = err.Error()
 		return v, nil
@@ -230,44 +253,44 @@ type share struct {
 }
 
 const (
-	maxCompared = 200             // others that an image is compared with
-	comparing   = 5 * time.Second // for which that is done
+	maxCompared   = 200             // others that an image is compared with
+	comparing     = 5 * time.Second // for which that is done
+	comparingCost = 2 << 20         // bytes that listing the blocks of one takes
 )
 
-// shares keep which blocks the roots have that were compared last.
-type shares struct {
-	mu   sync.Mutex
-	kept map[cid.Cid]map[string]int64 // sizes by multihash
-	sum  int                          // blocks in them
-}
+const (
+	// maxShareBytes is what is kept of the blocks of roots that were compared, shareCost
+	// what one takes, maxShareBlocks how many of one root are looked at.
+	maxShareBytes  = 32 << 20
+	shareCost      = 128
+	maxShareBlocks = maxShareBytes / 2 / shareCost
+)
 
-// maxShareBlocks is of how many blocks it is kept whose they are.
-const maxShareBlocks = 500_000
+// errManyBlocks is about a root that is not compared.
+var errManyBlocks = fmt.Errorf("it has more than %d blocks", maxShareBlocks)
 
+// blocks are the sizes of a root's blocks by multihash.
 func (p *Page) blocks(ctx context.Context, root cid.Cid) (map[string]int64, error) {
-	p.shares.mu.Lock()
-	known := p.shares.kept[root]
-	p.shares.mu.Unlock()
-	if known != nil {
+	if known, ok := p.shares.get(root); ok {
 		return known, nil
 	}
-	found := map[string]int64{}
-	err := ipfs.Blocks(ctx, p.cfg.Local, root, 0, func(c cid.Cid, size int64) bool {
-		found[string(c.Hash())] = size
-		return true
-	})
+	release, err := p.cfg.Memory.Looking.Take(ctx, comparingCost)
 	if err != nil {
 		return nil, err
 	}
-	p.shares.mu.Lock()
-	defer p.shares.mu.Unlock()
-	if p.shares.sum+len(found) > maxShareBlocks || p.shares.kept == nil {
-		p.shares.kept, p.shares.sum = map[cid.Cid]map[string]int64{}, 0
+	defer release()
+	found := map[string]int64{}
+	err = ipfs.Blocks(ctx, p.cfg.Local, root, 0, func(c cid.Cid, size int64) bool {
+		found[string(c.Hash())] = size
+		return len(found) <= maxShareBlocks
+	})
+	if err == nil && len(found) > maxShareBlocks {
+		err = errManyBlocks
 	}
-	if p.shares.kept[root] == nil {
-		p.shares.kept[root] = found
-		p.shares.sum += len(found)
+	if err != nil {
+		return nil, err
 	}
+	p.shares.put(root, found, int64(len(found))*shareCost)
 	return found, nil
 }
 

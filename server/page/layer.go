@@ -10,12 +10,12 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -27,8 +27,12 @@ const (
 	maxText = 256 << 10
 	// maxFilesShown is how many files of a directory are listed.
 	maxFilesShown = 1000
-	// maxListings is of how many layers it is kept what is in them.
-	maxListings = 4
+	// maxListings is of how many layers it is kept what is in them, and maxListingBytes
+	// what that may take.
+	maxListings, maxListingBytes = 4, 48 << 20
+	// readCost is what the reading of a layer takes: what is listed of it, and the
+	// window of its compression.
+	readCost = 32 << 20
 	// blocksAhead is how many blocks of a layer are read ahead.
 	blocksAhead = 4
 )
@@ -65,21 +69,41 @@ type file struct {
 // listings keep what is in some layers.
 type listings struct {
 	reading chan struct{} // has room for the one who reads a layer: one at a time, for all who ask
-	mu      sync.Mutex
-	kept    map[digest.Digest]*layer.Listing
+	memory  *budget.Budget
+	kept    *cache[digest.Digest, *layer.Listing]
 }
 
-// begin waits until nobody reads a layer, or ctx is done; end has the next one read.
-func (s *listings) begin(ctx context.Context) error {
+func newListings(memory *budget.Budget) *listings {
+	return &listings{reading: make(chan struct{}, 1), memory: memory, kept: newCache[digest.Digest, *layer.Listing](maxListings, maxListingBytes, memory)}
+}
+
+// begin waits until nobody reads a layer and there is memory for it, or ctx is done; end
+// has the next one read. The error matches ctx's, or [budget.ErrFull].
+func (s *listings) begin(ctx context.Context) (end func(), err error) {
 	select {
 	case s.reading <- struct{}{}:
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
+	release, err := s.memory.Inflating.Take(ctx, readCost)
+	if err != nil {
+		<-s.reading
+		return nil, err
+	}
+	return func() {
+		release()
+		<-s.reading
+	}, nil
 }
 
-func (s *listings) end() { <-s.reading }
+// listingCost is about how many bytes of memory a listing takes.
+func listingCost(l *layer.Listing) int64 {
+	n := int64(1 << 10)
+	for _, f := range l.Files {
+		n += 160 + int64(len(f.Name)+len(f.Link))
+	}
+	return n
+}
 
 // layer shows what is inside a layer of an image that may be seen.
 func (p *Page) layer(ctx context.Context, q url.Values) (*layerView, error) {
@@ -144,33 +168,23 @@ func (i *inspected) layer(d digest.Digest) (ocispec.Descriptor, bool) {
 
 // list lists the files of a layer.
 func (s *listings) list(ctx context.Context, blob *ipfs.File, desc ocispec.Descriptor) (*layer.Listing, error) {
-	if known := s.get(desc.Digest); known != nil {
+	if known, ok := s.kept.get(desc.Digest); ok {
 		return known, nil
 	}
-	if err := s.begin(ctx); err != nil {
+	end, err := s.begin(ctx)
+	if err != nil {
 		return nil, err
 	}
-	defer s.end()
-	if known := s.get(desc.Digest); known != nil {
+	defer end()
+	if known, ok := s.kept.get(desc.Digest); ok {
 		return known, nil
 	}
 	found, err := layer.List(ctx, blob, blob.Size(), desc.Annotations)
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.kept == nil || len(s.kept) >= maxListings {
-		s.kept = map[digest.Digest]*layer.Listing{}
-	}
-	s.kept[desc.Digest] = found
+	s.kept.put(desc.Digest, found, listingCost(found))
 	return found, nil
-}
-
-func (s *listings) get(d digest.Digest) *layer.Listing {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.kept[d]
 }
 
 func (v *layerView) query(name string) string {
@@ -241,10 +255,11 @@ func (s *listings) read(ctx context.Context, v *layerView, l *layer.Listing, blo
 	if f.Kind != "reg" {
 		return nil
 	}
-	if err := s.begin(ctx); err != nil {
+	end, err := s.begin(ctx)
+	if err != nil {
 		return err
 	}
-	defer s.end()
+	defer end()
 	data, err := l.Content(ctx, blob, f.Name, maxText)
 	if errors.Is(err, layer.ErrNoFile) || errors.Is(err, layer.ErrMalformed) {
 		return fmt.Errorf("%w: %w", ErrNoView, err)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
@@ -47,6 +48,9 @@ type Config struct {
 	Peers func() []Peer
 	// Version is that of the program.
 	Version string
+	// Memory is what is held for who asks, and what is kept for the next, within; one of
+	// 512 MiB when nil.
+	Memory *budget.Budget
 }
 
 // Peer is a peer that is connected.
@@ -63,14 +67,21 @@ type Page struct {
 	cfg     Config
 	traffic *Traffic
 	pushes  *Pushes
-	layers  listings
-	images  inspections
-	shares  shares
+	layers  *listings
+	images  *cache[cid.Cid, *inspected]
+	shares  *cache[cid.Cid, map[string]int64] // sizes of blocks by multihash
 }
 
 // New makes a page. Traffic and pushes are whoever's who tells of them.
 func New(cfg Config, traffic *Traffic, pushes *Pushes) *Page {
-	return &Page{cfg: cfg, traffic: traffic, pushes: pushes, layers: listings{reading: make(chan struct{}, 1)}}
+	if cfg.Memory == nil {
+		cfg.Memory = budget.New(0)
+	}
+	return &Page{
+		cfg: cfg, traffic: traffic, pushes: pushes, layers: newListings(cfg.Memory),
+		images: newCache[cid.Cid, *inspected](maxInspected, maxInspectedBytes, cfg.Memory),
+		shares: newCache[cid.Cid, map[string]int64](maxCompared+1, maxShareBytes, cfg.Memory),
+	}
 }
 
 //go:embed page.css

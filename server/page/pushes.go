@@ -13,7 +13,6 @@ import (
 
 const (
 	maxPushes    = 20               // that are remembered
-	maxListeners = 64               // who are told of pushes as they come
 	listenerRoom = 16               // pushes that wait for one who listens
 	beat         = 10 * time.Second // after which who listens hears something at least
 )
@@ -73,7 +72,7 @@ func (p *Pushes) End() {
 func (p *Pushes) listen() (l chan Push, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended || len(p.listeners) >= maxListeners {
+	if p.ended {
 		return nil, false
 	}
 	if p.listeners == nil {
@@ -91,8 +90,8 @@ func (p *Pushes) leave(l chan Push) {
 }
 
 // Stream tells a browser of pushes as they come (HTML, "Server-sent events"), of those that
-// shown says may be seen, until it leaves or the server ends. Nothing is sent, and false
-// given, where too many listen already.
+// shown says may be seen, until r's context or the server ends. Nothing is sent, and
+// false given, when that has ended.
 func (p *Pushes) Stream(w http.ResponseWriter, r *http.Request, shown func(Push) bool) bool {
 	l, ok := p.listen()
 	if !ok {

@@ -21,7 +21,8 @@ type attack struct {
 	all    bool // all attacks
 	secure bool // it needs a server with TLS
 	run    func(a *aim, ctx context.Context)
-	check  func(t *target, ctx context.Context) error
+	during func(t *target, ctx context.Context) error // more that honest ones do meanwhile
+	check  func(t *target, ctx context.Context) error // what is to be so at the end
 }
 
 var attacks = []attack{
@@ -33,6 +34,7 @@ var attacks = []attack{
 	{name: "4,200 connections that send nothing", run: (*aim).silent},
 	{name: "9 peers whose requests never come whole", run: (*aim).bodies},
 	{name: "9 peers that take nothing of what they ask for", run: (*aim).takeNothing},
+	{name: "60 peers that want blocks by bitswap and take none", run: (*aim).wantAndTakeNothing, during: (*target).honestBitswap},
 	{name: "60 peers with silent streams", run: (*aim).silentStreams},
 	{name: "60 peers that ask for states", run: (*aim).states},
 	{name: "60 peers that send garbage", run: (*aim).garbage},

@@ -16,7 +16,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // attacker is where attacks come from.
@@ -27,9 +30,21 @@ func anyCertificate(protocols ...string) *tls.Config {
 	return &tls.Config{InsecureSkipVerify: true, NextProtos: protocols}
 }
 
+// receiveBuffer is that of attackers, in bytes, from the first packet on: what they do
+// not take lies on their side in the memory for TCP of the one machine that both run on,
+// which another machine's would not.
+const receiveBuffer = 4096
+
 // connect connects as an attacker.
 func (t *aim) connect(ctx context.Context) (net.Conn, error) {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: attacker}, Timeout: 2 * time.Second}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: attacker}, Timeout: 2 * time.Second, Control: func(_, _ string, c syscall.RawConn) (err error) {
+		if failed := c.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+		}); failed != nil {
+			return failed
+		}
+		return err
+	}}
 	return d.DialContext(ctx, "tcp", t.Addr)
 }
 
@@ -38,9 +53,6 @@ func (t *aim) dial(ctx context.Context, protocols ...string) (net.Conn, error) {
 	raw, err := t.connect(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if err := raw.(*net.TCPConn).SetReadBuffer(4096); err != nil {
-		return nil, errors.Join(err, raw.Close())
 	}
 	if !t.TLS {
 		return raw, nil

@@ -40,7 +40,8 @@ type result struct {
 	longest time.Duration
 	peers   int           // pulls by honest peers
 	meeting time.Duration // the longest until one of these had the layout
-	peak    int64
+	peak    int64         // memory of the server, in bytes
+	tcp     int64         // the system's for TCP
 }
 
 // target is a server under attack.
@@ -114,13 +115,18 @@ func (l *lab) try(ctx context.Context, a attack) (r result, err error) {
 	defer cancel()
 	var others sync.WaitGroup
 	var asPeers result
-	var peersErr, attackErr error
+	var peersErr, attackErr, tcpErr, moreErr error
+	var tcp int64
+	others.Go(func() { tcp, tcpErr = watchTCP(during) })
 	others.Go(func() { asPeers, peersErr = t.honestPeers(during) })
 	others.Go(func() { attackErr = t.attacked(during, a) })
+	if a.during != nil {
+		others.Go(func() { moreErr = a.during(t, during) })
+	}
 	r, err = l.honest(during, server)
 	others.Wait()
-	r.peers, r.meeting = asPeers.pulls, asPeers.longest
-	err = errors.Join(err, peersErr, attackErr)
+	r.peers, r.meeting, r.tcp = asPeers.pulls, asPeers.longest, tcp
+	err = errors.Join(err, peersErr, attackErr, tcpErr, moreErr)
 	if r.meeting > l.meeting {
 		err = errors.Join(err, fmt.Errorf("an honest peer had the layout after %s, at most %s are allowed", r.meeting.Round(time.Millisecond), l.meeting))
 	}

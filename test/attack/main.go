@@ -8,9 +8,10 @@
 //
 // It prints a table: attack, honest pulls, the longest that one of them waited for
 // its first byte, the same of honest peers, which come anew each time, and of these
-// until they had the layout, the most memory that the server had (VmHWM), verdict. It
-// fails when an honest pull fails, begins later than -start or -peer-start, or the
-// server takes more than -memory MiB. It needs Linux: attackers have the address
+// until they had the layout, the most memory that the server had (VmHWM), the most
+// that the system had for TCP, verdict. It fails when an honest pull fails, begins later
+// than -start or -peer-start, the server takes more than -memory MiB, or the system half
+// of what it has for TCP. It needs Linux: attackers have the address
 // 127.0.0.2, and are a process of the lowest priority, since others' machines do not
 // take this one's processors.
 package main
@@ -79,7 +80,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "attack\thonest pulls\tlongest start\tby peers\tlongest start\tpeak memory\tverdict")
+	fmt.Fprintln(table, "attack\thonest pulls\tlongest start\tby peers\tlongest start\tpeak memory\tpeak for TCP\tverdict")
 	var failed error
 	for _, a := range append(attacks, attack{name: "all at once", all: true}) {
 		if !o.only.MatchString(a.name) {
@@ -91,7 +92,7 @@ func run(ctx context.Context, o options) (err error) {
 			verdict = "FAILED: " + err.Error()
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", a.name, err))
 		}
-		fmt.Fprintf(table, "%s\t%d\t%d ms\t%d\t%d ms\t%d MiB\t%s\n", a.name, r.pulls, r.longest.Milliseconds(), r.peers, r.meeting.Milliseconds(), r.peak>>20, verdict)
+		fmt.Fprintf(table, "%s\t%d\t%d ms\t%d\t%d ms\t%d MiB\t%d MiB\t%s\n", a.name, r.pulls, r.longest.Milliseconds(), r.peers, r.meeting.Milliseconds(), r.peak>>20, r.tcp>>20, verdict)
 		if ctx.Err() != nil {
 			break
 		}

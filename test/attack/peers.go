@@ -34,13 +34,18 @@ import (
 // perPeer is how many streams an attacking peer keeps open.
 const perPeer = 8
 
-// newPeer is an attacker's libp2p host with an identity of its own.
+// newPeer is an attacker's libp2p host with an identity of its own. It takes streams of
+// bitswap and reads none of them.
 func newPeer() (host.Host, error) {
 	dialer := func(ma.Multiaddr) (tcp.ContextDialer, error) {
 		return &net.Dialer{LocalAddr: &net.TCPAddr{IP: attacker}}, nil
 	}
-	return libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics(), libp2p.DisableRelay(), libp2p.ResourceManager(&network.NullResourceManager{}),
+	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics(), libp2p.DisableRelay(), libp2p.ResourceManager(&network.NullResourceManager{}),
 		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport(), tcp.WithDialerForAddr(dialer)))
+	if err == nil {
+		h.SetStreamHandler(bsnet.ProtocolBitswap, func(network.Stream) {})
+	}
+	return h, err
 }
 
 // peers runs n attackers, each with an identity of its own, and each with some streams
