@@ -95,7 +95,7 @@ func (in *intake) claims(found contents) {
 	add := func(d digest.Digest, name string, it *item) {
 		switch {
 		case d == "" || !it.asFound():
-		case it.digest == d:
+		case it.digestBy(d.Algorithm()) == d:
 			found[d] = content{at: it.raw, data: it.data}
 		case found[d].isEmpty():
 			found[d] = content{fault: fmt.Errorf("%w: entry %s: its name says %s, its content has digest %s", archive.ErrFormat, name, d, it.digest)}
@@ -104,15 +104,26 @@ func (in *intake) claims(found contents) {
 	for _, it := range in.items {
 		d := it.claimed // that of manifest.json in dir: is its own
 		if d == "" {
-			d = in.claim(it.name)
+			d = in.linked.claim(it.name)
 		}
 		add(d, it.name, it)
 	}
-	for name := range in.links {
+	for name := range in.linked.links {
 		if it, err := in.lookup(name); err == nil {
-			add(claimedDigest(name), name, it)
+			add(in.linked.claim(name), name, it)
 		}
 	}
+}
+
+// digestBy is the digest of the content as found by an algorithm, where that is known.
+func (it *item) digestBy(a digest.Algorithm) digest.Digest {
+	switch {
+	case it.digest != "" && it.digest.Algorithm() == a:
+		return it.digest
+	case it.data != nil:
+		return a.FromBytes(it.data)
+	}
+	return it.sha512
 }
 
 // index reads index.json, or makes one for skopeo's dir:. The file oci-layout may

@@ -24,10 +24,12 @@ type item struct {
 	size    int64         // bytes of the content as found
 	claimed digest.Digest // digest that the entry's name states; may be empty
 	digest  digest.Digest // of the content as found, when that was hashed
+	sha512  digest.Digest // the same, where a link that is yet to come may ask for it
 	data    []byte        // small JSON content; not in the sink yet
 	head    []byte        // first bytes, for messages
 	fault   error         // why it cannot be a layer, though it looks like one
 	raw     *stored       // the content as found
+	aside   bool          // raw is of use to a layout alone
 	packed  *packed       // the content compressed by us
 	diffID  digest.Digest // of the uncompressed content, when that is known
 	media   string        // media type of raw, when it is a layer
@@ -56,17 +58,15 @@ type intake struct {
 	options layer.Options
 	kind    kind // unknown while reading a pipe
 	items   map[string]*item
-	links   archive.Links
+	linked  *linked
 	held    int64 // bytes of JSON in memory
 
 	recompress bool     // layers that arrive compressed as well
 	dropped    []string // what could not outlive that
 	misnamed   []string // names that are none
 
-	aliases    map[string]digest.Digest // of entries to which links in blobs/ lead
-	blobDirs   map[string]string        // directories to which links lead, and the place in blobs/ of each
-	layoutSeen bool                     // an entry belongs to a layout
-	refused    error                    // the first entry that nobody may read
+	layoutSeen bool  // an entry belongs to a layout
+	refused    error // the first entry that nobody may read
 	repeats    []repeat
 
 	expected map[string]digest.Digest // diffIDs of layers by entry, where known beforehand
@@ -92,10 +92,11 @@ func (in *intake) entry(ctx context.Context, e archive.Entry) error {
 	case e.Again:
 		return in.repeated(e)
 	case e.Link != "":
-		in.link(e.Name, e.Link)
+		in.linked.add(archive.Links{e.Name: e.Link})
+		in.layoutSeen = in.layoutSeen || isOfLayout(e.Name)
 		return nil
 	}
-	it := &item{name: e.Name, size: e.Size, claimed: in.claim(e.Name)}
+	it := &item{name: e.Name, size: e.Size, claimed: in.linked.claim(e.Name)}
 	in.items[e.Name] = it
 	content := bufio.NewReaderSize(e.Content, 4<<10)
 	head, err := content.Peek(512)
@@ -132,7 +133,9 @@ func (in *intake) holdable(head []byte, size int64) bool {
 func (in *intake) store(ctx context.Context, it *item, head []byte, r io.Reader) error {
 	it.media = layerType(head, it.size)
 	isTar, isCompressed := it.media == ocispec.MediaTypeImageLayer, it.media != "" && it.media != ocispec.MediaTypeImageLayer
-	inLayout := it.claimed != "" && in.kind != dockerArchive || in.kind == unknown && in.layoutSeen
+	// In a pipe a link that is yet to come may make anything a blob, but what is called as
+	// layers of docker archives are.
+	inLayout := it.claimed != "" && in.kind != dockerArchive || in.kind == unknown && (in.layoutSeen || !isDockerLayer(it.name))
 	inDocker := in.kind != ociLayout
 	pack := inDocker && isTar && in.options.Compression != layer.None
 	if pack || !in.recompress {
@@ -145,7 +148,13 @@ func (in *intake) store(ctx context.Context, it *item, head []byte, r io.Reader)
 		return in.storeConverted(ctx, it, r)
 	case inLayout && pack:
 		return in.storeBothWays(ctx, it, r)
-	case inLayout && it.claimed == "" && isCompressed: // a link may make it a blob
+	case inLayout && it.claimed == "" && it.media == "": // a link may make it a blob
+		if err := in.openSides(); err != nil {
+			return err
+		}
+		it.aside = true
+		return in.keep(ctx, it, in.rawSide, r)
+	case inLayout && it.claimed == "" && isCompressed: // the same
 		return in.storeRaw(ctx, it, r, diffIDOf(it))
 	case inLayout:
 		return in.storeRaw(ctx, it, r)
@@ -165,9 +174,13 @@ func (in *intake) storeRaw(ctx context.Context, it *item, r io.Reader, more ...f
 
 // keep stores a content as it is. Digest and blocks are hashed at the same time.
 func (in *intake) keep(ctx context.Context, it *item, to adder, r io.Reader, more ...func(io.Reader) error) error {
-	hash := algorithm(it.claimed).Digester()
+	hash, other := algorithm(it.claimed).Digester(), digest.SHA512.Digester()
 	digester := func(r io.Reader) error {
-		_, err := io.Copy(hash.Hash(), r)
+		to := io.Writer(hash.Hash())
+		if it.claimed == "" && in.kind == unknown {
+			to = io.MultiWriter(to, other.Hash())
+		}
+		_, err := io.Copy(to, r)
 		return err
 	}
 	keeper := func(r io.Reader) error {
@@ -177,19 +190,28 @@ func (in *intake) keep(ctx context.Context, it *item, to adder, r io.Reader, mor
 	}
 	err := fanOut(r, append(more, digester, keeper)...)
 	in.identify(it, hash.Digest())
+	if it.claimed == "" && in.kind == unknown {
+		it.sha512 = other.Digest()
+	}
+	return err
+}
+
+// openSides makes the branches of which one is dropped.
+func (in *intake) openSides() (err error) {
+	if in.rawSide != nil {
+		return nil
+	}
+	if in.rawSide, err = in.sink.branch(); err == nil {
+		in.packedSide, err = in.sink.branch()
+	}
 	return err
 }
 
 // storeBothWays stores a tar of which a pipe has not told yet whether it is a
 // blob of the image's own or a layer that docker save wrote uncompressed.
-func (in *intake) storeBothWays(ctx context.Context, it *item, r io.Reader) (err error) {
-	if in.rawSide == nil {
-		if in.rawSide, err = in.sink.branch(); err != nil {
-			return err
-		}
-		if in.packedSide, err = in.sink.branch(); err != nil {
-			return err
-		}
+func (in *intake) storeBothWays(ctx context.Context, it *item, r io.Reader) error {
+	if err := in.openSides(); err != nil {
+		return err
 	}
 	return in.keep(ctx, it, in.rawSide, r, in.packer(ctx, it, in.packedSide))
 }
@@ -208,6 +230,8 @@ func (in *intake) settle(k kind) error {
 	}
 	for _, it := range in.items {
 		switch {
+		case it.aside && k == dockerArchive:
+			it.raw = nil
 		case it.raw == nil || it.packed == nil:
 		case k == dockerArchive:
 			it.raw = nil

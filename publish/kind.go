@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -48,7 +49,7 @@ func kindOf(v view) kind {
 	index, err := oci.ParseIndex(v.json(ocispec.ImageIndexFile))
 	hasIndex := err == nil && v.json(ocispec.ImageIndexFile) != nil
 	switch {
-	case hasIndex && isList && (madeAtSave(v, saved) || lacksImages(v, saved, index)):
+	case hasIndex && isList && (madeAtSave(v, saved, index) || lacksImages(v, saved, index)):
 		return dockerArchive
 	case hasIndex:
 		return ociLayout
@@ -67,15 +68,30 @@ func kindOf(v view) kind {
 func isObject(text []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) }
 
 // madeAtSave tells whether the layout was made by docker save (Docker 25 and
-// later, classic store), which writes layers as they are on disk, uncompressed.
-// Where layers are compressed they are the image's own, as its digests are.
-func madeAtSave(v view, saved []dockerarchive.Saved) bool {
+// later, classic store), which writes layers as they are on disk, uncompressed, and
+// lists in index.json the images of manifest.json. Where layers are compressed, or
+// more is listed, they are the image's own, as its digests are.
+func madeAtSave(v view, saved []dockerarchive.Saved, index ocispec.Index) bool {
 	if !slices.ContainsFunc(saved, func(s dockerarchive.Saved) bool { return s.LayerSources }) {
 		return false
 	}
+	configs := map[digest.Digest]bool{}
 	for _, s := range saved {
+		configs[digest.FromBytes(v.json(s.Config))] = true
 		for _, name := range s.Layers {
 			if media := v.layer(name); media != "" && media != ocispec.MediaTypeImageLayer {
+				return false
+			}
+		}
+	}
+	for _, desc := range index.Manifests {
+		listed := newManifests(v)
+		listed.follow([]ocispec.Descriptor{desc}, 0)
+		if listed.indices > 0 || len(listed.layers) != 1 {
+			return false
+		}
+		for config := range listed.layers {
+			if !configs[config] {
 				return false
 			}
 		}
@@ -86,7 +102,7 @@ func madeAtSave(v view, saved []dockerarchive.Saved) bool {
 // lacksImages tells whether manifest.json has an image, with all its parts, of
 // which the layout knows no manifest with as many layers.
 func lacksImages(v view, saved []dockerarchive.Saved, index ocispec.Index) bool {
-	known := &manifests{v: v, layers: map[digest.Digest]map[int]bool{}}
+	known := newManifests(v)
 	known.follow(index.Manifests, 0)
 	lacks := false
 	for _, s := range saved {
@@ -99,11 +115,47 @@ func lacksImages(v view, saved []dockerarchive.Saved, index ocispec.Index) bool 
 	return lacks
 }
 
-// manifests notes how many layers the manifests of a layout have, by config.
+// checkOne refuses what is two archives in one: index.json has whole images that are not
+// in manifest.json, which has others.
+func checkOne(v view) error {
+	saved, isList := dockerarchive.ParseManifest(v.json(dockerarchive.ManifestFile))
+	index, err := oci.ParseIndex(v.json(ocispec.ImageIndexFile))
+	if !isList || err != nil {
+		return nil
+	}
+	known := newManifests(v)
+	known.follow(index.Manifests, 0)
+	var inManifest []string
+	for _, s := range saved {
+		config := digest.FromBytes(v.json(s.Config))
+		inManifest = append(inManifest, config.String())
+		delete(known.layers, config)
+	}
+	for config := range known.layers {
+		if !known.whole[config] {
+			delete(known.layers, config)
+		}
+	}
+	if len(known.layers) == 0 {
+		return nil
+	}
+	others := slices.Sorted(maps.Keys(known.layers))
+	return fmt.Errorf("%w: it is an OCI layout and a docker archive of other images: index.json leads to config %s, %s to %s: publish them as two archives",
+		archive.ErrFormat, others[0], dockerarchive.ManifestFile, strings.Join(inManifest[:min(3, len(inManifest))], ", "))
+}
+
+// manifests notes how many layers the manifests of a layout have, by the SHA-256 of
+// their configs.
 type manifests struct {
-	v      view
-	layers map[digest.Digest]map[int]bool
-	reads  int
+	v       view
+	layers  map[digest.Digest]map[int]bool
+	whole   map[digest.Digest]bool // with config and all layers
+	indices int                    // that were followed
+	reads   int
+}
+
+func newManifests(v view) *manifests {
+	return &manifests{v: v, layers: map[digest.Digest]map[int]bool{}, whole: map[digest.Digest]bool{}}
 }
 
 func (m *manifests) follow(descs []ocispec.Descriptor, depth int) {
@@ -119,18 +171,30 @@ func (m *manifests) follow(descs []ocispec.Descriptor, depth int) {
 		if err != nil {
 			continue
 		}
-		m.follow(index.Manifests, depth+1)
+		if len(index.Manifests) > 0 {
+			m.indices++
+			m.follow(index.Manifests, depth+1)
+		}
 		var image ocispec.Manifest
-		if json.Unmarshal(data, &image) != nil || image.Config.Digest == "" {
-			continue
+		if json.Unmarshal(data, &image) == nil && image.Config.Digest.Validate() == nil {
+			m.image(image)
 		}
-		counts := m.layers[image.Config.Digest]
-		if counts == nil {
-			counts = map[int]bool{}
-			m.layers[image.Config.Digest] = counts
-		}
-		counts[len(image.Layers)] = true
 	}
+}
+
+func (m *manifests) image(image ocispec.Manifest) {
+	key := image.Config.Digest
+	config := m.v.json(oci.BlobPath(key))
+	if config != nil {
+		key = digest.FromBytes(config)
+	}
+	if m.layers[key] == nil {
+		m.layers[key] = map[int]bool{}
+	}
+	m.layers[key][len(image.Layers)] = true
+	m.whole[key] = m.whole[key] || config != nil && !slices.ContainsFunc(image.Layers, func(l ocispec.Descriptor) bool {
+		return l.Digest.Validate() != nil || !m.v.has(oci.BlobPath(l.Digest))
+	})
 }
 
 // layerType is the media type that a layer has by its first bytes; empty for what
@@ -206,9 +270,7 @@ func (in *intake) peek(ctx context.Context, a *archive.Archive) error {
 	v := unread{files}
 	in.kind = kindOf(v)
 	if in.kind == ociLayout {
-		for name, target := range files.Links() {
-			in.link(name, target)
-		}
+		in.linked.add(files.Links())
 	}
 	if in.kind == dockerArchive && in.sink.remembers() {
 		in.expected = dockerarchive.Expected(v.json(dockerarchive.ManifestFile), v.json)
@@ -218,7 +280,11 @@ func (in *intake) peek(ctx context.Context, a *archive.Archive) error {
 
 // detect tells the format of an archive that was read to its end.
 func (in *intake) detect() (kind, error) {
-	if k := kindOf(read{in}); k != unknown {
+	switch k := kindOf(read{in}); k {
+	case unknown:
+	case dockerArchive:
+		return k, checkOne(read{in})
+	default:
 		return k, nil
 	}
 	for name := range in.items {
@@ -236,11 +302,11 @@ func (in *intake) detect() (kind, error) {
 // Names lists the entries, sorted; with JSON and Layer it makes an intake the
 // [dockerarchive.Files] of its archive.
 func (in *intake) Names() []string {
-	names := make([]string, 0, len(in.items)+len(in.links))
+	names := make([]string, 0, len(in.items)+len(in.linked.links))
 	for name := range in.items {
 		names = append(names, name)
 	}
-	for name := range in.links {
+	for name := range in.linked.links {
 		names = append(names, name)
 	}
 	slices.Sort(names)

@@ -118,8 +118,7 @@ func newIntake(s sink, o Options) *intake {
 		o.Compression.Compression = layer.Gzip
 	}
 	return &intake{
-		sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, links: archive.Links{},
-		aliases: map[string]digest.Digest{}, blobDirs: map[string]string{},
+		sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, linked: newLinked(),
 	}
 }
 
@@ -226,12 +225,10 @@ func (r *Result) PullName(i int, host string) string {
 // "rootfs"). Configs without diff_ids are let pass.
 func checkLayerCounts(ctx context.Context, found contents, needed *oci.Reachable) error {
 	for _, desc := range needed.Blobs {
-		if !oci.IsManifest(desc.MediaType) {
-			continue
-		}
 		var m ocispec.Manifest
 		var c ocispec.Image
-		if data, err := found.Small(ctx, desc.Digest); err != nil || json.Unmarshal(data, &m) != nil || !oci.IsImageConfig(m.Config.MediaType) {
+		// What a descriptor says of its type may be wrong, or nothing.
+		if data, err := found.Small(ctx, desc.Digest); err != nil || json.Unmarshal(data, &m) != nil || m.Config.Digest == "" {
 			continue
 		}
 		data, err := found.Small(ctx, m.Config.Digest)
