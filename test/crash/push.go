@@ -136,7 +136,9 @@ func (r registry) upload(ctx context.Context, p *pushing, data []byte) error {
 
 // remove deletes an image and its blobs.
 func (r registry) remove(ctx context.Context, p *pushing) error {
-	before := p.state
+	for i := range p.there { // deleting a manifest may take its blobs, also when its answer never comes
+		p.there[i] = p.there[i] && p.state == gone
+	}
 	p.state = maybe
 	path := "/v2/" + p.repository + "/"
 	_, _, err := r.send(ctx, http.MethodDelete, path+"manifests/"+p.digest.String(), nil, http.StatusAccepted, http.StatusNotFound)
@@ -144,9 +146,6 @@ func (r registry) remove(ctx context.Context, p *pushing) error {
 		return err
 	}
 	p.state = gone
-	for i := range p.blobs {
-		p.there[i] = p.there[i] && before == gone // deleting a manifest may take its blobs
-	}
 	for i, data := range p.blobs {
 		p.there[i] = false
 		if _, _, err := r.send(ctx, http.MethodDelete, path+"blobs/"+digest.FromBytes(data).String(), nil, http.StatusAccepted, http.StatusNotFound); err != nil {
