@@ -255,3 +255,41 @@ func slowly(ctx context.Context, s *packstore.Store, collected func() int64, hal
 	_, err = tx.Commit(ctx, ipfs.Root{CID: root})
 	return root, err
 }
+
+// A root that was removed is found again after gc where something else needs it, or
+// else is gone.
+func TestRemovedRootAfterGC(t *testing.T) {
+	t.Parallel()
+	for _, needed := range []bool{true, false} {
+		s := open(t, newPath(t))
+		inner := map[string][]byte{"f": storetest.Random(100<<10, "inner")}
+		root, _ := storetest.Publish(t, s, inner)
+		tx, err := s.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		storetest.Add(t, tx, inner)
+		outer, err := ipfs.AddDirectory(t.Context(), tx, map[string]ipfs.Link{"in": {CID: root, Size: 100 << 10, DAG: 100 << 10}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if needed {
+			_, err = tx.Commit(t.Context(), ipfs.Root{CID: outer.CID})
+		} else {
+			err = tx.Abort()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		remove(t, s, root)
+		for _, after := range []bool{false, true} {
+			if after {
+				gc(t, s)
+			}
+			_, err := open(t, s.Path()).Get(t.Context(), root)
+			if there := err == nil; there != (needed && after) {
+				t.Errorf("needed %t, after gc %t: %v", needed, after, err)
+			}
+		}
+	}
+}
