@@ -5,6 +5,7 @@ package archive
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,9 @@ func Open(path string) (*Archive, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Archive{name: path, size: dirSize(root), dir: root, close: []func() error{root.Close}}, nil
+		a := &Archive{name: path, dir: root, close: []func() error{root.Close}}
+		a.size = a.dirSize()
+		return a, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -73,6 +76,9 @@ func Stream(name string, r io.ReadCloser) *Archive {
 	return &Archive{name: name, size: -1, stream: r, close: []func() error{r.Close}}
 }
 
+// standardInput is its name for messages.
+const standardInput = "standard input"
+
 func openStdin() (*Archive, error) {
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		return nil, errors.New("standard input is a terminal: pipe an archive in, such as  docker save app:1 | image2ipfs  or name a file, such as  image2ipfs publish app.tar")
@@ -81,7 +87,7 @@ func openStdin() (*Archive, error) {
 	if err != nil { // not every system knows what was redirected; reading tells whether it is there
 		info = nil
 	}
-	return fromFile(os.Stdin, "standard input", info)
+	return fromFile(os.Stdin, standardInput, info)
 }
 
 func fromFile(f *os.File, name string, info os.FileInfo) (*Archive, error) {
@@ -104,6 +110,9 @@ func (a *Archive) Size() int64 { return a.size }
 
 // String is the archive's name for messages.
 func (a *Archive) String() string { return a.name }
+
+// IsDirectory tells a directory from a tar.
+func (a *Archive) IsDirectory() bool { return a.dir != nil }
 
 // Close closes the archive.
 func (a *Archive) Close() error {
@@ -131,20 +140,46 @@ func (a *Archive) sniff(f *os.File) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
-		a.stream, a.close = r, append(a.close, r.Close)
+		a.close = append(a.close, r.Close)
+		return a.sniffInside(head, r)
 	case IsTar(head):
 	default:
-		return fmt.Errorf("%w: %s is %s, expected a tar archive (plain, or compressed with gzip, zstd, bzip2 or lz4) or a directory", ErrFormat, a.name, a.describe(head))
+		return fmt.Errorf("%w: %s: expected a tar archive (plain, or compressed with gzip, zstd, bzip2 or lz4) or a directory, found %s", ErrFormat, a.name, a.describe(head, a.size, ""))
 	}
 	return nil
 }
+
+// sniffInside looks at what a compressed file holds. What is broken there the walk
+// tells of.
+func (a *Archive) sniffInside(outer []byte, r io.Reader) error {
+	buffered := bufio.NewReaderSize(r, readBuffer)
+	head, err := buffered.Peek(blockSize)
+	a.stream = buffered
+	if err != nil && err != io.EOF {
+		a.stream = io.MultiReader(bytes.NewReader(bytes.Clone(head)), failed{err})
+		return nil
+	}
+	if IsTar(head) {
+		return nil
+	}
+	tool := compressor(outer)
+	return fmt.Errorf("%w: %s is compressed with %s: expected a tar archive in it, found %s", ErrFormat, a.name, tool, a.describe(head, -1, tool))
+}
+
+// failed is what cannot be read.
+type failed struct{ err error }
+
+func (f failed) Read([]byte) (int, error) { return 0, f.err }
 
 // Walk calls fn for every file and link, in the order of the archive, with
 // count told of every byte read. What fn leaves of a content is skipped.
 // Errors about the archive match [ErrFormat].
 func (a *Archive) Walk(ctx context.Context, count func(n int), fn func(Entry) error) error {
 	if a.dir != nil {
-		return a.walkDir(ctx, count, fn)
+		if err := a.walkDir(ctx, count, fn); err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
+		}
+		return nil
 	}
 	r := &contextReader{ctx: ctx, r: a.stream, count: count}
 	if a.seekable != nil {

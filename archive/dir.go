@@ -2,11 +2,13 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
+	"slices"
+	"strings"
 )
 
 // walkDir goes through a directory in lexical order. Symbolic links that stay
@@ -32,23 +34,17 @@ func (a *Archive) walkDir(ctx context.Context, count func(int), fn func(Entry) e
 // does in the tar that the directory was unpacked from.
 func (a *Archive) eachInDir(ctx context.Context, fn func(e Entry, path string, isLink bool) error) error {
 	seen := names{}
-	return fs.WalkDir(a.dir.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
+	return a.eachFile(".", func(name string, d fs.DirEntry) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if d.IsDir() {
-			return nil
-		}
 		clean, err := CleanName(name)
 		if err != nil {
-			return fmt.Errorf("%s: %w", a.name, err)
+			return err
 		}
 		e := Entry{Name: clean}
 		if e.Again, err = seen.add(e); err != nil {
-			return fmt.Errorf("%s: %w", a.name, err)
+			return err
 		}
 		isLink := d.Type() == fs.ModeSymlink
 		if isLink {
@@ -85,13 +81,41 @@ func (a *Archive) openInDir(e Entry, path string, wrap func(io.Reader) io.Reader
 	return fn(e)
 }
 
-func dirSize(root *os.Root) int64 {
-	var size int64
-	err := fs.WalkDir(root.FS(), ".", func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+// eachFile calls fn for all that is below a directory of the archive and no directory
+// itself, in lexical order. Names are as the file system has them: fs.WalkDir refuses
+// those that are not UTF-8.
+func (a *Archive) eachFile(dir string, fn func(name string, d fs.DirEntry) error) error {
+	f, err := a.dir.Open(dir)
+	if err != nil {
+		return err
+	}
+	entries, err := f.ReadDir(-1)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	slices.SortFunc(entries, func(x, y fs.DirEntry) int { return strings.Compare(x.Name(), y.Name()) })
+	for _, d := range entries {
+		name := path.Join(dir, d.Name())
+		if d.IsDir() {
+			err = a.eachFile(name, fn)
+		} else {
+			err = fn(name, d)
+		}
+		if err != nil {
 			return err
 		}
-		info, err := d.Info()
+	}
+	return nil
+}
+
+// dirSize is the number of bytes that the files of a directory have; -1 when not all
+// can be looked at.
+func (a *Archive) dirSize() (size int64) {
+	err := a.eachFile(".", func(name string, d fs.DirEntry) error {
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		info, err := a.dir.Lstat(name)
 		if err == nil {
 			size += info.Size()
 		}

@@ -62,7 +62,10 @@ func (a *Archive) filesOfDir(ctx context.Context) (*Files, error) {
 		}
 		return nil
 	})
-	return f, err
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", a.name, err)
+	}
+	return f, nil
 }
 
 // Links are those of the archive.
@@ -112,6 +115,15 @@ func begin(r io.Reader, size, limit int64) ([]byte, int64, bool) {
 type seekReader struct {
 	contextReader
 	io.Seeker
+}
+
+// Seek refuses an entry that says a size which no file can have.
+func (s *seekReader) Seek(offset int64, whence int) (int64, error) {
+	at, err := s.Seeker.Seek(offset, whence)
+	if err != nil && whence == io.SeekCurrent && offset > 0 {
+		err = fmt.Errorf("%w: an entry says that it has %d bytes or more: the archive is damaged, save the image again: %w", ErrFormat, offset, err)
+	}
+	return at, err
 }
 
 // isSparse tells an entry whose holes are not in the archive.

@@ -145,13 +145,15 @@ func (f *zstdFrames) next() error {
 
 // bzip2Streams reads the streams of a bzip2 file.
 type bzip2Streams struct {
-	z  io.Reader
-	in *lastBytes
+	z   io.Reader
+	in  *lastBytes
+	end *twoZeros
 }
 
 func newBzip2Streams(r io.Reader) *bzip2Streams {
-	in := &lastBytes{Reader: bufio.NewReaderSize(r, readBuffer)}
-	return &bzip2Streams{bzip2.NewReader(in), in}
+	end := &twoZeros{left: 2}
+	in := &lastBytes{Reader: bufio.NewReaderSize(io.MultiReader(r, end), readBuffer)}
+	return &bzip2Streams{bzip2.NewReader(in), in, end}
 }
 
 // errNoMoreStreams is what compress/bzip2 says of two bytes behind a stream that do
@@ -167,8 +169,23 @@ func (b *bzip2Streams) Read(p []byte) (int, error) {
 		if err = onlyZeros(b.in.Reader, "bzip2"); err == nil {
 			err = io.EOF
 		}
+	} else if err != nil && err != io.EOF && b.end.left < 2 { // it took the two for the rest of a stream
+		err = io.ErrUnexpectedEOF
 	}
 	return n, err
+}
+
+// twoZeros are put behind what compress/bzip2 reads: it takes two bytes to tell padding
+// from another stream, and a single one for a stream that was cut off.
+type twoZeros struct{ left int }
+
+func (z *twoZeros) Read(p []byte) (int, error) {
+	if z.left == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, make([]byte, z.left))
+	z.left -= n
+	return n, nil
 }
 
 // lastBytes remembers the last two bytes that compress/bzip2 took.

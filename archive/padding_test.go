@@ -31,10 +31,7 @@ func compressed(t *testing.T) map[string][]byte {
 // What bsdtar writes into a pipe ends with zeros; they are no content.
 func TestPadding(t *testing.T) {
 	for name, data := range compressed(t) {
-		for _, zeros := range []int{0, 1, 3, 4, 511, 10240, 1 << 20} {
-			if name == "bzip2" && zeros == 1 {
-				continue // compress/bzip2 cannot be told from the cut begin of another stream
-			}
+		for _, zeros := range []int{0, 1, 2, 3, 4, 511, 10240, 1 << 20} {
 			a, err := open(t, append(bytes.Clone(data), make([]byte, zeros)...))
 			if err != nil {
 				t.Fatalf("%s with %d zeros: %v", name, zeros, err)

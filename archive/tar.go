@@ -57,13 +57,34 @@ func walkTar(r io.Reader, fn func(Entry) error) error {
 	if _, seeks := in.(io.Seeker); seeks {
 		return nil
 	}
-	if _, err := io.Copy(io.Discard, r); err != nil {
-		return tarError("behind the last entry", err)
+	return drain(r)
+}
+
+// drain reads what is behind the end of an archive. Padding and garbage mean nothing,
+// as to tar; another archive would be lost without a word.
+func drain(r io.Reader) error {
+	block := make([]byte, blockSize)
+	for {
+		_, err := io.ReadFull(r, block)
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			return nil
+		case err != nil:
+			return tarError("behind the last entry", err)
+		case !isZero(block) && IsTar(block):
+			return fmt.Errorf("%w: another tar begins behind the end of this one, as cat puts them together: publish each by itself", ErrFormat)
+		}
 	}
-	return nil
 }
 
 const blockSize = 512
+
+// Types of GNU tar for what is no file: a directory with the names of its files, as
+// incremental archives have it, and the label of an archive (GNU tar manual, "Basic Tar Format").
+const (
+	gnuDumpdir = 'D'
+	gnuVolume  = 'V'
+)
 
 // names are those of the entries so far.
 type names struct {
@@ -99,12 +120,16 @@ func content(tr *tar.Reader, h *tar.Header, in *endWatch) io.Reader {
 
 // tarEntry makes an Entry of a header; ok is false for what has no content.
 func tarEntry(h *tar.Header) (e Entry, ok bool, err error) {
-	if h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeXGlobalHeader {
+	switch h.Typeflag {
+	case tar.TypeDir, tar.TypeXGlobalHeader, gnuDumpdir, gnuVolume:
 		return Entry{}, false, nil
 	}
 	e = Entry{Size: h.Size, sparse: isSparse(h)}
 	if e.Name, err = CleanName(h.Name); err != nil {
 		return e, false, err
+	}
+	if !e.sparse && e.Size > maxInflated {
+		return e, false, fmt.Errorf("%w: entry %s says that it has %d bytes, at most %d are allowed: the archive is damaged, save the image again", ErrFormat, e.Name, e.Size, int64(maxInflated))
 	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:

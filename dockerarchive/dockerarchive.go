@@ -3,15 +3,17 @@
 package dockerarchive
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 // Names of the metadata files (docker/docker, "image/spec/v1.2.md").
@@ -66,19 +68,25 @@ type manifestEntry struct {
 // and name the entry, what was expected and what was found.
 func Convert(files Files) ([]Image, error) {
 	data, err := files.JSON(ManifestFile)
-	isObject := json.Unmarshal(data, &struct{}{}) == nil && !bytes.Equal(bytes.TrimSpace(data), []byte("null"))
-	if errors.Is(err, ErrMissing) || err == nil && isObject && has(files, RepositoriesFile) {
-		return convertLegacy(files) // an object beside repositories is somebody else's
+	if errors.Is(err, ErrMissing) {
+		return convertLegacy(files)
+	}
+	if err == nil && !listsImages(data) && has(files, RepositoriesFile) { // it is somebody else's
+		images, err := convertLegacy(files)
+		if err != nil {
+			err = fmt.Errorf("%w: %s of %d bytes lists no image; by %s: %w", ErrInvalid, ManifestFile, len(data), RepositoriesFile, err)
+		}
+		return images, err
 	}
 	if err != nil {
 		return nil, err
 	}
 	var entries []manifestEntry
 	if err := json.Unmarshal(data, &entries); err != nil {
-		return nil, fmt.Errorf("%w: %s: %v", ErrInvalid, ManifestFile, err)
+		return nil, fmt.Errorf("%w: %s of %d bytes: %w: save the image again", ErrInvalid, ManifestFile, len(data), jsontext.Fault(err))
 	}
 	if len(entries) == 0 {
-		return nil, fmt.Errorf("%w: %s lists no image", ErrInvalid, ManifestFile)
+		return nil, fmt.Errorf("%w: %s of %d bytes lists no image: save the image again", ErrInvalid, ManifestFile, len(data))
 	}
 	var images []Image
 	for i, e := range entries {
@@ -91,12 +99,31 @@ func Convert(files Files) ([]Image, error) {
 	return images, nil
 }
 
+// listsImages tells whether a manifest.json is docker save's, a damaged one included:
+// what is no JSON, and a list of which an element names a config or layers.
+func listsImages(manifestJSON []byte) bool {
+	if !json.Valid(manifestJSON) {
+		return true
+	}
+	var elements []json.RawMessage
+	if json.Unmarshal(manifestJSON, &elements) != nil {
+		return false
+	}
+	return slices.ContainsFunc(elements, func(element json.RawMessage) bool {
+		var fields struct{ Config, Layers json.RawMessage }
+		return json.Unmarshal(element, &fields) == nil && (fields.Config != nil || fields.Layers != nil)
+	})
+}
+
 func has(files Files, name string) bool {
 	_, err := files.JSON(name)
 	return err == nil
 }
 
 func convertEntry(files Files, e manifestEntry) (Image, error) {
+	if e.Config == "" {
+		return Image{}, fmt.Errorf("%w: it names no Config, as docker save does: save the image again", ErrInvalid)
+	}
 	config, err := files.JSON(e.Config)
 	if err != nil {
 		return Image{}, fmt.Errorf("config: %w", err)
@@ -118,21 +145,21 @@ func convertEntry(files Files, e manifestEntry) (Image, error) {
 func checkConfig(name string, config []byte, layers []Layer) ([]byte, error) {
 	var c ocispec.Image
 	if err := json.Unmarshal(config, &c); err != nil {
-		return nil, fmt.Errorf("%w: config %s of %d bytes: %v", ErrInvalid, name, len(config), err)
+		return nil, fmt.Errorf("%w: config %s of %d bytes: %w", ErrInvalid, name, len(config), jsontext.Fault(err))
 	}
 	if len(c.RootFS.DiffIDs) == 0 && len(layers) > 0 {
 		var fields map[string]json.RawMessage
 		if err := json.Unmarshal(config, &fields); err != nil {
-			return nil, fmt.Errorf("%w: config %s: %v", ErrInvalid, name, err)
+			return nil, fmt.Errorf("%w: config %s: %w", ErrInvalid, name, jsontext.Fault(err))
 		}
 		return withRootFS(fields, layers)
 	}
 	if len(c.RootFS.DiffIDs) != len(layers) {
-		return nil, fmt.Errorf("%w: config %s has %d diff_ids, the image %d layers", ErrInvalid, name, len(c.RootFS.DiffIDs), len(layers))
+		return nil, fmt.Errorf("%w: config %s has %d diff_ids, the image %d layers: save the image again", ErrInvalid, name, len(c.RootFS.DiffIDs), len(layers))
 	}
 	for i, want := range c.RootFS.DiffIDs {
 		if layers[i].DiffID != want {
-			return nil, fmt.Errorf("%w: layer %d: config %s expects diff_id %s, the layer's content has %s", ErrInvalid, i, name, want, layers[i].DiffID)
+			return nil, fmt.Errorf("%w: layer %d: config %s expects diff_id %s, the layer's content has %s: save the image again", ErrInvalid, i, name, want, layers[i].DiffID)
 		}
 	}
 	return config, nil
@@ -159,7 +186,7 @@ func newImage(config []byte, layers []Layer, names []string) (Image, error) {
 	}
 	var c ocispec.Image
 	if err := json.Unmarshal(config, &c); err != nil {
-		return Image{}, fmt.Errorf("%w: config: %v", ErrInvalid, err)
+		return Image{}, fmt.Errorf("%w: config: %w", ErrInvalid, jsontext.Fault(err))
 	}
 	manifest, err := json.Marshal(ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2},

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 // v1Image is what is read of <id>/json (docker/docker, "image/spec/v1.md").
@@ -50,7 +52,7 @@ func legacyHeads(files Files) (map[string][]string, error) {
 	if err == nil {
 		var repositories map[string]map[string]string
 		if err := json.Unmarshal(data, &repositories); err != nil {
-			return nil, fmt.Errorf("%w: %s: %v", ErrInvalid, RepositoriesFile, err)
+			return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, RepositoriesFile, jsontext.Fault(err))
 		}
 		for _, repository := range slices.Sorted(maps.Keys(repositories)) {
 			tags := repositories[repository]
@@ -94,7 +96,7 @@ func readV1(files Files, id string) (v1Image, []byte, error) {
 	}
 	var image v1Image
 	if err := json.Unmarshal(data, &image); err != nil {
-		return v1Image{}, nil, fmt.Errorf("%w: %s: %v", ErrInvalid, name, err)
+		return v1Image{}, nil, fmt.Errorf("%w: %s: %w", ErrInvalid, name, jsontext.Fault(err))
 	}
 	return image, data, nil
 }
@@ -145,7 +147,7 @@ func legacyImage(files Files, id string, names []string) (Image, error) {
 func legacyConfig(head []byte, layers []Layer, history []ocispec.History) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(head, &fields); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, jsontext.Fault(err))
 	}
 	if fields == nil {
 		return nil, fmt.Errorf("%w: the image's json is null", ErrInvalid)

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -29,10 +30,10 @@ var LayoutFile = []byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion +
 func CheckLayoutFile(data []byte) error {
 	var l ocispec.ImageLayout
 	if err := json.Unmarshal(data, &l); err != nil {
-		return fmt.Errorf("%w: %s: %v", ErrCorrupt, ocispec.ImageLayoutFile, err)
+		return fmt.Errorf("%w: %s of %d bytes: %w", ErrCorrupt, ocispec.ImageLayoutFile, len(data), jsontext.Fault(err))
 	}
 	if l.Version != ocispec.ImageLayoutVersion {
-		return fmt.Errorf("%w: %s says version %q, expected %s", ErrCorrupt, ocispec.ImageLayoutFile, l.Version, ocispec.ImageLayoutVersion)
+		return fmt.Errorf("%w: %s says version %q, expected %s, the only one there is: save the image again, with another version of the program that wrote it", ErrCorrupt, ocispec.ImageLayoutFile, l.Version, ocispec.ImageLayoutVersion)
 	}
 	return nil
 }
@@ -172,7 +173,7 @@ type counter struct{}
 func (counter) UnmarshalJSON(array []byte) error {
 	var all []struct{} // which take no memory
 	if err := json.Unmarshal(array, &all); err != nil {
-		return err
+		return fmt.Errorf("field manifests: %w", jsontext.Fault(err))
 	}
 	if len(all) > maxIndexed {
 		return fmt.Errorf("it has %d descriptors, at most %d are allowed", len(all), maxIndexed)
@@ -186,7 +187,7 @@ func (counter) UnmarshalJSON(array []byte) error {
 func ParseIndex(data []byte) (ocispec.Index, error) {
 	index, err := DecodeIndex(data)
 	if err != nil {
-		return index, fmt.Errorf("%w: index of %d bytes: %v", ErrCorrupt, len(data), err)
+		return index, fmt.Errorf("%w: index of %d bytes: %v", ErrCorrupt, len(data), jsontext.Fault(err))
 	}
 	return index, nil
 }

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"fmt"
 	"path"
 	"slices"
@@ -8,25 +9,32 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/dockerarchive"
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // advice says of an archive without an image what it seems to be, and what to do.
 // special is false when it is like nothing that is known.
 func (in *intake) advice() (text string, special bool) {
 	names := in.Names()
-	if dir, ok := imageBelow(names); ok {
-		return fmt.Sprintf("expected %s or %s at the top, found %s: it lies too deep; publish what is in %s, such as  tar -C %s -c . | image2ipfs publish -",
-			ocispec.ImageIndexFile, dockerarchive.ManifestFile, dir, path.Dir(dir)+"/", path.Dir(dir)), true
+	if isFileSystem(names) {
+		return fmt.Sprintf("expected what docker save writes, found the file system of a container (%s): that is what docker export writes; type  docker save IMAGE | image2ipfs publish -  or, for a container, docker commit it first", some(names)), true
+	}
+	if it := in.items[dockerarchive.ManifestFile]; it != nil {
+		return fmt.Sprintf("expected in %s what docker save writes, found %s: save the image again", it.name, it.describe()), true
+	}
+	if name, ok := in.imageBelow(names); ok {
+		return fmt.Sprintf("expected %s or %s at the top, found %s: it lies too deep; type  %s", ocispec.ImageIndexFile, dockerarchive.ManifestFile, name, in.publishing(path.Dir(name))), true
+	}
+	if name, ok := blobAtTop(names); ok {
+		return fmt.Sprintf("expected %s beside %s/, found %s, which belongs below %s/: publish the directory above it", ocispec.ImageIndexFile, ocispec.ImageBlobsDir, name, ocispec.ImageBlobsDir), true
 	}
 	for _, name := range names {
 		dir, base := path.Split(name)
 		if base == "Chart.yaml" && strings.Count(dir, "/") <= 1 {
 			return fmt.Sprintf("expected an image, found %s: this is a Helm chart; push it to a registry, copy it from there into an OCI layout and publish that", name), true
 		}
-	}
-	if isFileSystem(names) {
-		return fmt.Sprintf("expected what docker save writes, found the file system of a container (%s): that is what docker export writes; type  docker save IMAGE | image2ipfs publish -  or, for a container, docker commit it first", some(names)), true
 	}
 	for _, name := range names {
 		if !strings.Contains(name, "/") && (strings.HasSuffix(name, ".tar") || strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".tar.zst")) {
@@ -39,21 +47,62 @@ func (in *intake) advice() (text string, special bool) {
 
 // imageBelow finds the telling file of an image that lies in a directory, the one
 // that is least deep.
-func imageBelow(names []string) (found string, ok bool) {
+func (in *intake) imageBelow(names []string) (found string, ok bool) {
 	for _, name := range names {
-		base := path.Base(name)
-		if base != ocispec.ImageIndexFile && base != dockerarchive.ManifestFile || !strings.Contains(name, "/") {
-			continue
-		}
-		dir := path.Dir(name) + "/"
-		if base == ocispec.ImageIndexFile && !slices.Contains(names, dir+ocispec.ImageLayoutFile) && !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, dir+"blobs/") }) {
-			continue
-		}
-		if !ok || strings.Count(name, "/") < strings.Count(found, "/") {
+		if strings.Contains(name, "/") && (!ok || strings.Count(name, "/") < strings.Count(found, "/")) && in.tells(name, names) {
 			found, ok = name, true
 		}
 	}
 	return found, ok
+}
+
+// tells tells whether a file says which images the directory has that it lies in.
+func (in *intake) tells(name string, names []string) bool {
+	var data []byte
+	if it := in.items[name]; it != nil {
+		data = it.data
+	}
+	dir := path.Dir(name) + "/"
+	below := func(pattern string) bool { // a file there
+		return slices.ContainsFunc(names, func(n string) bool {
+			rest, ok := strings.CutPrefix(n, dir)
+			match, err := path.Match(pattern, rest)
+			return ok && err == nil && match
+		})
+	}
+	switch path.Base(name) {
+	case ocispec.ImageIndexFile:
+		return below(ocispec.ImageLayoutFile) || below(ocispec.ImageBlobsDir+"/*/*")
+	case dockerarchive.ManifestFile:
+		_, isList := dockerarchive.ParseManifest(data)
+		return isList || oci.SniffMediaType(data) != ""
+	case dockerarchive.RepositoriesFile:
+		return below("*/json") && below("*/layer.tar")
+	}
+	return false
+}
+
+// publishing is the command that publishes what lies in a directory of the input.
+func (in *intake) publishing(dir string) string {
+	if in.input != nil && in.input.IsDirectory() {
+		return "image2ipfs publish " + archive.ShellWord(path.Join(in.input.String(), dir))
+	}
+	file := "FILE"
+	if in.input != nil && in.input.Size() >= 0 {
+		file = archive.ShellWord(in.input.String())
+	}
+	return fmt.Sprintf("mkdir unpacked && tar -xf %s -C unpacked && image2ipfs publish %s", file, archive.ShellWord("unpacked/"+dir))
+}
+
+// blobAtTop finds what has a blob's name and lies where blobs/ ought to be.
+func blobAtTop(names []string) (found string, ok bool) {
+	i := slices.IndexFunc(names, func(name string) bool {
+		return strings.Count(name, "/") == 1 && claimedDigest(ocispec.ImageBlobsDir+"/"+name) != ""
+	})
+	if i < 0 {
+		return "", false
+	}
+	return names[i], true
 }
 
 // isFileSystem tells what a container or a machine has at its top.
@@ -89,6 +138,10 @@ func (it *item) describe() string {
 	switch {
 	case it.size == 0:
 		return "an empty file"
+	case bytes.HasPrefix(it.head, []byte("\xef\xbb\xbf")):
+		what = "text that begins with a byte order mark, which JSON may not (RFC 8259, section 8.1)"
+	case bytes.HasPrefix(it.head, []byte("\xff\xfe")), bytes.HasPrefix(it.head, []byte("\xfe\xff")):
+		what = "text in UTF-16, while JSON is UTF-8 (RFC 8259, section 8.1)"
 	case it.data != nil:
 		what = "JSON"
 	case looksJSON(it.head):

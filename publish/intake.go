@@ -73,6 +73,8 @@ type intake struct {
 	told     map[digest.Digest]bool   // diffIDs by the word of an engine; nil without it
 
 	rawSide, packedSide branch // of contents stored both ways
+
+	input *archive.Archive // for advice; nil for what is no archive
 }
 
 // Bounds of the JSON that is kept in memory.

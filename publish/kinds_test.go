@@ -203,7 +203,7 @@ func TestAdvice(t *testing.T) {
 		words []string
 	}{
 		"docker export":          {files{}.add(".dockerenv", nil).add("bin/busybox", one).append(entry{name: "bin/sh", link: "/bin/busybox"}), []string{"docker export", "docker save"}},
-		"one directory too deep": {layout().renamed(func(n string) string { return "my-image/" + n }), []string{"my-image/index.json", "tar -C my-image"}},
+		"one directory too deep": {layout().renamed(func(n string) string { return "my-image/" + n }), []string{"my-image/index.json", "image2ipfs publish "}},
 		"helm chart":             {files{}.add("app/Chart.yaml", []byte("name: app")).add("app/values.yaml", nil), []string{"app/Chart.yaml", "Helm chart"}},
 		"archive inside":         {files{}.add("app.tar", one), []string{"another archive", "app.tar"}},
 		"config is a layer":      {docker20().replace("cfg.json", one), []string{"cfg.json", "expected a JSON file", "a tar", "bytes"}},

@@ -90,6 +90,7 @@ func publish(ctx context.Context, a *archive.Archive, s sink, o Options) (r *Res
 	}()
 	in := newIntake(s, o)
 	in.believe(o.Saved)
+	in.input = a
 	if err := in.peek(ctx, a); err != nil {
 		return nil, err
 	}

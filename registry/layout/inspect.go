@@ -70,8 +70,15 @@ func (l *Layout) inspectImage(ctx context.Context, image registry.Image) (Inspec
 	if out.Artifact, err = l.artifact(ctx, image.Descriptor); err != nil {
 		return out, err
 	}
+	if out.Descriptor, err = l.typed(ctx, out.Descriptor); err != nil {
+		return out, err
+	}
 	explained := map[digest.Digest]bool{}
-	for _, b := range needed.Blobs {
+	for i, b := range needed.Blobs {
+		if b, err = l.typed(ctx, b); err != nil {
+			return out, err
+		}
+		needed.Blobs[i] = b
 		if !oci.IsManifest(b.MediaType) {
 			continue
 		}
@@ -90,6 +97,19 @@ func (l *Layout) inspectImage(ctx context.Context, image registry.Image) (Inspec
 		}
 	}
 	return out, nil
+}
+
+// typed gives a descriptor that tells no media type the one that its content tells, where
+// that is a manifest or an index.
+func (l *Layout) typed(ctx context.Context, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
+	if desc.MediaType != "" || desc.Size > oci.MaxManifestSize {
+		return desc, nil
+	}
+	data, err := l.files.Manifest(ctx, desc)
+	if err == nil {
+		desc.MediaType = oci.SniffMediaType(data)
+	}
+	return desc, err
 }
 
 func (l *Layout) artifact(ctx context.Context, desc ocispec.Descriptor) (*oci.Artifact, error) {

@@ -52,6 +52,23 @@ func TestInspectPlatform(t *testing.T) {
 	}
 }
 
+// An index may list a manifest without its media type: its content tells that, and what
+// belongs to it is shown as its own.
+func TestInspectWithoutMediaType(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	image := l.Image("arm64", []byte("layer"))
+	want := image.MediaType
+	image.MediaType, image.Platform = "", nil
+	i := inspected(t, blocks, l, image)
+	if len(i.Images) != 1 || i.Images[0].Descriptor.MediaType != want || len(i.Images[0].Manifests) != 1 || len(i.Images[0].Others) != 0 {
+		t.Fatalf("images %+v", i.Images)
+	}
+	if got := i.Images[0].Manifests[0].Platform; got != "linux/arm64" {
+		t.Errorf("platform %q", got)
+	}
+}
+
 // The size is what the layout takes: blobs that images share count once, and
 // those that belong to no image count too.
 func TestInspectSize(t *testing.T) {
