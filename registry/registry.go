@@ -31,8 +31,8 @@ type Reader interface {
 	// [oci.ErrManifestUnknown] and list what there is, or [oci.ErrManifestInvalid].
 	Resolve(ctx context.Context, name ref.Name) (ocispec.Descriptor, error)
 	// Manifest reads a manifest or index, checked against its digest. Errors
-	// match [oci.ErrManifestUnknown], also for a blob that is no manifest, or
-	// [oci.ErrManifestInvalid].
+	// match [oci.ErrManifestUnknown], also for a blob that is no manifest or has more
+	// than [oci.MaxManifestSize] bytes, or [oci.ErrManifestInvalid].
 	Manifest(ctx context.Context, d digest.Digest) (Manifest, error)
 	// Blob opens a content of any kind. The error matches [oci.ErrNotFound] when
 	// there is none. What is read is checked against CIDs, not against d.

@@ -119,7 +119,7 @@ func (r *Repository) Manifest(ctx context.Context, d digest.Digest) (registry.Ma
 	}
 	desc = plain(desc)
 	if desc.Size > oci.MaxManifestSize {
-		return registry.Manifest{}, errors.Join(fmt.Errorf("%w: manifest %s has %d bytes, at most %d are read", oci.ErrManifestInvalid, d, desc.Size, oci.MaxManifestSize), content.Close())
+		return registry.Manifest{}, errors.Join(fmt.Errorf("%w: manifest %s has %d bytes, at most %d are read", oci.ErrManifestUnknown, d, desc.Size, oci.MaxManifestSize), content.Close())
 	}
 	desc.Digest = d // whatever the answer says
 	data, err := io.ReadAll(oci.VerifyReader(content, desc))

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -185,5 +186,19 @@ func TestIsLoopback(t *testing.T) {
 		if got := isLoopback(host); got != want {
 			t.Errorf("%s: %v", host, got)
 		}
+	}
+}
+
+// What a registry says is no manifest for its size is none here, as for each other reader.
+func TestTooLarge(t *testing.T) {
+	data := append([]byte(`{"schemaVersion":2}`), make([]byte, oci.MaxManifestSize)...)
+	d := digest.FromBytes(data)
+	r := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+		_, _ = w.Write(data)
+	}, none)
+	if _, err := r.Manifest(t.Context(), d); !errors.Is(err, oci.ErrManifestUnknown) {
+		t.Errorf("a manifest of %d bytes: %v", len(data), err)
 	}
 }
