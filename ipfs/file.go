@@ -38,6 +38,13 @@ type fetch struct {
 
 const aheadBytes = 16 << 20 // at most so much is read ahead, whatever the number of blocks
 
+// How many blocks are read ahead of somebody far away: of what may be given up at any
+// time, such as a client's request, and of what is wanted to its end.
+const (
+	ReadAhead      = 16
+	ReadAheadWhole = 32
+)
+
 // OpenFile opens the UnixFS file c. Up to ahead blocks, and 16 MiB, are
 // fetched at once before they are asked for: use 0 for a local store. Errors
 // match those of g, and [ErrCorrupt] for what is no UnixFS file.

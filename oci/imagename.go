@@ -25,6 +25,9 @@ var (
 // DefaultTag is meant where a name has no tag.
 const DefaultTag = "latest"
 
+// DefaultRepository stands where a name must have a repository and the image has none.
+const DefaultRepository = "image"
+
 // The grammars of names and tags (distribution-spec, "Pulling manifests").
 var (
 	nameGrammar = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)

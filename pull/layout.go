@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -202,7 +203,7 @@ func (i *Image) resume(ctx context.Context, f *os.File, desc ocispec.Descriptor,
 	return nil
 }
 
-const ahead = 32 // blocks of a content that are fetched at once
+const ahead = ipfs.ReadAheadWhole
 
 // writeFile makes a file of what fn writes, which appears when it is complete,
 // and lasts.

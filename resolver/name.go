@@ -7,12 +7,10 @@ import (
 	docker "github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
-
-// unnamed stands where containerd wants a repository and the image has none.
-const unnamed = "image"
 
 // imageName is the name under which containerd keeps what was asked for as
 // given. That is the same, unless it has a scheme, upper-case letters, or a tag
@@ -43,5 +41,5 @@ func repositoryOf(l *layout.Layout, d digest.Digest) string {
 			return name.Repository
 		}
 	}
-	return unnamed
+	return oci.DefaultRepository
 }

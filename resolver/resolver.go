@@ -125,13 +125,12 @@ type Resolver struct {
 var _ remotes.ResolverWithOptions = (*Resolver)(nil)
 
 const (
-	defaultAhead = 16
-	maxAhead     = 256
+	maxAhead = 256
 )
 
 // New makes a Resolver. It asks no source before it has to.
 func New(opts ...Option) *Resolver {
-	c := config{ahead: defaultAhead}
+	c := config{ahead: ipfs.ReadAhead}
 	for _, o := range opts {
 		o(&c)
 	}

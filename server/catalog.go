@@ -41,11 +41,8 @@ func (s *Server) catalog(w *response, r *http.Request) error {
 func repositories(root string, names []string) (all []string) {
 	for _, name := range names {
 		name, _, _ = strings.Cut(name, "@")
-		if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
-			name = name[:colon]
-		}
-		if name != "" {
-			all = append(all, root+"/"+name)
+		if repository, _, _ := ref.CutTag(name); repository != "" {
+			all = append(all, root+"/"+repository)
 		}
 	}
 	if len(all) == 0 {

@@ -18,10 +18,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/registry"
 )
 
-const (
-	ipfsScheme = "ipfs://"
-	ipfsAhead  = 32 // blocks of a content that are fetched at once
-)
+const ipfsScheme = "ipfs://"
 
 // openIPFS gives the image of a descriptor that lies on IPFS.
 func openIPFS(ctx context.Context, s Spec, o Options) (*Source, error) {
@@ -153,7 +150,7 @@ func (s *scattered) Blob(ctx context.Context, d digest.Digest) (registry.Blob, e
 	if err != nil {
 		return nil, err
 	}
-	f, err := ipfs.OpenFile(ctx, s.blocks, c, ipfsAhead)
+	f, err := ipfs.OpenFile(ctx, s.blocks, c, ipfs.ReadAheadWhole)
 	if err != nil {
 		return nil, fmt.Errorf("%s%s: %w", ipfsScheme, c, err)
 	}

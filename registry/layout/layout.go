@@ -70,12 +70,9 @@ func (l *Layout) Locate(ctx context.Context, d digest.Digest) (registry.Place, e
 	return registry.Place{CID: c, Path: oci.BlobPath(d)}, err
 }
 
-// readAhead is how many blocks of a blob are asked for at once.
-const readAhead = 16
-
 // Blob implements [registry.Reader].
 func (l *Layout) Blob(ctx context.Context, d digest.Digest) (registry.Blob, error) {
-	f, err := l.files.Open(ctx, d, readAhead)
+	f, err := l.files.Open(ctx, d, ipfs.ReadAhead)
 	if err != nil {
 		return nil, err
 	}

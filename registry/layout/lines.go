@@ -18,9 +18,6 @@ type Line struct {
 	Image registry.Image
 }
 
-// unnamed stands where engines want a repository and the image has none.
-const unnamed = "image"
-
 // maxRepository is how long a repository may be in a line, in bytes: engines take names
 // of 255, in which a host and the root stand before it.
 const maxRepository = 128
@@ -106,10 +103,10 @@ func (w *liner) image(image registry.Image) error {
 	}
 	pull := ref.Name{Root: w.n.root, Moving: w.moving, Repository: repository}
 	if !w.single || len(tagged) > 0 {
-		pull.Repository, pull.Digest = cmp.Or(repository, unnamed), image.Descriptor.Digest
+		pull.Repository, pull.Digest = cmp.Or(repository, oci.DefaultRepository), image.Descriptor.Digest
 	}
 	if w.moving != "" { // what a digest means does not change with what is there at the moment
-		pull.Repository, pull.Digest = cmp.Or(repository, unnamed), image.Descriptor.Digest
+		pull.Repository, pull.Digest = cmp.Or(repository, oci.DefaultRepository), image.Descriptor.Digest
 		w.add(Line{pull, name, image})
 		return nil
 	}
@@ -132,7 +129,7 @@ func (w *liner) tag(name oci.ImageName, image registry.Image, alone bool) error 
 	case alone:
 		pull.Tag = ""
 	case pull.Repository == "":
-		pull.Repository = unnamed
+		pull.Repository = oci.DefaultRepository
 	}
 	desc, err := w.n.Resolve(w.ctx, pull)
 	switch {

@@ -184,7 +184,7 @@ func (t *Tree) Blob(ctx context.Context, d digest.Digest) (registry.Blob, error)
 	if err != nil {
 		return nil, err
 	}
-	f, err := ipfs.OpenFile(ctx, t.g, place.CID, readAhead)
+	f, err := ipfs.OpenFile(ctx, t.g, place.CID, ipfs.ReadAhead)
 	if err != nil {
 		return nil, fmt.Errorf("blob %s: %w", d, err)
 	}
@@ -193,9 +193,6 @@ func (t *Tree) Blob(ctx context.Context, d digest.Digest) (registry.Blob, error)
 	}
 	return f, nil
 }
-
-// readAhead is how many blocks of a blob are asked for at once.
-const readAhead = 16
 
 // Cost is roughly how many bytes of memory the tree takes.
 func (t *Tree) Cost() int64 {
