@@ -3,7 +3,12 @@
 package image2ipfs_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -188,4 +193,80 @@ func list(t *testing.T, args ...string) []string {
 		t.Fatalf("go list %v: %v", args, err)
 	}
 	return strings.Fields(string(out))
+}
+
+// A server that was given no ErrorLog writes what its clients do wrong to the standard
+// error of whoever imports it.
+func TestServersHaveAnErrorLog(t *testing.T) {
+	eachFile(t, func(path string, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			lit, ok := n.(*ast.CompositeLit)
+			if !ok || !isSelector(lit.Type, "http", "Server") {
+				return true
+			}
+			if !slices.ContainsFunc(lit.Elts, func(e ast.Expr) bool {
+				kv, ok := e.(*ast.KeyValueExpr)
+				if !ok {
+					return false
+				}
+				key, ok := kv.Key.(*ast.Ident)
+				return ok && key.Name == "ErrorLog"
+			}) {
+				t.Errorf("%s has an http.Server without ErrorLog", path)
+			}
+			return true
+		})
+	})
+}
+
+// Constructors take loggers in an Options or Config, so that all are given one in one way.
+func TestLoggersAreOptions(t *testing.T) {
+	helpers := []string{"internal/silent/silent.go", "internal/reread/reread.go", "resolver/resolver.go"} // and an option of containerd's kind
+	eachFile(t, func(path string, file *ast.File) {
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || !f.Name.IsExported() || slices.Contains(helpers, path) {
+				continue
+			}
+			for _, p := range f.Type.Params.List {
+				if star, ok := p.Type.(*ast.StarExpr); ok && isSelector(star.X, "slog", "Logger") {
+					t.Errorf("%s: %s takes a logger as a parameter of its own: expected an Options or Config", path, f.Name)
+				}
+			}
+		}
+	})
+}
+
+// eachFile calls fn with the source files that are shipped.
+func eachFile(t *testing.T, fn func(path string, file *ast.File)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != "." && (path == "test" || path == "docs" || path == "hack" || d.Name() == "testdata" || d.Name() == "node_modules" || strings.HasPrefix(d.Name(), ".")) {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err == nil {
+			fn(filepath.ToSlash(path), file)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// isSelector tells whether an expression is pkg.name.
+func isSelector(e ast.Expr, pkg, name string) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok || s.Sel.Name != name {
+		return false
+	}
+	x, ok := s.X.(*ast.Ident)
+	return ok && x.Name == pkg
 }

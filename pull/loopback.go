@@ -13,6 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/internal/websafe"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -36,7 +37,7 @@ func serveLoopback(ctx context.Context, l *layout.Layout) (*loopback, error) {
 		return nil, err
 	}
 	r := &loopback{layout: l, addr: listener.Addr().String(), served: make(chan error, 1)}
-	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
+	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second, ErrorLog: silent.Errors(nil)}
 	go func() { r.served <- r.server.Serve(listener) }()
 	return r, nil
 }

@@ -62,9 +62,9 @@ const (
 // Pinned allows the roots that list gives, which is what a store keeps at the
 // time: one published a moment ago is allowed, one that was removed is not for
 // longer than seconds. A list that comes with an error that matches
-// [ipfs.ErrCorrupt] counts as far as it goes; log may be nil.
-func Pinned(list func(context.Context) ([]cid.Cid, error), log *slog.Logger) Allow {
-	return &pinned{list: list, log: silent.Logger(log), looking: make(chan struct{}, 1)}
+// [ipfs.ErrCorrupt] counts as far as it goes.
+func Pinned(list func(context.Context) ([]cid.Cid, error), o Options) Allow {
+	return &pinned{list: list, log: silent.Logger(o.Logger), looking: make(chan struct{}, 1)}
 }
 
 type pinned struct {

@@ -96,7 +96,7 @@ func TestPinnedFollowsTheStore(t *testing.T) {
 	var all atomic.Pointer[[]cid.Cid]
 	var looks atomic.Int32
 	all.Store(&[]cid.Cid{})
-	allow := Pinned(func(context.Context) ([]cid.Cid, error) { looks.Add(1); return *all.Load(), nil }, nil)
+	allow := Pinned(func(context.Context) ([]cid.Cid, error) { looks.Add(1); return *all.Load(), nil }, Options{})
 	s := start(t, Config{Local: blocks, Allow: allow})
 	s.get(mine.paths()[0]).expect(t, http.StatusForbidden, codeDenied)
 	all.Store(&[]cid.Cid{mine.root})
@@ -115,7 +115,7 @@ func TestPinnedFollowsTheStore(t *testing.T) {
 func TestPinnedIsCheapForStrangers(t *testing.T) {
 	_, mine, _ := twoImages(t)
 	var looks atomic.Int32
-	allow := Pinned(func(context.Context) ([]cid.Cid, error) { looks.Add(1); return nil, nil }, nil)
+	allow := Pinned(func(context.Context) ([]cid.Cid, error) { looks.Add(1); return nil, nil }, Options{})
 	done := make(chan error)
 	for range 200 {
 		go func() {
@@ -146,7 +146,7 @@ func TestPinnedFailure(t *testing.T) {
 			return nil, fmt.Errorf("%w: disk", ipfs.ErrCorrupt)
 		}
 		return []cid.Cid{mine.root}, fmt.Errorf("%w: one record", ipfs.ErrCorrupt)
-	}, nil))
+	}, Options{}))
 	s := start(t, Config{Local: blocks, Allow: allow})
 	s.get(mine.paths()[0]).expect(t, http.StatusServiceUnavailable, codeUnavailable, "disk")
 	failure.Store(false)

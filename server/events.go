@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -41,10 +40,10 @@ type Events struct{ lines *notify.Lines }
 var ErrEvents = notify.ErrTarget
 
 // OpenEvents has events appended to a file, or posted to an http or https URL until it
-// takes them. Nobody waits for that; log is told of what nobody took. Errors match
+// takes them. Nobody waits for that; the logger is told of what nobody took. Errors match
 // [ErrEvents], or are those of opening the file.
-func OpenEvents(to string, log *slog.Logger) (*Events, error) {
-	lines, err := notify.Open(to, log)
+func OpenEvents(to string, o Options) (*Events, error) {
+	lines, err := notify.Open(to, notify.Options{Logger: o.Logger})
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func TestEvents(t *testing.T) {
 	p := startPush(t, t.TempDir())
 	p.s.cfg.Registry = "images.test"
 	file := filepath.Join(t.TempDir(), "events")
-	to, err := OpenEvents(file, nil)
+	to, err := OpenEvents(file, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -31,8 +30,10 @@ var ErrHtpasswd = passwords.ErrFile
 
 // Htpasswd lets in the users of a file that htpasswd -B (bcrypt) wrote. It is read
 // again when it changes; as long as what is there then makes no sense, those of before
-// are let in and log is told. Errors match [ErrHtpasswd], or are those of reading it.
-func Htpasswd(file string, log *slog.Logger) (Passwords, error) { return passwords.Open(file, log) }
+// are let in and the logger is told. Errors match [ErrHtpasswd], or are those of reading it.
+func Htpasswd(file string, o Options) (Passwords, error) {
+	return passwords.Open(file, passwords.Options{Logger: o.Logger})
+}
 
 // ErrExposed is matched by errors about an address that others reach and that is to
 // give or take there what should be protected.

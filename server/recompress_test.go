@@ -23,7 +23,7 @@ func TestRecompress(t *testing.T) {
 	log := &testlog.Log{}
 	p.s.log = log.Logger()
 	file := filepath.Join(t.TempDir(), "events")
-	to, err := OpenEvents(file, nil)
+	to, err := OpenEvents(file, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 )
 
 // Time-outs and sizes of connections. Bodies of answers have no time-out of
@@ -36,6 +36,9 @@ func NewMemory(total int64) *Memory { return budget.New(total) }
 // [Limits] when 0: it gives back what is free before it takes more. It is for
 // programs that are this server and nothing else.
 func LimitMemory(total int64) { budget.Enforce(total) }
+
+// DefaultMemory is what a server takes when nothing else is said, in bytes.
+const DefaultMemory = budget.Default
 
 // LeastMemory is the least with which a server is of use, in bytes.
 const LeastMemory = budget.Least
@@ -94,7 +97,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secu
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          silent.Errors(s.log),
 		TLSConfig:         secure,
 		ConnState:         conns.track,
 		BaseContext:       onListener,

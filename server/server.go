@@ -163,6 +163,11 @@ type Limits struct {
 	Grace time.Duration // for running transfers at shutdown; default 30 s
 }
 
+// Options are those of what is made for a [Config].
+type Options struct {
+	Logger *slog.Logger // nil for silence
+}
+
 func (l *Limits) setDefaults() {
 	if l.Memory == 0 {
 		l.Memory = budget.Default

@@ -3,7 +3,6 @@ package server
 import (
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 
 	"github.com/image2ipfs/image2ipfs/internal/reread"
 )
@@ -11,9 +10,9 @@ import (
 // TLS makes the configuration of a server whose certificate (PEM, with its
 // chain) and key lie in two files. Both are read again when they change, so
 // that a renewed certificate needs no restart; as long as what is there then is
-// no pair, the old one is used and log is told. The error names the files.
-func TLS(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
-	pair, err := reread.Open(log, "TLS", func() (*tls.Certificate, error) {
+// no pair, the old one is used and the logger is told. The error names the files.
+func TLS(certFile, keyFile string, o Options) (*tls.Config, error) {
+	pair, err := reread.Open(o.Logger, "TLS", func() (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 		if err != nil {
 			return nil, fmt.Errorf("TLS certificate %s with key %s: %w", certFile, keyFile, err)

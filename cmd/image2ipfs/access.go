@@ -27,9 +27,6 @@ type accessOptions struct {
 	proxies         []string
 }
 
-// defaultMemory is how much memory serve may take.
-const defaultMemory = 512 << 20
-
 func (o *accessOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.allow, "allow", nil, "serve this image only: a CID, a pull name, or a file with one on each line; may be given several times")
 	f.BoolVar(&o.pinned, "pinned", false, "serve only what the own store keeps (with --allow: that as well)")
@@ -38,7 +35,7 @@ func (o *accessOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM file with the key of --tls-cert")
 	f.StringSliceVar(&o.hosts, "host", nil, "on a loopback address answer for this host name as well, not only for localhost and loopback addresses; may be given several times")
 	f.StringSliceVar(&o.proxies, "proxy-from", nil, "take X-Forwarded-For of proxies in this network, such as 10.0.0.0/8, for where requests come from; may be given several times")
-	o.memory = defaultMemory
+	o.memory = server.DefaultMemory
 	f.Var(&o.memory, "memory", "how much memory the server may take, whoever asks it for what")
 	f.StringVar(&o.metrics, "metrics", "", "address for /metrics alone, such as 127.0.0.1:9100 (default: /metrics is on --addr)")
 }
@@ -66,12 +63,13 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 		return err
 	}
 	if o.tlsCert != "" {
-		if cfg.TLS, err = server.TLS(o.tlsCert, o.tlsKey, cfg.Logger); err != nil {
+		if cfg.TLS, err = server.TLS(o.tlsCert, o.tlsKey, server.Options{Logger: cfg.Logger}); err != nil {
 			return err
 		}
 	}
 	if o.memory < server.LeastMemory {
-		return usageError{fmt.Errorf("--memory %s: want at least 128MiB", &o.memory)}
+		least := byteSize(server.LeastMemory)
+		return usageError{fmt.Errorf("--memory %s: want at least %s", &o.memory, &least)}
 	}
 	for _, text := range o.proxies {
 		network, err := netip.ParsePrefix(text)
@@ -116,7 +114,7 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 			kept, err := all.CIDs(ctx)
 			beside, failed := pushed.New(all.recorder, pushed.Options{}).AllBeside(ctx)
 			return append(kept, beside...), errors.Join(err, failed)
-		}, cfg.Logger))
+		}, server.Options{Logger: cfg.Logger}))
 	}
 	if len(limits) > 0 {
 		cfg.Allow = server.AnyOf(limits...)

@@ -84,7 +84,7 @@ func (o *namePublishOptions) run(cmd *cobra.Command, alias, arg string) (err err
 	}
 	r := names.NewResolver(store, names.Options{Sources: sources, Logger: warnings(cmd)})
 	defer func() { err = errors.Join(err, r.Close()) }()
-	p := names.NewPublisher(store, r, sinks, warnings(cmd))
+	p := names.NewPublisher(store, r, names.PublisherOptions{Sinks: sinks, Logger: warnings(cmd)})
 	rec, err := o.publish(ctx, p, key, name)
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (o *nameResolveOptions) run(cmd *cobra.Command, arg string) (err error) {
 	}
 	r := names.NewResolver(store, opts)
 	defer func() { err = errors.Join(err, r.Close()) }()
-	m, err := findWithin(cmd.Context(), r, n.Moving)
+	m, err := r.FindSoon(cmd.Context(), n.Moving)
 	if err != nil {
 		return err
 	}

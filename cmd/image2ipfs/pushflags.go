@@ -71,7 +71,7 @@ func (o *pushOptions) openEvents(log *slog.Logger) (*server.Events, error) {
 	if to == "" || o.addr == "" {
 		return nil, nil
 	}
-	e, err := server.OpenEvents(to, log)
+	e, err := server.OpenEvents(to, server.Options{Logger: log})
 	if errors.Is(err, server.ErrEvents) {
 		return nil, usageError{fmt.Errorf("--events: %w", err)}
 	}
@@ -99,14 +99,14 @@ func (o *pushOptions) apply(cfg *server.Config, all stores) (err error) {
 	}
 	cfg.AuthRead, cfg.AnyoneMayPush, cfg.Registry = o.authRead, o.anyone, o.registry
 	if o.tlsCert != "" {
-		if cfg.PushTLS, err = server.TLS(o.tlsCert, o.tlsKey, cfg.Logger); err != nil {
+		if cfg.PushTLS, err = server.TLS(o.tlsCert, o.tlsKey, server.Options{Logger: cfg.Logger}); err != nil {
 			return err
 		}
 	}
 	if o.htpasswd == "" {
 		return nil
 	}
-	if cfg.Passwords, err = server.Htpasswd(o.htpasswd, cfg.Logger); errors.Is(err, server.ErrHtpasswd) {
+	if cfg.Passwords, err = server.Htpasswd(o.htpasswd, server.Options{Logger: cfg.Logger}); errors.Is(err, server.ErrHtpasswd) {
 		return usageError{fmt.Errorf("--htpasswd: %w", err)}
 	}
 	if err != nil {

@@ -53,7 +53,7 @@ func (o *serveNames) start(ctx context.Context, all stores, from *serveOptions, 
 		return nil, err
 	}
 	r := names.NewDivided(store, opts, reserved...)
-	p := names.NewPublisher(store, r.All(), sinks, log)
+	p := names.NewPublisher(store, r.All(), names.PublisherOptions{Sinks: sinks, Logger: log})
 	cfg.Names = r
 	if err := o.followPushes(store, p, cfg, pushed.New(all.recorder, pushed.Options{}), log); err != nil {
 		return nil, errors.Join(err, r.Close())

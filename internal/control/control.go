@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -55,7 +56,7 @@ func (c *Control) Serve(h http.Handler) error {
 	if err != nil {
 		return err
 	}
-	c.server = &http.Server{Handler: h, ReadHeaderTimeout: timeout, WriteTimeout: timeout}
+	c.server = &http.Server{Handler: h, ReadHeaderTimeout: timeout, WriteTimeout: timeout, ErrorLog: silent.Errors(nil)}
 	go func() { c.done <- c.server.Serve(listener) }()
 	return nil
 }

@@ -65,16 +65,21 @@ type againError struct {
 
 func (e *againError) Unwrap() error { return e.error }
 
+// Options are those of [Open].
+type Options struct {
+	Logger *slog.Logger // nil for silence
+}
+
 // Open makes one for a file, which is made if it is not there, or an http or https URL.
-// Log is told of lines that nobody took. Errors match [ErrTarget], or are those of
+// The logger is told of lines that nobody took. Errors match [ErrTarget], or are those of
 // opening the file.
-func Open(to string, log *slog.Logger) (*Lines, error) {
+func Open(to string, o Options) (*Lines, error) {
 	t, err := open(to)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	l := &Lines{to: t, log: silent.Logger(log), wait: make(chan line, queued), done: make(chan struct{}), stop: stop}
+	l := &Lines{to: t, log: silent.Logger(o.Logger), wait: make(chan line, queued), done: make(chan struct{}), stop: stop}
 	go l.run(ctx)
 	return l, nil
 }

@@ -25,7 +25,7 @@ func TestFile(t *testing.T) {
 	if err := os.WriteFile(at, []byte("before\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := Open(at, nil)
+	l, err := Open(at, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestFile(t *testing.T) {
 	if err := os.Rename(at, at+".1"); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Open(at, nil)
+	again, err := Open(at, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,11 +62,11 @@ func TestFile(t *testing.T) {
 // What cannot be a target is refused, and a password in it is not shown.
 func TestTargets(t *testing.T) {
 	for _, to := range []string{"", "ftp://ann:secret@x/", "http://", "http://ann:secret@x:y/"} {
-		if _, err := Open(to, nil); !errors.Is(err, ErrTarget) || strings.Contains(err.Error(), "secret") {
+		if _, err := Open(to, Options{}); !errors.Is(err, ErrTarget) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", to, err)
 		}
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "none", "x"), nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Open(filepath.Join(t.TempDir(), "none", "x"), Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 }
@@ -105,7 +105,7 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func openURL(t *testing.T, r *receiver, log *slog.Logger) *Lines {
 	t.Helper()
-	l, err := Open("http://ann:secret@127.0.0.1:1/hook?token=secret", log)
+	l, err := Open("http://ann:secret@127.0.0.1:1/hook?token=secret", Options{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestPost(t *testing.T) {
 		got <- strings.Join([]string{r.Method, r.URL.Path, r.Header.Get("Content-Type"), user, password, string(body)}, " ")
 	}))
 	defer s.Close()
-	l, err := Open(strings.Replace(s.URL, "://", "://ann:secret@", 1)+"/hook", nil)
+	l, err := Open(strings.Replace(s.URL, "://", "://ann:secret@", 1)+"/hook", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

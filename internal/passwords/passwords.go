@@ -72,10 +72,15 @@ type users struct {
 	nobody []byte // is compared with what unknown users send, so that it takes as long
 }
 
+// Options are those of [Open].
+type Options struct {
+	Logger *slog.Logger // nil for silence
+}
+
 // Open reads a file. Errors match [ErrFile], or are those of reading it. What is wrong
-// later is told to log, and what was there before stays.
-func Open(file string, log *slog.Logger) (*File, error) {
-	log = silent.Logger(log)
+// later is told to the logger, and what was there before stays.
+func Open(file string, o Options) (*File, error) {
+	log := silent.Logger(o.Logger)
 	read, err := reread.Open(log, "passwords", func() (*users, error) { return readUsers(file, log) }, file)
 	if err != nil {
 		return nil, err

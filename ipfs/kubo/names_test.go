@@ -77,12 +77,12 @@ func TestNamesBothWays(t *testing.T) {
 	}
 	resolver := names.NewResolver(s, names.Options{Sources: []ipfs.RecordSource{one}})
 	defer resolver.Close()
-	p := names.NewPublisher(s, resolver, []ipfs.RecordSink{one}, nil)
+	p := names.NewPublisher(s, resolver, names.PublisherOptions{Sinks: []ipfs.RecordSink{one}})
 	move(t, p, k, first)
 	if got := strings.TrimSpace(b.ipfs(t, "name", "resolve", "--nocache", k.Name)); got != "/ipfs/"+first {
 		t.Errorf("Kubo resolves it as %s", got)
 	}
-	p = names.NewPublisher(s, resolver, []ipfs.RecordSink{routing}, nil)
+	p = names.NewPublisher(s, resolver, names.PublisherOptions{Sinks: []ipfs.RecordSink{routing}})
 	move(t, p, k, second)
 	if got := strings.TrimSpace(a.ipfs(t, "name", "resolve", "--nocache", k.Name)); got != "/ipfs/"+second {
 		t.Errorf("Kubo resolves it as %s", got)

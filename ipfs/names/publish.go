@@ -28,9 +28,15 @@ type Publisher struct {
 	wake  chan struct{}   // a name was moved
 }
 
-// NewPublisher makes a publisher; log may be nil.
-func NewPublisher(store *Store, resolver *Resolver, sinks []ipfs.RecordSink, log *slog.Logger) *Publisher {
-	return &Publisher{store: store, resolver: resolver, sinks: sinks, log: silent.Logger(log), sent: map[string]sent{}, every: republishEvery, wake: make(chan struct{}, 1)}
+// PublisherOptions say who is told of what a [Publisher] moves.
+type PublisherOptions struct {
+	Sinks  []ipfs.RecordSink // nobody when empty
+	Logger *slog.Logger      // nil for silence
+}
+
+// NewPublisher makes a publisher of a store's keys, whose resolver is of the same store.
+func NewPublisher(store *Store, resolver *Resolver, o PublisherOptions) *Publisher {
+	return &Publisher{store: store, resolver: resolver, sinks: o.Sinks, log: silent.Logger(o.Logger), sent: map[string]sent{}, every: republishEvery, wake: make(chan struct{}, 1)}
 }
 
 // Move says how a name is moved.
