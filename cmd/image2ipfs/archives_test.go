@@ -87,6 +87,12 @@ var kinds = map[string]func(names []string) []entry{
 		l := ociLayout{}
 		return l.entries(l.image(anImage, gzipped))
 	},
+	// Two images of one name, as after buildx builds by one tag twice into a layout.
+	"oci-same": func(names []string) []entry {
+		l := ociLayout{}
+		amd, arm := l.image(anImage, gzipped), l.image(newImage("arm64", "base", "other"), gzipped)
+		return l.entries(append(named(amd, names), named(arm, names)...)...)
+	},
 	"oci-two-unnamed": func([]string) []entry {
 		l := ociLayout{}
 		return l.entries(l.image(anImage, gzipped), l.image(newImage("amd64", "other"), gzipped))
