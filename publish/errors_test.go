@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -62,5 +64,16 @@ func TestWhoIsToBlame(t *testing.T) {
 		if _, err := publishPath(t, newStore(t), layout().without(e.name).write(t)); !errors.Is(err, ErrArchive) || !errors.Is(err, oci.ErrNotFound) {
 			t.Errorf("an archive without %s: %v, want ErrArchive", e.name, err)
 		}
+	}
+}
+
+// A directory that has something in it is somebody's, and stays as it is.
+func TestNotEmpty(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "mine"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newDirSink(dir); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("%v, want ErrNotEmpty", err)
 	}
 }

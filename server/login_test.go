@@ -34,7 +34,7 @@ func htpasswd(t *testing.T) Passwords {
 	if err := os.WriteFile(file, append([]byte("ann:"), hash...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Htpasswd(file, nil)
+	p, err := Htpasswd(file, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestExpose(t *testing.T) {
 	at := func(addr string) net.Listener { return placeless{addr: &net.TCPAddr{IP: net.ParseIP(addr)}} }
 	dir := t.TempDir()
 	keyPair(t, filepath.Join(dir, "cert"), filepath.Join(dir, "key"), 1)
-	secure, err := TLS(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), nil)
+	secure, err := TLS(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,5 +220,22 @@ func TestRegistryHost(t *testing.T) {
 		if got := s.registryHost(r); got != c.want {
 			t.Errorf("%+v: %q", c, got)
 		}
+	}
+}
+
+// Programs tell by the errors of this package what makes no sense, and who was let in.
+func TestPromisedErrors(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "htpasswd")
+	if err := os.WriteFile(file, []byte("no colon\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Htpasswd(file, Options{}); !errors.Is(err, ErrHtpasswd) {
+		t.Errorf("a file without hashes: %v", err)
+	}
+	if err := htpasswd(t).Check(t.Context(), "here", "nobody", "secret"); !errors.Is(err, ErrLogin) {
+		t.Errorf("a user that there is not: %v", err)
+	}
+	if _, err := OpenEvents("ftp://example.com/", Options{}); !errors.Is(err, ErrEvents) {
+		t.Errorf("a URL that takes no posts: %v", err)
 	}
 }

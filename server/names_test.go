@@ -19,15 +19,34 @@ import (
 
 // An engine that pulls a name must get what `image2ipfs pull` gets.
 func TestNames(t *testing.T) {
-	kinds := map[errorCode]error{codeNameUnknown: oci.ErrNameUnknown, codeManifestUnknown: oci.ErrManifestUnknown, codeManifestInvalid: oci.ErrManifestInvalid}
-	registrytest.Questions(t, func(t *testing.T, blocks *testlayout.Blocks, n ref.Name) (digest.Digest, error) {
-		s := start(t, Config{Local: blocks})
-		path := "/v2/" + ref.Ciq(n.Root)
+	questions(t, func(n ref.Name) (path, query string) {
+		path = "/v2/" + ref.Ciq(n.Root)
 		if n.Repository != "" {
 			path += "/" + n.Repository
 		}
+		return path, ""
+	})
+}
+
+// Engines that know this server as a mirror get the same: containerd says the host of a
+// name by ns, and dockerd asks for names without host, to which it adds library/.
+func TestNamesOfMirrors(t *testing.T) {
+	questions(t, func(n ref.Name) (path, query string) {
+		if n.Repository == "" {
+			return "/v2/library/" + ref.Ciq(n.Root), "?ns=docker.io"
+		}
+		return "/v2/" + n.Repository, "?ns=" + ref.Ciq(n.Root)
+	})
+}
+
+// questions asks a server by the path of each repository.
+func questions(t *testing.T, at func(ref.Name) (path, query string)) {
+	kinds := map[errorCode]error{codeNameUnknown: oci.ErrNameUnknown, codeManifestUnknown: oci.ErrManifestUnknown, codeManifestInvalid: oci.ErrManifestInvalid}
+	registrytest.Questions(t, func(t *testing.T, blocks *testlayout.Blocks, n ref.Name) (digest.Digest, error) {
+		s := start(t, Config{Local: blocks})
+		path, query := at(n)
 		ask := func(reference string) (digest.Digest, error) {
-			got := s.both(path + "/manifests/" + reference)
+			got := s.both(path + "/manifests/" + reference + query)
 			if got.StatusCode == http.StatusOK {
 				return digest.Digest(got.Header.Get("Docker-Content-Digest")), nil
 			}

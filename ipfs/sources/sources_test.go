@@ -107,6 +107,9 @@ func TestErrorsNameSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newSet(t, Options{}, lacking, failing, lying, stalling, panicking)
 		_, err := s.Get(t.Context(), block(t))
+		if !errors.Is(err, ErrPanic) {
+			t.Errorf("%v, which does not match ErrPanic", err)
+		}
 		for _, want := range []string{"source A: not found", "source B: IPFS unreachable: no answer", "source C: integrity", "source D: IPFS unreachable: block " + block(t).String() + " did not come in time", "source E: panic: broken"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("error %v\nlacks %q", err, want)

@@ -329,3 +329,20 @@ func TestConcurrentPushes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A blob that is not what its digest says is refused by name, and nothing of it stays.
+func TestDigest(t *testing.T) {
+	b := newBench(t)
+	for _, d := range []digest.Digest{digest.FromString("another"), "sha256:short"} {
+		u := b.Begin(t.Context(), "app", digest.SHA256)
+		if _, err := u.Write([]byte("text")); err != nil {
+			t.Fatal(err)
+		}
+		if err := u.Commit(t.Context(), d); !errors.Is(err, pushed.ErrDigest) || !errors.Is(err, oci.ErrCorrupt) {
+			t.Errorf("%s: %v, want ErrDigest", d, err)
+		}
+		if _, err := b.Repository("app").Blob(t.Context(), digest.FromString("text")); !errors.Is(err, oci.ErrNotFound) {
+			t.Errorf("what came for %s: %v, want ErrNotFound", d, err)
+		}
+	}
+}
