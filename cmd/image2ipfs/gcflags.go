@@ -13,45 +13,35 @@ import (
 	"github.com/image2ipfs/image2ipfs/server"
 )
 
+// timeOfDay is how people write one.
+const timeOfDay = "15:04"
+
 // gcSchedule is a flag such as 24h, or 03:30 for once a day.
-type gcSchedule struct {
-	every time.Duration
-	at    string // time of the day
-}
+type gcSchedule struct{ local.Schedule }
 
 func (s *gcSchedule) String() string {
-	if s.every > 0 {
-		return s.every.String()
+	switch {
+	case s.Every > 0:
+		return s.Every.String()
+	case s.Daily:
+		return time.Time{}.Add(s.At).Format(timeOfDay)
 	}
-	return s.at
+	return ""
 }
 
 func (s *gcSchedule) Type() string { return "schedule" }
 
 func (s *gcSchedule) Set(text string) error {
-	if _, err := time.Parse("15:04", text); err == nil {
-		*s = gcSchedule{at: text}
+	if at, err := time.Parse(timeOfDay, text); err == nil {
+		s.Schedule = local.Schedule{Daily: true, At: time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute}
 		return nil
 	}
 	var every age
 	if err := every.Set(text); err != nil || time.Duration(every) < time.Minute {
 		return errors.New("want a time between two, of a minute at least, such as 24h or 7d, or one of the day, such as 03:30")
 	}
-	*s = gcSchedule{every: time.Duration(every)}
+	s.Schedule = local.Schedule{Every: time.Duration(every)}
 	return nil
-}
-
-// next is when it is due after a time.
-func (s *gcSchedule) next(after time.Time) time.Time {
-	if s.every > 0 {
-		return after.Add(s.every)
-	}
-	at, _ := time.Parse("15:04", s.at) // Set has looked
-	due := time.Date(after.Year(), after.Month(), after.Day(), at.Hour(), at.Minute(), 0, 0, after.Location())
-	if !due.After(after) {
-		due = time.Date(after.Year(), after.Month(), after.Day()+1, at.Hour(), at.Minute(), 0, 0, after.Location())
-	}
-	return due
 }
 
 // gcServeOptions are the flags of serve that say what it clears away.
@@ -90,7 +80,7 @@ func (o *gcServeOptions) collect(ctx context.Context, store *packstore.Store, lo
 	if o.when == (gcSchedule{}) {
 		return nil, func() {}
 	}
-	c := local.NewCollector(collected{store}, local.CollectorOptions{Next: o.when.next, Unused: time.Duration(o.unused), Limit: int64(o.limit), Logger: log,
+	c := local.NewCollector(collected{store}, local.CollectorOptions{Next: o.when.Next, Unused: time.Duration(o.unused), Limit: int64(o.limit), Logger: log,
 		Meant: func() (local.Meant, error) { return meantBy(store) }})
 	log.Info("freeing the store in the background", "gc", o.when.String(), "unused", o.unused.String(), "limit", int64(o.limit))
 	ctx, cancel := context.WithCancel(ctx)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -74,15 +73,7 @@ func meantBy(own *packstore.Store) (local.Meant, error) {
 	if own == nil {
 		return nil, nil
 	}
-	kept, err := names.NewStore(names.Dir(own.Path())).Kept()
-	if err != nil {
-		return nil, err
-	}
-	meant := local.Meant{}
-	for name, root := range kept {
-		meant[root.KeyString()] = name
-	}
-	return meant, nil
+	return names.NewStore(names.Dir(own.Path())).Meant()
 }
 
 // recordSources are all that can be asked for records, and sinks those that take them.
@@ -171,22 +162,13 @@ func warnings(cmd *cobra.Command) *slog.Logger {
 func lookUp(cmd *cobra.Command, store *names.Store, opts names.Options, n ref.Name, tell io.Writer) (_ ref.Name, err error) {
 	r := names.NewResolver(store, opts)
 	defer func() { err = errors.Join(err, r.Close()) }()
-	m, err := findWithin(cmd.Context(), r, n.Moving)
+	m, err := r.FindSoon(cmd.Context(), n.Moving)
 	if err != nil {
 		return n, err
 	}
 	n.Root = m.Root
 	_, err = fmt.Fprintf(tell, "%s is %s, %s\n", n.Moving, ref.Ciq(m.Root), meaningText(m))
 	return n, err
-}
-
-// findTimeout is how long a command looks for a name.
-const findTimeout = time.Minute
-
-func findWithin(ctx context.Context, r ipfs.Names, moving string) (ipfs.Meaning, error) {
-	ctx, cancel := context.WithTimeout(ctx, findTimeout)
-	defer cancel()
-	return r.Find(ctx, moving)
 }
 
 // meaningText says how old an answer is and on what it rests.

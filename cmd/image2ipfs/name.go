@@ -213,19 +213,12 @@ func exportKey(s *names.Store, alias, format, out, record string) error {
 		out = k.Alias + ".key"
 	}
 	if record != "" {
-		owned, err := s.Owned()
+		last, err := s.LastRecord(k)
+		if err == nil {
+			err = writeNew(record, last)
+		}
 		if err != nil {
 			return err
-		}
-		for _, o := range owned {
-			if o.Name == k.Name && o.Record == nil {
-				return fmt.Errorf("%w: %s was never published, so there is no record for --record", names.ErrUnknown, k.Name)
-			}
-			if o.Name == k.Name {
-				if err := writeNew(record, o.Record); err != nil {
-					return err
-				}
-			}
 		}
 	}
 	return writeNew(out, data)

@@ -12,7 +12,6 @@ import (
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
-	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 // published is the JSON form of a result.
@@ -31,8 +30,32 @@ type published struct {
 	Unindexed []string         `json:"unindexed,omitempty"`
 	Dropped   []string         `json:"dropped,omitempty"`
 	Misnamed  []string         `json:"misnamed,omitempty"`
+	Same      []sameName       `json:"same,omitempty"`
 	Set       []string         `json:"localNames,omitempty"`
 	Left      []string         `json:"leftNames,omitempty"`
+}
+
+// sameName is a name that several images have.
+type sameName struct {
+	Name   string      `json:"name"`
+	Images []sameImage `json:"images"` // the first is what the name means
+}
+
+type sameImage struct {
+	Digest    digest.Digest `json:"digest"`
+	Platforms []string      `json:"platforms"`
+}
+
+func newSame(r *publish.Result) (all []sameName) {
+	for _, same := range r.Same {
+		one := sameName{Name: same.Name}
+		for _, image := range same.Images {
+			d := image.Descriptor.Digest
+			one.Images = append(one.Images, sameImage{Digest: d, Platforms: append([]string{}, r.PlatformsOf(d)...)})
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 type publishedImage struct {
@@ -49,7 +72,7 @@ func newPublished(r *publish.Result, host string, store ipfs.Store) published {
 	p := published{
 		Root: ref.Spell(r.Root), Format: r.Format, Directory: r.Directory,
 		Size: r.Size, NewBytes: r.Stats.NewBytes, NewBlocks: r.Stats.NewBlocks, Healed: r.Stats.HealedBlocks,
-		Images: []publishedImage{}, Layers: append([]publish.Blob{}, r.Layers...), Absent: r.Absent, Unindexed: r.Unindexed, Dropped: r.Dropped, Misnamed: r.Misnamed,
+		Images: []publishedImage{}, Layers: append([]publish.Blob{}, r.Layers...), Absent: r.Absent, Unindexed: r.Unindexed, Dropped: r.Dropped, Misnamed: r.Misnamed, Same: newSame(r),
 	}
 	if store != nil {
 		p.Store = store.String()
@@ -111,22 +134,16 @@ func (o *publishOptions) openNames(store ipfs.Store) (closeAll func(), err error
 
 // setNames gives what was published its local names.
 func (o *publishOptions) setNames(ctx context.Context, r *publish.Result) (local.Named, error) {
-	var names []pushed.Name
+	var images []local.Image
 	for _, i := range r.Images {
-		if repository, tag, tagged := ref.CutTag(i.Name); tagged && repository != "" {
-			names = append(names, pushed.Name{Repository: repository, Tag: tag, Image: i.Manifest, Named: i.Name})
-		}
+		images = append(images, local.Image{Name: i.Name, Descriptor: i.Manifest})
 	}
-	done, err := local.Publish(ctx, o.names, r.Root, names)
+	done, err := local.Publish(ctx, o.names, r.Root, images)
 	if err != nil || o.tag == "" {
 		return done, err
 	}
-	images := map[digest.Digest]bool{}
-	for _, i := range r.Images {
-		images[i.Manifest.Digest] = true
-	}
-	if len(images) != 1 {
-		return done, usageError{fmt.Errorf("%s is published, and --tag %s is for one image where there are %d: name one with image2ipfs tag %s %s@DIGEST", ref.Ciq(r.Root), o.tag, len(images), o.tag, r.PullName(0, ""))}
+	if n := local.CountImages(images); n != 1 {
+		return done, usageError{fmt.Errorf("%s is published, and --tag %s is for one image where there are %d: name one with image2ipfs tag %s %s@DIGEST", ref.Ciq(r.Root), o.tag, n, o.tag, r.PullName(0, ""))}
 	}
 	is, _, err := local.Stores{o.names}.Tag(ctx, o.tag, r.PullName(0, ""))
 	if err == nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -184,7 +183,7 @@ func (o *rmOptions) choose(cmd *cobra.Command, all stores, args []string) (going
 		}
 		for _, m := range found {
 			m.CID = m.Name.Root // also where a damaged record keeps it
-			if err := isKept(ctx, all, m); err != nil {
+			if err := all.IsKept(ctx, m); err != nil {
 				return nil, err
 			}
 			if !slices.ContainsFunc(going, func(other local.Match) bool { return other.CID.Equals(m.CID) }) {
@@ -193,18 +192,6 @@ func (o *rmOptions) choose(cmd *cobra.Command, all stores, args []string) (going
 		}
 	}
 	return going, nil
-}
-
-// isKept refuses what no store keeps; a damaged record may, and goes all the same.
-func isKept(ctx context.Context, all stores, m local.Match) error {
-	if m.Store != nil {
-		return nil
-	}
-	kept, damaged := all.Roots(ctx)
-	if damaged != nil || slices.ContainsFunc(kept, func(k local.Kept) bool { return string(k.CID.Hash()) == string(m.CID.Hash()) }) {
-		return nil
-	}
-	return local.NotPublished(m.CID)
 }
 
 // tellStaying says what was chosen and stays, by the reason.

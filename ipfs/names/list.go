@@ -2,6 +2,7 @@ package names
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,4 +86,28 @@ func (s *Store) Kept() (map[string]cid.Cid, error) {
 		}
 	}
 	return kept, nil
+}
+
+// Meant gives what [Store.Kept] lists by its roots: a name by each
+// ([cid.Cid.KeyString]).
+func (s *Store) Meant() (map[string]string, error) {
+	kept, err := s.Kept()
+	if err != nil {
+		return nil, err
+	}
+	meant := map[string]string{}
+	for name, root := range kept {
+		meant[root.KeyString()] = name
+	}
+	return meant, nil
+}
+
+// LastRecord gives the newest record of a key's name that is known here. The error
+// matches [ErrUnknown] when it was never published.
+func (s *Store) LastRecord(k Key) ([]byte, error) {
+	l, err := s.load(k.Name)
+	if err == nil && !l.has() {
+		err = fmt.Errorf("%w: %s was never published, so there is no record of it", ErrUnknown, k.Name)
+	}
+	return l.Record, err
 }

@@ -132,6 +132,14 @@ func (r *Resolver) Close() error {
 // Listed implements [ipfs.Names].
 func (r *Resolver) Listed(domain string) bool { return slices.Contains(r.domains, domain) }
 
+// FindSoon is [Resolver.Find] for somebody who waits: it ends after as long as one
+// question to one source may take.
+func (r *Resolver) FindSoon(ctx context.Context, moving string) (ipfs.Meaning, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return r.Find(ctx, moving)
+}
+
 // Find implements [ipfs.Names]. What was heard within its TTL is told at once; else all
 // sources are asked, and the newest answer within 2 s counts, but never an older one
 // than was seen before. Where none answers, the last is told for as long as it is valid.

@@ -54,6 +54,28 @@ type CollectorOptions struct {
 	Logger *slog.Logger
 }
 
+// Schedule is when something is due again and again; the zero value says never.
+type Schedule struct {
+	Every time.Duration // so long after the last time
+	Daily bool          // or once a day, at At
+	At    time.Duration // on the clock since midnight, in whole minutes
+}
+
+// Next is when it is due after a time: of a time of the day that the clock has twice,
+// or skips, as [time.Date] has it.
+func (s Schedule) Next(after time.Time) time.Time {
+	if s.Every > 0 {
+		return after.Add(s.Every)
+	}
+	on := func(day int) time.Time {
+		return time.Date(after.Year(), after.Month(), day, int(s.At/time.Hour), int(s.At%time.Hour/time.Minute), 0, 0, after.Location())
+	}
+	if due := on(after.Day()); due.After(after) {
+		return due
+	}
+	return on(after.Day() + 1)
+}
+
 // Meant are names that move, by the root that each means ([cid.Cid.KeyString]).
 type Meant map[string]string
 

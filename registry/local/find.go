@@ -114,6 +114,19 @@ func (s Stores) FindAll(ctx context.Context, arg string) ([]Match, error) {
 	return nil, fmt.Errorf("%w: %q is neither a published image (image2ipfs ls) nor a name with a CID in it", ipfs.ErrNotFound, arg)
 }
 
+// IsKept refuses what no store keeps, with [NotPublished]; a damaged record may keep it,
+// and so may one of the same bytes by another codec.
+func (s Stores) IsKept(ctx context.Context, m Match) error {
+	if m.Store != nil {
+		return nil
+	}
+	kept, damaged := s.Roots(ctx)
+	if damaged != nil || slices.ContainsFunc(kept, func(k Kept) bool { return string(k.CID.Hash()) == string(m.Name.Root.Hash()) }) {
+		return nil
+	}
+	return NotPublished(m.Name.Root)
+}
+
 // Superseded parts what was found by a name: old are the roots each of whose names
 // a newer root has, too, and current the others, which are the newest of a name, or
 // of which no store says when they were published.

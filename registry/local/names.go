@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/ipfs/go-cid"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -137,17 +139,35 @@ func (s Stores) History(ctx context.Context, arg string) ([]pushed.Local, error)
 // and those that somebody else has set and that stay what they are.
 type Named struct{ Set, Left []string }
 
+// Image is an image of a root, by one of its names there, "repository:tag" or none.
+type Image struct {
+	Name       string
+	Descriptor ocispec.Descriptor
+}
+
+// CountImages tells how many images these are, whatever each is called.
+func CountImages(images []Image) int {
+	seen := map[digest.Digest]bool{}
+	for _, i := range images {
+		seen[i.Descriptor.Digest] = true
+	}
+	return len(seen)
+}
+
 // Publish gives the images of a root that was published on a store the local names that
-// they have, where these are free or were last set so. A store that keeps no local names
-// gets none.
-func Publish(ctx context.Context, store ipfs.Store, root cid.Cid, images []pushed.Name) (done Named, err error) {
+// they have, where these are free or were last set so: those with repository and tag of
+// which [ParseName] takes both. A store that keeps no local names gets none.
+func Publish(ctx context.Context, store ipfs.Store, root cid.Cid, images []Image) (done Named, err error) {
 	r, ok := store.(ipfs.Recorder)
 	if !ok {
 		return done, nil
 	}
 	var names []pushed.Name
-	for _, n := range images {
-		if pushed.CheckName(n.Repository, n.Tag) == nil && !slices.ContainsFunc(names, func(o pushed.Name) bool { return o.String() == n.String() }) {
+	for _, i := range images {
+		n := pushed.Name{Image: i.Descriptor, Named: i.Name}
+		tagged := false
+		n.Repository, n.Tag, tagged = ref.CutTag(i.Name)
+		if tagged && pushed.CheckName(n.Repository, n.Tag) == nil && !slices.ContainsFunc(names, func(o pushed.Name) bool { return o.String() == n.String() }) {
 			names = append(names, n)
 		}
 	}

@@ -2,7 +2,9 @@ package local_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -67,6 +69,80 @@ func TestNoNames(t *testing.T) {
 	for what, err := range map[string]error{"tag": tag, "untag": untag, "history": history} {
 		if !errors.Is(err, local.ErrNoNames) {
 			t.Errorf("%s: %v, want ErrNoNames", what, err)
+		}
+	}
+}
+
+// What is published gets the local names that engines can ask for, and no other; images
+// are counted by their digests, not by their names.
+func TestPublishNames(t *testing.T) {
+	c := newCollected(t)
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	one, two := l.Image("amd64", []byte("one")), l.Image("amd64", []byte("two"))
+	root := l.Publish(oci.Named(one, "app:1"), oci.Named(one, "app:2"), oci.Named(two, "db:1"))
+	tx, err := c.Begin(t.Context())
+	if err == nil {
+		err = blocks.PutInto(t.Context(), tx)
+	}
+	if err == nil {
+		_, err = tx.Commit(t.Context(), ipfs.Root{CID: root})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := []local.Image{{Name: "app:1", Descriptor: one}, {Name: "app:2", Descriptor: one}, {Name: "db:1", Descriptor: two}, {Name: "db", Descriptor: two}, {Name: ":3", Descriptor: two}, {Name: "App:1", Descriptor: two}, {Name: "app:1", Descriptor: one}}
+	if n := local.CountImages(images); n != 2 {
+		t.Errorf("%d images, want 2", n)
+	}
+	done, err := local.Publish(t.Context(), c.Store, root, images)
+	if err != nil || !slices.Equal(done.Set, []string{"app:1", "app:2", "db:1"}) || len(done.Left) > 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if done, err := local.Publish(t.Context(), newMemory("Kubo"), root, images); err != nil || len(done.Set)+len(done.Left) > 0 {
+		t.Errorf("on a store without local names: %+v, %v", done, err)
+	}
+}
+
+// What no store keeps cannot be removed, unless a record that cannot be read may keep it.
+func TestIsKept(t *testing.T) {
+	m := newMemory("own")
+	root, _ := m.publish(t, 1, "one", "app:1")
+	gone := testlayout.New(t, testlayout.NewBlocks()).Publish()
+	all := local.Stores{m}
+	if err := all.IsKept(t.Context(), local.Match{Name: ref.Name{Root: root}}); err != nil {
+		t.Errorf("what is kept: %v", err)
+	}
+	if err := all.IsKept(t.Context(), local.Match{Name: ref.Name{Root: gone}}); !errors.Is(err, ipfs.ErrNotFound) {
+		t.Errorf("what is not: %v, want ErrNotFound", err)
+	}
+	m.err = ipfs.ErrCorrupt
+	if err := all.IsKept(t.Context(), local.Match{Name: ref.Name{Root: gone}}); err != nil {
+		t.Errorf("what a damaged record may keep: %v", err)
+	}
+}
+
+// Something once a day is due at its time today or tomorrow, on months' ends, too.
+func TestSchedule(t *testing.T) {
+	at := func(text string) time.Time {
+		d, err := time.Parse(time.DateTime, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	daily := local.Schedule{Daily: true, At: 3*time.Hour + 30*time.Minute}
+	for _, row := range []struct {
+		s           local.Schedule
+		after, want string
+	}{
+		{daily, "2024-01-31 03:29:59", "2024-01-31 03:30:00"},
+		{daily, "2024-01-31 03:30:00", "2024-02-01 03:30:00"},
+		{local.Schedule{Daily: true}, "2024-12-31 00:00:01", "2025-01-01 00:00:00"},
+		{local.Schedule{Every: 24 * time.Hour}, "2024-01-31 12:00:00", "2024-02-01 12:00:00"},
+	} {
+		if got := row.s.Next(at(row.after)); !got.Equal(at(row.want)) {
+			t.Errorf("%+v after %s: %s, want %s", row.s, row.after, got, row.want)
 		}
 	}
 }
