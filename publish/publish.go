@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
@@ -203,14 +202,14 @@ func (r *Result) Names() []string {
 	return names
 }
 
-// PlatformsOf lists the platforms of an image for humans.
-func (r *Result) PlatformsOf(d digest.Digest) string {
+// PlatformsOf lists the platforms of an image.
+func (r *Result) PlatformsOf(d digest.Digest) []string {
 	for _, i := range r.Images {
 		if i.Manifest.Digest == d {
-			return strings.Join(i.Platforms, ", ")
+			return i.Platforms
 		}
 	}
-	return ""
+	return nil
 }
 
 // PullName is the name under which image i is pulled from a registry host, as

@@ -92,7 +92,7 @@ func (o *publishOptions) tellNames(cmd *cobra.Command, r *publish.Result) {
 	for _, same := range r.Same {
 		o.say(cmd, "%s is the name of %d images and means the first; the others are pulled by digest:\n", oci.Quoted(same.Name), len(same.Images))
 		for _, image := range same.Images {
-			o.say(cmd, "  %s %s\n", image.Descriptor.Digest, oci.Quoted(r.PlatformsOf(image.Descriptor.Digest)))
+			o.say(cmd, "  %s %s\n", image.Descriptor.Digest, oci.Quoted(strings.Join(r.PlatformsOf(image.Descriptor.Digest), ", ")))
 		}
 	}
 	for _, name := range r.Misnamed {

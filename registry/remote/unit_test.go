@@ -195,6 +195,7 @@ func TestTooLarge(t *testing.T) {
 	d := digest.FromBytes(data)
 	r := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+		w.Header().Set("Docker-Content-Digest", d.String())
 		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 		_, _ = w.Write(data)
 	}, none)
