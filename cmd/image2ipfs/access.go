@@ -67,8 +67,7 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 			return err
 		}
 	}
-	if o.memory < server.LeastMemory {
-		least := byteSize(server.LeastMemory)
+	if least := byteSize(server.LeastMemory); o.memory < least {
 		return usageError{fmt.Errorf("--memory %s: want at least %s", &o.memory, &least)}
 	}
 	for _, text := range o.proxies {

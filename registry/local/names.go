@@ -165,7 +165,7 @@ func Publish(ctx context.Context, store ipfs.Store, root cid.Cid, images []Image
 	var names []pushed.Name
 	for _, i := range images {
 		n := pushed.Name{Image: i.Descriptor, Named: i.Name}
-		tagged := false
+		var tagged bool
 		n.Repository, n.Tag, tagged = ref.CutTag(i.Name)
 		if tagged && pushed.CheckName(n.Repository, n.Tag) == nil && !slices.ContainsFunc(names, func(o pushed.Name) bool { return o.String() == n.String() }) {
 			names = append(names, n)
