@@ -128,7 +128,11 @@ func (w *walker) manifest(desc ocispec.Descriptor, depth int) (whole bool, err e
 		return false, err
 	}
 	if err := w.content(desc); err != nil {
-		return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+		kind := "manifest"
+		if desc.MediaType != "" && !IsAnyManifest(desc.MediaType) {
+			kind = "blob"
+		}
+		return false, fmt.Errorf("%s %s: %w", kind, desc.Digest, err)
 	}
 	if desc.MediaType != "" && !IsAnyManifest(desc.MediaType) {
 		return true, nil // whatever it is, such as a layer in an index of BuildKit's cache, it leads no further
@@ -168,7 +172,7 @@ func (w *walker) index(children []ocispec.Descriptor, depth int) (whole bool, er
 	for _, child := range children {
 		ok, err := w.manifest(child, depth+1)
 		if isLacking(err) && w.ctx.Err() == nil {
-			w.out.Absent = append(w.out.Absent, fmt.Sprintf("%s (%v)", FormatPlatform(child.Platform), err))
+			w.out.Absent = append(w.out.Absent, absence(child, err))
 			continue
 		}
 		if err != nil {
@@ -177,6 +181,19 @@ func (w *walker) index(children []ocispec.Descriptor, depth int) (whole bool, er
 		whole = whole || ok
 	}
 	return whole, nil
+}
+
+// absence says which child of an index is not there, and why.
+func absence(child ocispec.Descriptor, why error) string {
+	what := FormatPlatform(child.Platform)
+	switch {
+	case what != "":
+	case child.MediaType == "" || IsAnyManifest(child.MediaType):
+		what = "a manifest for no stated platform"
+	default:
+		what = "a blob of type " + child.MediaType
+	}
+	return fmt.Sprintf("%s (%v)", what, why)
 }
 
 func (w *walker) image(desc ocispec.Descriptor, m manifest) error {

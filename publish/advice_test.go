@@ -2,11 +2,13 @@ package publish
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/oci"
 )
@@ -102,5 +104,80 @@ func TestDirectoryWithOtherNames(t *testing.T) {
 	r, err := publishPath(t, newStore(t), dir)
 	if err != nil || !r.Root.Equals(want) {
 		t.Errorf("%v, %v; want %s", r, err, want)
+	}
+}
+
+// What occurs twice with other bytes hurts only who needs it, from a file as from a pipe.
+func TestTwiceAndNotNeeded(t *testing.T) {
+	want := mustPublish(t, newStore(t), layout().write(t)).Root
+	f := layout().add("README", []byte("a")).add("README", []byte("b")).add("NEWS", []byte("a")).add("NEWS", []byte("longer")).
+		add("other.tar", layerTar(1)).add("other.tar", layerTar(2))
+	for _, from := range []files{f, append(f[len(layout()):], layout()...)} {
+		for how, publish := range map[string]func() (*Result, error){
+			"file": func() (*Result, error) { return publishPath(t, newStore(t), from.write(t)) },
+			"pipe": func() (*Result, error) { return publishPipe(t, newStore(t), from.tar()) },
+			"gzip": func() (*Result, error) { return publishPipe(t, newStore(t), gzipped(from.tar())) },
+		} {
+			if r, err := publish(); err != nil || !r.Root.Equals(want) {
+				t.Errorf("%s: %v, %v; want %s", how, r, err, want)
+			}
+		}
+	}
+	for _, e := range layout() {
+		refusedBy(t, e.name, layout().add(e.name, append([]byte(" "), e.data...)).tar(), e.name, "twice")
+		if _, err := recompressed(t, newStore(t), layout().add(e.name, append([]byte(" "), e.data...)).write(t)); err == nil || !strings.Contains(err.Error(), "twice") {
+			t.Errorf("%s, recompressed: %v", e.name, err)
+		}
+	}
+}
+
+// An index.json that lists nothing beside skopeo's manifest.json is somebody else's.
+func TestForeignIndexBesideDir(t *testing.T) {
+	l := layout()
+	var dir files
+	for _, e := range l {
+		if d := claimedDigest(e.name); d != "" {
+			name := d.Encoded()
+			switch media := oci.SniffMediaType(e.data); {
+			case oci.IsIndex(media):
+				continue
+			case oci.IsManifest(media):
+				name = "manifest.json"
+			}
+			dir = dir.add(name, e.data)
+		}
+	}
+	want := mustPublish(t, newStore(t), dir.write(t)).Root
+	for _, index := range []string{`{}`, `[]`, "", "text", `{"manifests":[]}`} {
+		from := dir.add("index.json", []byte(index))
+		for how, publish := range map[string]func() (*Result, error){
+			"file": func() (*Result, error) { return publishPath(t, newStore(t), from.write(t)) },
+			"pipe": func() (*Result, error) { return publishPipe(t, newStore(t), from.tar()) },
+		} {
+			if r, err := publish(); err != nil || !r.Root.Equals(want) {
+				t.Errorf("%q (%s): %v, %v; want %s", index, how, r, err, want)
+			}
+		}
+	}
+}
+
+// A build cache that is an index of layers cannot be compressed again, and says so.
+func TestRecompressCache(t *testing.T) {
+	f := files{}
+	put := func(media string, data []byte) ocispec.Descriptor {
+		f = f.add(oci.BlobPath(digest.FromBytes(data)), data)
+		return descriptor(media, data)
+	}
+	cache := oci.NewIndex([]ocispec.Descriptor{put(ocispec.MediaTypeImageLayerGzip, gzipped(layerTar(1))), put(oci.MediaTypeBuildCache, []byte(`{"layers":[]}`))})
+	top := put(ocispec.MediaTypeImageIndex, must(json.Marshal(cache)))
+	f = f.json("index.json", oci.NewIndex([]ocispec.Descriptor{top}))
+	_, err := recompressed(t, newStore(t), f.write(t))
+	if err == nil || !strings.Contains(err.Error(), "publish it without --recompress") {
+		t.Errorf("recompressed: %v", err)
+	}
+	mustPublish(t, newStore(t), f.write(t))
+	r := mustPublish(t, newStore(t), f.without(oci.BlobPath(digest.FromBytes(gzipped(layerTar(1))))).write(t))
+	if len(r.Absent) != 1 || !strings.HasPrefix(r.Absent[0], "a blob of type "+ocispec.MediaTypeImageLayerGzip+" (blob sha256:") {
+		t.Errorf("absent %q", r.Absent)
 	}
 }

@@ -113,6 +113,11 @@ func (in *intake) claims(found contents) {
 			add(in.linked.claim(name), name, it)
 		}
 	}
+	for name, err := range in.conflicts {
+		if d := in.linked.claim(name); d != "" {
+			found[d] = content{fault: err}
+		}
+	}
 }
 
 // digestBy is the digest of the content as found by an algorithm, where that is known.
@@ -130,7 +135,7 @@ func (it *item) digestBy(a digest.Algorithm) digest.Digest {
 // be missing, as for skopeo and podman.
 func (in *intake) index() (ocispec.Index, error) {
 	data, err := in.JSON(ocispec.ImageIndexFile)
-	if errors.Is(err, errMissing) {
+	if errors.Is(err, errMissing) || in.isDir(data) {
 		return in.dirIndex()
 	}
 	if err != nil {
@@ -149,6 +154,20 @@ func (in *intake) index() (ocispec.Index, error) {
 	}
 	index.SchemaVersion = 2 // what is published is for everybody to read
 	return index, nil
+}
+
+// isDir tells skopeo's dir: with an index.json, which is somebody else's as it lists
+// nothing and there is no other file of a layout.
+func (in *intake) isDir(indexJSON []byte) bool {
+	index, err := oci.ParseIndex(indexJSON)
+	if err == nil && len(index.Manifests) > 0 {
+		return false
+	}
+	if _, err := in.JSON(ocispec.ImageLayoutFile); !errors.Is(err, errMissing) {
+		return false
+	}
+	manifest, err := in.JSON(dockerarchive.ManifestFile)
+	return err == nil && oci.SniffMediaType(manifest) != ""
 }
 
 // dirIndex makes an index.json for the manifest of skopeo's dir:.

@@ -68,6 +68,7 @@ type intake struct {
 	layoutSeen bool  // an entry belongs to a layout
 	refused    error // the first entry that nobody may read
 	repeats    []repeat
+	conflicts  map[string]error // of names that mean two things
 
 	expected map[string]digest.Digest // diffIDs of layers by entry, where known beforehand
 	told     map[digest.Digest]bool   // diffIDs by the word of an engine; nil without it
@@ -224,9 +225,7 @@ func (in *intake) settle(k kind) error {
 	if in.refused != nil {
 		return in.refused
 	}
-	if err := in.checkRepeats(); err != nil {
-		return err
-	}
+	in.checkRepeats()
 	if in.rawSide == nil {
 		return nil
 	}

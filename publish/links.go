@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -123,6 +124,10 @@ func (in *intake) lookup(name string) (*item, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case in.conflicts[name] != nil:
+		return nil, in.conflicts[name]
+	case ok && in.conflicts[at] != nil:
+		return nil, in.conflicts[at]
 	case ok:
 		return in.items[at], nil
 	case at != name:
@@ -166,27 +171,42 @@ func (it *item) bytes() digest.Digest {
 	return it.digest
 }
 
-// checkRepeats refuses names that mean two things.
-func (in *intake) checkRepeats() error {
+// checkRepeats notes names that mean two things: whoever needs one is told.
+func (in *intake) checkRepeats() {
 	for _, r := range in.repeats {
-		if r.link != "" && r.link == in.linked.links[r.name] {
-			continue
-		}
-		first, err := in.lookup(r.name)
-		if err != nil {
-			return fmt.Errorf("%w: entry %s occurs twice, first as a link that leads nowhere", archive.ErrFormat, r.name)
-		}
-		found, size := r.digest, r.size
-		if r.link != "" {
-			it, err := in.lookup(r.link)
-			if err != nil {
-				return fmt.Errorf("%w: entry %s occurs twice, then as a link that leads nowhere", archive.ErrFormat, r.name)
-			}
-			found, size = it.bytes(), it.size
-		}
-		if first.size != size || first.bytes() != "" && first.bytes() != found {
-			return fmt.Errorf("%w: entry %s occurs twice with different bytes: %d with digest %s, then %d with %s", archive.ErrFormat, r.name, first.size, first.bytes(), size, found)
+		if err := in.checkRepeat(r); err != nil && in.conflicts[r.name] == nil {
+			in.conflicts[r.name] = fmt.Errorf("%w: entry %s occurs twice%w", archive.ErrFormat, r.name, err)
 		}
 	}
-	return nil
+}
+
+// checkRepeat compares an entry with the one before; the error ends a sentence.
+func (in *intake) checkRepeat(r repeat) error {
+	if r.link != "" && r.link == in.linked.links[r.name] {
+		return nil
+	}
+	first, err := in.lookup(r.name)
+	if err != nil {
+		return errors.New(", first as a link that leads nowhere")
+	}
+	found, size := r.digest, r.size
+	if r.link != "" {
+		it, err := in.lookup(r.link)
+		if err != nil {
+			return errors.New(", then as a link that leads nowhere")
+		}
+		if it == first {
+			return nil
+		}
+		found, size = it.bytes(), it.size
+	}
+	switch {
+	case first.size != size:
+		return fmt.Errorf(" with different bytes: %d, then %d", first.size, size)
+	case first.bytes() == "" || first.bytes() == found:
+		return nil
+	case found == "":
+		return fmt.Errorf(", first with digest %s, then as a link to %s, whose bytes nothing else needs: save the image again", first.bytes(), r.link)
+	}
+	return fmt.Errorf(" with different bytes: %d with digest %s, then %d with %s", first.size, first.bytes(), size, found)
 }

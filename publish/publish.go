@@ -118,7 +118,7 @@ func newIntake(s sink, o Options) *intake {
 		o.Compression.Compression = layer.Gzip
 	}
 	return &intake{
-		sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, linked: newLinked(),
+		sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, conflicts: map[string]error{}, linked: newLinked(),
 	}
 }
 

@@ -63,6 +63,7 @@ func (in *intake) convert(ctx context.Context, index ocispec.Index, found conten
 	v := &converter{ctx: ctx, found: found, layers: map[digest.Digest]*item{}, done: map[digest.Digest]*ocispec.Descriptor{}, pairs: in.pairs(found)}
 	for _, it := range in.items {
 		switch {
+		case in.conflicts[it.name] != nil: // claims has why
 		case it.packed != nil:
 			v.layers[it.digest] = it
 			found[it.packed.digest] = content{at: &it.packed.stored}
@@ -201,6 +202,8 @@ func attached(desc ocispec.Descriptor, m ocispec.Manifest, list ocispec.Index) s
 	switch {
 	case desc.ArtifactType != "" || m.ArtifactType != "" || list.ArtifactType != "":
 		return "artifact " + desc.ArtifactType + m.ArtifactType + list.ArtifactType
+	case oci.ListsNoManifest(list.Manifests):
+		return "index that lists no image, as a build cache is"
 	case list.Manifests != nil:
 		return ""
 	case m.Config.Digest == "":
