@@ -43,11 +43,11 @@ if ! step "engines and tools" wait $install; then
 	hack/engines.sh tools # without root, or without Debian: these are to be had all the same
 fi
 install= # it has ended, and another process may get its number
-# What these do at once is done by the packages below them, and the race detector
-# would make minutes of them. Several packages run at once since some of them wait.
-computing='/(cmd/image2ipfs|layer)$'
+# These compute, or wait for a Kubo of another build: the race detector would make
+# minutes of them, and make test-all has it. Several packages run at once since some wait.
+computing='/(cmd/image2ipfs|layer|oci|publish|ipfs/kubo|registry/legacy|registry/layout)$'
 step "unit tests" go test -race -short -p 4 -timeout 15m $(go list ./... | grep -vE "$computing")
-step "unit tests of what computes" go test ${RACE:+-race} -short -timeout 15m $(go list ./... | grep -E "$computing")
+step "unit tests of what computes" go test ${RACE:+-race} -short -p 4 -timeout 15m $(go list ./... | grep -E "$computing")
 step "large files" large
 [ -z "${FUZZTIME:-}" ] || step fuzz hack/fuzz.sh "$FUZZTIME"
 go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" ./cmd/image2ipfs

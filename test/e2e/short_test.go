@@ -20,7 +20,7 @@ func (a archive) triedIn(m mode) bool {
 
 // triedBy tells whether an engine pulls an archive in a mode, if there is little
 // time. Those that stand for others are pulled by all, in all modes, and again
-// after a restart; of the rest each is pulled once by a third of the engines,
+// after a restart; of the rest each is pulled once by a quarter of the engines,
 // each time by others, and a large one that some pull by the first of them.
 func (a archive) triedBy(engine string, m mode, first bool) bool {
 	switch {
@@ -32,7 +32,7 @@ func (a archive) triedBy(engine string, m mode, first bool) bool {
 		return engine == a.by[0]
 	}
 	position := slices.IndexFunc(archives, func(b archive) bool { return a.title() == b.title() })
-	return (position+slices.Index(engineNames, engine))%3 == 0
+	return (position+slices.Index(engineNames, engine))%4 == 0
 }
 
 // someOf keeps of the engines one of each family, if there is little time.
