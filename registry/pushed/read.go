@@ -114,7 +114,7 @@ func (r *Repository) Blob(ctx context.Context, d digest.Digest) (registry.Blob, 
 	if err != nil {
 		return nil, err
 	}
-	return ipfs.OpenFile(ctx, r.g.store, l.CID, 0)
+	return ipfs.OpenFile(ctx, ipfs.Verified(r.g.store), l.CID, 0)
 }
 
 // Tags implements [registry.Lister]; the name is the repository's own.
