@@ -181,3 +181,13 @@ func TestRecompressCache(t *testing.T) {
 		t.Errorf("absent %q", r.Absent)
 	}
 }
+
+// An error says once what kind it is.
+func TestLayoutFileRefusedOnce(t *testing.T) {
+	for content, words := range map[string]string{"": "an empty file", `{"imageLayoutVersion":"2.0.0"}`: "2.0.0", "[]": "expected an object, found an array"} {
+		_, err := publishPath(t, newStore(t), layout().replace("oci-layout", []byte(content)).write(t))
+		if err == nil || !strings.Contains(err.Error(), words) || strings.Count(err.Error(), "invalid archive")+strings.Count(err.Error(), "integrity check failed") != 1 {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+}

@@ -146,7 +146,7 @@ func (in *intake) index() (ocispec.Index, error) {
 		err = oci.CheckLayoutFile(layout)
 	}
 	if err != nil && !errors.Is(err, errMissing) {
-		return ocispec.Index{}, fmt.Errorf("%w: %w", archive.ErrFormat, err)
+		return ocispec.Index{}, err
 	}
 	index, err := oci.ParseIndex(data)
 	if err != nil {
