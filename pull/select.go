@@ -51,6 +51,7 @@ func Select(ctx context.Context, l *layout.Layout, name ref.Name, platform platf
 		if err != nil && len(i.index.Manifests) > 0 {
 			i.Target = i.index.Manifests[0]
 		}
+		err = nil // all of the layout is pulled, whatever a name alone means
 	case isPlain && errors.Is(err, oci.ErrNameUnknown):
 		i.several = err
 		err = i.chooseAll(ctx, platform)
@@ -59,7 +60,7 @@ func Select(ctx context.Context, l *layout.Layout, name ref.Name, platform platf
 	case err == nil:
 		err = i.choose(ctx, target, platform)
 	}
-	if err != nil && i.several == nil {
+	if err != nil {
 		return nil, err
 	}
 	i.nameAfter(target)

@@ -68,6 +68,10 @@ func TestSelectOneOfSeveral(t *testing.T) {
 	if err := all.CheckDockerArchive(t.Context()); err != nil {
 		t.Error(err)
 	}
+	mixed := l.Publish(oci.Named(l.Index(l.Image("arm64", []byte("arm"))), "app:1"), oci.Named(l.Image("amd64", []byte("two")), "tool:2"))
+	if _, err := selected(t, b, mixed, "", "linux/amd64"); !errors.Is(err, oci.ErrNotFound) || !strings.Contains(err.Error(), "linux/arm64") {
+		t.Errorf("one has no such platform: %v", err)
+	}
 	if _, err := selected(t, b, root, "/tool", "linux/amd64"); err != nil {
 		t.Errorf("with one: %v", err)
 	}
