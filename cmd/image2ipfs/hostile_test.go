@@ -130,7 +130,7 @@ var hostileCalls = map[string][]call{
 	"image2ipfs gc":              {{"--dry-run", false}, {"@", true}},
 	"image2ipfs id":              {{"", true}, {"--json", true}},
 	"image2ipfs peers":           {{"", true}, {"--json", true}},
-	"image2ipfs where":           {{"app:1", false}, {"--json app:1", false}, {"--gateway $server $absent", false}, {"@", true}},
+	"image2ipfs where":           {{"app:1", false}, {"--json app:1", false}, {"--gateway $server $absent", true}, {"@", true}},
 	"image2ipfs serve":           {{"--addr @", true}, {"--allow @", true}, {"--gateway @", true}, {"--log-format @", true}},
 	"image2ipfs setup":           {{"docker --config $daemon", true}, {"docker --json --config $daemon", true}, {"@", true}, {"docker --server @", true}},
 	"image2ipfs doctor":          {{"docker --server $server --gateway $server --docker $tcp --timeout 10s", true}, {"docker --json --server $server --gateway $server --docker $tcp --timeout 10s", true}},
