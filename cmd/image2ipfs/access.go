@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 
 	"github.com/ipfs/go-cid"
@@ -97,14 +98,22 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 		sum.Roots, sum.Bytes, err = all.Total(ctx)
 		return sum, err
 	}
-	var limits []server.Allow
+	limits, err := o.limits(all, cfg.Logger)
+	if len(limits) > 0 {
+		cfg.Allow = server.AnyOf(limits...)
+	}
+	return err
+}
+
+// limits are those of --allow and --pinned; none where everything is served.
+func (o *accessOptions) limits(all stores, log *slog.Logger) (limits []server.Allow, err error) {
 	if len(o.allow) > 0 {
 		roots, err := server.ReadAllowList(o.allow...)
 		if errors.Is(err, server.ErrAllowList) {
-			return usageError{fmt.Errorf("--allow: %w", err)}
+			return nil, usageError{fmt.Errorf("--allow: %w", err)}
 		}
 		if err != nil {
-			return fmt.Errorf("--allow: %w", err)
+			return nil, fmt.Errorf("--allow: %w", err)
 		}
 		limits = append(limits, server.Only(roots...))
 	}
@@ -113,10 +122,7 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 			kept, err := all.CIDs(ctx)
 			beside, failed := pushed.New(all.recorder, pushed.Options{}).AllBeside(ctx)
 			return append(kept, beside...), errors.Join(err, failed)
-		}, server.Options{Logger: cfg.Logger}))
+		}, server.Options{Logger: log}))
 	}
-	if len(limits) > 0 {
-		cfg.Allow = server.AnyOf(limits...)
-	}
-	return nil
+	return limits, nil
 }

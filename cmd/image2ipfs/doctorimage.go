@@ -67,9 +67,5 @@ func (o *doctorOptions) searchImage(ctx context.Context) (s *holders.Search, not
 	if err := searchOfServer(ctx, s, all.own.Path(), func(text string) { notes = append(notes, text) }); err != nil {
 		return nil, nil, err
 	}
-	gateways, err := dialGateways(gatewayURLs(o.gateways))
-	for _, g := range gateways {
-		s.Gateway(ctx, g)
-	}
-	return s, notes, err
+	return s, notes, searchGateways(ctx, s, o.gateways)
 }

@@ -82,12 +82,17 @@ func tellForeign(cmd *cobra.Command, store *packstore.Store) error {
 
 // foreignText names what is no record, and at most a few of many.
 func foreignText(paths []string) string {
+	return someText(paths) + ": no records of images"
+}
+
+// someText lists the first of many.
+func someText(all []string) string {
 	const most = 10
-	text := strings.Join(paths[:min(most, len(paths))], ", ")
-	if more := len(paths) - most; more > 0 {
+	text := strings.Join(all[:min(most, len(all))], ", ")
+	if more := len(all) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return text + ": no records of images"
+	return text
 }
 
 // existingStore opens the embedded store if there is one; the error

@@ -82,11 +82,7 @@ func (o *whereOptions) run(cmd *cobra.Command, arg string) (err error) {
 	if err := o.searchPeers(cmd, s, all.own); err != nil {
 		return err
 	}
-	gateways, err := dialGateways(gatewayURLs(o.gateways))
-	for _, g := range gateways {
-		s.Gateway(cmd.Context(), g)
-	}
-	if err = cmp.Or(err, cmd.Context().Err()); err != nil {
+	if err := searchGateways(cmd.Context(), s, o.gateways); err != nil {
 		return err
 	}
 	if err := o.print(cmd, s); err != nil {
@@ -113,6 +109,15 @@ func searchHere(ctx context.Context, s *holders.Search, all stores, cache *packs
 		s.Blocks(ctx, holders.Holder{Kind: holders.Kubo, Name: all.kubo.String(), How: "asked about each block"}, all.kubo.HasBlock)
 	}
 	return ctx.Err()
+}
+
+// searchGateways asks the gateways of a flag, or of the environment.
+func searchGateways(ctx context.Context, s *holders.Search, flag []string) error {
+	gateways, err := dialGateways(gatewayURLs(flag))
+	for _, g := range gateways {
+		s.Gateway(ctx, g)
+	}
+	return cmp.Or(err, ctx.Err())
 }
 
 // has takes a question that cannot fail.
@@ -195,14 +200,9 @@ func lacking(s *holders.Search) error {
 	if len(lost) == 0 {
 		return nil
 	}
-	const most = 10
-	texts := make([]string, 0, most)
-	for _, d := range lost[:min(most, len(lost))] {
-		texts = append(texts, d.String())
+	texts := make([]string, len(lost))
+	for i, d := range lost {
+		texts[i] = d.String()
 	}
-	more := ""
-	if n := len(lost) - most; n > 0 {
-		more = fmt.Sprintf(" and %d more", n)
-	}
-	return fmt.Errorf("%w: nobody who was asked has all of %s%s", ipfs.ErrNotFound, strings.Join(texts, ", "), more)
+	return fmt.Errorf("%w: nobody who was asked has all of %s", ipfs.ErrNotFound, someText(texts))
 }

@@ -1,9 +1,7 @@
 package exchange
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"sync"
 
 	"github.com/ipfs/go-cid"
@@ -33,9 +31,8 @@ const maxAsked = 64
 // have a part which of some files in it. They are sorted by the peers' IDs. What they say
 // is not checked.
 func (x *Exchange) Holdings(ctx context.Context, root cid.Cid, files []cid.Cid) []Holding {
-	peers := x.net.Peers()
-	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Compare(a.String(), b.String()) })
-	holdings := make([]Holding, min(len(peers), maxAsked))
+	peers := x.sorted(maxAsked)
+	holdings := make([]Holding, len(peers))
 	var all sync.WaitGroup
 	for i := range holdings {
 		all.Go(func() { holdings[i] = x.holdingOf(ctx, peers[i], root, files) })

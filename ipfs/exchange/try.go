@@ -27,15 +27,21 @@ const maxTried = 16
 // nothing of what comes: so it is seen who gives blocks. Peers that would rest are
 // asked, too; no more than 16 are. The trials are sorted by the peers' IDs.
 func (x *Exchange) Try(ctx context.Context, c cid.Cid) []Trial {
-	peers := x.net.Peers()
-	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Compare(a.String(), b.String()) })
-	trials := make([]Trial, min(len(peers), maxTried))
+	peers := x.sorted(maxTried)
+	trials := make([]Trial, len(peers))
 	var all sync.WaitGroup
 	for i := range trials {
 		all.Go(func() { trials[i] = x.try(ctx, peers[i], c) })
 	}
 	all.Wait()
 	return trials
+}
+
+// sorted are the connected peers by their IDs, and no more than most.
+func (x *Exchange) sorted(most int) []Peer {
+	peers := x.net.Peers()
+	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Compare(a.String(), b.String()) })
+	return peers[:min(len(peers), most)]
 }
 
 func (x *Exchange) try(ctx context.Context, p Peer, c cid.Cid) Trial {

@@ -73,8 +73,7 @@ func newSearch(list *ipfs.Inventory, known bool) *Search {
 func (s *Search) Blocks(ctx context.Context, h Holder, has func(context.Context, cid.Cid) (bool, error)) {
 	share, err := s.Image.Share(ctx, has)
 	if err != nil {
-		h.Has, h.Error = Unknown, err.Error()
-		s.Holders = append(s.Holders, h)
+		s.Unasked(h, err.Error())
 		return
 	}
 	s.add(h, share)

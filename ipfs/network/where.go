@@ -29,10 +29,7 @@ type Holder struct {
 type Whereabouts struct {
 	Holders   []Holder       `json:"holders"`
 	Providers []p2p.Provider `json:"providers"`
-	// Routers tells whether there is a DHT or a routing server that was asked for
-	// providers.
-	Routers bool   `json:"routers"`
-	Error   string `json:"error,omitempty"` // of the routers
+	Error     string         `json:"error,omitempty"` // of the routers, if there are any
 }
 
 const (
@@ -59,8 +56,8 @@ func (n *Network) Where(ctx context.Context, root cid.Cid, files []cid.Cid) (w W
 		w.Holders = append(w.Holders, holder)
 	}
 	providers, err := n.node.Providers(ctx, root)
-	w.Providers, w.Routers = providers, !errors.Is(err, errors.ErrUnsupported)
-	if err != nil && w.Routers {
+	w.Providers = providers
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		w.Error = err.Error()
 	}
 	return w
