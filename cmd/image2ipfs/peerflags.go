@@ -37,7 +37,7 @@ const defaultCacheSize = 10 << 30
 // flags are those of all commands that read from peers.
 func (o *peerOptions) flags(f *pflag.FlagSet) {
 	o.cacheSize = defaultCacheSize
-	f.StringSliceVar(&o.peers, "peers", nil, "exchange blocks with the node at this multiaddr (image2ipfs id prints it); may be given several times")
+	f.StringSliceVar(&o.peers, "peers", nil, "exchange blocks with the node at this multiaddr (image2ipfs id prints it), or with all behind a name, as dns:NAME; may be given several times")
 	f.BoolVar(&o.mdns, "mdns", false, "find peers on the local network")
 	f.StringVar(&o.swarmKey, "swarm-key", "", "exchange blocks only with holders of the key in this file (Kubo's swarm.key)")
 	f.BoolVar(&o.public, "public", false, "take part in the public IPFS network: find peers in its DHT and, as a server, announce images there")

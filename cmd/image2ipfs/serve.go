@@ -113,6 +113,7 @@ func newServeOf(opts *serveOptions) *cobra.Command {
   image2ipfs serve --push 127.0.0.1:5001 --events https://ci.example.com/pushed
   image2ipfs serve --push :5001 --htpasswd htpasswd --push-tls-cert cert.pem --push-tls-key key.pem
   image2ipfs serve --mdns --swarm-key swarm.key
+  image2ipfs serve --peers dns:peers.example.com --swarm-key swarm.key
   image2ipfs serve --pinned --tls-cert cert.pem --tls-key key.pem --metrics 127.0.0.1:9100`,
 		Args: usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -36,6 +36,7 @@ func DefaultListen(hasSwarmKey bool) []string {
 type parsed struct {
 	listen    []ma.Multiaddr
 	peers     []peer.AddrInfo
+	names     []dnsName // of many peers
 	bootstrap []peer.AddrInfo
 	psk       pnet.PSK // nil for none
 	public    bool
@@ -52,8 +53,12 @@ func (c Config) parse() (*parsed, error) {
 		}
 		p.listen = append(p.listen, a)
 	}
-	var err error
-	if p.peers, err = parsePeers(c.Peers); err != nil {
+	names, addrs, err := parseNames(c.Peers)
+	if err != nil {
+		return nil, err
+	}
+	p.names = names
+	if p.peers, err = parsePeers(addrs); err != nil {
 		return nil, err
 	}
 	if p.bootstrap, err = parsePeers(c.Bootstrap); err != nil {

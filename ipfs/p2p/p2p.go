@@ -15,10 +15,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ipfs/boxo/bitswap"
 	"github.com/ipfs/boxo/peering"
@@ -50,8 +52,13 @@ type Config struct {
 	UserAgent string
 	// Listen are multiaddrs to listen on; without any the node only dials.
 	Listen []string
-	// Peers are multiaddrs ending in /p2p/ID that stay connected.
+	// Peers are multiaddrs ending in /p2p/ID that stay connected, or dns:NAME or
+	// dns:NAME:PORT for all that are behind a name at TCP port 4001 or another:
+	// resolved every 30 seconds, each one's ID learnt from its handshake. At most
+	// 48 of those behind names are connected to.
 	Peers []string
+	// Resolver resolves the names in Peers; nil for the system's.
+	Resolver *net.Resolver
 	// SwarmKey is the content of a swarm.key file as Kubo writes it. Nodes
 	// without the key cannot connect then, and QUIC, which has no such key, is off.
 	SwarmKey []byte
@@ -78,6 +85,8 @@ type Config struct {
 	Memory *budget.Budget
 	// Logger gets what the operator should know; nil for none.
 	Logger *slog.Logger
+
+	namedInterval time.Duration // between resolutions of names, in tests; default 30 s
 }
 
 // Node is a libp2p node; it is safe for concurrent use.
@@ -98,10 +107,11 @@ type Node struct {
 	dialed    chan struct{} // closed when each static peer was dialed once
 	hasKey    bool          // a swarm key
 	memory    *budget.Budget
-	unreached unreached // static peers
-	seeking   bool      // mDNS or a DHT may still find peers
-	local     bool      // mDNS finds peers
-	delegated bool      // there is a delegated routing server
+	unreached unreached        // static peers, names
+	static    map[peer.ID]bool // peers that were given by ID
+	seeking   bool             // mDNS, a DHT or a name may still find peers
+	local     bool             // mDNS finds peers
+	delegated bool             // there is a delegated routing server
 
 	closers []func() error // run by Close, last first
 	once    sync.Once
@@ -121,7 +131,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if cfg.Memory == nil {
 		cfg.Memory = budget.New(0)
 	}
-	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT(), local: cfg.MDNS, delegated: len(cfg.Routing) > 0, hasKey: len(cfg.SwarmKey) > 0, memory: cfg.Memory}
+	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT() || len(parsed.names) > 0, local: cfg.MDNS, delegated: len(cfg.Routing) > 0, hasKey: len(cfg.SwarmKey) > 0, memory: cfg.Memory}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.start(cfg, parsed); err != nil {
 		return nil, errors.Join(err, n.Close())
@@ -163,6 +173,9 @@ func (n *Node) start(cfg Config, parsed *parsed) (err error) {
 	}
 	if err := n.connect(parsed.peers); err != nil {
 		return err
+	}
+	if len(parsed.names) > 0 {
+		n.follow(cfg, parsed.names)
 	}
 	if cfg.MDNS {
 		n.startMDNS(len(parsed.listen) > 0)

@@ -104,7 +104,9 @@ func printable(text string) string {
 // time after a longer pause.
 func (n *Node) connect(peers []peer.AddrInfo) error {
 	n.peering = peering.NewPeeringService(n.host)
+	n.static = map[peer.ID]bool{}
 	for _, p := range peers {
+		n.static[p.ID] = true
 		n.peering.AddPeer(p)
 	}
 	if err := n.peering.Start(); err != nil {
@@ -118,7 +120,7 @@ func (n *Node) connect(peers []peer.AddrInfo) error {
 			all.Go(func() {
 				if err := n.dial(n.ctx, p); err != nil && n.ctx.Err() == nil {
 					err = n.explained(err)
-					n.unreached.note(p.ID, err)
+					n.unreached.note("peer "+p.ID.String(), err)
 					n.log.Warn("peer does not answer; it is tried again", "peer", p.ID.String(), "addrs", p.Addrs, "error", err)
 				}
 			})

@@ -6,23 +6,27 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// unreached are static peers that did not answer, and why.
+// unreached are peers that did not answer, and why: "peer ID", an address or a name.
 type unreached struct {
 	mu  sync.Mutex
-	why map[peer.ID]error
+	why map[string]error
 }
 
-func (u *unreached) note(id peer.ID, err error) {
+func (u *unreached) note(who string, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.why == nil {
-		u.why = map[peer.ID]error{}
+		u.why = map[string]error{}
 	}
-	u.why[id] = err
+	u.why[who] = err
+}
+
+func (u *unreached) forget(who string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.why, who)
 }
 
 // text is how a message goes on that tells of peers: each by name.
@@ -30,9 +34,9 @@ func (u *unreached) text() string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var lines []string
-	for id, err := range u.why {
+	for who, err := range u.why {
 		first, _, _ := strings.Cut(err.Error(), "\n") // libp2p adds a line for each address
-		lines = append(lines, fmt.Sprintf("peer %s: %s", id, first))
+		lines = append(lines, fmt.Sprintf("%s: %s", who, first))
 	}
 	if len(lines) == 0 {
 		return ""
