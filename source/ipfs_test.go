@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -15,6 +16,8 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/registrytest"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
@@ -36,6 +39,23 @@ func jsonOnIPFS(t *testing.T, b *testlayout.Blocks, mediaType string, v any) oci
 		t.Fatal(err)
 	}
 	return put(t, b, mediaType, data)
+}
+
+// What nerdctl push ipfs:// left answers as every reader of one image does.
+func TestIPFSReader(t *testing.T) {
+	b := testlayout.NewBlocks()
+	content := []byte("a layer")
+	m := ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: put(t, b, ocispec.MediaTypeImageConfig, []byte(`{"architecture":"amd64","os":"linux"}`)),
+		Layers: []ocispec.Descriptor{put(t, b, ocispec.MediaTypeImageLayerGzip, content)},
+	}
+	image := jsonOnIPFS(t, b, m.MediaType, m)
+	root, err := ref.ParseRoot(strings.TrimPrefix(jsonOnIPFS(t, b, "", image).URLs[0], ipfsScheme))
+	if err != nil {
+		t.Fatal(err)
+	}
+	registrytest.KnownReader(t, &scattered{blocks: b, root: root, at: map[digest.Digest]cid.Cid{}}, ref.Name{}, image, content)
 }
 
 // What nerdctl push ipfs:// left is published with the same digests, whole or for a

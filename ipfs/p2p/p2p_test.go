@@ -316,8 +316,8 @@ func TestAddressInUse(t *testing.T) {
 	if n, err := New(t.Context(), Config{Listen: []string{addr}}); err == nil {
 		n.Close()
 		t.Error("two nodes listen on one address")
-	} else if !strings.Contains(err.Error(), addr) {
-		t.Errorf("%v does not name %s", err, addr)
+	} else if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), addr) {
+		t.Errorf("%v, want ErrInUse of %s", err, addr)
 	}
 }
 

@@ -131,6 +131,15 @@ func (q ask) ask(t *testing.T, answer Answer, blocks *testlayout.Blocks, root ci
 // Open opens what is under a root whose blocks are given.
 type Open func(t *testing.T, blocks *testlayout.Blocks, root cid.Cid) Reader
 
+// OpenReader opens it as a reader that lists nothing.
+type OpenReader func(t *testing.T, blocks *testlayout.Blocks, root cid.Cid) registry.Reader
+
+func reading(open Open) OpenReader {
+	return func(t *testing.T, blocks *testlayout.Blocks, root cid.Cid) registry.Reader {
+		return open(t, blocks, root)
+	}
+}
+
 // Reader is what the suite asks of a [registry.Reader].
 type Reader interface {
 	registry.Reader
@@ -141,15 +150,16 @@ type Reader interface {
 // referrers, images, tags, and each error by name.
 func Run(t *testing.T, open Open) {
 	t.Run("names", func(t *testing.T) { names(t, open) })
-	t.Run("contents", func(t *testing.T) { contents(t, open) })
+	t.Run("contents", func(t *testing.T) { Contents(t, reading(open)) })
 	t.Run("lies", func(t *testing.T) { lies(t, open) })
 	t.Run("limits", func(t *testing.T) { limits(t, open) })
+	t.Run("referrers", func(t *testing.T) { tooMany(t, open) })
 	t.Run("images", func(t *testing.T) { images(t, open) })
 }
 
 // RunReader is Run for a reader that lists nothing, such as a registry elsewhere: it has
 // itself found out what is not what its digest says, and answers that it has failed.
-func RunReader(t *testing.T, open func(t *testing.T, blocks *testlayout.Blocks, root cid.Cid) registry.Reader) {
+func RunReader(t *testing.T, open OpenReader) {
 	as := func(t *testing.T, blocks *testlayout.Blocks, root cid.Cid) Reader {
 		return struct {
 			registry.Reader
@@ -157,7 +167,7 @@ func RunReader(t *testing.T, open func(t *testing.T, blocks *testlayout.Blocks, 
 		}{Reader: open(t, blocks, root)}
 	}
 	t.Run("names", func(t *testing.T) { names(t, as) })
-	t.Run("contents", func(t *testing.T) { contents(t, as) })
+	t.Run("contents", func(t *testing.T) { Contents(t, open) })
 	t.Run("limits", func(t *testing.T) { limits(t, as) })
 }
 
@@ -197,7 +207,24 @@ func RunOverStore(t *testing.T, open func(t *testing.T) ipfs.Store) {
 func Known(t *testing.T, r Reader, name ref.Name, image ocispec.Descriptor, content []byte) {
 	t.Helper()
 	ctx := t.Context()
-	for _, n := range []ref.Name{name, {}, {Repository: "any", Tag: "thing"}, {Repository: name.Repository, Digest: image.Digest}} {
+	if desc, err := r.Resolve(ctx, ref.Name{Repository: "any", Tag: "thing"}); err != nil || desc.Digest != image.Digest {
+		t.Errorf("by another name it is %+v (%v), want %+v", desc, err, image)
+	}
+	KnownReader(t, r, name, image, content)
+	if all, err := r.Images(ctx); err != nil || len(all) != 1 || all[0].Descriptor.Digest != image.Digest {
+		t.Errorf("images %+v, %v", all, err)
+	}
+	if tags, err := r.Tags(ctx, name.Repository); err != nil || len(tags) != 1 || tags[0] != name.Tag {
+		t.Errorf("tags %q, %v", tags, err)
+	}
+}
+
+// KnownReader is Known for a reader that lists nothing and has the image by its own name
+// alone.
+func KnownReader(t *testing.T, r registry.Reader, name ref.Name, image ocispec.Descriptor, content []byte) {
+	t.Helper()
+	ctx := t.Context()
+	for _, n := range []ref.Name{name, {}, {Repository: name.Repository, Digest: image.Digest}} {
 		if desc, err := r.Resolve(ctx, n); err != nil || desc.Digest != image.Digest || desc.MediaType != image.MediaType || desc.Size != image.Size {
 			t.Errorf("%+v is %+v (%v), want %+v", n, desc, err, image)
 		}
@@ -220,12 +247,6 @@ func Known(t *testing.T, r Reader, name ref.Name, image ocispec.Descriptor, cont
 	if _, err := r.Blob(ctx, digest.FromString("absent")); !errors.Is(err, oci.ErrNotFound) {
 		t.Errorf("a blob that is not there: %v", err)
 	}
-	if all, err := r.Images(ctx); err != nil || len(all) != 1 || all[0].Descriptor.Digest != image.Digest {
-		t.Errorf("images %+v, %v", all, err)
-	}
-	if tags, err := r.Tags(ctx, name.Repository); err != nil || len(tags) != 1 || tags[0] != name.Tag {
-		t.Errorf("tags %q, %v", tags, err)
-	}
 	if found, err := r.Referrers(ctx, image.Digest); err != nil || len(found) != 0 {
 		t.Errorf("referrers %+v, %v", found, err)
 	}
@@ -238,7 +259,9 @@ func names(t *testing.T, open Open) {
 	})
 }
 
-func contents(t *testing.T, open Open) {
+// Contents asks for manifests and blobs by digest and for what refers to a manifest: of
+// readers of one repository, too, that know nothing of a root.
+func Contents(t *testing.T, open OpenReader) {
 	blocks := testlayout.NewBlocks()
 	l := testlayout.New(t, blocks)
 	image := l.Image("amd64", []byte("one"))
@@ -306,6 +329,25 @@ func limits(t *testing.T, open Open) {
 		if _, err := w.Reachable(t.Context(), desc); !errors.Is(err, oci.ErrLimit) || !strings.Contains(err.Error(), fmt.Sprint(oci.MaxDepth)) {
 			t.Errorf("the whole of it: %v", err)
 		}
+	}
+}
+
+// tooMany: a list of referrers that is too large to be made. A registry elsewhere can say
+// only that it has failed.
+func tooMany(t *testing.T, open Open) {
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	top := l.Image("amd64", []byte("one"))
+	all := []ocispec.Descriptor{oci.Named(top, "app:1")}
+	for i := range 5 { // referrers whose annotations are too much together
+		all = append(all, l.JSON(ocispec.MediaTypeImageManifest, ocispec.Manifest{
+			MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "application/vnd.example.sbom", Config: top, Subject: &top,
+			Annotations: map[string]string{fmt.Sprint("org.example.", i): strings.Repeat("x", 3<<20)},
+		}))
+	}
+	r := open(t, blocks, l.Publish(all...))
+	if found, err := r.Referrers(t.Context(), top.Digest); !errors.Is(err, oci.ErrLimit) {
+		t.Errorf("%d referrers of more than can be listed: %v", len(found), err)
 	}
 }
 
