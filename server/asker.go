@@ -158,14 +158,14 @@ func (c asker) follows(t target) bool {
 // sent remembers who was redirected for what, for a while: who asks again did not
 // get it there.
 type sent struct {
-	last *lru[[sha256.Size]byte, time.Time]
+	last *budget.Cache[[sha256.Size]byte, time.Time]
 	keep time.Duration
 }
 
 const maxSent = 20_000 // about 4 MB
 
 func newSent(keep time.Duration, memory *budget.Budget) *sent {
-	return &sent{last: newLRU[[sha256.Size]byte, time.Time](maxSent, 200, memory), keep: keep}
+	return &sent{last: budget.NewCache[[sha256.Size]byte, time.Time](maxSent, 200, memory), keep: keep}
 }
 
 // key tells requests apart: those for other ranges of a blob are no repetition,
@@ -177,8 +177,8 @@ func (s *sent) key(r *http.Request) [sha256.Size]byte {
 
 // lately tells whether r repeats a request that was redirected.
 func (s *sent) lately(r *http.Request) bool {
-	at, ok := s.last.get(s.key(r))
+	at, ok := s.last.Get(s.key(r))
 	return ok && time.Since(at) < s.keep
 }
 
-func (s *sent) note(r *http.Request) { s.last.put(s.key(r), time.Now(), 1) }
+func (s *sent) note(r *http.Request) { s.last.Put(s.key(r), time.Now(), 1) }

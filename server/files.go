@@ -124,7 +124,7 @@ type spare struct {
 }
 
 func (p spare) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	p.s.whole.forget(p.file)
+	p.s.whole.Forget(p.file)
 	return p.s.foreign.Get(ctx, c)
 }
 
@@ -157,7 +157,7 @@ func (s *Server) isLocal(ctx context.Context, c cid.Cid) bool {
 	if !ok {
 		return s.hasBlock(ctx, c)
 	}
-	if _, known := s.whole.get(c); known {
+	if _, known := s.whole.Get(c); known {
 		return store.Has(ctx, c)
 	}
 	whole := true
@@ -166,7 +166,7 @@ func (s *Server) isLocal(ctx context.Context, c cid.Cid) bool {
 		return whole
 	})
 	if whole = whole && err == nil; whole {
-		s.whole.put(c, struct{}{}, 1)
+		s.whole.Put(c, struct{}{}, 1)
 	}
 	return whole
 }

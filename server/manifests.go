@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry"
@@ -122,7 +123,7 @@ func setDigest(h http.Header, d digest.Digest) {
 // manifests reads manifests and keeps them.
 type manifests struct {
 	roots   *roots
-	kept    *lru[manifestKey, registry.Manifest]
+	kept    *budget.Cache[manifestKey, registry.Manifest]
 	reading *flights[manifestQuestion, registry.Manifest]
 }
 
@@ -141,7 +142,7 @@ type manifestQuestion struct {
 func newManifests(life *lifetime, roots *roots, limits Limits) *manifests {
 	return &manifests{
 		roots:   roots,
-		kept:    newLRU[manifestKey, registry.Manifest](limits.Manifests, 1, roots.memory),
+		kept:    budget.NewCache[manifestKey, registry.Manifest](limits.Manifests, 1, roots.memory),
 		reading: newFlights[manifestQuestion, registry.Manifest](life, limits.Open),
 	}
 }
@@ -150,7 +151,7 @@ func newManifests(life *lifetime, roots *roots, limits Limits) *manifests {
 // MANIFEST_UNKNOWN when there is no such manifest.
 func (m *manifests) read(ctx context.Context, root cid.Cid, l reader, d digest.Digest) (registry.Manifest, error) {
 	key := manifestKey{root, d}
-	if found, ok := m.kept.get(key); ok {
+	if found, ok := m.kept.Get(key); ok {
 		return found, nil
 	}
 	right := mayFetch(ctx)
@@ -158,7 +159,7 @@ func (m *manifests) read(ctx context.Context, root cid.Cid, l reader, d digest.D
 		defer m.roots.recount(root, l)
 		found, err := l.Manifest(withRight(ctx, right), d)
 		if err == nil {
-			m.kept.put(key, found, int64(len(found.Content))+512)
+			m.kept.Put(key, found, int64(len(found.Content))+512)
 		}
 		return found, err
 	}).wait(ctx)

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 )
@@ -222,14 +223,14 @@ func (c *state) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for name, u := range map[string]usage{
-		"layouts": c.s.roots.opened.usage(), "manifests": c.s.manifests.kept.usage(),
-		"blocks": c.s.foreign.blocks.usage(),
+	for name, u := range map[string]budget.Usage{
+		"layouts": c.s.roots.opened.Usage(), "manifests": c.s.manifests.kept.Usage(),
+		"blocks": c.s.foreign.blocks.Usage(),
 	} {
-		gauge(cacheBytes, float64(u.cost), name)
-		gauge(cacheEntries, float64(u.entries), name)
-		out <- prometheus.MustNewConstMetric(cacheAsked, prometheus.CounterValue, float64(u.hits), name, "hit")
-		out <- prometheus.MustNewConstMetric(cacheAsked, prometheus.CounterValue, float64(u.misses), name, "miss")
+		gauge(cacheBytes, float64(u.Cost), name)
+		gauge(cacheEntries, float64(u.Entries), name)
+		out <- prometheus.MustNewConstMetric(cacheAsked, prometheus.CounterValue, float64(u.Hits), name, "hit")
+		out <- prometheus.MustNewConstMetric(cacheAsked, prometheus.CounterValue, float64(u.Misses), name, "miss")
 	}
 	seen := map[string]bool{}
 	for _, from := range c.s.foreign.Sources() {

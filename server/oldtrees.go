@@ -24,7 +24,7 @@ type oldTrees struct {
 	local    ipfs.Getter
 	layers   ipfs.Getter // where layers may be read whole by those for whom this server fetches
 	// sizes are those of inflated layers that took inflating to know.
-	sizes     *lru[cid.Cid, int64]
+	sizes     *budget.Cache[cid.Cid, int64]
 	measuring *flights[rootQuestion, int64]
 	queue     chan struct{} // one for each layer that is or waits to be measured
 	slots     chan struct{} // one for each layer being measured
@@ -42,7 +42,7 @@ const (
 func newOldTrees(life *lifetime, local, metadata ipfs.Getter, f *foreign, memory *budget.Budget) *oldTrees {
 	return &oldTrees{
 		metadata: metadata, local: local, layers: ipfs.First(local, f),
-		sizes:     newLRU[cid.Cid, int64](maxMeasured, 256, memory),
+		sizes:     budget.NewCache[cid.Cid, int64](maxMeasured, 256, memory),
 		measuring: newFlights[rootQuestion, int64](life, measurePeriod),
 		queue:     make(chan struct{}, maxQueued),
 		slots:     make(chan struct{}, maxMeasuring),
@@ -64,7 +64,7 @@ func (o *oldTrees) read(ctx context.Context, root cid.Cid) (reader, error) {
 // the file's end is found out once, in the background; who asks is told to
 // come back if that takes too long.
 func (o *oldTrees) size(ctx context.Context, c cid.Cid) (int64, error) {
-	if n, ok := o.sizes.get(c); ok {
+	if n, ok := o.sizes.Get(c); ok {
 		return n, nil
 	}
 	n, sure, err := legacy.QuickSize(ctx, o.metadata, c)
@@ -103,7 +103,7 @@ func (o *oldTrees) measure(asking context.Context, c cid.Cid) *flight[int64] {
 		}
 		n, err := legacy.Measure(withRight(ctx, mayFetch(asking)), layers, c)
 		if err == nil {
-			o.sizes.put(c, n, 1)
+			o.sizes.Put(c, n, 1)
 		}
 		return n, err
 	})
@@ -156,13 +156,13 @@ func (s *Server) serveInflated(w *response, r *http.Request, content *legacy.Inf
 // suspectSize has a layer measured that did not end where its trailer says: it
 // may have 4 GiB more. The next pull then gets a manifest that is right.
 func (s *Server) suspectSize(asking context.Context, c, root cid.Cid, err error) {
-	if _, known := s.old.sizes.get(c); known || !errors.Is(err, oci.ErrCorrupt) {
+	if _, known := s.old.sizes.Get(c); known || !errors.Is(err, oci.ErrCorrupt) {
 		return
 	}
 	measured := s.old.measure(asking, c)
 	_ = s.life.start(func() { // fails when the server is closing
 		if _, err := measured.wait(s.life.ctx); err == nil {
-			s.roots.opened.forget(root)
+			s.roots.opened.Forget(root)
 		}
 	})
 }

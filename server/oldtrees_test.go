@@ -261,10 +261,10 @@ func TestOldTreeAbove4GiB(t *testing.T) {
 		if head.ContentLength != size {
 			t.Errorf("HEAD says %d bytes", head.ContentLength)
 		}
-		if n, ok := s.s.old.sizes.get(blobCID(t, s, root, d)); !ok || n != size {
+		if n, ok := s.s.old.sizes.Get(blobCID(t, s, root, d)); !ok || n != size {
 			t.Errorf("remembered %d, %v", n, ok)
 		}
-		s.s.roots.opened.forget(root)
+		s.s.roots.opened.Forget(root)
 	}
 }
 

@@ -63,10 +63,10 @@ func (s *Server) advise(r *request, result pushed.Result) {
 	if len(result.Unshared) == 0 {
 		return
 	}
-	if _, told := s.advised.get(r.name); told {
+	if _, told := s.advised.Get(r.name); told {
 		return
 	}
-	s.advised.put(r.name, struct{}{}, 1)
+	s.advised.Put(r.name, struct{}{}, 1)
 	most := result.Unshared[0]
 	s.log.Info("a layer that was pushed shares less than 10 % with what the tag was before, since clients compress layers as a whole: publish images that are built here (image2ipfs publish docker-daemon:NAME), or start the server with --recompress",
 		"name", r.name, "layer", most.Digest.String(), "bytes", most.Size, "new", most.New)

@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -25,7 +26,7 @@ type redirects struct {
 	log      *slog.Logger
 	gateways []*remoteGateway
 	targets  []target // of gateways
-	known    *lru[question, choice]
+	known    *budget.Cache[question, choice]
 	probes   *flights[question, choice]
 	paths    *flights[*remoteGateway, *pathAnswer]
 	sent     *sent
@@ -74,7 +75,7 @@ func newRedirects(life *lifetime, f *foreign, cfg Config) *redirects {
 	}
 	p := &redirects{
 		life: life, log: cfg.Logger, limits: cfg.Limits,
-		known:  newLRU[question, choice](maxChoices, 256, f.memory),
+		known:  budget.NewCache[question, choice](maxChoices, 256, f.memory),
 		probes: newFlights[question, choice](life, cfg.Limits.Probe),
 		paths:  newFlights[*remoteGateway, *pathAnswer](life, cfg.Limits.Probe),
 		sent:   newSent(cfg.Limits.Again, f.memory),
@@ -131,7 +132,7 @@ func (p *redirects) gateway(r *http.Request, root cid.Cid, hasOther func() bool)
 
 // choose answers q.
 func (p *redirects) choose(ctx context.Context, q question, hasOther func() bool) *remoteGateway {
-	c, ok := p.known.get(q)
+	c, ok := p.known.Get(q)
 	age := time.Since(c.asked)
 	switch {
 	case ok && c.gateway != nil && c.gateway.Up():
@@ -188,7 +189,7 @@ func (p *redirects) prepare(r *http.Request, root cid.Cid) {
 		return
 	}
 	q := question{root, who}
-	if c, ok := p.known.get(q); !ok || c.gateway != nil && time.Since(c.asked) >= p.limits.Found {
+	if c, ok := p.known.Get(q); !ok || c.gateway != nil && time.Since(c.asked) >= p.limits.Found {
 		p.ask(q, c.gateway)
 	}
 }
@@ -197,7 +198,7 @@ func (p *redirects) prepare(r *http.Request, root cid.Cid) {
 func (p *redirects) ask(q question, preferred *remoteGateway) *flight[choice] {
 	return p.probes.join(context.Background(), q, func(ctx context.Context) (choice, error) {
 		c := choice{gateway: p.probe(ctx, q, preferred), asked: time.Now()}
-		p.known.put(q, c, 1)
+		p.known.Put(q, c, 1)
 		return c, nil
 	})
 }

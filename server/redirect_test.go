@@ -285,8 +285,8 @@ func TestNobodyAnswers(t *testing.T) {
 	gw := newGateway("http://the-gateway", blocks, well)
 	s := start(t, Config{Local: own, Gateways: []Gateway{gw}, Limits: quick})
 	s.get(p.manifest()).expect(t, http.StatusOK, "")
-	waitUntil(t, func() bool { _, ok := s.s.redirects.known.get(question{p.root, 1}); return ok })
-	s.s.redirects.known.forget(question{p.root, 1})
+	waitUntil(t, func() bool { _, ok := s.s.redirects.known.Get(question{p.root, 1}); return ok })
+	s.s.redirects.known.Forget(question{p.root, 1})
 	gw.mood.Store(empty)
 	s.both(p.blob()).expect(t, http.StatusServiceUnavailable, codeUnavailable, "http://the-gateway", "--open")
 }

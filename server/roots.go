@@ -33,8 +33,8 @@ type roots struct {
 	local    ipfs.Getter
 	metadata ipfs.Getter
 	old      *oldTrees
-	opened   *lru[cid.Cid, reader]
-	failed   *lru[rootQuestion, failure]
+	opened   *budget.Cache[cid.Cid, reader]
+	failed   *budget.Cache[rootQuestion, failure]
 	opening  *flights[rootQuestion, reader]
 	foreign  *foreign
 	memory   *budget.Budget
@@ -57,8 +57,8 @@ const (
 func newRoots(life *lifetime, local, metadata ipfs.Getter, old *oldTrees, f *foreign, limits Limits, memory *budget.Budget) *roots {
 	return &roots{
 		local: local, metadata: metadata, old: old, foreign: f,
-		opened:  newLRU[cid.Cid, reader](limits.Layouts, 1, memory),
-		failed:  newLRU[rootQuestion, failure](1000, 1<<10, memory),
+		opened:  budget.NewCache[cid.Cid, reader](limits.Layouts, 1, memory),
+		failed:  budget.NewCache[rootQuestion, failure](1000, 1<<10, memory),
 		opening: newFlights[rootQuestion, reader](life, limits.Open),
 		memory:  memory,
 	}
@@ -67,7 +67,7 @@ func newRoots(life *lifetime, local, metadata ipfs.Getter, old *oldTrees, f *for
 // open gives what is under root. Errors have the code NAME_UNKNOWN when there is
 // nothing.
 func (s *roots) open(ctx context.Context, root cid.Cid) (reader, error) {
-	l, known := s.opened.get(root)
+	l, known := s.opened.Get(root)
 	if _, foreign := l.(strangers); known && foreign {
 		return l, nil
 	}
@@ -77,9 +77,9 @@ func (s *roots) open(ctx context.Context, root cid.Cid) (reader, error) {
 	} else if known && unsure {
 		return nil, absent(codeNameUnknown, notHere)
 	}
-	s.opened.forget(root)
+	s.opened.Forget(root)
 	q := rootQuestion{root, mayFetch(ctx)}
-	if f, ok := s.failed.get(q); ok && notHere != nil && time.Now().Before(f.until) {
+	if f, ok := s.failed.Get(q); ok && notHere != nil && time.Now().Before(f.until) {
 		return nil, f.err
 	}
 	l, err := s.opening.join(ctx, q, func(ctx context.Context) (reader, error) {
@@ -94,18 +94,18 @@ func (s *roots) open(ctx context.Context, root cid.Cid) (reader, error) {
 			}
 			err = absent(codeNameUnknown, fmt.Errorf("no image under %s: %w%s", ref.Ciq(root), err, advice))
 			if !errors.Is(err, budget.ErrFull) && context.Cause(ctx) != errCut {
-				s.failed.put(q, failure{err, time.Now().Add(failureMemory)}, 1)
+				s.failed.Put(q, failure{err, time.Now().Add(failureMemory)}, 1)
 			}
 			return nil, err
 		}
-		s.opened.put(root, l, l.Cost())
+		s.opened.Put(root, l, l.Cost())
 		return l, nil
 	}).wait(ctx)
 	return l, absent(codeNameUnknown, err)
 }
 
 // recount charges for what a question has made l remember.
-func (s *roots) recount(root cid.Cid, l reader) { s.opened.weigh(root, l.Cost()) }
+func (s *roots) recount(root cid.Cid, l reader) { s.opened.Weigh(root, l.Cost()) }
 
 func (s *roots) read(ctx context.Context, root cid.Cid, foreign bool) (reader, error) {
 	if foreign {

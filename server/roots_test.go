@@ -51,8 +51,8 @@ func TestDirectoriesCount(t *testing.T) {
 		for _, a := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
 			s.get(name(root)+"/blobs/"+a.FromString("nothing").String()).expect(t, http.StatusNotFound, codeBlobUnknown)
 		}
-		if use := s.s.roots.opened.usage(); use.cost < each*int64(min(i+1, use.entries)) || use.entries > 5 {
-			t.Errorf("%d layouts, which cost %d bytes", use.entries, use.cost)
+		if use := s.s.roots.opened.Usage(); use.Cost < each*int64(min(i+1, use.Entries)) || use.Entries > 5 {
+			t.Errorf("%d layouts, which cost %d bytes", use.Entries, use.Cost)
 		}
 	}
 }
@@ -90,8 +90,8 @@ func TestSmallBlocksAreSmall(t *testing.T) {
 	if _, err := s.s.foreign.Get(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	kept, ok := s.s.foreign.blocks.get(c)
-	if cost := s.s.foreign.blocks.usage().cost; !ok || cap(kept) > 512 || cost < int64(cap(kept)) {
+	kept, ok := s.s.foreign.blocks.Get(c)
+	if cost := s.s.foreign.blocks.Usage().Cost; !ok || cap(kept) > 512 || cost < int64(cap(kept)) {
 		t.Errorf("%d bytes in an array of %d, counted as %d", len(kept), cap(kept), cost)
 	}
 }

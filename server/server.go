@@ -207,11 +207,11 @@ type Server struct {
 	redirects *redirects
 	memory    *budget.Budget
 	streams   *streams
-	whole     *lru[cid.Cid, struct{}] // blobs that are wholly in local, or were
+	whole     *budget.Cache[cid.Cid, struct{}] // blobs that are wholly in local, or were
 	metrics   *metrics
 	uploads   *uploads
-	advised   *lru[string, struct{}] // repositories whose pushers were told what costs space
-	running   atomic.Int64           // requests being answered
+	advised   *budget.Cache[string, struct{}] // repositories whose pushers were told what costs space
+	running   atomic.Int64                    // requests being answered
 
 	recompressing chan struct{} // one at a time
 	uses          uses
@@ -255,9 +255,9 @@ func New(cfg Config) (*Server, error) {
 	s.listing = newFlights[rootQuestion, struct{}](s.life, cfg.Limits.Open)
 	s.redirects = newRedirects(s.life, s.foreign, cfg)
 	s.streams = &streams{s.memory.Sending}
-	s.whole = newLRU[cid.Cid, struct{}](maxWhole, 256, s.memory)
+	s.whole = budget.NewCache[cid.Cid, struct{}](maxWhole, 256, s.memory)
 	s.uploads = newUploads(s.life, s.memory)
-	s.advised = newLRU[string, struct{}](maxAdvised, 512, s.memory)
+	s.advised = budget.NewCache[string, struct{}](maxAdvised, 512, s.memory)
 	s.recompressing = make(chan struct{}, 1)
 	s.metrics = newMetrics(s)
 	s.listeners = budget.NewShare("who are told of pushes", maxListeners)

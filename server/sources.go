@@ -22,7 +22,7 @@ type foreign struct {
 	reserved     bool         // there are others
 	asked        *sourceMetrics
 	gateways     []*remoteGateway // that clients can be sent to
-	blocks       *lru[cid.Cid, []byte]
+	blocks       *budget.Cache[cid.Cid, []byte]
 	memory       *budget.Budget
 }
 
@@ -48,7 +48,7 @@ const (
 )
 
 func newForeign(cfg Config) *foreign {
-	f := &foreign{asked: newSourceMetrics(), blocks: newLRU[cid.Cid, []byte](cfg.Limits.Blocks, 1, cfg.Memory), memory: cfg.Memory}
+	f := &foreign{asked: newSourceMetrics(), blocks: budget.NewCache[cid.Cid, []byte](cfg.Limits.Blocks, 1, cfg.Memory), memory: cfg.Memory}
 	var reserved, public []*sources.Source
 	for _, g := range cfg.Reserved {
 		reserved = append(reserved, sources.Far(f.asked.wrap(g)))
@@ -78,7 +78,7 @@ func (f *foreign) Close() error { return errors.Join(f.public.Close(), f.Set.Clo
 // of [sources.Set.Get], except that a panic is not told to clients. Those that are
 // reserved are asked only for whom the context allows it.
 func (f *foreign) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	if data, ok := f.blocks.get(c); ok {
+	if data, ok := f.blocks.Get(c); ok {
 		return data, nil
 	}
 	from := f.public
@@ -91,7 +91,7 @@ func (f *foreign) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 		if cap(data) > len(data)+len(data)/8+64 { // of a source that did not know the length
 			data = bytes.Clone(data)
 		}
-		f.blocks.put(c, data, int64(cap(data))+128)
+		f.blocks.Put(c, data, int64(cap(data))+128)
 	}
 	return data, err
 }

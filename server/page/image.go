@@ -63,9 +63,8 @@ func (m manifest) Size() (n int64) {
 	return n + max(m.Config.Size, 0)
 }
 
-// maxInspected is of how many roots it is kept what is in them, and maxInspectedBytes what
-// that may take.
-const maxInspected, maxInspectedBytes = 256, 16 << 20
+// maxInspectedBytes is what may be kept of what is in roots, a quarter of it for one.
+const maxInspectedBytes = 16 << 20
 
 // inspected is what is in a root, which never changes.
 type inspected struct {
@@ -111,7 +110,7 @@ func (p *Page) inspect(ctx context.Context, root cid.Cid) (*inspected, error) {
 	if _, err := p.cfg.Local.Get(ctx, root); err != nil {
 		return nil, err // removed, perhaps
 	}
-	if known, ok := p.images.get(root); ok {
+	if known, ok := p.images.Get(root); ok {
 		return known, nil
 	}
 	l, err := layout.Open(ctx, p.cfg.Local, root)
@@ -135,7 +134,7 @@ func (p *Page) inspect(ctx context.Context, root cid.Cid) (*inspected, error) {
 	}
 	maps.DeleteFunc(platforms, func(_ string, is bool) bool { return !is })
 	i.platforms = slices.Sorted(maps.Keys(platforms))
-	p.images.put(root, i, i.cost())
+	p.images.Put(root, i, i.cost())
 	return i, nil
 }
 
@@ -261,9 +260,9 @@ const (
 const (
 	// maxShareBytes is what is kept of the blocks of roots that were compared, shareCost
 	// what one takes, maxShareBlocks how many of one root are looked at.
-	maxShareBytes  = 32 << 20
+	maxShareBytes  = 64 << 20
 	shareCost      = 128
-	maxShareBlocks = maxShareBytes / 2 / shareCost
+	maxShareBlocks = maxShareBytes / 4 / shareCost
 )
 
 // errManyBlocks is about a root that is not compared.
@@ -271,7 +270,7 @@ var errManyBlocks = fmt.Errorf("it has more than %d blocks", maxShareBlocks)
 
 // blocks are the sizes of a root's blocks by multihash.
 func (p *Page) blocks(ctx context.Context, root cid.Cid) (map[string]int64, error) {
-	if known, ok := p.shares.get(root); ok {
+	if known, ok := p.shares.Get(root); ok {
 		return known, nil
 	}
 	release, err := p.cfg.Memory.Looking.Take(ctx, comparingCost)
@@ -290,7 +289,7 @@ func (p *Page) blocks(ctx context.Context, root cid.Cid) (map[string]int64, erro
 	if err != nil {
 		return nil, err
 	}
-	p.shares.put(root, found, int64(len(found))*shareCost)
+	p.shares.Put(root, found, int64(len(found))*shareCost)
 	return found, nil
 }
 

@@ -27,9 +27,8 @@ const (
 	maxText = 256 << 10
 	// maxFilesShown is how many files of a directory are listed.
 	maxFilesShown = 1000
-	// maxListings is of how many layers it is kept what is in them, and maxListingBytes
-	// what that may take.
-	maxListings, maxListingBytes = 4, 48 << 20
+	// maxListingBytes is what may be kept of what is in layers, a quarter of it for one.
+	maxListingBytes = 100 << 20
 	// readCost is what the reading of a layer takes: what is listed of it, and the
 	// window of its compression.
 	readCost = 32 << 20
@@ -70,11 +69,11 @@ type file struct {
 type listings struct {
 	reading chan struct{} // has room for the one who reads a layer: one at a time, for all who ask
 	memory  *budget.Budget
-	kept    *cache[digest.Digest, *layer.Listing]
+	kept    *budget.Cache[digest.Digest, *layer.Listing]
 }
 
 func newListings(memory *budget.Budget) *listings {
-	return &listings{reading: make(chan struct{}, 1), memory: memory, kept: newCache[digest.Digest, *layer.Listing](maxListings, maxListingBytes, memory)}
+	return &listings{reading: make(chan struct{}, 1), memory: memory, kept: budget.NewCache[digest.Digest, *layer.Listing](maxListingBytes, 1, memory)}
 }
 
 // begin waits until nobody reads a layer and there is memory for it, or ctx is done; end
@@ -168,7 +167,7 @@ func (i *inspected) layer(d digest.Digest) (ocispec.Descriptor, bool) {
 
 // list lists the files of a layer.
 func (s *listings) list(ctx context.Context, blob *ipfs.File, desc ocispec.Descriptor) (*layer.Listing, error) {
-	if known, ok := s.kept.get(desc.Digest); ok {
+	if known, ok := s.kept.Get(desc.Digest); ok {
 		return known, nil
 	}
 	end, err := s.begin(ctx)
@@ -176,14 +175,14 @@ func (s *listings) list(ctx context.Context, blob *ipfs.File, desc ocispec.Descr
 		return nil, err
 	}
 	defer end()
-	if known, ok := s.kept.get(desc.Digest); ok {
+	if known, ok := s.kept.Get(desc.Digest); ok {
 		return known, nil
 	}
 	found, err := layer.List(ctx, blob, blob.Size(), desc.Annotations)
 	if err != nil {
 		return nil, err
 	}
-	s.kept.put(desc.Digest, found, listingCost(found))
+	s.kept.Put(desc.Digest, found, listingCost(found))
 	return found, nil
 }
 

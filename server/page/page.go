@@ -68,8 +68,8 @@ type Page struct {
 	traffic *Traffic
 	pushes  *Pushes
 	layers  *listings
-	images  *cache[cid.Cid, *inspected]
-	shares  *cache[cid.Cid, map[string]int64] // sizes of blocks by multihash
+	images  *budget.Cache[cid.Cid, *inspected]
+	shares  *budget.Cache[cid.Cid, map[string]int64] // sizes of blocks by multihash
 }
 
 // New makes a page. Traffic and pushes are whoever's who tells of them.
@@ -79,8 +79,8 @@ func New(cfg Config, traffic *Traffic, pushes *Pushes) *Page {
 	}
 	return &Page{
 		cfg: cfg, traffic: traffic, pushes: pushes, layers: newListings(cfg.Memory),
-		images: newCache[cid.Cid, *inspected](maxInspected, maxInspectedBytes, cfg.Memory),
-		shares: newCache[cid.Cid, map[string]int64](maxCompared+1, maxShareBytes, cfg.Memory),
+		images: budget.NewCache[cid.Cid, *inspected](maxInspectedBytes, 1, cfg.Memory),
+		shares: budget.NewCache[cid.Cid, map[string]int64](maxShareBytes, 1, cfg.Memory),
 	}
 }
 

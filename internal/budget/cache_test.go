@@ -1,0 +1,51 @@
+package budget_test
+
+import (
+	"testing"
+
+	"github.com/image2ipfs/image2ipfs/internal/budget"
+)
+
+// What a cache keeps is charged, bounded, and given back when others need the memory; what
+// was used last stays longest.
+func TestCacheGivesWay(t *testing.T) {
+	memory := budget.New(budget.Least)
+	c := budget.NewCache[int, string](16<<20, 1, memory)
+	for i := range 4 {
+		c.Put(i, "kept", 4<<20)
+	}
+	if held, _ := memory.Caches.Held(); held != 16<<20 {
+		t.Errorf("caches are charged with %d bytes, want 16 MiB", held)
+	}
+	if _, ok := c.Get(0); !ok {
+		t.Error("the first is gone while there is room")
+	}
+	c.Put(4, "one too many", 1<<20)
+	_, first := c.Get(0)
+	_, second := c.Get(1)
+	if held, _ := memory.Caches.Held(); held != 13<<20 || !first || second {
+		t.Errorf("after one too many: %d bytes, what was used is kept: %v, what was not: %v", held, first, second)
+	}
+	c.Put(5, "more than one may take", 4<<20+1)
+	if _, ok := c.Get(5); ok {
+		t.Error("one is kept that is more than one may take")
+	}
+	c.Weigh(4, 3<<20)
+	if u := c.Usage(); u != (budget.Usage{Entries: 4, Cost: 15 << 20, Hits: 2, Misses: 2}) {
+		t.Errorf("%+v", u)
+	}
+	c.Forget(4)
+	if held, _ := memory.Caches.Held(); held != 12<<20 {
+		t.Errorf("caches are charged with %d bytes of what is forgotten", held)
+	}
+	for _, share := range []*budget.Share{memory.Connections, memory.Sending} {
+		for _, n := range []int64{1, share.Size() / 2} { // one of each kind may always go on
+			if _, err := share.Take(t.Context(), n); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if held, _ := memory.Caches.Held(); held > 4<<20 {
+		t.Errorf("caches keep %d bytes, others need all but 4 MiB", held)
+	}
+}
