@@ -53,13 +53,13 @@ func (p *Plan) change(path string, before, after []byte, had bool, prune ...stri
 		return err
 	}
 	c := Change{Path: path, Before: before, After: after, target: target, prune: prune}
-	switch backup := path + backupSuffix; {
+	switch backup := path + p.options.marks().backup; {
 	case p.Undo:
 		saved, err := p.place.read(backup)
 		if err != nil {
 			return err
 		}
-		c.dropBackup = saved != nil && after != nil && bytes.Equal(saved, after)
+		c.dropBackup = saved != nil && bytes.Equal(withoutBlocks(saved), withoutBlocks(after))
 		if c.dropBackup {
 			c.Backup = backup
 		} else if saved != nil {
@@ -76,7 +76,7 @@ func (p *Plan) change(path string, before, after []byte, had bool, prune ...stri
 // out and nothing else is in it, it goes away if setup made it, and the
 // directories that setup made for it too.
 func (p *Plan) textChange(path string, before, after []byte, out bool) error {
-	had := string(cutBlocks(before)) != string(before)
+	had := string(p.options.marks().cut(before)) != string(before)
 	if !out || !had || !blank(after) {
 		return p.change(path, before, after, had)
 	}

@@ -67,7 +67,7 @@ func (o Options) criFile(path string) (f *criFile, err error) {
 	if f.text, err = o.read(path); err != nil {
 		return nil, err
 	}
-	f.plain = cutBlocks(f.text)
+	f.plain = keepVersion(f.text, o.marks().cut(f.text))
 	if f.found, f.tree, err = parseTOML(f.plain); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, err)
 	}
@@ -76,7 +76,7 @@ func (o Options) criFile(path string) (f *criFile, err error) {
 		f.plain, f.version = nil, 2 // which containerd 1 and 2 read
 	}
 	if f.version > 4 || f.version < 0 {
-		return nil, fmt.Errorf("%w: %s: version %d is not known here; set config_path by hand", ErrConfig, f.seen, f.version)
+		return nil, fmt.Errorf("%w: %s: version %d is not known here; edit it by hand", ErrConfig, f.seen, f.version)
 	}
 	return f, nil
 }
@@ -94,7 +94,7 @@ func (o Options) imports(f *criFile) (paths []string, err error) {
 			continue
 		}
 		if strings.ContainsAny(filepath.Dir(path), "*?[") {
-			return nil, fmt.Errorf("%w: %s imports %s: a pattern in a directory's name is not read here; name the directories, or set config_path by hand", ErrConfig, f.seen, path)
+			return nil, fmt.Errorf("%w: %s imports %s: a pattern in a directory's name is not read here; name the directories, or edit it by hand", ErrConfig, f.seen, path)
 		}
 		some, err := o.glob(path)
 		if err != nil {

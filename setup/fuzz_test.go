@@ -47,7 +47,7 @@ func FuzzTOML(f *testing.F) {
 			return addMirrorBlock(text, hub, testServer)
 		},
 	}
-	undone(f, edits)
+	undone(f, engineMarks, edits)
 }
 
 func FuzzRegistriesYAML(f *testing.F) {
@@ -57,15 +57,15 @@ func FuzzRegistriesYAML(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	undone(f, map[string]func([]byte) ([]byte, error){
+	undone(f, engineMarks, map[string]func([]byte) ([]byte, error){
 		"registries.yaml": func(text []byte) ([]byte, error) { return addEndpoint(text, testServer) },
 	})
 }
 
 // undone checks edits whose additions are between markers.
-func undone(f *testing.F, edits map[string]func([]byte) ([]byte, error)) {
+func undone(f *testing.F, m marks, edits map[string]func([]byte) ([]byte, error)) {
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if bytes.Contains(text, []byte(markerBegin)) {
+		if bytes.Contains(text, []byte(m.begin)) {
 			return
 		}
 		for name, edit := range edits {
@@ -73,10 +73,10 @@ func undone(f *testing.F, edits map[string]func([]byte) ([]byte, error)) {
 			if err != nil {
 				continue
 			}
-			if back := cutBlocks(after); !bytes.Equal(back, text) {
+			if back := m.cut(after); !bytes.Equal(back, text) {
 				t.Fatalf("%s: %q became %q, and undone %q", name, text, after, back)
 			}
-			again, err := edit(cutBlocks(after))
+			again, err := edit(m.cut(after))
 			if err != nil || !bytes.Equal(again, after) {
 				t.Fatalf("%s: %q became %q, and then %q (%v)", name, text, after, again, err)
 			}

@@ -113,22 +113,32 @@ func (o Options) kubernetesDaemons() ([]daemon, error) {
 	return o.daemons(o.Engine, o.Engine, o.Engine+"-server", o.Engine+"-agent")
 }
 
+// kubernetesConfig are the files that K3s or RKE2 reads, in the order in which they
+// count: config.yaml, or the file that --config names, and those beside it in a
+// directory that ends with .d.
+func (o Options) kubernetesConfig() ([]string, error) {
+	daemons, err := o.kubernetesDaemons()
+	if err != nil {
+		return nil, err
+	}
+	main := cmp.Or(configFlag(daemons, "--config", "-c"), "/etc/rancher/"+o.Engine+"/config.yaml")
+	paths, err := o.glob(main + ".d/*.yaml")
+	return append([]string{main}, paths...), err
+}
+
 // registriesPath is registries.yaml, or what --private-registry names on the
-// command line or in the configuration: config.yaml, or the file that --config names,
-// and the files beside it in a directory that ends with .d, of which the last counts.
+// command line or in the configuration, of which the last file counts.
 func (o Options) registriesPath() (string, error) {
-	dir := "/etc/rancher/" + o.Engine
 	daemons, err := o.kubernetesDaemons()
 	if err != nil {
 		return "", err
 	}
-	main := cmp.Or(configFlag(daemons, "--config", "-c"), dir+"/config.yaml")
-	paths, err := o.glob(main + ".d/*.yaml")
+	paths, err := o.kubernetesConfig()
 	if err != nil {
 		return "", err
 	}
 	registry := ""
-	for _, path := range append([]string{main}, paths...) {
+	for _, path := range paths {
 		text, err := o.read(path)
 		if err != nil {
 			return "", err
@@ -141,7 +151,7 @@ func (o Options) registriesPath() (string, error) {
 		}
 		registry = cmp.Or(config.Registry, registry)
 	}
-	return o.file(dir+"/registries.yaml", "", configFlag(daemons, "--private-registry"), registry), nil
+	return o.file("/etc/rancher/"+o.Engine+"/registries.yaml", "", configFlag(daemons, "--private-registry"), registry), nil
 }
 
 // addEndpoint puts the server in front of the endpoints of docker.io; of "*" when

@@ -2,6 +2,8 @@
 // with a CID in them (ciq…/app) are pulled through an image2ipfs server, and
 // takes exactly that out again.
 //
+// The engine "stargz" is stargz-snapshotter, by which containerd and K3s pull lazily.
+//
 // [New] looks at the files and plans; nothing is written before [Plan.Write].
 // All edits are functions from text to text that keep whatever else the file
 // says, byte for byte. In TOML files they stand between two marker comments; for
@@ -24,7 +26,7 @@ import (
 const DefaultServer = "http://127.0.0.1:5000"
 
 // Engines are the engines that can be set up.
-var Engines = []string{"docker", "containerd", "nerdctl", "podman", "k3s", "rke2", "microk8s", "k0s"}
+var Engines = []string{"docker", "containerd", "nerdctl", "podman", "k3s", "rke2", "microk8s", "k0s", "stargz"}
 
 var (
 	// ErrInvalid is matched by errors about options that make no sense.
@@ -39,7 +41,7 @@ type Options struct {
 	Engine   string // one of [Engines]
 	Server   string // URL of the server as the engine reaches it; [DefaultServer] when empty
 	Root     string // directory that the engine sees as /, when it is another one
-	Config   string // the engine's file as seen from here: daemon.json, config.toml, nerdctl.toml, registries.conf, registries.yaml
+	Config   string // the engine's file as seen from here: daemon.json, config.toml, nerdctl.toml, registries.conf, registries.yaml, K3s's config.yaml for stargz
 	HostsDir string // certs.d, for containerd and nerdctl
 	Rootless bool   // the files of the user's own engine, below the home directory
 	Home     string // of that user; found out when empty
@@ -52,6 +54,7 @@ type Options struct {
 
 	procDir string // in place of /proc
 	ownHome bool   // Home is this process's user's
+	stargz  bool   // lines go in between the marks of stargz
 }
 
 // Change is what happens to one file.
@@ -110,6 +113,8 @@ func New(o Options) (*Plan, error) {
 		err = p.microk8s(o)
 	case "k0s":
 		err = p.k0s(o)
+	case "stargz":
+		err = p.stargz(o)
 	}
 	if err != nil {
 		return nil, err
@@ -122,6 +127,7 @@ func New(o Options) (*Plan, error) {
 
 // completed fills in what is not given.
 func (o Options) completed() (_ Options, err error) {
+	o.stargz = o.Engine == "stargz"
 	if o.Home == "" && o.Root != "" && !o.Rootless {
 		o.Home = "/root"
 	}

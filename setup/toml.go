@@ -19,6 +19,20 @@ const (
 	markerWas   = "# was: " // a line of the user that ours stands in for
 )
 
+// marks are the comments between which lines go in, and the ending of the file that
+// keeps what was there. Setup of stargz-snapshotter has its own, since it edits files
+// that setup of containerd edits, too: each takes out what is its own, in any order.
+type marks struct{ begin, end, backup string }
+
+var (
+	engineMarks = marks{markerBegin, markerEnd, backupSuffix}
+	stargzMarks = marks{
+		"# >>> image2ipfs setup stargz (taken out again by: image2ipfs setup stargz --undo) >>>",
+		"# <<< image2ipfs setup stargz <<<",
+		".image2ipfs-stargz-backup",
+	}
+)
+
 // expression is a table header or a key with a value.
 type expression struct {
 	kind  unstable.Kind
@@ -97,14 +111,33 @@ func lineEnd(text []byte, line int) int {
 	return len(text)
 }
 
-// insertBlock puts lines between markers in at a place that begins a line, or
-// at the end of a text whose last line may lack its end.
+// marks are those between which lines go in.
+func (o Options) marks() marks {
+	if o.stargz {
+		return stargzMarks
+	}
+	return engineMarks
+}
+
+// insertBlock, replaceLine and cutBlocks are those of engines.
 func insertBlock(text []byte, at int, indent string, lines ...string) []byte {
+	return engineMarks.insert(text, at, indent, lines...)
+}
+
+func replaceLine(text []byte, line int, lines ...string) []byte {
+	return engineMarks.replace(text, line, lines...)
+}
+
+func cutBlocks(text []byte) []byte { return engineMarks.cut(text) }
+
+// insert puts lines between markers in at a place that begins a line, or
+// at the end of a text whose last line may lack its end.
+func (m marks) insert(text []byte, at int, indent string, lines ...string) []byte {
 	newline := "\n"
 	if bytes.Contains(text, []byte("\r\n")) {
 		newline = "\r\n"
 	}
-	all := append(append([]string{markerBegin}, lines...), markerEnd)
+	all := append(append([]string{m.begin}, lines...), m.end)
 	block := indent + strings.Join(all, newline+indent)
 	if at == len(text) && at > 0 && text[at-1] != '\n' {
 		block = newline + block
@@ -114,22 +147,22 @@ func insertBlock(text []byte, at int, indent string, lines ...string) []byte {
 	return bytes.Join([][]byte{text[:at], text[at:]}, []byte(block))
 }
 
-// replaceLine puts lines between markers in place of a line, which stays in a
+// replace puts lines between markers in place of a line, which stays in a
 // comment.
-func replaceLine(text []byte, line int, lines ...string) []byte {
+func (m marks) replace(text []byte, line int, lines ...string) []byte {
 	end := lineEnd(text, line)
 	body := strings.TrimRight(string(text[line:end]), "\r\n")
 	indent := body[:len(body)-len(strings.TrimLeft(body, " \t"))]
 	tail := append([]byte(strings.TrimPrefix(string(text[line:end]), body)), text[end:]...)
-	block := insertBlock(nil, 0, indent, append([]string{markerWas + body[len(indent):]}, lines...)...)
+	block := m.insert(nil, 0, indent, append([]string{markerWas + body[len(indent):]}, lines...)...)
 	if bytes.Contains(text, []byte("\r\n")) {
 		block = bytes.ReplaceAll(block, []byte("\n"), []byte("\r\n"))
 	}
 	return bytes.Join([][]byte{text[:line], withoutLineEnd(block), tail}, nil)
 }
 
-// cutBlocks is the inverse of insertBlock and replaceLine.
-func cutBlocks(text []byte) []byte {
+// cut is the inverse of insert and replace.
+func (m marks) cut(text []byte) []byte {
 	if text == nil {
 		return nil
 	}
@@ -140,9 +173,9 @@ func cutBlocks(text []byte) []byte {
 		line := text[at:end]
 		content := string(bytes.TrimSpace(line))
 		switch {
-		case !inside && content == markerBegin && bytes.Contains(text[end:], []byte(markerEnd)):
+		case !inside && content == m.begin && bytes.Contains(text[end:], []byte(m.end)):
 			inside, newline = true, lineEnding(line)
-		case inside && content == markerEnd:
+		case inside && content == m.end:
 			inside = false
 			if !bytes.HasSuffix(line, []byte("\n")) { // so the last line had no end before
 				out = bytes.TrimSuffix(out, []byte(newline))
@@ -156,6 +189,25 @@ func cutBlocks(text []byte) []byte {
 		at = end
 	}
 	return out
+}
+
+// withoutBlocks is a text without what any setup has put in.
+func withoutBlocks(text []byte) []byte { return stargzMarks.cut(engineMarks.cut(text)) }
+
+// keepVersion gives the version line, which went with the block of one setup, to that
+// of the other, which is at the top of a file that setup has made.
+func keepVersion(before, after []byte) []byte {
+	_, was, err := parseTOML(before)
+	version, ok := was["version"].(int64)
+	if err != nil || !ok || !bytes.HasPrefix(after, []byte(markerBegin)) && !bytes.HasPrefix(after, []byte(stargzMarks.begin)) {
+		return after
+	}
+	if _, is, err := parseTOML(after); err != nil || is["version"] != nil {
+		return after
+	}
+	at := lineEnd(after, 0)
+	line := fmt.Appendf(nil, "version = %d%s", version, lineEnding(after[:at]))
+	return bytes.Join([][]byte{after[:at], after[at:]}, line)
 }
 
 // lineEnding is how a line ends: in "\n" or "\r\n".

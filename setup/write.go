@@ -115,17 +115,19 @@ func (p *Plan) prepare(c Change) (steps []*step, err error) {
 	s := &step{path: target, after: c.After, before: c.Before, info: info, inPlace: severalNames(info)}
 	steps = append(steps, s)
 	if c.After == nil {
-		return steps, removable(target)
+		err = removable(target)
+	} else {
+		err = s.stage()
 	}
-	err = s.stage()
-	if err == nil && c.dropBackup {
-		backup, err := p.place.real(c.Backup)
-		if err != nil {
-			return steps, err
-		}
-		return append(steps, &step{path: backup, before: c.After, info: info}), nil
+	if err != nil || !c.dropBackup {
+		return steps, err
 	}
-	return steps, err
+	backup, err := p.place.real(c.Backup)
+	if err != nil {
+		return steps, err
+	}
+	saved, err := readable(backup)
+	return append(steps, &step{path: backup, before: saved, info: info}), err
 }
 
 // backup prepares the file that keeps what was there.

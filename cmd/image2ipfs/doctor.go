@@ -39,7 +39,8 @@ func newDoctor() *cobra.Command {
 		Long: `Check the store, the server, IPFS gateways, Kubo when it is asked for, and every
 container engine that is found, or only those named (docker, containerd, nerdctl,
 podman, k3s, rke2, microk8s, k0s). A tiny image is published, served, and pulled by each engine under a
-ciq… name without a host; then it is removed again everywhere. With --image it also says who has that image.
+ciq… name without a host; then it is removed again everywhere. Of stargz-snapshotter (stargz) it says whether it
+listens, containerd knows it and its configuration leads here. With --image it also says who has that image.
 
 For each problem it says what to do. The exit code is 0 when all that is there
 works, and 1 when there is a problem.`,

@@ -38,6 +38,11 @@ ENGINE is one of:
   k3s, rke2   an endpoint of docker.io in registries.yaml
   microk8s    hosts.toml in its certs.d
   k0s         hosts.toml, and config_path in a drop-in of k0s
+  stargz      stargz-snapshotter, by which containerd, nerdctl and K3s start containers
+              before their image has come: its resolver in
+              /etc/containerd-stargz-grpc/config.toml and its plugin in containerd's
+              config.toml; K3s, which has it built in, chooses it in its config.yaml.
+              It takes layers alone: set up containerd, nerdctl or k3s, too
 
 The files are those that the engine reads: by its unit, its command line, the
 user's directories. Where the engine's own program is here it is asked how it
@@ -47,7 +52,7 @@ the line that stands in the way and what to write by hand.
 
 The change is shown as a diff, and written only with --yes. Everything that is
 in the files stays; the file as it was is kept beside it with the ending
-.image2ipfs-backup, and what setup has put in is noted in a file that ends with
+.image2ipfs-backup (stargz: .image2ipfs-stargz-backup), and what setup has put in is noted in a file that ends with
 .image2ipfs.json. --undo --yes takes that out, and nothing else, also when other
 things have changed since. image2ipfs doctor tries it out.
 
@@ -55,6 +60,7 @@ things have changed since. image2ipfs doctor tries it out.
 		Example: `  image2ipfs setup docker
   sudo image2ipfs setup docker --yes && sudo systemctl reload docker
   sudo image2ipfs setup containerd --yes --server http://registry.local:5000
+  sudo image2ipfs setup stargz --yes
   image2ipfs setup docker --undo --yes`,
 		Args:      usage(cobra.ExactArgs(1)),
 		ValidArgs: setup.Engines,
@@ -70,7 +76,7 @@ things have changed since. image2ipfs doctor tries it out.
 	f.StringVar(&opts.Server, "server", setup.DefaultServer, "image2ipfs server, as the engine reaches it")
 	f.BoolVarP(&opts.yes, "yes", "y", false, "write; without it the change is only shown")
 	f.BoolVar(&opts.Undo, "undo", false, "take out what setup has put in")
-	f.StringVar(&opts.Config, "config", "", "the engine's file: daemon.json, config.toml, nerdctl.toml, registries.conf or registries.yaml (default: where the engine looks)")
+	f.StringVar(&opts.Config, "config", "", "the engine's file: daemon.json, config.toml, nerdctl.toml, registries.conf or registries.yaml, for stargz config.toml of containerd or config.yaml of K3s (default: where the engine looks)")
 	f.StringVar(&opts.HostsDir, "hosts-dir", "", "certs.d of containerd and nerdctl (default: what their configuration says)")
 	f.StringVar(&opts.Root, "root", "", "directory that the engine sees as /, such as a chroot; never left, by links neither")
 	f.BoolVar(&opts.Rootless, "rootless", false, "the user's own engine, files below the home directory (default: when there is one)")

@@ -84,6 +84,11 @@ type engine interface {
 // and reports each. Without a probe, whose lack was reported already, they are
 // skipped.
 func Engines(ctx context.Context, o Options, probe *Probe, report func(Check)) {
+	if asked, named := o.asked("stargz"); asked {
+		if c := lazily(ctx, o); c.Status != Absent || named {
+			report(c)
+		}
+	}
 	found, missing := find(o)
 	for _, kind := range missing {
 		report(Check{Name: kind, Status: Problem, Detail: "not found on this machine", Next: "install or start it, or leave it out: image2ipfs doctor"})
@@ -98,7 +103,7 @@ func Engines(ctx context.Context, o Options, probe *Probe, report func(Check)) {
 		}
 		report(c)
 	}
-	if len(found) == 0 && len(missing) == 0 {
+	if len(found) == 0 && len(missing) == 0 && !slices.Contains(o.Engines, "stargz") {
 		report(Check{Name: "engines", Status: Absent, Detail: "none found on this machine"})
 	}
 }

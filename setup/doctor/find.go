@@ -15,7 +15,7 @@ import (
 func find(o Options) (found []engine, missing []string) {
 	for _, kind := range setup.Engines {
 		asked, named := o.asked(kind)
-		if !asked {
+		if !asked || kind == "stargz" { // no engine of its own, see lazily
 			continue
 		}
 		var some []engine

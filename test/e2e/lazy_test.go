@@ -203,7 +203,7 @@ func startLazyContainerd(t *testing.T, program string) lazyContainerd {
 	p := newPlace(t, "containerd2", "ctr")
 	t.Cleanup(func() { unmountBelow(t, p.outer("")) })
 	copyProgram(t, binary[0], p.outer("stargz"))
-	startDaemon(t, p.program(p.inner("stargz"), p.inner("stargz.sock"), p.inner("lazy")))
+	startDaemon(t, p.program(p.inner("stargz"), "--address", p.inner("stargz.sock"), "--root", p.inner("lazy")))
 	p.write(t, "config.toml", fmt.Sprintf(`version = 2
 root = %q
 state = %q

@@ -6,6 +6,7 @@ require (
 	github.com/containerd/containerd/api v1.12.0
 	github.com/containerd/containerd/v2 v2.4.2
 	github.com/containerd/stargz-snapshotter v0.19.1
+	github.com/pelletier/go-toml v1.9.5
 	google.golang.org/grpc v1.84.0
 )
 
