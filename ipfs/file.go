@@ -26,7 +26,13 @@ type File struct {
 	data  []byte // its content, nil before the first read
 	queue []*fetch
 	walk  *leafWalk // yields the leaf behind the last of queue; nil after a seek
+
+	bounded bool     // by parts, of which those are left that the walk is not past
+	parts   []Extent // of the file that are going to be read
 }
+
+// Extent is a part of a file, from Start to before End.
+type Extent struct{ Start, End int64 }
 
 // fetch is a leaf being read ahead.
 type fetch struct {
@@ -89,6 +95,10 @@ func SizeOfFile(c cid.Cid, data []byte) (int64, error) {
 	}
 	return int64(fs.FileSize()), nil
 }
+
+// Expect says which parts are going to be read, in this order: nothing behind or
+// between them is read ahead. Whatever else is read comes when it is asked for.
+func (f *File) Expect(parts ...Extent) { f.bounded, f.parts = true, parts }
 
 // Size is the length of the file in bytes.
 func (f *File) Size() int64 { return f.root.end }
@@ -227,7 +237,7 @@ func (f *File) fill() error {
 	for _, q := range f.queue {
 		queued += q.end - q.start
 	}
-	for len(f.queue) == 0 || (len(f.queue) <= f.ahead && queued < aheadBytes) {
+	for len(f.queue) == 0 || (len(f.queue) <= f.ahead && queued < aheadBytes && f.onward()) {
 		leaf, err := f.walk.leaf()
 		if err != nil && len(f.queue) == 0 {
 			return err
@@ -245,6 +255,21 @@ func (f *File) fill() error {
 		}
 	}
 	return nil
+}
+
+// onward moves the walk to what is to be read ahead next; false when that is nothing.
+func (f *File) onward() bool {
+	if !f.bounded {
+		return true
+	}
+	for len(f.parts) > 0 {
+		if part := f.parts[0]; f.walk.next < part.End {
+			f.walkTo(max(f.walk.next, part.Start))
+			return true
+		}
+		f.parts = f.parts[1:]
+	}
+	return false
 }
 
 func (q *fetch) run(f *File) {

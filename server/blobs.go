@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -100,12 +100,27 @@ func serveFile(w *response, r *http.Request, f sizedFile) error {
 	if ranges := severalRanges(r, w.Header(), f.Size()); len(ranges) > 0 {
 		return serveRanges(w, r, f, ranges)
 	}
-	if start := firstByte(r.Header.Get("Range")); start < f.Size() && r.Header.Get("If-None-Match") == "" {
-		if err := readByte(f, start); err != nil {
+	if one := wanted(r.Header.Get("Range"), f.Size()); one.length > 0 && r.Header.Get("If-None-Match") == "" {
+		expect(f, one)
+		if err := readByte(f, one.start); err != nil {
 			return err
 		}
 	}
 	return serveContent(w, r, f)
+}
+
+// expect tells a file of blocks which parts of it are going to be read, so that no
+// others are fetched.
+func expect(f sizedFile, ranges ...byteRange) {
+	file, ok := f.(interface{ Expect(parts ...ipfs.Extent) })
+	if !ok {
+		return
+	}
+	parts := make([]ipfs.Extent, len(ranges))
+	for i, one := range ranges {
+		parts[i] = ipfs.Extent{Start: one.start, End: one.start + one.length}
+	}
+	file.Expect(parts...)
 }
 
 // readByte makes sure that a file can be read at start.
@@ -117,12 +132,13 @@ func readByte(f sizedFile, start int64) error {
 	return absent(codeBlobUnknown, err)
 }
 
-// firstByte is where a Range of the form bytes=N-… starts; 0 for others.
-func firstByte(rangeHeader string) int64 {
-	first, _, _ := strings.Cut(strings.TrimPrefix(rangeHeader, "bytes="), "-")
-	start, err := strconv.ParseInt(strings.TrimSpace(first), 10, 64)
-	if err != nil || start < 0 {
-		return 0
+// wanted is the one range that a request names of a content of this size: all of it
+// where it names none that can be read, and nothing where it lies outside.
+func wanted(rangeHeader string, size int64) byteRange {
+	spec, ok := strings.CutPrefix(rangeHeader, "bytes=")
+	one, fine := parseRange(strings.Trim(spec, " \t"), size)
+	if !ok || !fine {
+		return byteRange{0, size}
 	}
-	return start
+	return one
 }

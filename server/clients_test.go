@@ -140,11 +140,11 @@ func TestStreamsShareMemory(t *testing.T) {
 		s := &streams{budget.NewShare("test", 320*leafSize)}
 		most := int64(320 - 320/8) // one origin alone
 		ctx, cancel := context.WithCancel(t.Context())
-		if ahead, err := s.begin(ctx, 16); err != nil || ahead != 16 {
+		if ahead, err := s.begin(ctx, 16, []int64{1 << 62}); err != nil || ahead != 16 {
 			t.Errorf("one alone: %d blocks ahead, %v", ahead, err)
 		}
 		for held := int64(17); held < most; {
-			ahead, err := s.begin(ctx, 16)
+			ahead, err := s.begin(ctx, 16, []int64{1 << 62})
 			if err != nil {
 				t.Fatalf("%d blocks ahead, %v", ahead, err)
 			}
@@ -154,19 +154,19 @@ func TestStreamsShareMemory(t *testing.T) {
 			}
 		}
 		var e *apiError
-		if _, err := s.begin(ctx, 16); !errors.As(err, &e) || e.code != codeTooMany {
+		if _, err := s.begin(ctx, 16, []int64{1 << 62}); !errors.As(err, &e) || e.code != codeTooMany {
 			t.Errorf("one too many: %v", err)
 		}
 		short, done := context.WithTimeout(ctx, time.Second)
 		defer done()
-		if _, err := s.begin(short, 16); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.begin(short, 16, []int64{1 << 62}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("who does not wait: %v", err)
 		}
 		cancel()
 		synctest.Wait()
 		ctx, cancel = context.WithCancel(t.Context())
 		defer cancel()
-		if ahead, err := s.begin(ctx, 16); err != nil || ahead != 16 {
+		if ahead, err := s.begin(ctx, 16, []int64{1 << 62}); err != nil || ahead != 16 {
 			t.Errorf("after all have ended: %d blocks ahead, %v", ahead, err)
 		}
 	})

@@ -68,7 +68,7 @@ func TestRestartedGateway(t *testing.T) {
 		cfg := Config{Gateways: []Gateway{gw}, Logger: slog.New(slog.DiscardHandler)}
 		cfg.Limits.setDefaults()
 		cfg.Memory = budget.New(0)
-		f := newForeign(cfg)
+		f := newForeign(cfg, life)
 		defer f.Close()
 		r := newRedirects(life, f, cfg)
 		for range 5 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,8 +18,9 @@ const (
 	// remoteAhead is how many blocks of a foreign blob are fetched at once; kept
 	// far below the 512 at which bitswap breaks down.
 	remoteAhead = 16
-	// minAhead is how many bytes a request must ask for to have more of the
-	// blob fetched than it reads.
+	// minAhead is how many bytes a range must have for a blob to be fetched as what is
+	// read from there on. What readers of single files ask for is smaller: that is
+	// fetched as it is asked for, in front of the rest, and kept for a while.
 	minAhead = 2 << 20
 	// leafSize is the most that a block of a blob holds, as blobs are cut here.
 	leafSize = 1 << 20
@@ -83,15 +85,14 @@ func (s *Server) openLocal(r *http.Request, c cid.Cid, may bool) (*blobFile, err
 	return f, nil
 }
 
-// open opens a file for a request, of which up to most blocks are read ahead: no
-// more than it asks for, and none for HEAD, for which the first block tells that
-// there is a file.
+// open opens a file for a request, of which up to most blocks are read ahead; none for
+// HEAD, for which the first block tells that there is a file. What the request does not
+// ask for is not read ahead either, see [expect].
 func (s *Server) open(r *http.Request, g ipfs.Getter, c cid.Cid, most int) (*blobFile, error) {
 	ahead := 0
 	if most > 0 && r.Method != http.MethodHead {
-		ahead = int(min(int64(most), rangeLength(longestRange(r))/leafSize))
 		var err error
-		if ahead, err = s.streams.begin(r.Context(), ahead); err != nil {
+		if ahead, err = s.streams.begin(r.Context(), most, rangesOf(r)); err != nil {
 			return nil, err
 		}
 	}
@@ -105,10 +106,11 @@ func (s *Server) open(r *http.Request, g ipfs.Getter, c cid.Cid, most int) (*blo
 // openRemote opens a file of which some blocks, or all, are elsewhere.
 func (s *Server) openRemote(r *request, c cid.Cid) (*blobFile, error) {
 	dag := s.foreign.DAG(c)
-	if r.Method != http.MethodHead && rangeLength(longestRange(r.Request)) >= minAhead {
+	bulk := slices.Max(rangesOf(r.Request)) >= minAhead
+	if r.Method != http.MethodHead && bulk {
 		dag.Ahead()
 	}
-	f, err := s.open(r.Request, ipfs.First(s.local, remoteDAG{dag}), c, remoteAhead)
+	f, err := s.open(r.Request, ipfs.First(s.local, remoteDAG{dag, s.foreign, bulk}), c, remoteAhead)
 	if err != nil {
 		return nil, errors.Join(err, dag.Close())
 	}
@@ -128,11 +130,29 @@ func (p spare) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return p.s.foreign.Get(ctx, c)
 }
 
-// remoteDAG gives the blocks of a DAG from elsewhere to clients.
-type remoteDAG struct{ *sources.DAG }
+// remoteDAG gives the blocks of a DAG from elsewhere to clients: each once to all who
+// want it at the same time, and to small ranges first. What small ranges have asked for,
+// and nodes above leaves, are remembered, since who reads single files asks for what lies
+// beside them soon.
+type remoteDAG struct {
+	*sources.DAG
+	from *foreign
+	bulk bool // of a request for more than single files
+}
 
 func (d remoteDAG) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	data, err := d.DAG.Get(ctx, c)
+	if data, ok := d.from.blocks.Get(c); ok {
+		return data, nil
+	}
+	if d.bulk {
+		d.from.turns.yield(ctx)
+	} else {
+		defer d.from.turns.enter()()
+	}
+	data, err := d.from.shared.get(ctx, c, d.DAG.Get)
+	if err == nil && (!d.bulk || c.Prefix().Codec == cid.DagProtobuf) {
+		d.from.keep(c, data)
+	}
 	return data, hidden(err)
 }
 

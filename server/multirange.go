@@ -131,6 +131,7 @@ func parseRange(spec string, size int64) (byteRange, bool) {
 // podman tells parts from each other by counting them. The file is read in this
 // goroutine, so that nobody reads it when it is closed.
 func serveRanges(w *response, r *http.Request, f sizedFile, ranges []byteRange) error {
+	expect(f, ranges...)
 	if err := readByte(f, ranges[0].start); err != nil {
 		return err
 	}
@@ -190,18 +191,15 @@ func (c *byteCount) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// longestRange is a Range of one range as long as the longest of a request that
-// names several: what is read ahead need not go further.
-func longestRange(r *http.Request) string {
+// rangesOf are the lengths of the ranges that a request names; what is malformed, or
+// has no end, may be all of a content.
+func rangesOf(r *http.Request) (lengths []int64) {
 	several, _ := r.Context().Value(manyRanges{}).(string)
 	if several == "" {
-		return r.Header.Get("Range")
+		return []int64{rangeLength(r.Header.Get("Range"))}
 	}
-	longest, length := "", int64(0)
 	for spec := range strings.SplitSeq(strings.TrimPrefix(several, "bytes="), ",") {
-		if n := rangeLength(spec); n > length {
-			longest, length = spec, n
-		}
+		lengths = append(lengths, rangeLength(spec))
 	}
-	return longest
+	return lengths
 }

@@ -142,8 +142,8 @@ func (s *Server) inflatedBlob(w *response, r *request, d digest.Digest, b regist
 
 // serveInflated serves content after its first wanted byte has come.
 func (s *Server) serveInflated(w *response, r *http.Request, content *legacy.Inflated) error {
-	if start := firstByte(r.Header.Get("Range")); start < content.Size() && r.Header.Get("If-None-Match") == "" {
-		if _, err := content.Seek(start, io.SeekStart); err != nil {
+	if one := wanted(r.Header.Get("Range"), content.Size()); one.length > 0 && r.Header.Get("If-None-Match") == "" {
+		if _, err := content.Seek(one.start, io.SeekStart); err != nil {
 			return err
 		}
 		if err := content.Prepare(); err != nil {

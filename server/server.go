@@ -247,7 +247,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.SetLive(Live{Catalog: cfg.Catalog, NoAccessLog: cfg.NoAccessLog})
 	s.memory = cfg.Memory
-	s.foreign = newForeign(cfg)
+	s.foreign = newForeign(cfg, s.life)
 	s.metadata = ipfs.First(ipfs.Verified(s.local), s.foreign)
 	s.old = newOldTrees(s.life, s.local, s.metadata, s.foreign, s.memory)
 	s.roots = newRoots(s.life, s.local, s.metadata, s.old, s.foreign, cfg.Limits, s.memory)

@@ -24,6 +24,8 @@ type foreign struct {
 	gateways     []*remoteGateway // that clients can be sent to
 	blocks       *budget.Cache[cid.Cid, []byte]
 	memory       *budget.Budget
+	shared       *sharing // blocks of blobs that are on their way
+	turns        *turns
 }
 
 // remoteGateway is a source that clients can be sent to.
@@ -47,8 +49,8 @@ const (
 	patience = 5 * time.Second
 )
 
-func newForeign(cfg Config) *foreign {
-	f := &foreign{asked: newSourceMetrics(), blocks: budget.NewCache[cid.Cid, []byte](cfg.Limits.Blocks, 1, cfg.Memory), memory: cfg.Memory}
+func newForeign(cfg Config, life *lifetime) *foreign {
+	f := &foreign{shared: newSharing(life), turns: &turns{}, asked: newSourceMetrics(), blocks: budget.NewCache[cid.Cid, []byte](cfg.Limits.Blocks, 1, cfg.Memory), memory: cfg.Memory}
 	var reserved, public []*sources.Source
 	for _, g := range cfg.Reserved {
 		reserved = append(reserved, sources.Far(f.asked.wrap(g)))
@@ -88,12 +90,17 @@ func (f *foreign) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	data, err := from.Get(ctx, c)
 	err = hidden(err)
 	if err == nil && len(data) <= maxCached {
-		if cap(data) > len(data)+len(data)/8+64 { // of a source that did not know the length
-			data = bytes.Clone(data)
-		}
-		f.blocks.Put(c, data, int64(cap(data))+128)
+		f.keep(c, data)
 	}
 	return data, err
+}
+
+// keep remembers a block.
+func (f *foreign) keep(c cid.Cid, data []byte) {
+	if cap(data) > len(data)+len(data)/8+64 { // of a source that did not know the length
+		data = bytes.Clone(data)
+	}
+	f.blocks.Put(c, data, int64(cap(data))+128)
 }
 
 // hidden keeps what a panic says from clients.

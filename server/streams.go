@@ -12,12 +12,16 @@ import (
 type streams struct{ memory *budget.Share }
 
 // begin takes memory until ctx, that of the request, ends. It gives how many
-// blocks to read ahead: want, or fewer where many share the memory.
-// The error has the code TOOMANYREQUESTS.
-func (s *streams) begin(ctx context.Context, want int) (ahead int, err error) {
+// blocks to read ahead of ranges of these lengths: want, or fewer where many share the
+// memory. The error has the code TOOMANYREQUESTS.
+func (s *streams) begin(ctx context.Context, want int, lengths []int64) (ahead int, err error) {
+	least := int64(0) // that blocks of the ranges take, with what lies around them
+	for _, n := range lengths {
+		least = min(least+min(n, 1<<40)+2*leafSize, 1<<40)
+	}
 	for ahead = want; ahead > 0; ahead /= 2 {
 		// A quarter of all is the most for one: others come.
-		if n := int64(ahead+1) * leafSize; 4*n <= s.memory.Size() {
+		if n := min(int64(ahead+1)*leafSize, least); 4*n <= s.memory.Size() {
 			if release, ok := s.memory.Try(ctx, n); ok {
 				context.AfterFunc(ctx, release)
 				return ahead, nil

@@ -6,6 +6,7 @@ package setup
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -190,15 +191,15 @@ func longerList(f *criFile, line int, some bool, added []any) ([]byte, error) {
 
 // with is a tree in which a path has a value; what is beside the path is shared.
 func with(tree map[string]any, value any, path ...string) map[string]any {
+	if len(path) == 0 {
+		return tree
+	}
+	key, rest := path[0], path[1:]
 	out := map[string]any{}
-	for k, v := range tree {
-		out[k] = v
+	maps.Copy(out, tree)
+	if out[key] = value; len(rest) > 0 {
+		below, _ := tree[key].(map[string]any)
+		out[key] = with(below, value, rest...)
 	}
-	if len(path) == 1 {
-		out[path[0]] = value
-		return out
-	}
-	below, _ := tree[path[0]].(map[string]any)
-	out[path[0]] = with(below, value, path[1:]...)
 	return out
 }

@@ -38,11 +38,9 @@ ENGINE is one of:
   k3s, rke2   an endpoint of docker.io in registries.yaml
   microk8s    hosts.toml in its certs.d
   k0s         hosts.toml, and config_path in a drop-in of k0s
-  stargz      stargz-snapshotter, by which containerd, nerdctl and K3s start containers
-              before their image has come: its resolver in
-              /etc/containerd-stargz-grpc/config.toml and its plugin in containerd's
-              config.toml; K3s, which has it built in, chooses it in its config.yaml.
-              It takes layers alone: set up containerd, nerdctl or k3s, too
+  stargz      stargz-snapshotter for lazy pulls by containerd, nerdctl and K3s: its
+              own config.toml, and containerd's, or K3s's config.yaml. It takes layers
+              alone: set up containerd, nerdctl or k3s, too
 
 The files are those that the engine reads: by its unit, its command line, the
 user's directories. Where the engine's own program is here it is asked how it

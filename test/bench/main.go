@@ -33,6 +33,7 @@ type bench struct {
 	limit  time.Duration // of one measurement
 	only   string
 	names  string // of images to publish; empty for all
+	chart  string // file for the picture of lazy pulls; empty for none
 
 	docker, dockerPacked, podman string // sockets of engines to publish from; empty for none
 
@@ -63,11 +64,12 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.kubo, "kubo", "", "Kubo's ipfs binary (default: that of hack/engines.sh tools, else of PATH)")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds; large images get fewer")
 	flag.DurationVar(&b.limit, "limit", time.Minute, "longest time of one measurement; who takes longer runs no more")
-	flag.StringVar(&b.only, "only", "", "sections to run, by comma: publish,delta,engines,index,members,serve,push,pull,start")
+	flag.StringVar(&b.only, "only", "", "sections to run, by comma: publish,delta,engines,index,members,serve,push,pull,start; and lazy, which runs only when it is named")
 	flag.StringVar(&b.names, "images", "", "images to publish, by comma: debian,giant,layers,files")
 	flag.StringVar(&b.docker, "docker", "", "host of a dockerd with the classic store, such as unix:///var/run/docker.sock")
 	flag.StringVar(&b.dockerPacked, "docker-containerd", "", "host of a dockerd with the containerd store")
 	flag.StringVar(&b.podman, "podman", "", "host of a podman's service")
+	flag.StringVar(&b.chart, "chart", "", "file for the picture of lazy pulls, SVG")
 	output := flag.String("o", "", "file for the results (default: standard output)")
 	flag.Parse()
 	if err := b.prepare(); err != nil {
@@ -78,8 +80,8 @@ func run(ctx context.Context) error {
 	for _, section := range []struct {
 		name string
 		run  func() error
-	}{{"serve", b.serving}, {"push", b.pushing}, {"pull", b.pulling}, {"start", b.starting}, {"delta", b.deltas}, {"engines", b.engines}, {"index", b.indexes}, {"members", b.members}, {"publish", b.publishing}} {
-		if b.only != "" && !strings.Contains(b.only, section.name) {
+	}{{"serve", b.serving}, {"push", b.pushing}, {"pull", b.pulling}, {"start", b.starting}, {"delta", b.deltas}, {"engines", b.engines}, {"index", b.indexes}, {"members", b.members}, {"publish", b.publishing}, {"lazy", b.lazily}} {
+		if b.only == "" && section.name == "lazy" || b.only != "" && !strings.Contains(b.only, section.name) {
 			continue
 		}
 		if failed = section.run(); failed != nil {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -34,7 +35,10 @@ func chain(top string) []string {
 }
 
 // lazyContainerd is a containerd 2 with stargz-snapshotter beside overlayfs.
-type lazyContainerd struct{ place }
+type lazyContainerd struct {
+	place
+	next *atomic.Int64 // number of what has to have an ID
+}
 
 // on speaks to it of one of its snapshotters.
 func (c lazyContainerd) on(snapshotter string) containerd {
@@ -188,9 +192,9 @@ func bytesServed(t *testing.T, reg *registry, blobs []string) (n int64) {
 	return n
 }
 
-// startLazyContainerd starts both, in the place where the newer engines are: the
-// containerd that is there, or this program.
-func startLazyContainerd(t *testing.T, program string) lazyContainerd {
+// startLazyContainerd starts both, in the place where the newer engines are, or behind
+// words that run them elsewhere; the snapshotter has a configuration.
+func startLazyContainerd(t *testing.T, config string, on ...string) lazyContainerd {
 	t.Helper()
 	binary := commandFor("stargz")
 	if binary == nil {
@@ -201,9 +205,11 @@ func startLazyContainerd(t *testing.T, program string) lazyContainerd {
 		t.SkipNow()
 	}
 	p := newPlace(t, "containerd2", "ctr")
+	p.prefix = append(slices.Clone(on), p.prefix...)
+	p.write(t, "stargz.toml", config)
 	t.Cleanup(func() { unmountBelow(t, p.outer("")) })
 	copyProgram(t, binary[0], p.outer("stargz"))
-	startDaemon(t, p.program(p.inner("stargz"), "--address", p.inner("stargz.sock"), "--root", p.inner("lazy")))
+	startDaemon(t, p.program(p.inner("stargz"), "--address", p.inner("stargz.sock"), "--root", p.inner("lazy"), "--config", p.inner("stargz.toml")))
 	p.write(t, "config.toml", fmt.Sprintf(`version = 2
 root = %q
 state = %q
@@ -234,14 +240,9 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 		}
 	}
 	eventually(t, "stargz-snapshotter", listens("stargz.sock"))
-	daemon := "containerd"
-	if program != "" {
-		daemon = p.inner("containerd")
-		copyProgram(t, program, p.outer("containerd"))
-	}
-	startDaemon(t, p.program(daemon, "--config", p.inner("config.toml")))
+	startDaemon(t, p.program("containerd", "--config", p.inner("config.toml")))
 	eventually(t, "containerd", listens("sock"))
-	c := lazyContainerd{p}
+	c := lazyContainerd{p, new(atomic.Int64)}
 	eventually(t, "containerd", func() error {
 		_, err := c.on("stargz").Version(deadline(t))
 		return err

@@ -73,6 +73,7 @@ type server struct {
 	run  *process.Process
 	log  string
 	stop func(*testing.T)
+	kill func(*testing.T) // in place of stop
 }
 
 // serve starts a server and waits until it is ready. It is stopped by stop, or
@@ -90,6 +91,7 @@ func (p program) serve(t *testing.T, addr string, args ...string) *server {
 			}
 		})
 	}
+	s.kill = func(*testing.T) { once.Do(func() { s.run.Kill() }) }
 	s.run = start(t, argv, s.log, process.Answers(p.client, "http://"+addr+"/healthz"))
 	t.Cleanup(func() { s.stop(t) })
 	return s
