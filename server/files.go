@@ -18,10 +18,11 @@ const (
 	// remoteAhead is how many blocks of a foreign blob are fetched at once; kept
 	// far below the 512 at which bitswap breaks down.
 	remoteAhead = 16
-	// minAhead is how many bytes a range must have for a blob to be fetched as what is
-	// read from there on. What readers of single files ask for is smaller: that is
-	// fetched as it is asked for, in front of the rest, and kept for a while.
-	minAhead = 2 << 20
+	// minAhead is how many bytes a range must have for peers to be asked for the blob
+	// from there on, of which up to 16 MiB are on their way behind what is read. What
+	// readers of single files ask for is smaller: that alone is fetched, in front of
+	// the rest, and kept for a while.
+	minAhead = 8 << 20
 	// leafSize is the most that a block of a blob holds, as blobs are cut here.
 	leafSize = 1 << 20
 	// maxWhole is how many blobs are remembered as wholly in the own store.
@@ -106,8 +107,8 @@ func (s *Server) open(r *http.Request, g ipfs.Getter, c cid.Cid, most int) (*blo
 // openRemote opens a file of which some blocks, or all, are elsewhere.
 func (s *Server) openRemote(r *request, c cid.Cid) (*blobFile, error) {
 	dag := s.foreign.DAG(c)
-	bulk := slices.Max(rangesOf(r.Request)) >= minAhead
-	if r.Method != http.MethodHead && bulk {
+	bulk := r.Method != http.MethodHead && slices.Max(rangesOf(r.Request)) >= minAhead
+	if bulk {
 		dag.Ahead()
 	}
 	f, err := s.open(r.Request, ipfs.First(s.local, remoteDAG{dag, s.foreign, bulk}), c, remoteAhead)

@@ -52,12 +52,37 @@ func (b *bench) lazyReport(results []lazyResult, update lazyUpdate) {
 	b.out.verdict(verdict{what: "podman's update after package upgrades, zstd:chunked, bytes", got: float64(update.bytes) / float64(update.size), atMost: 0.10, unit: "of the image"})
 	b.out.section("Lazy pulls beside whole ones, by containerd and stargz-snapshotter", append(lines, "",
 		fmt.Sprintf("`python3 -c '%s'` in a Debian with Python; bytes are all that left the publisher, with headers. podman fetched %.1f MB for an upgraded root of %.1f MB.", firstOutput, float64(update.bytes)/1e6, float64(update.size)/1e6))...)
-	if b.chart == "" {
-		return
+	for file, content := range map[string][]byte{b.chart: lazyChart(results), b.brief: lazyTable(results)} {
+		if file == "" {
+			continue
+		}
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			b.say("%v", err)
+		}
 	}
-	if err := os.WriteFile(b.chart, lazyChart(results), 0o644); err != nil {
-		b.say("%v", err)
+}
+
+// lazyTable is what fits into an introduction.
+func lazyTable(results []lazyResult) []byte {
+	out := &bytes.Buffer{}
+	fmt.Fprint(out, "| until a container's first output | MB |")
+	for _, l := range lazyLinks {
+		fmt.Fprintf(out, " %s |", l.name)
 	}
+	fmt.Fprintln(out, "\n|---|---|---|---|---|---|")
+	for _, r := range results {
+		for _, way := range []struct {
+			name    string
+			figures map[string][]lazyFigure
+		}{{"whole", r.full}, {"**lazily**", r.lazy}} {
+			fmt.Fprintf(out, "| %s, %s | %.1f |", r.form.name, way.name, megabytes(way.figures[lazyLinks[0].name]))
+			for _, l := range lazyLinks {
+				fmt.Fprintf(out, " %.1f s |", seconds(way.figures[l.name]))
+			}
+			fmt.Fprintln(out)
+		}
+	}
+	return out.Bytes()
 }
 
 // lazyChart draws the seconds of whole and lazy starts side by side.

@@ -34,6 +34,7 @@ type bench struct {
 	only   string
 	names  string // of images to publish; empty for all
 	chart  string // file for the picture of lazy pulls; empty for none
+	brief  string // file for their short table; empty for none
 
 	docker, dockerPacked, podman string // sockets of engines to publish from; empty for none
 
@@ -70,6 +71,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.dockerPacked, "docker-containerd", "", "host of a dockerd with the containerd store")
 	flag.StringVar(&b.podman, "podman", "", "host of a podman's service")
 	flag.StringVar(&b.chart, "chart", "", "file for the picture of lazy pulls, SVG")
+	flag.StringVar(&b.brief, "table", "", "file for the short table of lazy pulls, Markdown")
 	output := flag.String("o", "", "file for the results (default: standard output)")
 	flag.Parse()
 	if err := b.prepare(); err != nil {
