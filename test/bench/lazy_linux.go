@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,9 +137,8 @@ func (s *lazySite) unmount() error {
 	if err != nil {
 		return err
 	}
-	lines := strings.Split(string(mounts), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		if f := strings.Fields(lines[i]); len(f) > 1 && strings.HasPrefix(f[1], s.outer("")+"/") {
+	for _, line := range slices.Backward(strings.Split(string(mounts), "\n")) { // those mounted last first
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], s.outer("")+"/") {
 			err = errors.Join(err, exec.Command("umount", "-l", f[1]).Run())
 		}
 	}
