@@ -108,6 +108,19 @@ chroot_rest() {
     die "apt-get failed in $CHROOT (see $WORK/log/podman5.log)"
 }
 
+# promtool brings Prometheus' checker of rules, and nothing else of Debian's package.
+promtool() {
+  [ ! -x "$WORK/bin/promtool" ] || return 0
+  say "downloading promtool"
+  local part=$WORK/promtool.part
+  rm -rf "$part"
+  mkdir -p "$part" "$WORK/bin"
+  (cd "$part" && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; } &&
+    dpkg -x prometheus_*.deb . && mv usr/bin/promtool "$WORK/bin/") >"$WORK/log/promtool.log" 2>&1 ||
+    die "promtool is not to be had (see $WORK/log/promtool.log)"
+  rm -rf "$part"
+}
+
 # ---- the simulated machine -------------------------------------------------------
 
 # FOREIGN variables lead engines and clients elsewhere, or to other settings.
@@ -290,6 +303,7 @@ install() {
   mkdir -p "$WORK"/{run,log}
   alone
   packages
+  promtool
   chroot_tree
   tools
 }

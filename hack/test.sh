@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export IMAGE2IPFS_E2E=${IMAGE2IPFS_E2E:-${TMPDIR:-/tmp}/image2ipfs-e2e}
-export KUBO_BIN=$IMAGE2IPFS_E2E/bin/ipfs
+export KUBO_BIN=$IMAGE2IPFS_E2E/bin/ipfs PROMTOOL=$IMAGE2IPFS_E2E/bin/promtool
 mkdir -p "$IMAGE2IPFS_E2E/bin" "$IMAGE2IPFS_E2E/log"
 
 step() {

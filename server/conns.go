@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -50,6 +51,49 @@ type connections struct {
 	idle    map[string]*list.List // net.Conn without a request by origin, the oldest first
 	idles   int                   // how many these are
 	freed   chan struct{}         // closed, and replaced, when one has ended
+
+	closed, refused int64 // to make room, and since too many waited
+}
+
+// connUsage is how many connections there are.
+type connUsage struct {
+	open, idle, waiting, max int
+	closed, refused          int64
+}
+
+func (c *connections) usage() connUsage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return connUsage{c.total, c.idles, c.waits, c.max, c.closed, c.refused}
+}
+
+// listening are the connections of all listeners, by what these are for.
+type listening struct {
+	mu sync.Mutex
+	of map[string]*connections
+}
+
+// begin notes those of a listener, until end is called.
+func (l *listening) begin(name string, c *connections) (end func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of == nil {
+		l.of = map[string]*connections{}
+	}
+	l.of[name] = c
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.of[name] == c {
+			delete(l.of, name)
+		}
+	}
+}
+
+func (l *listening) all() map[string]*connections {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.of)
 }
 
 // place is a connection that is served.
@@ -159,6 +203,7 @@ func (c *connections) queue(remote string) (leave func(), ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waits >= maxPending || c.pending[origin] >= pendingEach {
+		c.refused++
 		return nil, false
 	}
 	c.waits++
@@ -238,6 +283,9 @@ func (c *connections) dropIdle(remote string) bool {
 		}
 	}
 	c.drop(conn)
+	if conn != nil {
+		c.closed++
+	}
 	c.mu.Unlock()
 	if conn != nil {
 		closeNow(conn)
@@ -266,6 +314,9 @@ func (c *connections) victim(origin string) net.Conn {
 		}
 	}
 	c.drop(worst)
+	if worst != nil {
+		c.closed++
+	}
 	return worst
 }
 

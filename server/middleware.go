@@ -111,9 +111,7 @@ func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*re
 	}
 	defer leave()
 	s.running.Add(1)
-	s.metrics.running.Inc()
 	err := s.contained(w, r, serve)
-	s.metrics.running.Dec()
 	s.running.Add(-1)
 	if err != nil && w.wasCut() {
 		err = errCut

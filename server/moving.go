@@ -166,6 +166,7 @@ func (s *Server) moveNames(w *response, r *request, result pushed.Result) {
 	h := w.Header()
 	for _, root := range result.Roots {
 		moved, err := s.cfg.Moved(context.WithoutCancel(r.Context()), r.name, root.Tag)
+		s.metrics.moved.WithLabelValues("moved").Add(float64(len(moved)))
 		for _, name := range moved {
 			pull := ref.Name{Host: s.registryHost(r.Request), Root: root.CID, Moving: name, Repository: r.name, Tag: root.Tag}.String()
 			h.Add("Image2ipfs-Moved", pull)
@@ -174,6 +175,7 @@ func (s *Server) moveNames(w *response, r *request, result pushed.Result) {
 		}
 		if err != nil {
 			h.Add("Warning", "299 - "+strconv.Quote(clip(clientText(err.Error(), s.cfg.Dir))))
+			s.metrics.moved.WithLabelValues("failed").Inc()
 			s.log.Warn("a name was not moved", "error", err)
 		}
 	}

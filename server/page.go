@@ -24,6 +24,7 @@ func (s *Server) openPage() *page.Page {
 		return nil
 	}
 	cfg := *s.cfg.Page
+	cfg.Disk, cfg.Version = s.cfg.Disk, s.cfg.Version
 	cfg.Local, cfg.Memory = ipfs.Verified(s.local), s.memory
 	cfg.Kept, cfg.Shown = s.shown, s.isShown
 	if s.cfg.Stored != nil {

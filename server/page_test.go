@@ -76,8 +76,8 @@ func startPage(t *testing.T, change func(*Config)) (s *site, roots []ipfs.Root) 
 	add([]string{hostile}, hostile, layerOf(t, hostile+"/"+hostile, hostile))
 	cfg := Config{
 		Local: blocks, Kept: func(context.Context) ([]ipfs.Root, error) { return roots, nil },
+		Version: "test", Disk: func() (int64, int64, error) { return 5000, 600, nil },
 		Page: &page.Config{
-			Version: "test", Disk: func() (int64, int64, error) { return 5000, 600, nil },
 			LastUse: func(cid.Cid) time.Time { return time.Unix(1_700_000_500, 0) },
 			Current: func(context.Context) (map[string][]string, error) {
 				return map[string][]string{roots[1].CID.KeyString(): {"app:latest"}}, nil

@@ -106,6 +106,7 @@ func (s *Server) finish(w *response, r *request, up *upload) error {
 	// What came whole is kept, also for a client that is gone by now.
 	err = up.Commit(context.WithoutCancel(r.Context()), d)
 	s.uploads.end(up)
+	s.uploads.note(outcome(err, "taken", "refused"))
 	if err != nil {
 		return refusedPush(err)
 	}
@@ -132,6 +133,7 @@ func (s *Server) cancelUpload(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
+	s.uploads.note("cancelled")
 	if err := s.uploads.cancel(up); err != nil {
 		return err
 	}

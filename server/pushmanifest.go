@@ -46,9 +46,11 @@ func (s *Server) putManifest(w *response, r *request) error {
 	}
 	m.Descriptor.Size = int64(len(m.Content))
 	result, err := s.cfg.Pushed.PutManifest(r.Context(), r.name, m)
+	s.metrics.manifests.WithLabelValues(outcome(err, "taken", "refused")).Inc()
 	if err != nil {
 		return refusedPush(err)
 	}
+	s.metrics.pushed.WithLabelValues().Add(float64(result.NewBytes))
 	s.tellRoots(w, r, result)
 	s.logRoots(r, result)
 	s.moveNames(w, r, result)

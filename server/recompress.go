@@ -44,11 +44,14 @@ func (s *Server) recompressOne(r *request, root pushed.Root) (name string) {
 	again, err := s.cfg.Recompress(r.Context(), root.CID, s.cfg.Pushed.Beside(r.name, root.CID))
 	switch {
 	case err != nil:
+		s.metrics.recompressed.WithLabelValues("failed").Inc()
 		s.log.Warn("what was pushed was not recompressed", "name", r.name+":"+root.Tag, "cid", root.CID.String(), "error", err)
 		return ""
 	case again.Equals(root.CID):
+		s.metrics.recompressed.WithLabelValues("same").Inc()
 		return ""
 	}
+	s.metrics.recompressed.WithLabelValues("made").Inc()
 	name = ref.Name{Host: s.registryHost(r.Request), Root: again, Repository: r.name}.String()
 	s.log.Info("recompressed", "name", r.name+":"+root.Tag, "pull", name, "cid", again.String(), "of", root.CID.String())
 	return name

@@ -62,7 +62,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) ServeMetrics(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.guarded(s.metrics.handler))
-	return s.serve(ctx, l, mux, nil)
+	return s.serve(ctx, "metrics", l, mux, nil)
 }
 
 // ServeAll is Serve on several listeners. When one ends, so do the others. The error
@@ -72,11 +72,11 @@ func (s *Server) ServeAll(ctx context.Context, on Listeners) error {
 		return errors.Join(err, s.Close())
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.serve(ctx, on.Images, s, s.cfg.TLS) })
+	g.Go(func() error { return s.serve(ctx, "images", on.Images, s, s.cfg.TLS) })
 	if on.Push != nil {
 		secure := s.cfg.pushTLS()
 		s.log.Info("pushes are taken", "addr", on.Push.Addr().String(), "tls", secure != nil, "passwords", s.cfg.Passwords != nil)
-		g.Go(func() error { return s.serve(ctx, on.Push, s.PushHandler(), secure) })
+		g.Go(func() error { return s.serve(ctx, "push", on.Push, s.PushHandler(), secure) })
 	}
 	if on.Metrics != nil {
 		s.log.Info("metrics", "addr", on.Metrics.Addr().String())
@@ -85,12 +85,14 @@ func (s *Server) ServeAll(ctx context.Context, on Listeners) error {
 	return errors.Join(g.Wait(), s.Close())
 }
 
-func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, secure *tls.Config) error {
+// serve answers on a listener, whose name says what it is for.
+func (s *Server) serve(ctx context.Context, name string, l net.Listener, h http.Handler, secure *tls.Config) error {
 	cost := int64(connCost)
 	if secure != nil {
 		cost = secureCost
 	}
 	conns := newConnections(s.cfg.Limits.MaxConns, s.connOrigin, s.memory.Connections, cost)
+	defer s.listening.begin(name, conns)()
 	// No ReadTimeout: it would end the context of transfers that take longer.
 	hs := &http.Server{
 		Handler:           h,

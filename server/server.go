@@ -52,6 +52,10 @@ type Config struct {
 	// Dir is the directory of Local; "" for none. /healthz, images and
 	// files are unavailable while it is gone, and what clients are told does not name it.
 	Dir string
+	// Disk tells how many bytes the own store and its cache take; nil where that is not known.
+	Disk func() (store, cache int64, err error)
+	// Version is that of the program, for /metrics and the page.
+	Version string
 	// LocalAhead is how many blocks of Local are read ahead. Use 0 for a store
 	// in this process, a few for one behind a socket.
 	LocalAhead int
@@ -130,8 +134,8 @@ type Config struct {
 	// Memory is what strangers are given of the process's memory; one of
 	// Limits.Memory's size when nil. Who else answers strangers in this process shares it.
 	Memory *Memory
-	// Page is what people see of the server in a browser, at "/"; nil for none. Its Local
-	// and Kept are the server's, less what Allow leaves out.
+	// Page is what people see of the server in a browser, at "/"; nil for none. Its Disk,
+	// Version, Local and Kept are the server's, less what Allow leaves out.
 	Page *page.Config
 	// NoAccessLog leaves requests that were answered out of the log.
 	NoAccessLog bool
@@ -212,6 +216,7 @@ type Server struct {
 	uploads   *uploads
 	advised   *budget.Cache[string, struct{}] // repositories whose pushers were told what costs space
 	running   atomic.Int64                    // requests being answered
+	listening listening
 
 	recompressing chan struct{} // one at a time
 	uses          uses

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
@@ -36,6 +38,7 @@ type uploads struct {
 	idle   time.Duration
 	memory *budget.Budget
 	writes *budget.Rates
+	ended  *prometheus.CounterVec // by result
 
 	mu   sync.Mutex
 	open map[string]*upload // by ID
@@ -55,9 +58,19 @@ type upload struct {
 func newUploads(life *lifetime, memory *budget.Budget) *uploads {
 	return &uploads{
 		life: life, idle: uploadIdle, open: map[string]*upload{}, each: map[string]int{},
-		memory: memory, writes: budget.NewRates(writePause, writeBurst),
+		memory: memory, writes: budget.NewRates(writePause, writeBurst), ended: metricUploadsEnded.Counters("taken", "refused", "cancelled", "expired"),
 	}
 }
+
+// count is how many are open.
+func (u *uploads) count() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.open)
+}
+
+// note counts how an upload ended.
+func (u *uploads) note(result string) { u.ended.WithLabelValues(result).Inc() }
 
 // begin opens an upload, which the caller has until done or end.
 func (u *uploads) begin(begin func(context.Context) *pushed.Upload, name, origin string) (*upload, error) {
@@ -128,6 +141,7 @@ func (u *uploads) expire(up *upload) {
 	}
 	up.busy = true
 	u.mu.Unlock()
+	u.note("expired")
 	_ = u.cancel(up) // what is left is gc's
 }
 

@@ -93,7 +93,7 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 		return roots, nil
 	}
 	cfg.Used = all.own.NoteUse
-	cfg.Page = newPage(all)
+	cfg.Page, cfg.Disk, cfg.Version = newPage(all), diskOf(all), version
 	cfg.Stored = func(ctx context.Context) (sum server.Stored, err error) {
 		sum.Roots, sum.Bytes, err = all.Total(ctx)
 		return sum, err

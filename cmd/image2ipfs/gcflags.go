@@ -91,7 +91,7 @@ func (o *gcServeOptions) collect(ctx context.Context, store *packstore.Store, lo
 	}()
 	told = func() server.Collected {
 		s := c.Stats()
-		return server.Collected{Runs: s.Runs, Failures: s.Failures, Removed: s.Removed, Freed: s.Freed, Over: s.Over, Last: s.Last}
+		return server.Collected{Runs: s.Runs, Failures: s.Failures, Removed: s.Removed, Freed: s.Freed, Over: s.Over, Last: s.Last, Limit: int64(o.limit)}
 	}
 	return told, func() { cancel(); <-done }
 }

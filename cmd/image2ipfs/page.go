@@ -9,14 +9,18 @@ import (
 // newPage says what the page of serve is about.
 func newPage(all stores) *page.Config {
 	return &page.Config{
-		Version: version, LastUse: all.own.LastUse, Current: pushed.New(all.recorder, pushed.Options{}).Current,
-		Disk: func() (store, cache int64, err error) {
-			if store, err = all.own.DiskUsage(); err != nil {
-				return 0, 0, err
-			}
-			cache, err = all.own.CacheSize()
-			return store, cache, err
-		},
+		LastUse: all.own.LastUse, Current: pushed.New(all.recorder, pushed.Options{}).Current,
+	}
+}
+
+// diskOf tells how many bytes the embedded store and its cache take.
+func diskOf(all stores) func() (store, cache int64, err error) {
+	return func() (store, cache int64, err error) {
+		if store, err = all.own.DiskUsage(); err != nil {
+			return 0, 0, err
+		}
+		cache, err = all.own.CacheSize()
+		return store, cache, err
 	}
 }
 

@@ -32,7 +32,8 @@ type reloader struct {
 	log         *testlog.Log
 }
 
-func startReloader(t *testing.T) *reloader {
+// startReloader starts one with flags, on the store at $IMAGE2IPFS_PATH if that is set and there, else on a new one.
+func startReloader(t *testing.T, flags ...string) *reloader {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -43,10 +44,12 @@ func startReloader(t *testing.T) *reloader {
 		t.Fatal(err)
 	}
 	r := &reloader{t, "http://" + addr, filepath.Join(t.TempDir(), "serve.toml"), &testlog.Log{}}
-	t.Setenv("IMAGE2IPFS_PATH", filepath.Join(t.TempDir(), "store"))
+	if _, err := os.Stat(os.Getenv("IMAGE2IPFS_PATH")); err != nil {
+		t.Setenv("IMAGE2IPFS_PATH", filepath.Join(t.TempDir(), "store"))
+	}
 	r.write("")
 	cmd := newRoot(io.Discard, r.log)
-	cmd.SetArgs([]string{"serve", "--addr", addr, "--config", r.config})
+	cmd.SetArgs(append([]string{"serve", "--addr", addr, "--config", r.config}, flags...))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.ExecuteContext(ctx) }()

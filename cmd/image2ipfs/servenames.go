@@ -54,7 +54,7 @@ func (o *serveNames) start(ctx context.Context, all stores, from *serveOptions, 
 	}
 	r := names.NewDivided(store, opts, reserved...)
 	p := names.NewPublisher(store, r.All(), names.PublisherOptions{Sinks: sinks, Logger: log})
-	cfg.Names = r
+	cfg.Names, cfg.Collectors = r, append(cfg.Collectors, names.Collector(r, p))
 	if err := o.followPushes(store, p, cfg, pushed.New(all.recorder, pushed.Options{}), log); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}

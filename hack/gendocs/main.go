@@ -75,6 +75,9 @@ func run(binary, schemas, dir string) error {
 	if err := writeSettingsPage(binary, filepath.Join(dir, "settings.md")); err != nil {
 		return err
 	}
+	if err := writeMetricsPage(filepath.Join(dir, "metrics.md")); err != nil {
+		return err
+	}
 	var index bytes.Buffer
 	fmt.Fprintf(&index, "%s# Command reference\n\n", notice)
 	for _, p := range pages {
@@ -84,7 +87,7 @@ func run(binary, schemas, dir string) error {
 			return err
 		}
 	}
-	index.WriteString("\nWhat `--json` prints, field by field: [JSON](json.md), made of the [schemas](schema). [Time-outs and limits](limits.md), made of the source. [Settings of serve](settings.md), for a file or the environment.\n")
+	index.WriteString("\nWhat `--json` prints, field by field: [JSON](json.md), made of the [schemas](schema). [Time-outs and limits](limits.md), made of the source. [Settings of serve](settings.md), for a file or the environment. [Metrics](metrics.md), made of what the packages declare.\n")
 	return os.WriteFile(filepath.Join(dir, "README.md"), index.Bytes(), 0o644)
 }
 

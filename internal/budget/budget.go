@@ -88,6 +88,24 @@ func (b *Budget) Held() (held int64) {
 	return held
 }
 
+// Given is what a share has given out.
+type Given struct {
+	Name       string
+	Held, Most int64 // bytes that are given out, and may be
+	Waiting    int   // claims
+	Refused    int64 // claims that got nothing in time, since the start
+}
+
+// Given tells of all shares.
+func (b *Budget) Given() (all []Given) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.shares {
+		all = append(all, Given{s.name, s.held, s.most, len(s.claims), s.refused})
+	}
+	return all
+}
+
 // Shrinks has shrink called when others need n bytes more than there are. It gives
 // back what it can before it returns.
 func (b *Budget) Shrinks(shrink func(n int64)) {

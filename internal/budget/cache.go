@@ -125,11 +125,12 @@ func (c *Cache[K, V]) remove(e *list.Element) {
 type Usage struct {
 	Entries            int
 	Cost, Hits, Misses int64
+	Bytes, Limit       int64 // of memory that it takes, and may take
 }
 
 // Usage tells how it is used.
 func (c *Cache[K, V]) Usage() Usage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Usage{len(c.entries), c.cost, c.hits, c.misses}
+	return Usage{len(c.entries), c.cost, c.hits, c.misses, c.cost * c.unit, c.limit * c.unit}
 }

@@ -31,7 +31,7 @@ func TestCacheGivesWay(t *testing.T) {
 		t.Error("one is kept that is more than one may take")
 	}
 	c.Weigh(4, 3<<20)
-	if u := c.Usage(); u != (budget.Usage{Entries: 4, Cost: 15 << 20, Hits: 2, Misses: 2}) {
+	if u := c.Usage(); u != (budget.Usage{Entries: 4, Cost: 15 << 20, Hits: 2, Misses: 2, Bytes: 15 << 20, Limit: 16 << 20}) {
 		t.Errorf("%+v", u)
 	}
 	c.Forget(4)

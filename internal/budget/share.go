@@ -48,6 +48,7 @@ type Share struct {
 	holds    map[*hold]struct{}
 	claims   []*claim       // that wait, in the order in which they came
 	waiting  map[string]int // how many of these each origin has
+	refused  int64          // claims that got nothing in time
 }
 
 // Holder is for whom something is held.
@@ -235,6 +236,7 @@ func (s *Share) queue(c *claim) bool {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
 	if len(s.claims) >= maxWaiting || s.waiting[c.Origin] >= waitingEach {
+		s.refused++
 		return false
 	}
 	s.claims = append(s.claims, c)
@@ -254,6 +256,7 @@ func (s *Share) leave(c *claim) (release func()) {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
 	if i := slices.Index(s.claims, c); i >= 0 {
+		s.refused++
 		s.answered(i)
 		s.pool.serve() // those behind it
 		return nil

@@ -15,6 +15,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/internal/silent"
@@ -43,6 +44,20 @@ type Lines struct {
 	wait chan line
 	done chan struct{}
 	stop context.CancelFunc // ends what goes on after the farewell
+
+	taken, repeated, dropped atomic.Int64
+}
+
+// Stats is what came of the lines so far.
+type Stats struct {
+	Delivered, Lost      int64
+	Repeated             int64 // times at which one was not taken, and sent again
+	Waiting, MostWaiting int
+}
+
+// Stats tells what came of them.
+func (l *Lines) Stats() Stats {
+	return Stats{Delivered: l.taken.Load(), Lost: l.dropped.Load(), Repeated: l.repeated.Load(), Waiting: len(l.wait), MostWaiting: cap(l.wait)}
 }
 
 type line struct {
@@ -122,6 +137,7 @@ func (l *Lines) Close() error {
 }
 
 func (l *Lines) lost(text []byte, why error) {
+	l.dropped.Add(1)
 	l.log.Warn("an event was lost", "to", l.to.String(), "event", strings.TrimSuffix(string(text), "\n"), "error", why)
 }
 
@@ -130,6 +146,8 @@ func (l *Lines) run(ctx context.Context) {
 	for next := range l.wait {
 		if err := l.deliver(ctx, next); err != nil {
 			l.lost(next.text, err)
+		} else {
+			l.taken.Add(1)
 		}
 	}
 }
@@ -142,6 +160,7 @@ func (l *Lines) deliver(ctx context.Context, next line) error {
 		if err == nil || !errors.As(err, &again) || time.Since(next.since) > maxAge {
 			return err
 		}
+		l.repeated.Add(1)
 		l.log.Info("an event was not taken, and is sent again", "to", l.to.String(), "error", err)
 		select {
 		case <-time.After(max(pause, min(again.after, lastPause))):

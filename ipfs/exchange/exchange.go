@@ -141,8 +141,10 @@ type Exchange struct {
 	asking   int       // requests for states under way
 	pausedTo time.Time // until then nothing is fetched but what is waited for
 	total    Traffic   // with peers
-	looked   time.Time // when connected peers were listed
-	last     string    // the peer that had the last single block
+
+	falseAnswers, failed int64     // of peers
+	looked               time.Time // when connected peers were listed
+	last                 string    // the peer that had the last single block
 }
 
 var _ ipfs.Getter = (*Exchange)(nil)

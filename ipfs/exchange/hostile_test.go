@@ -86,6 +86,9 @@ func TestHostilePeers(t *testing.T) {
 			p := puller.peer("bad")
 			banned := time.Now().Before(p.banned)
 			puller.Exchange.mu.Unlock()
+			if s := puller.Stats(); (s.Banned == 1) != test.banned || (s.False > 0) != test.banned {
+				t.Errorf("told are %d that are not asked, and %d false answers", s.Banned, s.False)
+			}
 			if test.banned && !banned {
 				t.Error("it is still asked")
 			} else if banned && !test.banned {

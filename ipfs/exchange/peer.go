@@ -97,14 +97,18 @@ func (x *Exchange) report(p *peer, err error) {
 	case err == nil:
 		p.failures = 0
 	case errors.Is(err, ipfs.ErrCorrupt):
+		x.falseAnswers++
 		p.banned = now.Add(x.limits.Forgive)
 		x.log.Warn("a peer sent a false block; it is not asked any more", "peer", p.id, "for", x.limits.Forgive, "error", err)
 	case errors.Is(err, errBusy):
+		x.failed++
 		p.rest, p.busy = now.Add(busyRest), now
 	case errors.Is(err, errors.ErrUnsupported): // Network.Blocks has nobody to ask
 		p.rest = now.Add(x.limits.Refresh)
 	case now.Before(p.rest): // requests that fail together are one failure
+		x.failed++
 	default:
+		x.failed++
 		pause := min(firstRest<<p.failures, maxRest)
 		p.failures = min(p.failures+1, 8)
 		p.rest = now.Add(pause)

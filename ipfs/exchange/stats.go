@@ -3,6 +3,7 @@ package exchange
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Traffic is what blocks went to and fro since the start. Bytes are those of the
@@ -48,14 +49,21 @@ type Stats struct {
 	Total  Traffic       // with all peers, also those long gone
 	Others Traffic       // what came by [Network.Blocks]
 	Files  int           // that are being fetched
+	False  int64         // answers with a false block
+	Failed int64         // requests that failed otherwise
+	Banned int           // peers that are not asked for a while since they sent such a block
 }
 
 // Stats tells what was done so far.
 func (x *Exchange) Stats() Stats {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	s := Stats{Total: x.total, Others: x.others.traffic}
+	s := Stats{Total: x.total, Others: x.others.traffic, False: x.falseAnswers, Failed: x.failed}
+	now := time.Now()
 	for _, p := range x.peers {
+		if now.Before(p.banned) {
+			s.Banned++
+		}
 		if p.traffic != (Traffic{}) {
 			s.Peers = append(s.Peers, PeerTraffic{p.id, p.traffic})
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -13,6 +15,8 @@ type Divided struct {
 	all    *Resolver
 	public *Resolver // asks those that are asked for everyone; all when that are all
 	here   *Resolver // asks nobody
+
+	lookups *prometheus.CounterVec // by result
 }
 
 var _ ipfs.Names = (*Divided)(nil)
@@ -26,7 +30,7 @@ func NewDivided(store *Store, o Options, reserved ...ipfs.RecordSource) *Divided
 	here.Advice = "a server that is asked by another one asks no further"
 	here.Sources, here.Domains, here.Logger = nil, nil, nil
 	o.Sources = append(append([]ipfs.RecordSource{}, reserved...), o.Sources...)
-	d := &Divided{all: NewResolver(store, o), here: NewResolver(store, here)}
+	d := &Divided{all: NewResolver(store, o), here: NewResolver(store, here), lookups: metricLookups.Counters("fresh", "stale", "unknown", "false", "unavailable", "given up")}
 	if d.public = d.all; len(reserved) > 0 {
 		d.public = NewResolver(store, public)
 	}
@@ -38,14 +42,21 @@ func (d *Divided) All() *Resolver { return d.all }
 
 // Find implements [ipfs.Names], as [Resolver.Find].
 func (d *Divided) Find(ctx context.Context, moving string) (ipfs.Meaning, error) {
+	m, err := d.asked(ctx).Find(ctx, moving)
+	d.lookups.WithLabelValues(outcome(ctx, m, err)).Inc()
+	return m, err
+}
+
+// asked is the resolver that asks whom ctx says.
+func (d *Divided) asked(ctx context.Context) *Resolver {
 	switch ipfs.MayBeAsked(ctx) {
 	case ipfs.AskNobody:
-		return d.here.Find(ctx, moving)
+		return d.here
 	case ipfs.AskPublic:
-		return d.public.Find(ctx, moving)
+		return d.public
 	case ipfs.AskAll:
 	}
-	return d.all.Find(ctx, moving)
+	return d.all
 }
 
 // Listed implements [ipfs.Names].

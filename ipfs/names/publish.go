@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -21,11 +23,13 @@ type Publisher struct {
 	resolver *Resolver // of the same store
 	sinks    []ipfs.RecordSink
 	log      *slog.Logger
+	told     *prometheus.CounterVec // records, by result
 
 	mu    sync.Mutex
 	sent  map[string]sent // by name
 	every time.Duration   // how often sinks are told again of what has not changed
 	wake  chan struct{}   // a name was moved
+	last  turn            // of Run
 }
 
 // PublisherOptions say who is told of what a [Publisher] moves.
@@ -36,7 +40,7 @@ type PublisherOptions struct {
 
 // NewPublisher makes a publisher of a store's keys, whose resolver is of the same store.
 func NewPublisher(store *Store, resolver *Resolver, o PublisherOptions) *Publisher {
-	return &Publisher{store: store, resolver: resolver, sinks: o.Sinks, log: silent.Logger(o.Logger), sent: map[string]sent{}, every: republishEvery, wake: make(chan struct{}, 1)}
+	return &Publisher{store: store, resolver: resolver, sinks: o.Sinks, log: silent.Logger(o.Logger), sent: map[string]sent{}, every: republishEvery, wake: make(chan struct{}, 1), told: metricSent.Counters("taken", "failed")}
 }
 
 // Move says how a name is moved.
@@ -171,6 +175,7 @@ func (p *Publisher) Send(ctx context.Context, r Record) (s Sent) {
 			ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 			defer cancel()
 			err := sink.PutRecord(ctx, r.Name, r.Raw)
+			p.count(err)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -182,6 +187,15 @@ func (p *Publisher) Send(ctx context.Context, r Record) (s Sent) {
 	}
 	all.Wait()
 	return s
+}
+
+// count counts a record that was sent.
+func (p *Publisher) count(err error) {
+	result := "taken"
+	if err != nil {
+		result = "failed"
+	}
+	p.told.WithLabelValues(result).Inc()
 }
 
 // sent is what sinks were last told of a name.
@@ -234,6 +248,7 @@ func (p *Publisher) Run(ctx context.Context) {
 			}
 		}
 		var all sync.WaitGroup
+		now := turn{names: map[string]int{stateDamaged: len(damaged)}}
 		for _, k := range keys {
 			l, err := p.store.load(k.Name)
 			if err == nil && l.Stopped != "" {
@@ -244,20 +259,32 @@ func (p *Publisher) Run(ctx context.Context) {
 					p.log.Warn("a name is not published again", "name", k.Name, "key", k.Alias, "because", err)
 					complained[k.Name] = err.Error()
 				}
+				now.names[stateStopped]++
 				continue
 			}
 			delete(complained, k.Name)
+			now.add(l, p.isFailing(k.Name))
 			if len(l.Mine) > 0 && p.due(l) {
 				all.Go(func() { p.again(ctx, k, l) })
 			}
 		}
 		all.Wait()
+		p.mu.Lock()
+		p.last = now
+		p.mu.Unlock()
 		select {
 		case <-ctx.Done():
 		case <-p.wake:
 		case <-time.After(lookEvery):
 		}
 	}
+}
+
+// isFailing tells whether somebody was not told of a name when it was last sent.
+func (p *Publisher) isFailing(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sent[name].failing > 0
 }
 
 // due tells whether sinks have to be told of what is kept of a name.

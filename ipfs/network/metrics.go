@@ -3,42 +3,55 @@ package network
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/image2ipfs/image2ipfs/internal/metric"
 	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
 	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
 )
 
-// metrics tell a server of the traffic with peers, never of single peers:
-// their number is not bounded.
-type metrics struct{ n *Network }
+// declared are the metrics of this package, which tell of the traffic with peers, never of
+// single peers: their number is not bounded.
+var declared metric.Set
 
 var (
-	peersConnected = prometheus.NewDesc("image2ipfs_peers", "Peers that are connected.", nil, nil)
-	peersFetching  = prometheus.NewDesc("image2ipfs_peer_files", "Files that are being fetched from peers.", nil, nil)
-	peersBlocks    = prometheus.NewDesc("image2ipfs_peer_blocks_total", "Blocks got from and given to peers, by their protocol.", []string{"protocol", "direction"}, nil)
-	peersBytes     = prometheus.NewDesc("image2ipfs_peer_bytes_total", "Bytes of these.", []string{"protocol", "direction"}, nil)
+	metricPeers    = declared.Gauge("peers", "Peers that are connected.")
+	metricFetching = declared.Gauge("peer_files", "Files that are being fetched from peers.")
+	metricBanned   = declared.Gauge("peers_banned", "Peers that are not asked since they sent a false block.")
+	metricFalse    = declared.Counter("peer_false_answers_total", "Answers of peers with a false block, or one that nobody asked for.")
+	metricFailed   = declared.Counter("peer_failed_requests_total", "Requests to peers that failed otherwise: broken off, too slow or busy.")
+	metricBlocks   = declared.Counter("peer_blocks_total", "Blocks got from and given to peers, by their protocol; what is given by bitswap is not known.", "protocol", "direction")
+	metricBytes    = declared.Counter("peer_bytes_total", "Bytes of these.", "protocol", "direction")
+	metricCacheMax = declared.Gauge("store_cache_limit_bytes", "Bytes that the cache of what came from peers may take on disk (--cache-size).")
 )
 
-// Describe implements prometheus.Collector.
-func (metrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{peersConnected, peersFetching, peersBlocks, peersBytes} {
-		out <- d
-	}
+// Metrics lists what [Network.Metrics] tells.
+func Metrics() []*metric.Metric { return declared.List() }
+
+// metrics are those of a network.
+type metrics struct {
+	*metric.Set
+	n *Network
 }
 
-// Collect implements prometheus.Collector. What is given by bitswap is not known.
+// Collect implements prometheus.Collector.
 func (m metrics) Collect(out chan<- prometheus.Metric) {
 	s := m.n.exchange.Stats()
-	out <- prometheus.MustNewConstMetric(peersConnected, prometheus.GaugeValue, float64(len(m.n.node.Connected())))
-	out <- prometheus.MustNewConstMetric(peersFetching, prometheus.GaugeValue, float64(s.Files))
-	count := func(d *prometheus.Desc, n int64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	metricPeers.Tell(out, float64(len(m.n.node.Connected())))
+	metricFetching.Tell(out, float64(s.Files))
+	metricBanned.Tell(out, float64(s.Banned))
+	metricFalse.Tell(out, float64(s.False))
+	metricFailed.Tell(out, float64(s.Failed))
+	for _, t := range []struct {
+		protocol, direction string
+		blocks, bytes       int64
+	}{
+		{"image2ipfs", "in", s.Total.BlocksIn, s.Total.BytesIn},
+		{"image2ipfs", "out", s.Total.BlocksOut, s.Total.BytesOut},
+		{"bitswap", "in", s.Others.BlocksIn, s.Others.BytesIn},
+	} {
+		metricBlocks.Tell(out, float64(t.blocks), t.protocol, t.direction)
+		metricBytes.Tell(out, float64(t.bytes), t.protocol, t.direction)
 	}
-	count(peersBlocks, s.Total.BlocksIn, "image2ipfs", "in")
-	count(peersBlocks, s.Total.BlocksOut, "image2ipfs", "out")
-	count(peersBlocks, s.Others.BlocksIn, "bitswap", "in")
-	count(peersBytes, s.Total.BytesIn, "image2ipfs", "in")
-	count(peersBytes, s.Total.BytesOut, "image2ipfs", "out")
-	count(peersBytes, s.Others.BytesIn, "bitswap", "in")
+	metricCacheMax.Tell(out, float64(m.n.cacheMax))
 }
 
 // Peer is a connected peer and what was exchanged with it.

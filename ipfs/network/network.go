@@ -45,6 +45,7 @@ type Network struct {
 	node     *p2p.Node
 	exchange *exchange.Exchange
 	cache    *packstore.Cache
+	cacheMax int64 // bytes
 	local    *packstore.Local
 	control  *control.Control // of a server
 	static   []string         // multiaddrs of peers that are to stay connected
@@ -106,7 +107,7 @@ func Serve(ctx context.Context, store *packstore.Store, cfg Config) (*Network, e
 }
 
 func start(ctx context.Context, store *packstore.Store, cfg Config, prepare func(*Network, *p2p.Config) error) (*Network, error) {
-	n := &Network{}
+	n := &Network{cacheMax: cfg.CacheSize}
 	node := cfg.Node
 	err := prepare(n, &node)
 	if err == nil {
@@ -152,7 +153,7 @@ func (n *Network) Cache() *packstore.Cache { return n.cache }
 func (n *Network) Local() *packstore.Local { return n.local }
 
 // Metrics tell of the traffic with peers.
-func (n *Network) Metrics() prometheus.Collector { return metrics{n} }
+func (n *Network) Metrics() prometheus.Collector { return metrics{&declared, n} }
 
 // Blocks are what peers have. It is a [ipfs.Getter] and gets whole files ahead.
 func (n *Network) Blocks() *Blocks { return &Blocks{n.exchange, n.absent} }

@@ -84,6 +84,11 @@ func New(cfg Config, traffic *Traffic, pushes *Pushes) *Page {
 	}
 }
 
+// Caches tells what the page keeps in memory, by what it is.
+func (p *Page) Caches() map[string]budget.Usage {
+	return map[string]budget.Usage{"images": p.images.Usage(), "shares": p.shares.Usage(), "layers": p.layers.kept.Usage()}
+}
+
 //go:embed page.css
 var style string
 

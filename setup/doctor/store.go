@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/image2ipfs/image2ipfs/internal/diskspace"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -40,7 +41,7 @@ func Store(ctx context.Context, store ipfs.Store, path string) (*Probe, Check) {
 	if !probe.before {
 		n--
 	}
-	free, err := freeSpace(path)
+	free, err := diskspace.Free(path)
 	if err != nil {
 		c.Detail = "free space: " + oneLine(err)
 		return probe, c

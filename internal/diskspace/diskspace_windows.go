@@ -1,9 +1,11 @@
-package doctor
+// Package diskspace tells how much may still be written.
+package diskspace
 
 import "golang.org/x/sys/windows"
 
-// freeSpace is the number of bytes that may still be written below path.
-func freeSpace(path string) (int64, error) {
+// Free is the number of bytes that may still be written below path. Errors are those of
+// the system.
+func Free(path string) (int64, error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
 		return 0, err
