@@ -47,7 +47,8 @@ between() {
 # lazily runs in the engines' machine, with Go's caches of this one.
 lazily() {
   hack/engines.sh up >&2
-  local in_machine=(hack/engines.sh run env "GOCACHE=$(go env GOCACHE)" "GOMODCACHE=$(go env GOMODCACHE)" "GOPATH=$(go env GOPATH)" GOPROXY=off)
+  # shellcheck disable=SC2016 # the machine's shell expands it: its own path to here
+  local in_machine=(hack/engines.sh run sh -c 'cd "$0" && exec "$@"' "$PWD" env "GOCACHE=$(go env GOCACHE)" "GOMODCACHE=$(go env GOMODCACHE)" "GOPATH=$(go env GOPATH)" GOPROXY=off)
   case " $* " in *" -o "* | *" -chart "* | *" -table "*) exec "${in_machine[@]}" go run ./test/bench -only lazy "$@" ;; esac
   results=$(mktemp -d)
   trap 'rm -rf "$results"' EXIT

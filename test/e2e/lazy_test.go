@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -35,10 +34,7 @@ func chain(top string) []string {
 }
 
 // lazyContainerd is a containerd 2 with stargz-snapshotter beside overlayfs.
-type lazyContainerd struct {
-	place
-	next *atomic.Int64 // number of what has to have an ID
-}
+type lazyContainerd struct{ place }
 
 // on speaks to it of one of its snapshotters.
 func (c lazyContainerd) on(snapshotter string) containerd {
@@ -242,7 +238,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 	eventually(t, "stargz-snapshotter", listens("stargz.sock"))
 	startDaemon(t, p.program("containerd", "--config", p.inner("config.toml")))
 	eventually(t, "containerd", listens("sock"))
-	c := lazyContainerd{p, new(atomic.Int64)}
+	c := lazyContainerd{p}
 	eventually(t, "containerd", func() error {
 		_, err := c.on("stargz").Version(deadline(t))
 		return err
