@@ -13,7 +13,7 @@ KILLS    ?= 300
 IMAGE_ARCHS := $(or $(GOARCH),amd64 arm64)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help build run test test-all wine unit bench bench-p2p lint fuzz docs image packages release install clean load crash attack
+.PHONY: help build run test test-all wine unit bench bench-p2p bench-lazy lint fuzz docs image packages release install clean load crash attack
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: ## measure beside skopeo, docker-registry, Kubo and nginx; results in doc
 
 bench-p2p: ## measure how images spread between machines (namespaces); results in docs/benchmarks.md
 	test/p2p/p2p.sh
+
+bench-lazy: ## measure lazy pulls beside whole ones (engines, namespaces); results in docs/benchmarks.md and README.md
+	test/bench/bench.sh lazy
 
 lint: ## gofmt, go vet, golangci-lint and govulncheck, also for the platforms that are released
 	hack/lint.sh

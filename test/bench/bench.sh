@@ -54,7 +54,7 @@ lazily() {
   trap 'rm -rf "$results"' EXIT
   "${in_machine[@]}" go run ./test/bench -only lazy -chart docs/lazy.svg -table "$results/table" -o "$results/all" "$@" || { cat "$results/all"; exit 1; }
   sed -i 's/^##/###/' "$results/all"
-  local end='<!-- end of what test/bench/bench.sh lazy writes -->' begin='<!-- lazy: written by test/bench/bench.sh lazy -->'
+  local end='<!-- end of what make bench-lazy writes -->' begin='<!-- lazy: written by make bench-lazy -->'
   between docs/benchmarks.md "$begin" "$end" "$results/all" && between README.md "$begin" "$end" "$results/table"
   exit
 }
