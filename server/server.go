@@ -151,7 +151,7 @@ type Limits struct {
 	Layouts   int64 // bytes of layouts kept in memory; default a sixteenth of Memory
 	Manifests int64 // bytes of manifests kept in memory; default a sixteenth of Memory
 	Blob      int64 // bytes of one blob that is pushed; default 256 GiB
-	Blocks    int64 // bytes of small blocks of remote sources kept in memory; default a 32nd of Memory
+	Blocks    int64 // bytes of blocks of remote sources kept in memory, small ones and those that small ranges ask for; default a 32nd of Memory
 
 	MaxConns int // connections of [Server.Serve]; default 4096
 

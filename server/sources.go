@@ -38,8 +38,9 @@ type remoteGateway struct {
 }
 
 const (
-	// maxCached is the largest block that is held in memory: directories,
-	// inner nodes of files and most manifests are smaller, layers' leaves are not.
+	// maxCached is the largest block that is held in memory wherever it is of:
+	// directories, inner nodes of files and most manifests are smaller, layers'
+	// leaves are not.
 	maxCached = 64 << 10
 	// forgiveAfter is how long a source that sent a false block is not asked:
 	// a server runs for long, and whoever runs the source may repair it.
