@@ -7,7 +7,7 @@
 #   hack/engines.sh clean     down, and remove the work directory
 #   hack/engines.sh status    one line per engine; fails unless all of them run
 #   hack/engines.sh tools     build only what needs no root: crane, regctl, oras and Kubo
-#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign, lassie, nerdctl, helm and Kubo 0.30
+#   hack/engines.sh extras    build what only `make test-all` uses, which takes long: cosign 2 and 3, IPFS Cluster, lassie, nerdctl, helm and Kubo 0.30
 #   hack/engines.sh env       shell assignments: the command prefix of each engine
 #   hack/engines.sh run CMD…  run a command on the simulated machine
 #
@@ -194,8 +194,9 @@ command_of() {
     podman5) echo "env -u TMPDIR CONTAINERS_CONF=/eng/podman5/containers.conf CONTAINERS_STORAGE_CONF=/eng/podman5/storage.conf" \
       "chroot $CHROOT podman" ;;
     skopeo) echo "skopeo --insecure-policy" ;;
-    crane | regctl | oras | cosign | conformance | nerdctl | helm) echo "$WORK/bin/$1" ;;
+    crane | regctl | oras | cosign | cosign3 | conformance | nerdctl | helm) echo "$WORK/bin/$1" ;;
     kubo) echo "$WORK/bin/ipfs" ;;
+    cluster) echo "$WORK/bin/ipfs-cluster-service" ;;
   esac
 }
 
@@ -351,9 +352,9 @@ status() {
 env() {
   echo "IMAGE2IPFS_E2E='$WORK'"
   local e
-  for e in $ENGINES podman podman5 skopeo crane regctl kubo oras cosign conformance nerdctl helm; do
+  for e in $ENGINES podman podman5 skopeo crane regctl kubo oras cosign cosign3 cluster conformance nerdctl helm; do
     case $e in
-      crane | regctl | kubo | oras | cosign | conformance | nerdctl | helm) [ -x "$(command_of $e)" ] || continue ;;
+      crane | regctl | kubo | oras | cosign | cosign3 | cluster | conformance | nerdctl | helm) [ -x "$(command_of $e)" ] || continue ;;
       skopeo) command -v skopeo >/dev/null || continue ;;
       podman) command -v podman >/dev/null && machine >/dev/null || continue ;;
       podman5) [ -x "$CHROOT/usr/bin/podman" ] && machine >/dev/null || continue ;;

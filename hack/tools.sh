@@ -8,6 +8,8 @@ REGCTL=github.com/regclient/regclient/cmd/regctl@v0.11.7
 NERDCTL=github.com/containerd/nerdctl/v2@v2.2.1
 CONFORMANCE=github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 COSIGN=github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
+COSIGN3=github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+CLUSTER=github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service@v1.1.6
 HELM=helm.sh/helm/v3/cmd/helm@v3.19.2
 
 # built FILE VERSION succeeds if the tool was built as this version; what stands
@@ -25,6 +27,17 @@ installed() {
     GOBIN=$WORK/bin go install "$module"
     echo "$module" >"$WORK/bin/$name.version"
   done
+}
+
+# cosign3 builds cosign of version 3 beside that of version 2, which has the same name.
+cosign3() {
+  built cosign3 "$COSIGN3" && return
+  say "building cosign 3"
+  mkdir -p "$WORK/bin/of3"
+  GOBIN=$WORK/bin/of3 go install "$COSIGN3"
+  mv "$WORK/bin/of3/cosign" "$WORK/bin/cosign3"
+  rmdir "$WORK/bin/of3"
+  echo "$COSIGN3" >"$WORK/bin/cosign3.version"
 }
 
 tools() {
@@ -66,8 +79,9 @@ nerdctl() {
 
 extras() {
   tools
-  installed "$COSIGN" "$CONFORMANCE" "$HELM"
+  installed "$COSIGN" "$CONFORMANCE" "$HELM" "$CLUSTER"
   nerdctl
+  cosign3
   pinned ipfs030 kubo030 github.com/ipfs/kubo/cmd/ipfs # the oldest Kubo that is promised to work
   pinned lassie lassie github.com/filecoin-project/lassie/cmd/lassie
 }

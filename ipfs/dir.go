@@ -176,7 +176,7 @@ func ReadFile(ctx context.Context, g Getter, c cid.Cid, limit int64) ([]byte, er
 	if f.Size() > limit {
 		return nil, fmt.Errorf("%w: file %s has %d bytes, at most %d are allowed", ErrCorrupt, c, f.Size(), limit)
 	}
-	release, err := holdReading(ctx, f.Size())
+	release, err := HoldReading(ctx, f.Size())
 	if err != nil {
 		return nil, err
 	}

@@ -27,8 +27,8 @@ func WithRoom(ctx context.Context, m Room) context.Context {
 
 func free() {}
 
-// holdReading waits for the memory of a file of n bytes.
-func holdReading(ctx context.Context, n int64) (release func(), err error) {
+// HoldReading waits for the memory of a file of n bytes.
+func HoldReading(ctx context.Context, n int64) (release func(), err error) {
 	if m, ok := ctx.Value(roomKey{}).(Room); ok {
 		return m.Reading(ctx, n)
 	}

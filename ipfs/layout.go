@@ -183,7 +183,7 @@ func (l *Layout) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadClo
 // Manifest reads a manifest, index or config and checks its digest; with Size
 // it makes a Layout the [oci.Contents] of its index.
 func (l *Layout) Manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
-	release, err := holdReading(ctx, 2*desc.Size) // its buffer grows
+	release, err := HoldReading(ctx, 2*desc.Size) // its buffer grows
 	if err != nil {
 		return nil, err
 	}

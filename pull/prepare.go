@@ -11,6 +11,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // ErrTarget is matched by errors about what was asked for and a target does not
@@ -22,6 +23,9 @@ var ErrTarget = errors.New("not for this target")
 type Wanted struct {
 	Platforms []ocispec.Platform
 	All       bool
+	// Signed refuses an image that is not signed as it requires, and leaves out what is
+	// neither signed nor reached from what is; nil for nothing.
+	Signed *trust.Policy
 }
 
 // Choice is what a target takes of the platforms of an image.
@@ -35,14 +39,14 @@ type Choice struct {
 
 // Prepare makes the pull of what name means in layout l to a target; its Resolver
 // and Progress are the caller's to set. Errors are those of [Select],
-// [Image.Require] and, for a docker archive, [Image.CheckDockerArchive], or match
+// [Image.Require], [trust.ErrUntrusted] and, for a docker archive, [Image.CheckDockerArchive], or match
 // [ErrTarget].
 func Prepare(ctx context.Context, l *layout.Layout, name ref.Name, to Target, wanted Wanted) (Job, error) {
 	choice, err := to.Choose(wanted)
 	if err != nil {
 		return Job{}, err
 	}
-	image, err := Select(ctx, l, name, choice.Match)
+	image, err := selectSigned(ctx, l, name, choice.Match, wanted.Signed)
 	if err == nil {
 		err = image.Require(wanted.Platforms...)
 	}

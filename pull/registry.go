@@ -149,7 +149,7 @@ func (p *pusher) referrers(ctx context.Context, d digest.Digest, add func(desc o
 	if err != nil {
 		return err
 	}
-	for _, desc := range found {
+	for _, desc := range p.job.Image.onlySigned(found) {
 		if err := add(desc); err != nil {
 			return err
 		}
@@ -164,6 +164,9 @@ func (p *pusher) referrers(ctx context.Context, d digest.Digest, add func(desc o
 			return err
 		}
 		for _, t := range tagged {
+			if len(p.job.Image.onlySigned([]ocispec.Descriptor{t.Descriptor})) == 0 {
+				continue
+			}
 			if err := add(t.Descriptor); err != nil {
 				return err
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // Image is what of a published layout is to be pulled.
@@ -32,8 +33,9 @@ type Image struct {
 
 	layout    *layout.Layout
 	index     ocispec.Index
-	indexJSON []byte // of the layout, when all of it is pulled
-	several   error  // why no engine can take it: nothing names one of several images
+	indexJSON []byte         // of the layout, when all of it is pulled
+	verdict   *trust.Verdict // nil when nothing has to be signed
+	several   error          // why no engine can take it: nothing names one of several images
 }
 
 // Select finds what name means in layout l, as [layout.Names.Resolve] does.
@@ -42,6 +44,10 @@ type Image struct {
 // index is taken. Errors match [oci.ErrNotFound] and list what there is, or those
 // of the layout.
 func Select(ctx context.Context, l *layout.Layout, name ref.Name, platform platforms.MatchComparer) (*Image, error) {
+	return selectSigned(ctx, l, name, platform, nil)
+}
+
+func selectSigned(ctx context.Context, l *layout.Layout, name ref.Name, platform platforms.MatchComparer, policy *trust.Policy) (*Image, error) {
 	i := &Image{Name: name, layout: l, index: l.Files().Index, indexJSON: l.Files().IndexJSON}
 	target, err := l.Resolve(ctx, name)
 	isPlain := name.Repository == "" && name.Tag == "" && name.Digest == ""
@@ -61,6 +67,9 @@ func Select(ctx context.Context, l *layout.Layout, name ref.Name, platform platf
 		err = i.choose(ctx, target, platform)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := i.requireSigned(ctx, policy); err != nil {
 		return nil, err
 	}
 	i.nameAfter(target)

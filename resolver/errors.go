@@ -10,6 +10,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // errNoDigest is matched by errors about digests that are none.
@@ -21,6 +22,7 @@ var errNoDigest = errors.New("invalid digest")
 var kinds = []struct{ ours, theirs error }{
 	{context.Canceled, nil},
 	{ref.ErrInvalidName, errdefs.ErrInvalidArgument},
+	{trust.ErrUntrusted, errdefs.ErrPermissionDenied},
 	{errNoDigest, errdefs.ErrInvalidArgument},
 	{ipfs.ErrUnavailable, errdefs.ErrUnavailable},
 	{context.DeadlineExceeded, errdefs.ErrUnavailable},

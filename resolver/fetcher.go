@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // Fetcher reads the contents of one layout. It is safe for concurrent use.
@@ -69,7 +69,11 @@ func (f *Fetcher) open(ctx context.Context, d digest.Digest, desc *ocispec.Descr
 		if b, err = in.openIn(ctx, d, desc); err == nil {
 			return b, nil
 		}
-		if first = cmp.Or(first, err); !isAbsent(err) {
+		refused := errors.Is(err, trust.ErrUntrusted)
+		if first == nil || refused {
+			first = err
+		}
+		if !isAbsent(err) && !refused {
 			break
 		}
 	}
@@ -87,6 +91,9 @@ func (f *Fetcher) openIn(ctx context.Context, d digest.Digest, desc *ocispec.Des
 		if desc != nil && isAbsent(err) && d.Algorithm().FromBytes(desc.Data) == d { // it holds the content itself
 			return newBlob(ctx, f, *desc, memory(desc.Data)), nil
 		}
+		return nil, err
+	}
+	if err := f.r.signed(ctx, f.root, l, d); err != nil {
 		return nil, err
 	}
 	f.r.mu.Lock()

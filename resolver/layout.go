@@ -12,6 +12,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // layouts are the roots that were opened last. What is known of one never goes
@@ -24,6 +25,7 @@ type layouts struct {
 type openedRoot struct {
 	root cid.Cid
 	*layout.Layout
+	verdict *trust.Verdict // nil before it is known
 }
 
 const maxLayouts = 16 // held open; an index.json has 4 MiB at most
@@ -46,7 +48,26 @@ func (s *layouts) put(root cid.Cid, l *layout.Layout) {
 	if len(s.opened) == maxLayouts {
 		s.opened = slices.Delete(s.opened, 0, 1)
 	}
-	s.opened = append(s.opened, openedRoot{root, l})
+	s.opened = append(s.opened, openedRoot{root: root, Layout: l})
+}
+
+// verdict is what is known of a root's signatures; nil for nothing.
+func (s *layouts) verdict(root cid.Cid) *trust.Verdict {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.IndexFunc(s.opened, func(o openedRoot) bool { return o.root.Equals(root) }); i >= 0 {
+		return s.opened[i].verdict
+	}
+	return nil
+}
+
+// judged keeps what is known of a root's signatures.
+func (s *layouts) judged(root cid.Cid, v *trust.Verdict) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.IndexFunc(s.opened, func(o openedRoot) bool { return o.root.Equals(root) }); i >= 0 {
+		s.opened[i].verdict = v
+	}
 }
 
 // open gives the layout under root.

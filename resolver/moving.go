@@ -37,7 +37,7 @@ func (r *Resolver) parse(ctx context.Context, name string) (n ref.Name, before [
 		r.log.Warn("a name that moves could not be asked for: the last answer counts", "name", moving.Moving, "since", m.Got, "error", m.Stale)
 	}
 	moving.Root = m.Root
-	return moving, m.Before, nil
+	return moving, r.kept.Before(moving.Moving, m.Before), nil
 }
 
 // roots are those in which a fetcher looks for a content: the one of its name, and those

@@ -30,5 +30,8 @@ func (f *Fetcher) FetchReferrers(ctx context.Context, d digest.Digest, opts ...r
 	if err != nil {
 		return nil, classified(err)
 	}
+	if found, err = f.r.onlySigned(ctx, f.root, l, found); err != nil {
+		return nil, classified(err)
+	}
 	return found, nil
 }

@@ -16,6 +16,7 @@ package resolver
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -30,6 +31,9 @@ import (
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/sources"
+	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/layout"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // Timeouts say when a source is given up; zero fields have defaults.
@@ -63,6 +67,7 @@ type config struct {
 	count     func(n int)
 	log       *slog.Logger
 	names     ipfs.Names
+	policy    *trust.Policy
 }
 
 // WithStore adds a store that answers at once from what it holds. Stores are
@@ -116,6 +121,8 @@ type Resolver struct {
 	log     *slog.Logger
 	names   ipfs.Names // nil for none
 	layouts layouts
+	policy  *trust.Policy // nil when nothing has to be signed
+	kept    trust.Kept
 
 	mu      sync.Mutex
 	ahead   int
@@ -147,6 +154,7 @@ func New(opts ...Option) *Resolver {
 		ahead:  min(max(c.ahead, 0), maxAhead),
 		log:    silent.Logger(c.log),
 		names:  c.names,
+		policy: c.policy,
 	}
 	if r.blocks == nil {
 		r.own = c.sources()
@@ -204,21 +212,38 @@ func (r *Resolver) SetOptions(opts ...transfer.ImageResolverOption) {
 // wherever containerd can take that as the name of an image. Errors match
 // errdefs.ErrInvalidArgument for what is no name, ErrNotFound when no source
 // has the layout or it has no such image (then they list what there is),
-// ErrUnavailable when no source answers, ErrDataLoss for a broken layout.
+// ErrUnavailable when no source answers, ErrDataLoss for a broken layout,
+// ErrPermissionDenied, and [trust.ErrUntrusted], for what is not signed as [WithPolicy]
+// requires; a name that moves then means what it meant before, if that is.
 func (r *Resolver) Resolve(ctx context.Context, name string) (string, ocispec.Descriptor, error) {
-	n, _, err := r.parse(ctx, name)
+	n, before, err := r.parse(ctx, name)
 	if err != nil {
 		return "", ocispec.Descriptor{}, classified(fmt.Errorf("resolving %s: %w", name, err))
 	}
-	l, err := r.open(ctx, n.Root)
-	if err != nil {
-		return "", ocispec.Descriptor{}, classified(fmt.Errorf("resolving %s: %w", name, err))
+	l, desc, err := r.resolve(ctx, n)
+	if errors.Is(err, trust.ErrUntrusted) && n.Moving != "" {
+		l, desc, err = r.stay(ctx, n, before, err)
 	}
-	desc, err := l.Resolve(ctx, n)
 	if err != nil {
 		return "", ocispec.Descriptor{}, classified(fmt.Errorf("resolving %s: %w", name, err))
 	}
 	return imageName(name, n, repositoryOf(l, desc.Digest)), desc, nil
+}
+
+// resolve finds what a name means under its root, and that it is signed.
+func (r *Resolver) resolve(ctx context.Context, n ref.Name) (*layout.Layout, ocispec.Descriptor, error) {
+	l, err := r.open(ctx, n.Root)
+	if err != nil {
+		return nil, ocispec.Descriptor{}, err
+	}
+	desc, err := l.Resolve(ctx, n)
+	if err == nil {
+		err = r.signed(ctx, n.Root, l, desc.Digest)
+	}
+	if err == nil && r.policy != nil && n.Moving != "" {
+		r.kept.Note(n.Moving, n.Root)
+	}
+	return l, desc, err
 }
 
 // Fetcher gives the contents of the layout that a name leads to. It also

@@ -160,6 +160,9 @@ func spell(root cid.Cid) string {
 // Errors have the code DENIED, also those of the blocks.
 func (s *Server) within(ctx context.Context, root cid.Cid) (ipfs.Getter, error) {
 	err := s.permit(ctx, root)
+	if err == nil {
+		err = s.allSigned(ctx, root)
+	}
 	switch {
 	case err == nil:
 		return withIdentity{s.local}, nil

@@ -32,6 +32,9 @@ func (s *Server) blob(w *response, r *request) error {
 	if err == nil && r.local != nil && r.Method == http.MethodHead {
 		err = s.cfg.Pushed.Whole(r.Context(), b.CID)
 	}
+	if err == nil {
+		err = s.signed(r, l, d)
+	}
 	if err != nil {
 		return absent(codeBlobUnknown, err)
 	}

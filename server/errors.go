@@ -17,6 +17,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // errorCode is a code of the distribution spec, "Error Codes"; the last six
@@ -106,6 +107,8 @@ func absent(code errorCode, err error) error {
 		return nil
 	case errors.As(err, &known):
 		return err
+	case errors.Is(err, trust.ErrUntrusted):
+		code = codeDenied
 	case errors.Is(err, budget.ErrFull):
 		code = codeTooMany
 	case errors.Is(err, ipfs.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):

@@ -53,9 +53,13 @@ func (s *Server) manifest(w *response, r *request) error {
 		s.nameRoot(w, r)
 	}
 	m, err := s.readManifest(r, l, d)
+	if err == nil {
+		err = s.signed(r, l, d)
+	}
 	if err != nil {
 		return err
 	}
+	s.noteSigned(r)
 	h := w.Header()
 	h.Set("Content-Type", m.Descriptor.MediaType)
 	h.Set("Cache-Control", cache)

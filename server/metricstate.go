@@ -169,6 +169,9 @@ func (c *state) caches(out chan<- prometheus.Metric) {
 		"blocks": c.s.foreign.blocks.Usage(), "sizes": c.s.old.sizes.Usage(), "whole blobs": c.s.whole.Usage(),
 		"repositories advised": c.s.advised.Usage(),
 	}
+	if g := c.s.signatures; g.policy != nil {
+		all["signatures"], all["signed roots"] = g.known.Usage(), g.whole.Usage()
+	}
 	if c.s.redirects != nil {
 		all["redirects"], all["requests of late"] = c.s.redirects.known.Usage(), c.s.redirects.sent.last.Usage()
 	}

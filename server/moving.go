@@ -46,15 +46,19 @@ func (s *Server) serveMoving(w *response, q *request, kind string) error {
 	if err != nil {
 		return err
 	}
-	byDigest := kind == "blobs" || kind == "referrers" || kind == "manifests" && strings.Contains(q.reference, ":")
-	if !byDigest {
+	if !byDigest(kind, q.reference) {
 		setAge(w.Header(), m)
 		q.root = m.Root
-		return s.serveRoot(w, q, kind)
+		err := s.serveRoot(w, q, kind)
+		if isUntrusted(err) && w.status == 0 {
+			return s.serveSigned(w, q, kind, m.Before, err)
+		}
+		return err
 	}
 	var first error
-	for i, root := range slices.Concat([]cid.Cid{m.Root}, m.Before) {
-		q.root, q.older = root, i < len(m.Before)
+	before := s.signatures.kept.Before(q.moving, m.Before)
+	for i, root := range slices.Concat([]cid.Cid{m.Root}, before) {
+		q.root, q.older = root, i < len(before)
 		err := s.serveRoot(w, q, kind)
 		if first == nil {
 			first = err
@@ -146,6 +150,9 @@ func (s *Server) ipnsRecord(w *response, r *http.Request) error {
 		return err
 	}
 	if err := s.permit(r.Context(), m.Root); err != nil {
+		return err
+	}
+	if err := s.anySigned(r.Context(), m.Root); err != nil {
 		return err
 	}
 	h := w.Header()

@@ -24,6 +24,9 @@ func (s *Server) listReferrers(w *response, r *request) error {
 	query := r.URL.Query()
 	wanted := slices.DeleteFunc(query["artifactType"], func(t string) bool { return t == "" })
 	found, err := s.referrers(r, l, digest.Digest(r.reference), wanted)
+	if err == nil {
+		found, err = s.onlySigned(r, l, found)
+	}
 	if err != nil {
 		return absent(codeUnknown, err)
 	}

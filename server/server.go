@@ -25,6 +25,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 	"github.com/image2ipfs/image2ipfs/server/page"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // Gateway is an IPFS gateway that clients can be redirected to.
@@ -84,6 +85,10 @@ type Config struct {
 	Proxies []netip.Prefix
 	// Allow limits the roots that are served; nil for all.
 	Allow Allow
+	// Signed refuses what is neither signed as it requires nor reached from what is, by
+	// whatever name or digest; nil for nothing. What was pushed here and has no CID in its
+	// name is not held to it: an image has to be there before it can be signed.
+	Signed *trust.Policy
 	// TLS is used by [Server.Serve]; nil for plain HTTP. See [TLS].
 	TLS *tls.Config
 	// Names finds what names that move mean; nil for none.
@@ -198,25 +203,26 @@ func (l *Limits) setDefaults() {
 
 // Server is an http.Handler. It must be closed.
 type Server struct {
-	cfg       Config
-	log       *slog.Logger
-	life      *lifetime
-	local     ipfs.Getter // has nothing when the server has no store
-	foreign   *foreign
-	metadata  ipfs.Getter // checked blocks from anywhere
-	old       *oldTrees
-	roots     *roots
-	manifests *manifests
-	listing   *flights[rootQuestion, struct{}] // of referrers
-	redirects *redirects
-	memory    *budget.Budget
-	streams   *streams
-	whole     *budget.Cache[cid.Cid, struct{}] // blobs that are wholly in local, or were
-	metrics   *metrics
-	uploads   *uploads
-	advised   *budget.Cache[string, struct{}] // repositories whose pushers were told what costs space
-	running   atomic.Int64                    // requests being answered
-	listening listening
+	cfg        Config
+	log        *slog.Logger
+	life       *lifetime
+	local      ipfs.Getter // has nothing when the server has no store
+	foreign    *foreign
+	metadata   ipfs.Getter // checked blocks from anywhere
+	old        *oldTrees
+	roots      *roots
+	manifests  *manifests
+	signatures *signatures                      // of what has to be signed
+	listing    *flights[rootQuestion, struct{}] // of referrers
+	redirects  *redirects
+	memory     *budget.Budget
+	streams    *streams
+	whole      *budget.Cache[cid.Cid, struct{}] // blobs that are wholly in local, or were
+	metrics    *metrics
+	uploads    *uploads
+	advised    *budget.Cache[string, struct{}] // repositories whose pushers were told what costs space
+	running    atomic.Int64                    // requests being answered
+	listening  listening
 
 	recompressing chan struct{} // one at a time
 	uses          uses
@@ -257,6 +263,7 @@ func New(cfg Config) (*Server, error) {
 	s.old = newOldTrees(s.life, s.local, s.metadata, s.foreign, s.memory)
 	s.roots = newRoots(s.life, s.local, s.metadata, s.old, s.foreign, cfg.Limits, s.memory)
 	s.manifests = newManifests(s.life, s.roots, cfg.Limits)
+	s.signatures = newSignatures(s)
 	s.listing = newFlights[rootQuestion, struct{}](s.life, cfg.Limits.Open)
 	s.redirects = newRedirects(s.life, s.foreign, cfg)
 	s.streams = &streams{s.memory.Sending}

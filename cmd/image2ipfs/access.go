@@ -26,6 +26,7 @@ type accessOptions struct {
 	hosts           []string
 	memory          byteSize
 	proxies         []string
+	keys            []string
 }
 
 func (o *accessOptions) flags(f *pflag.FlagSet) {
@@ -35,6 +36,7 @@ func (o *accessOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve HTTPS with the certificate chain in this PEM file, read again when it changes")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM file with the key of --tls-cert")
 	f.StringSliceVar(&o.hosts, "host", nil, "on a loopback address answer for this host name as well, not only for localhost and loopback addresses; may be given several times")
+	signedFlags(f, &o.keys, "serve")
 	f.StringSliceVar(&o.proxies, "proxy-from", nil, "take X-Forwarded-For of proxies in this network, such as 10.0.0.0/8, for where requests come from; may be given several times")
 	o.memory = server.DefaultMemory
 	f.Var(&o.memory, "memory", "how much memory the server may take, whoever asks it for what")
@@ -97,6 +99,9 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 	cfg.Stored = func(ctx context.Context) (sum server.Stored, err error) {
 		sum.Roots, sum.Bytes, err = all.Total(ctx)
 		return sum, err
+	}
+	if cfg.Signed, err = policyOf(o.keys); err != nil {
+		return fmt.Errorf("--%s: %w", signedFlag, err)
 	}
 	limits, err := o.limits(all, cfg.Logger)
 	if len(limits) > 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/pull"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/source"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // Exit codes of every subcommand.
@@ -24,6 +25,7 @@ const (
 	exitIntegrity   = 4   // bytes are not what their CID or digest says
 	exitUnreachable = 5   // no IPFS daemon, peer, gateway, registry or container engine answers
 	exitArchive     = 6   // the input is no image archive, or a broken one
+	exitUntrusted   = 7   // it is not signed by a key that was given
 	exitInterrupted = 130 // ended by Ctrl-C or SIGTERM
 )
 
@@ -35,6 +37,7 @@ const exitCodeHelp = `Exit codes:
   4    bytes are not what their CID or digest says, once published
   5    no IPFS daemon, peer, gateway or registry answers, or no container engine
   6    the input is no image archive, or a broken one
+  7    it is not signed by a key that was given
   130  interrupted`
 
 var errInterrupted = errors.New("interrupted")
@@ -53,8 +56,10 @@ func exitCode(err error) int {
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
 	case errors.As(err, &usage), errors.Is(err, publish.ErrNotEmpty), errors.Is(err, ref.ErrNotRoot), errors.Is(err, ref.ErrInvalidName),
-		errors.Is(err, pull.ErrTarget), errors.Is(err, source.ErrSpelling):
+		errors.Is(err, pull.ErrTarget), errors.Is(err, source.ErrSpelling), errors.Is(err, trust.ErrKey):
 		return exitUsage
+	case errors.Is(err, trust.ErrUntrusted):
+		return exitUntrusted
 	case errors.Is(err, archive.ErrFormat), errors.Is(err, dockerarchive.ErrInvalid),
 		errors.Is(err, dockerarchive.ErrMissing), errors.Is(err, publish.ErrArchive):
 		return exitArchive

@@ -15,13 +15,15 @@ import (
 func newPin() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pin",
-		Short: "Keep whole images in the own store, and serve them on",
-		Long: `Keep whole images in the own store, and serve them on.
+		Short: "Keep whole images in the own store, or at a service, and serve them on",
+		Long: `Keep whole images in the own store, and serve them on, or with --service have a
+pinning service do so (image2ipfs service add makes one known).
 
 What is published here is pinned as well. An image that is only pulled through
 this machine lies in a cache of limited size and goes when it is not used.`,
 		Example: `  image2ipfs pin add ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
   image2ipfs pin ls
+  image2ipfs pin add --service pins app:1
   image2ipfs pin rm app:1 && image2ipfs gc`,
 		Args: usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,19 +34,54 @@ this machine lies in a cache of limited size and goes when it is not used.`,
 	ls.Aliases, rm.Aliases = []string{"list"}, []string{"remove"}
 	ls.Short = "List what is kept"
 	ls.Example = `  image2ipfs pin ls
-  image2ipfs pin ls --json`
+  image2ipfs pin ls --json
+  image2ipfs pin ls --service pins`
 	rm.Short = "Do not keep images any longer"
 	rm.Example = `  image2ipfs pin rm app:1 && image2ipfs gc
-  image2ipfs pin rm --keep 1 app:1`
+  image2ipfs pin rm --keep 1 app:1
+  image2ipfs pin rm --service pins app:1`
+	atService(ls, rm)
 	cmd.AddCommand(newPinAdd(), rm, ls)
 	return cmd
+}
+
+// atService gives the commands that list and remove a service in place of the stores.
+func atService(ls, rm *cobra.Command) {
+	var of, from serviceOption
+	of.flag(ls, "service", "list what this pinning service keeps")
+	from.flag(rm, "service", "have this pinning service let go of what was pinned from here")
+	list, remove := ls.RunE, rm.RunE
+	ls.RunE = func(cmd *cobra.Command, args []string) error {
+		if of.name == "" {
+			return list(cmd, args)
+		}
+		if len(args) > 0 {
+			return usageError{errors.New("--service lists all that is kept there, and takes no NAME")}
+		}
+		f := cmd.Flags()
+		return of.list(cmd, f.Lookup("json").Value.String() == "true", f.Lookup("quiet").Value.String() == "true")
+	}
+	rm.RunE = func(cmd *cobra.Command, args []string) error {
+		if from.name == "" {
+			return remove(cmd, args)
+		}
+		f := cmd.Flags()
+		for _, rule := range []string{"all", "match", "untagged", "keep", "older", "dry-run"} {
+			if f.Changed(rule) {
+				return usageError{fmt.Errorf("--%s is not for --service: name what is to go", rule)}
+			}
+		}
+		store := &storeOptions{api: f.Lookup("api").Value.String(), auth: f.Lookup("api-auth").Value.String()}
+		return from.remove(cmd, store, args, f.Lookup("json").Value.String() == "true")
+	}
 }
 
 // pinOptions are the flags of pin add.
 type pinOptions struct {
 	sourceOptions
-	quiet bool
-	json  bool
+	quiet   bool
+	json    bool
+	service serviceOption
 }
 
 func newPinAdd() *cobra.Command {
@@ -55,16 +92,33 @@ func newPinAdd() *cobra.Command {
 		Long: `Fetch whole images, all platforms and everything else in their layouts, from the
 own store, Kubo, peers or gateways, none of which is trusted, and keep them in the own
 store. What is there already, of an earlier version or of another image, is not
-fetched again.`,
+fetched again.
+
+With --service a pinning service is asked to keep them instead, under the name
+image2ipfs:NAMES, and it is told where the server is that runs on this store (serve
+with peers), which dials the service's nodes. Each step is told: queued, pinning,
+pinned or failed, and what the service says of it. Ctrl-C ends the waiting, and not
+the pin.`,
 		Example: `  image2ipfs pin add ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
-  image2ipfs pin add --gateway http://gateway.local:8080 ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi`,
+  image2ipfs pin add --gateway http://gateway.local:8080 ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi
+  image2ipfs pin add --service pins app:1`,
 		Args:              usage(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: completeNames(&opts.storeOptions),
-		RunE:              func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if opts.service.name != "" {
+				return opts.service.add(cmd, opts, args)
+			}
+			if opts.service.noWait {
+				return usageError{errors.New("--no-wait is for --service")}
+			}
+			return opts.run(cmd, args)
+		},
 	}
 	opts.sourceFlags(cmd)
 	opts.peers.flags(cmd.Flags())
 	opts.moving.flags(cmd.Flags())
+	opts.service.flag(cmd, "service", "have this pinning service keep the images")
+	cmd.Flags().BoolVar(&opts.service.noWait, "no-wait", false, "with --service: do not wait until it has the image")
 	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "print roots only")
 	cmd.Flags().BoolVar(&opts.json, "json", false, "print a JSON object for each image")
 	return cmd

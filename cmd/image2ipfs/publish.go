@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,7 @@ type publishOptions struct {
 	gateways    []string
 	engines     engineOptions
 	tag         string
+	pin         serviceOption
 
 	names ipfs.Store // that keeps the local names of what is published
 }
@@ -78,6 +80,7 @@ without TLS.`,
 		Example: `  image2ipfs publish app.tar
   image2ipfs publish docker-daemon:app:1
   image2ipfs publish --platform linux/arm64 docker://registry.example/team/app:1
+  image2ipfs publish --pin pins app.tar
   image2ipfs publish --from images.txt
   docker buildx build -o type=oci,dest=- . | image2ipfs publish -
   skopeo copy docker-daemon:app:1 oci:app:app:1 && image2ipfs publish app
@@ -90,6 +93,7 @@ without TLS.`,
 	_ = cmd.MarkFlagFilename("from")
 	cmd.Flags().StringSliceVar(&opts.gateways, "gateway", nil, "IPFS gateway to fetch ipfs://CID from; may be given several times (default: $"+gatewayEnv+")")
 	opts.engines.flags(cmd.Flags(), "publish from")
+	opts.pin.flag(cmd, "pin", "have this pinning service keep what is published, too, and wait until it does")
 	cmd.Flags().StringSliceVar(&opts.platforms, "platform", nil, "platform to publish of an image in an engine or registry, such as linux/arm64; may be given several times (default: all that are there)")
 	cmd.Flags().StringVar(&opts.tag, "tag", "", "the local name that the image gets, whatever that was before, such as app:1; for an archive of one image")
 	return cmd
@@ -199,11 +203,19 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 	if err := o.checkTag(len(openers)); err != nil {
 		return usageError{err}
 	}
+	if o.pin.name != "" && (o.noAdd || o.from != "") {
+		return usageError{errors.New("--pin is for what goes to IPFS, source by source: it excludes -n and --from")}
+	}
 	if o.output != "" && !o.noAdd {
 		return usageError{errors.New("-o needs -n: published images go to IPFS, not to a directory")}
 	}
 	if o.output != "" && len(openers) > 1 {
 		return usageError{fmt.Errorf("-o %s holds one layout: write the %d sources one by one", o.output, len(openers))}
+	}
+	if o.pin.name != "" { // before anything is published
+		if _, _, err := o.pin.client(); err != nil {
+			return err
+		}
 	}
 	ctx, log := cmd.Context(), newLogger(cmd.ErrOrStderr(), o.debug)
 	var store ipfs.Store
@@ -228,6 +240,9 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 		done, err := o.publishOne(cmd, log, store, open, options)
 		if err == nil {
 			err = o.report(cmd, done, store)
+		}
+		if err == nil && o.pin.name != "" {
+			_, err = o.pin.pin(cmd, done.Root, done.names(), o.quiet || o.json)
 		}
 		if err != nil {
 			return err
@@ -307,4 +322,14 @@ func newLogger(w io.Writer, debug bool) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// names are those of what was published, each once.
+func (d done) names() (names []string) {
+	for _, i := range d.Images {
+		if i.Name != "" && !slices.Contains(names, i.Name) {
+			names = append(names, i.Name)
+		}
+	}
+	return names
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/remote"
 	"github.com/image2ipfs/image2ipfs/resolver"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // pullOptions are the flags of pull.
@@ -33,6 +34,8 @@ type pullOptions struct {
 	json         bool
 	engines      engineOptions
 	snapshotter  string
+	keys         []string
+	policy       *trust.Policy // nil when nothing has to be signed
 }
 
 func newPull() *cobra.Command {
@@ -57,12 +60,17 @@ A name with a CID is looked for everywhere; one without, such as app:1, means wh
 was published under it here last. One that moves (k51…/app:1, or a domain that
 --dnslink names) means what its owner says now: the root that was found is told.
 
+With --require-signature nothing is taken but what is signed by that key, as
+image2ipfs verify --key checks it, and what that leads to: of an index that is signed
+all platforms, and not what others have put beside it.
+
 Without --to the image goes to the engine of this machine, when there is only
 one. A CID that is a single docker-archive file on IPFS is pulled too, into
 dockerd or a docker archive.`,
 		Example: `  image2ipfs pull ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
   image2ipfs pull --to containerd --namespace k8s.io app:1
   image2ipfs pull --mdns ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app
+  image2ipfs pull --require-signature cosign.pub app:1
   image2ipfs pull --to docker://registry.example/team/app:1 app:1
   image2ipfs pull --to - --gateway http://gateway.local:8080 app:1 | docker load`,
 		Args:              usage(cobra.ExactArgs(1)),
@@ -79,6 +87,7 @@ dockerd or a docker archive.`,
 	f.BoolVar(&opts.pin, "pin", false, "keep the image in the own store as well, so that this machine serves it on")
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "print nothing but the name in the engine")
 	f.BoolVar(&opts.json, "json", false, "print a JSON object")
+	signedFlags(f, &opts.keys, "take")
 	opts.engines.flags(f, "pull into")
 	f.StringVar(&opts.snapshotter, "snapshotter", "", "containerd snapshotter (default: containerd's)")
 	_ = cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{"docker", "containerd", "podman", "docker://", "oci:", "oci-archive:", "docker-archive:", "-"}, cobra.ShellCompDirectiveNoSpace))
@@ -102,6 +111,9 @@ func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
 	}
 	if o.json && o.to == "-" {
 		return usageError{errors.New("standard output takes the archive or the JSON: name a file with --to docker-archive:FILE")}
+	}
+	if o.policy, err = policyOf(o.keys); err != nil {
+		return err
 	}
 	all, err := o.openAll(ctx)
 	if err != nil {
@@ -216,23 +228,26 @@ func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *
 	if err != nil {
 		return out, o.unfound(all, name, err)
 	}
-	if o.pin {
-		if _, err := keep(cmd, all, from, l, o.quiet || o.json); err != nil {
-			return out, err
-		}
-	}
 	wanted, err := o.wanted()
 	if err != nil {
 		return out, err
 	}
 	job, err := pull.Prepare(ctx, l, name, to, wanted)
+	if errors.Is(err, trust.ErrUntrusted) && name.Moving != "" {
+		err = fmt.Errorf("%s has moved to %s, which is refused; what was pulled before stays as it is: %w", name.Moving, ref.Ciq(name.Root), err)
+	}
 	if err != nil {
 		return out, err
+	}
+	if o.pin {
+		if _, err := keep(cmd, all, from, l, o.quiet || o.json); err != nil {
+			return out, err
+		}
 	}
 	image := job.Image
 	bar := newProgress(cmd.ErrOrStderr(), ref.Ciq(name.Root), image.Size(), o.quiet || o.json)
 	defer bar.done()
-	r := resolver.New(resolver.WithSources(from), resolver.WithProgress(bar.add), resolver.WithNames(ipfs.Meant(name)))
+	r := resolver.New(resolver.WithSources(from), resolver.WithProgress(bar.add), resolver.WithNames(ipfs.Meant(name)), resolver.WithPolicy(o.policy))
 	job.Resolver, job.Progress = r, pull.Progress{Event: bar.line, Bytes: bar.add}
 	out.Name, err = to.Pull(ctx, job)
 	if _, resumes := to.(pull.Directory); resumes && ctx.Err() != nil {
@@ -245,13 +260,16 @@ func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *
 // wanted reads --platform and --all-platforms.
 func (o *pullOptions) wanted() (pull.Wanted, error) {
 	wanted, err := parsePlatforms(o.platforms)
-	return pull.Wanted{All: o.allPlatforms, Platforms: wanted}, err
+	return pull.Wanted{All: o.allPlatforms, Platforms: wanted, Signed: o.policy}, err
 }
 
 // pullFile brings a docker archive that is one file on IPFS to its target.
 func (o *pullOptions) pullFile(ctx context.Context, name ref.Name, file *pull.File, to pull.Target) error {
 	if o.pin || len(o.platforms) > 0 || o.allPlatforms {
 		return usageError{fmt.Errorf("%s is one file, not an image layout: --pin, --platform and --all-platforms are for layouts", ref.Ciq(name.Root))}
+	}
+	if o.policy != nil {
+		return fmt.Errorf("%w: %s is one file, not an image layout, and has no signatures", trust.ErrUntrusted, ref.Ciq(name.Root))
 	}
 	return file.To(ctx, to)
 }

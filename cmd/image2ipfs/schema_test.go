@@ -32,6 +32,7 @@ var jsonTypes = map[string]any{
 	"pin-add": pinned{}, "rm": removed{}, "du": diskUsage{}, "gc": packstore.GCStats{}, "id": network.Identity{}, "peers": []network.Peer{},
 	"ref": ref.Spellings{}, "setup": planJSON{}, "doctor": examined{}, "push-event": server.PushEvent{},
 	"config-ls": []settings.Setting{}, "name-ls": []ownedName{}, "name-resolve": resolvedName{}, "where": whereabouts{},
+	"service-ls": []knownService{}, "service-pin": servicePin{}, "service-pins": []servicePin{},
 }
 
 // schema is the part of a JSON schema that is compared with a type.

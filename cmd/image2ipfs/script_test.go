@@ -39,10 +39,13 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("IMAGE2IPFS_PATH", filepath.Join(env.WorkDir, "store"))
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second under the race detector
-			return nil
+			signed, err := filepath.Abs("../../trust/testdata")
+			env.Setenv("SIGNED", signed) // archives that cosign signed, and keys
+			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"archive":   cmdArchive,
+			"service":   cmdService,
 			"exits":     cmdExits,
 			"json":      cmdJSON,
 			"port":      cmdPort,

@@ -14,6 +14,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/server"
 	"github.com/image2ipfs/image2ipfs/server/settings"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // serveOptions are the flags of serve.
@@ -54,6 +55,11 @@ On an address that others reach, images that are not in the own store are only
 redirected to a gateway, never fetched for others, unless --open is given. Which
 images are served at all is limited by --pinned and --allow; together with peers,
 who may have every block of the store, that takes --swarm-key.
+
+With --require-signature KEY nothing is served but images that are signed by that key
+(cosign, with its signature beside the image), and what they lead to, by whatever digest;
+a name that moves to another image stays what it was. Names that were pushed here are not
+held to it: on --push images are before they are signed.
 
 With --peers, --mdns, --public, --routing or --swarm-listen the server also gives
 the blocks of its store to peers over libp2p, and gets from them what it lacks.
@@ -112,6 +118,7 @@ func newServeOf(opts *serveOptions) *cobra.Command {
   image2ipfs serve --push 127.0.0.1:5001
   image2ipfs serve --push 127.0.0.1:5001 --events https://ci.example.com/pushed
   image2ipfs serve --push :5001 --htpasswd htpasswd --push-tls-cert cert.pem --push-tls-key key.pem
+  image2ipfs serve --require-signature cosign.pub
   image2ipfs serve --mdns --swarm-key swarm.key
   image2ipfs serve --peers dns:peers.example.com --swarm-key swarm.key
   image2ipfs serve --pinned --tls-cert cert.pem --tls-key key.pem --metrics 127.0.0.1:9100`,
@@ -234,7 +241,15 @@ func tellServing(log *slog.Logger, all stores, cfg server.Config, open server.Li
 	for _, e := range all.Stores {
 		log.Info("images from", "store", e.String())
 	}
-	log.Info("serving", "addr", open.Images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil)
+	log.Info("serving", "addr", open.Images.Addr().String(), "open", cfg.Open, "tls", cfg.TLS != nil, "limited", cfg.Allow != nil, "signed", signers(cfg.Signed))
+}
+
+// signers names the keys of which one must have signed.
+func signers(p *trust.Policy) string {
+	if p == nil {
+		return "not required"
+	}
+	return "by " + p.String()
 }
 
 // check tells what does not go together.

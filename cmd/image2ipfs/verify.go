@@ -15,12 +15,15 @@ import (
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/registry/local"
+	"github.com/image2ipfs/image2ipfs/trust"
 )
 
 // verifyOptions are the flags of verify.
 type verifyOptions struct {
 	sourceOptions
 	all, json, quiet bool
+	keys             []string
+	policy           *trust.Policy // nil when no signature is asked for
 }
 
 func newVerify() *cobra.Command {
@@ -33,10 +36,15 @@ blob against its digest, and that nothing is missing. All faults are reported.
 With --all that is everything that the store keeps, and Kubo when it is used; what
 several images share is read once, and the exit code tells whether all are right.
 
+With --key it also checks, offline, that what the name means is signed by that public
+key: by cosign, of version 1, 2 or 3, in a signature that lies beside the image in its
+layout. Of a CID alone each of its images has to be. Exit code 7 tells that one is not.
+
 A block that is damaged or missing in the store is fetched from Kubo, a gateway
 or a peer, if there is one that has it, and put right.`,
 		Example: `  image2ipfs verify app:1
   image2ipfs verify --gateway http://gateway.local:8080 app:1
+  image2ipfs verify --key cosign.pub app:1
   image2ipfs verify --all --json`,
 		Args: usage(func(cmd *cobra.Command, args []string) error {
 			if opts.all {
@@ -49,6 +57,7 @@ or a peer, if there is one that has it, and put right.`,
 	}
 	opts.sourceFlags(cmd)
 	opts.peers.flags(cmd.Flags())
+	cmd.Flags().StringSliceVar(&opts.keys, "key", nil, "check that the image is signed by the public key in this PEM file, such as cosign.pub; given several times, any one of the keys will do")
 	cmd.Flags().BoolVar(&opts.all, "all", false, "verify everything that is kept")
 	cmd.Flags().BoolVar(&opts.json, "json", false, "print a JSON object for each name")
 	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "print failures only")
@@ -56,6 +65,9 @@ or a peer, if there is one that has it, and put right.`,
 }
 
 func (o *verifyOptions) run(cmd *cobra.Command, args []string) (err error) {
+	if o.policy, err = policyOf(o.keys); err != nil {
+		return err
+	}
 	open := o.openAll // blocks of others are kept
 	if len(gatewayURLs(o.gateways)) == 0 && !o.peers.asked() {
 		open = o.openExisting
@@ -126,8 +138,9 @@ type verified struct {
 	Store string        `json:"store,omitempty"`
 	OK    bool          `json:"ok"`
 	ipfs.Verification
-	Healed []string `json:"healed,omitempty"` // CIDs of blocks
-	Error  string   `json:"error,omitempty"`
+	Healed []string    `json:"healed,omitempty"`     // CIDs of blocks
+	Signed []signature `json:"signatures,omitempty"` // with --key
+	Error  string      `json:"error,omitempty"`
 }
 
 // verification is one thing to verify.
@@ -164,6 +177,9 @@ func (o *verifyOptions) verify(cmd *cobra.Command, all stores, v verification) (
 	p := newProgress(cmd.ErrOrStderr(), v.label, -1, o.quiet || o.json)
 	result.Verification, err = v.by.Verify(ctx, v.from, name.Root, p.add)
 	p.done()
+	if err == nil && o.policy != nil {
+		result.Signed, err = signatures(ctx, o.policy, v.from, name)
+	}
 	if h != nil {
 		err = errors.Join(err, h.Close())
 	}
@@ -197,5 +213,8 @@ func (o *verifyOptions) report(cmd *cobra.Command, name ref.Name, v verified) {
 	if v.OK && !o.quiet {
 		tellAbsent(cmd, v.Absent)
 		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d blobs, %s, all CIDs and digests right\n", ref.Ciq(name.Root), v.Blobs, oci.BytesText(v.Bytes))
+		if o.policy != nil {
+			tellSigned(cmd, name, v.Signed)
+		}
 	}
 }

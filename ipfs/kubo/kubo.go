@@ -59,6 +59,7 @@ type Store struct {
 	silence time.Duration
 	pinTime func(sent int64) time.Duration // see the function pinTime
 	holds   holds
+	cluster cluster // for a proxy of IPFS Cluster in place of a Kubo
 }
 
 var _ ipfs.Store = (*Store)(nil)
@@ -74,6 +75,7 @@ func Dial(ctx context.Context, api string, c Credentials) (*Store, error) {
 		return nil, err
 	}
 	e := &Store{api: addr, client: newClient(addr, c), silence: silence, pinTime: pinTime}
+	e.client.Transport = noting{e.client.Transport, &e.cluster}
 	e.shell = shell.NewShellWithClient(addr.url, e.client)
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()

@@ -122,14 +122,15 @@ func (e *Store) pins(ctx context.Context, roots ...string) (pins []pinned, err e
 	}
 }
 
-// Roots lists the recursive pins whose names say that they are ours, by name:
-// Kubo does not know when a pin was made. It knows no sizes either, and at
+// Roots lists the recursive pins whose names say that they are ours, of a cluster those
+// that are layouts, by name: Kubo does not know when a pin was made. It knows no sizes either, and at
 // most 255 bytes of names.
 func (e *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
 	pins, err := e.pins(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing pins: %w", err)
 	}
+	e.named(ctx, pins)
 	var roots []ipfs.Root
 	for _, p := range pins {
 		if names, pushed, ours := parsePin(p.name); ours {
@@ -150,12 +151,13 @@ func (e *Store) pin(ctx context.Context, c cid.Cid) (name string, ok bool, err e
 	if errors.Is(err, ipfs.ErrNotFound) || err == nil && len(pins) == 0 {
 		return "", false, nil
 	}
-	if err == nil && pins[0].name == "" {
+	if err == nil && pins[0].name == "" && !e.cluster.is.Load() {
 		pins, err = e.pins(ctx)
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("looking for the pin of %s: %w", c, err)
 	}
+	e.named(ctx, pins)
 	for _, p := range pins {
 		if p.cid.Equals(c) {
 			return p.name, true, nil
@@ -203,7 +205,7 @@ func (e *Store) undo(ctx context.Context, c cid.Cid) error {
 	if errors.Is(err, ipfs.ErrUnavailable) {
 		return nil // said already
 	}
-	if err == nil && ok && name == "" {
+	if err == nil && ok && (name == "" || e.cluster.is.Load()) { // which knows no names
 		err = e.unpin(ctx, c)
 	}
 	if err != nil && !errors.Is(err, ipfs.ErrNotFound) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/image2ipfs/image2ipfs/internal/control"
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -32,6 +33,7 @@ func (n *Network) answers(fetchesFor string) http.Handler {
 	}))
 	mux.HandleFunc("GET "+peersPath, control.Answer(n.Connected))
 	mux.HandleFunc("GET "+fetchesPath, control.Answer(func() string { return fetchesFor }))
+	mux.HandleFunc("GET "+dialPath, control.Patient(dialTime+5*time.Second, n.answerDial))
 	mux.HandleFunc("GET "+trialsPath, n.answerTrials)
 	mux.HandleFunc("GET "+wherePath+"{root}", control.Patient(whereTime, n.answerWhere))
 	return mux

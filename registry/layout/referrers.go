@@ -29,11 +29,7 @@ const (
 // that index.json leads to; what is broken or absent refers to nothing. Errors
 // match [oci.ErrLimit], or [ipfs.ErrUnavailable] while a manifest cannot be had.
 func (n *Names) Referrers(ctx context.Context, d digest.Digest, artifactTypes ...string) ([]ocispec.Descriptor, error) {
-	table, err := n.table.get(ctx, func() (referrers, bool, error) {
-		r := &refereeing{n: n, ctx: ctx, seen: map[digest.Digest]bool{}, table: referrers{of: map[digest.Digest][]ocispec.Descriptor{}, cost: 512}}
-		err := r.all()
-		return r.table, true, err
-	})
+	table, err := n.referrers(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing what refers to %s: %w", d, err)
 	}
@@ -44,6 +40,15 @@ func (n *Names) Referrers(ctx context.Context, d digest.Digest, artifactTypes ..
 		}
 	}
 	return found, nil
+}
+
+// referrers reads them once.
+func (n *Names) referrers(ctx context.Context) (referrers, error) {
+	return n.table.get(ctx, func() (referrers, bool, error) {
+		r := &refereeing{n: n, ctx: ctx, seen: map[digest.Digest]bool{}, table: referrers{of: map[digest.Digest][]ocispec.Descriptor{}, cost: 512}}
+		err := r.all()
+		return r.table, true, err
+	})
 }
 
 // refereeing goes through the manifests of a layout.

@@ -114,6 +114,9 @@ func (l *Layout) BlobAs(a digest.Algorithm, mediaType string, data []byte) ocisp
 	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(data))}
 }
 
+// Content is that of a blob that was added.
+func (l *Layout) Content(d digest.Digest) []byte { return l.blobs[d] }
+
 // Lie puts data under a digest that is not its own.
 func (l *Layout) Lie(d digest.Digest, data []byte) { l.blobs[d] = data }
 

@@ -1,0 +1,287 @@
+package trust
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/registry"
+)
+
+// Limits of what is read to find out who has signed a layout.
+const (
+	maxStatements = 2000     // layers that hold signatures
+	maxSignatures = 64       // of one of them
+	maxRead       = 64 << 20 // bytes of all
+	maxFaults     = 16       // that are remembered about one image
+)
+
+// Examine finds out what of a layout is signed: reads all that says that it signs
+// something, and follows what is signed as a pull would, from indices to their manifests
+// and their contents. What cannot be read at the moment makes the verdict one for now, see
+// [Verdict.Final]. Errors match [oci.ErrLimit], or are those of listing claims.
+func (p *Policy) Examine(ctx context.Context, l Layout) (*Verdict, error) {
+	claims, err := l.Claims(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := &examination{
+		ctx: ctx, l: l, policy: p,
+		v: &Verdict{policy: p, reached: map[digest.Digest]bool{}, signed: map[digest.Digest][]Signature{}, faults: map[string][]error{}},
+	}
+	for _, c := range claims {
+		if err := e.claim(c); err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range slices.Sorted(maps.Keys(e.v.signed)) {
+		if err := e.follow(ocispec.Descriptor{Digest: d}, 0); err != nil {
+			return nil, err
+		}
+	}
+	return e.v, nil
+}
+
+type examination struct {
+	ctx        context.Context
+	l          Layout
+	policy     *Policy
+	v          *Verdict
+	statements int
+	bytes      int64
+	limit      oci.WalkLimit
+	followed   map[digest.Digest]bool
+}
+
+// claim notes what a manifest signs, or why it signs nothing. What is no signature and
+// says so by its layers is passed over.
+func (e *examination) claim(c registry.Claim) error {
+	m, err := e.l.Manifest(e.ctx, c.Descriptor.Digest)
+	if err != nil {
+		return e.unread(c.Descriptor.Digest, err)
+	}
+	layers, config, ok, err := e.signatureLayers(m)
+	if err != nil || !ok {
+		return err
+	}
+	made, pure := false, true // whether one of the keys made it, and it is signatures alone
+	for _, layer := range layers {
+		if e.statements++; e.statements > maxStatements {
+			return fmt.Errorf("%w: more than %d signatures in one layout", oci.ErrLimit, maxStatements)
+		}
+		one, err := e.layer(c, layer)
+		if err != nil {
+			return err
+		}
+		made, pure = made || one.made, pure && one.isJSON
+	}
+	if made && pure { // no engine can run it: each layer is JSON
+		e.v.reached[c.Descriptor.Digest] = true
+		for _, part := range append(layers, config) {
+			e.v.reached[part.Digest] = true
+		}
+	}
+	return nil
+}
+
+// signatureLayers are the layers of a manifest that holds signatures and nothing else.
+func (e *examination) signatureLayers(m registry.Manifest) (layers []ocispec.Descriptor, config ocispec.Descriptor, ok bool, err error) {
+	release, err := ipfs.HoldDecoding(e.ctx, m.Content)
+	if err != nil {
+		return nil, config, false, err
+	}
+	defer release()
+	var parsed ocispec.Manifest
+	if !oci.IsManifest(m.Descriptor.MediaType) || json.Unmarshal(m.Content, &parsed) != nil {
+		return nil, config, false, nil
+	}
+	ok = len(parsed.Layers) > 0 && !slices.ContainsFunc(parsed.Layers, func(l ocispec.Descriptor) bool { return !holdsStatement(l) })
+	return parsed.Layers, parsed.Config, ok, nil
+}
+
+// judged is what one layer of a claim is worth.
+type judged struct {
+	made   bool // one of the keys stands behind it, and it is about what it stands beside
+	isJSON bool
+}
+
+// layer reads and judges a layer. What cannot be had is noted.
+func (e *examination) layer(c registry.Claim, layer ocispec.Descriptor) (judged, error) {
+	data, err := e.read(layer)
+	if err != nil {
+		return judged{}, e.unread(layer.Digest, err)
+	}
+	if data == nil {
+		e.note(c, ErrSignature, "%s: its layer %s has more than %d bytes", c.Descriptor.Digest, layer.Digest, oci.MaxManifestSize)
+		return judged{}, nil
+	}
+	release, err := ipfs.HoldDecoding(e.ctx, data)
+	if errors.Is(err, oci.ErrLimit) {
+		e.note(c, ErrSignature, "%s: its layer %s: %w", c.Descriptor.Digest, layer.Digest, err)
+		return judged{}, nil
+	}
+	if err != nil {
+		return judged{}, err
+	}
+	isJSON := json.Valid(data)
+	s, err := parseStatement(layer, data)
+	release()
+	if err == nil && len(s.signatures) > maxSignatures {
+		err = fmt.Errorf("it has %d signatures, at most %d are tried", len(s.signatures), maxSignatures)
+	}
+	if err != nil {
+		e.note(c, ErrSignature, "%s: %w", c.Descriptor.Digest, err)
+		return judged{isJSON: isJSON}, nil
+	}
+	made, err := e.judge(c, &s)
+	return judged{made, isJSON}, err
+}
+
+// note notes why something that claims to sign an image does not.
+func (e *examination) note(c registry.Claim, kind error, format string, args ...any) {
+	at := c.About()
+	if len(e.v.faults[at]) < maxFaults {
+		e.v.faults[at] = append(e.v.faults[at], fmt.Errorf("%w: "+format, append([]any{kind}, args...)...))
+	}
+}
+
+// read reads a small content and checks its digest; nil for one that is not small.
+func (e *examination) read(desc ocispec.Descriptor) (data []byte, err error) {
+	if err := desc.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: digest %q: %v", oci.ErrCorrupt, desc.Digest, err)
+	}
+	b, err := e.l.Blob(e.ctx, desc.Digest)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	if b.Size() > oci.MaxManifestSize {
+		return nil, nil
+	}
+	if e.bytes += b.Size(); e.bytes > maxRead {
+		return nil, fmt.Errorf("%w: signature %s: more than %d bytes with those before", oci.ErrLimit, desc.Digest, maxRead)
+	}
+	desc.Size = b.Size()
+	release, err := ipfs.HoldReading(e.ctx, 2*desc.Size) // its buffer grows
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return io.ReadAll(oci.VerifyReader(io.NopCloser(b), desc))
+}
+
+// unread notes what cannot be read at the moment: whatever it would have signed may be
+// signed all the same. What is not in the layout, or is broken, stays so.
+func (e *examination) unread(d digest.Digest, err error) error {
+	if e.ctx.Err() != nil || errors.Is(err, oci.ErrLimit) {
+		return err
+	}
+	if errors.Is(err, ipfs.ErrUnavailable) || errors.Is(err, oci.ErrNotFound) && !errors.Is(err, ipfs.ErrNoEntry) && !e.isThere(d) {
+		e.v.pending = append(e.v.pending, fmt.Errorf("%s: %w", d, err))
+	}
+	return nil
+}
+
+// isThere tells whether the beginning of a content can be read: then it is not the one
+// that it was taken for.
+func (e *examination) isThere(d digest.Digest) bool {
+	b, err := e.l.Blob(e.ctx, d)
+	if err != nil {
+		return errors.Is(err, ipfs.ErrNoEntry)
+	}
+	defer b.Close()
+	_, err = b.Read(make([]byte, 1))
+	return err == nil || err == io.EOF
+}
+
+// judge decides what one statement of a claim is worth; made tells that one of the keys
+// stands behind it and it is about what it stands beside.
+func (e *examination) judge(c registry.Claim, s *statement) (made bool, err error) {
+	where := c.Descriptor.Digest
+	var content []byte
+	if s.message == nil {
+		m, err := e.l.Manifest(e.ctx, c.Subject) // no tag leads to what is signed by its bytes
+		if err != nil {
+			return false, e.unread(c.Subject, err)
+		}
+		if len(s.subjects) > 0 && s.subjects[0] != c.Subject {
+			e.note(c, ErrOtherImage, "the signature %s says that it is that of %s", where, s.subjects[0])
+			return false, nil
+		}
+		content, s.subjects = m.Content, []digest.Digest{c.Subject}
+	}
+	key := s.signer(e.policy.keys, content)
+	if key == nil {
+		if s.signs {
+			e.note(c, ErrOtherKey, "the signature %s is by none of %s", where, e.policy)
+		}
+		return false, nil
+	}
+	i := slices.IndexFunc(s.subjects, c.IsOf)
+	switch {
+	case i < 0 && s.signs:
+		e.note(c, ErrOtherImage, "the signature %s is that of %s, by %s", where, s.subjects[0], key)
+		return false, nil
+	case i < 0:
+		return false, nil
+	case !s.signs:
+		e.note(c, ErrAttestationOnly, "%s attests something, and is no signature", where)
+		return true, nil
+	}
+	image := s.subjects[i]
+	e.v.signed[image] = append(e.v.signed[image], Signature{Image: image, Manifest: where, Format: s.format, Key: key})
+	return true, nil
+}
+
+// follow notes what is reached from a manifest or index that is signed. Of an index, what
+// this layout lacks is not there to be served, or pulled.
+func (e *examination) follow(desc ocispec.Descriptor, depth int) error {
+	if e.followed[desc.Digest] {
+		return nil
+	}
+	if e.followed == nil {
+		e.followed = map[digest.Digest]bool{}
+	}
+	e.followed[desc.Digest] = true
+	e.v.reached[desc.Digest] = true
+	if desc.MediaType != "" && !oci.IsAnyManifest(desc.MediaType) {
+		return nil
+	}
+	if err := e.limit.Enter(desc, depth); err != nil {
+		return err
+	}
+	m, err := e.l.Manifest(e.ctx, desc.Digest)
+	if err != nil {
+		return e.unread(desc.Digest, err)
+	}
+	if err := e.limit.Read(desc, int64(len(m.Content))); err != nil {
+		return err
+	}
+	release, err := ipfs.HoldDecoding(e.ctx, m.Content)
+	if err != nil {
+		return err
+	}
+	manifests, blobs, err := oci.PartsOf(m.Content)
+	release()
+	if err != nil {
+		return nil // whoever reads it is told
+	}
+	for _, b := range blobs {
+		e.v.reached[b.Digest] = true
+	}
+	for _, child := range manifests {
+		if err := e.follow(child, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}

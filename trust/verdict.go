@@ -1,0 +1,100 @@
+package trust
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
+)
+
+// Verdict tells what of a layout is signed as a policy requires. It does not change, and
+// is safe for concurrent use.
+type Verdict struct {
+	policy  *Policy
+	reached map[digest.Digest]bool        // manifests and contents that are signed, or below what is
+	signed  map[digest.Digest][]Signature // images
+	faults  map[string][]error            // why signatures do not count, by [registry.Claim.About]
+	pending []error                       // what could not be read
+}
+
+// Check tells by nil that a manifest or content is signed, or reached from what is signed.
+// The error matches [ErrUntrusted], and one of the ways of being that; or
+// [ipfs.ErrUnavailable] when that cannot be told at the moment.
+func (v *Verdict) Check(d digest.Digest) error {
+	if v.reached[d] {
+		return nil
+	}
+	if len(v.pending) > 0 {
+		return fmt.Errorf("%w: whether %s is signed by %s cannot be told now: %w", ipfs.ErrUnavailable, d, v.policy, errors.Join(v.pending[:min(len(v.pending), 3)]...))
+	}
+	const advice = "sign it with such a key (cosign sign --key KEY NAME@DIGEST) and publish it with its signature, or give the key of who signed it"
+	if d.Validate() == nil {
+		if faults := v.faults[oci.ReferrerTagOf(d, "")]; len(faults) > 0 {
+			worst := slices.MinFunc(faults, func(a, b error) int { return cmp.Compare(severity(a), severity(b)) })
+			return fmt.Errorf("%w: %s: %w; %s", ErrUntrusted, d, worst, advice)
+		}
+	}
+	if len(v.signed) == 0 {
+		return fmt.Errorf("%w: %s is %w: nothing in its layout has a signature by %s; %s", ErrUntrusted, d, ErrUnsigned, v.policy, advice)
+	}
+	return fmt.Errorf("%w: %s is %w, nor is it below what is signed by %s, which is %s; %s", ErrUntrusted, d, ErrUnsigned, v.policy, v.some(), advice)
+}
+
+// severity orders what is wrong with several signatures of one image by what its owner
+// wants to hear first.
+func severity(err error) int {
+	for i, kind := range []error{ErrOtherImage, ErrSignature, ErrOtherKey, ErrAttestationOnly} {
+		if errors.Is(err, kind) {
+			return i
+		}
+	}
+	return 99
+}
+
+// some names a few of what is signed.
+func (v *Verdict) some() string {
+	const most = 3
+	text := ""
+	for i, d := range slices.Sorted(maps.Keys(v.signed)) {
+		if i == most {
+			return text + " and more"
+		}
+		if i > 0 {
+			text += ", "
+		}
+		text += d.String()
+	}
+	return text
+}
+
+// Any tells by nil that something in the layout is signed. Errors are those of
+// [Verdict.Check].
+func (v *Verdict) Any() error {
+	switch {
+	case len(v.signed) > 0:
+		return nil
+	case len(v.pending) > 0:
+		return fmt.Errorf("%w: whether anything is signed by %s cannot be told now: %w", ipfs.ErrUnavailable, v.policy, v.pending[0])
+	}
+	for _, about := range slices.Sorted(maps.Keys(v.faults)) {
+		return fmt.Errorf("%w: nothing is signed by %s: %w", ErrUntrusted, v.policy, v.faults[about][0])
+	}
+	return fmt.Errorf("%w: %w by %s", ErrUntrusted, ErrUnsigned, v.policy)
+}
+
+// Signatures are those of an image, a manifest or index that is signed itself.
+func (v *Verdict) Signatures(image digest.Digest) []Signature { return slices.Clone(v.signed[image]) }
+
+// Final tells that nothing will change what [Verdict.Check] says: all could be read.
+func (v *Verdict) Final() bool { return len(v.pending) == 0 }
+
+// Cost is roughly how many bytes of memory the verdict takes.
+func (v *Verdict) Cost() int64 {
+	return 512 + 192*int64(len(v.reached)) + 512*int64(len(v.signed)+len(v.faults))
+}
