@@ -87,6 +87,14 @@ type RecordSource interface {
 	Record(ctx context.Context, name string) (raw []byte, age time.Duration, err error)
 }
 
+// RecordsSource is several sources, each of which answers when it can.
+type RecordsSource interface {
+	// Records asks all for the record of a name, has yield called with what each says, as
+	// [RecordSource] does, by several goroutines at once, and returns when all have
+	// answered.
+	Records(ctx context.Context, name string, yield func(from string, raw []byte, age time.Duration, err error))
+}
+
 // RecordSink takes records of IPNS names, for others to find.
 type RecordSink interface {
 	String() string

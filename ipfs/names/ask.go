@@ -57,7 +57,7 @@ func (r *Resolver) forgetOldest() {
 func (r *Resolver) ask(name string, waits bool) (*question, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.sources) == 0 || r.ctx.Err() != nil {
+	if r.isAlone() || r.ctx.Err() != nil {
 		return nil, nil
 	}
 	a := r.asked[name]
@@ -152,7 +152,7 @@ func (r *Resolver) await(ctx context.Context, name string, has bool) error {
 
 // nobody is the error about a name for which there is nobody to ask.
 func (r *Resolver) nobody(name string) error {
-	if len(r.sources) > 0 {
+	if !r.isAlone() {
 		return fmt.Errorf("%w: asking for %s: this program ends", ipfs.ErrUnavailable, name)
 	}
 	err := fmt.Errorf("%w: no record of %s is here, and %s", ErrUnknown, name, r.advice)
@@ -177,6 +177,13 @@ func (r *Resolver) put(name string, q *question) {
 	var all sync.WaitGroup
 	for _, s := range r.sources {
 		all.Go(func() { answer.take(s) })
+	}
+	for _, s := range r.several {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(r.ctx, askTimeout)
+			defer cancel()
+			s.Records(ctx, name, answer.heard)
+		})
 	}
 	all.Wait()
 	answer.end(nil)
@@ -203,6 +210,11 @@ func (a *answer) take(s ipfs.RecordSource) {
 		ctx = ipfs.ForOthers(ctx)
 	}
 	raw, age, err := s.Record(ctx, a.name)
+	a.heard(s.String(), raw, age, err)
+}
+
+// heard takes what one source says.
+func (a *answer) heard(from string, raw []byte, age time.Duration, err error) {
 	var rec Record
 	if err == nil {
 		rec, err = Verify(a.name, raw)
@@ -212,12 +224,12 @@ func (a *answer) take(s ipfs.RecordSource) {
 		err = a.r.store.take(rec, heard)
 	}
 	if err != nil && !errors.Is(err, ipfs.ErrNotFound) && a.q.ctx.Err() == nil {
-		a.r.warn("what a source says of a name does not count", "name", a.name, "source", s.String(), "error", err)
+		a.r.warn("what a source says of a name does not count", "name", a.name, "source", from, "error", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
-		a.errs = append(a.errs, fmt.Errorf("%s: %w", s, err))
+		a.errs = append(a.errs, fmt.Errorf("%s: %w", from, err))
 		return
 	}
 	a.told = true

@@ -79,7 +79,7 @@ func (p *Publisher) Ask(ctx context.Context, k Key) error {
 	switch {
 	case l.imported() && !told:
 		return k.unsure(cmp.Or(unsure, errors.New("all who were asked know none")))
-	case unsure != nil && len(p.resolver.sources) > 0:
+	case unsure != nil && !p.resolver.isAlone():
 		p.log.Warn("not everybody could be asked for the newest record of a name", "name", k.Name, "error", unsure)
 	}
 	return l.checkOwner(k)

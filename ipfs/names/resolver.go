@@ -24,6 +24,8 @@ type Options struct {
 	// Sources are asked for records, all at once; without any, only what is kept is
 	// told.
 	Sources []ipfs.RecordSource
+	// Several are more of them, of which it is not known how many there are.
+	Several []ipfs.RecordsSource
 	// Domains are those whose DNSLink may be asked for.
 	Domains []string
 	// DNS asks for TXT records; the system's resolver when nil.
@@ -60,6 +62,7 @@ const (
 type Resolver struct {
 	store   *Store
 	sources []ipfs.RecordSource
+	several []ipfs.RecordsSource
 	domains []string
 	lookup  LookupTXT
 	advice  string
@@ -95,7 +98,7 @@ var _ ipfs.Names = (*Resolver)(nil)
 // NewResolver makes a resolver that remembers in a store.
 func NewResolver(store *Store, o Options) *Resolver {
 	r := &Resolver{
-		store: store, sources: o.Sources, domains: o.Domains, lookup: o.DNS,
+		store: store, sources: o.Sources, several: o.Several, domains: o.Domains, lookup: o.DNS,
 		others: o.ForOthers,
 		advice: cmp.Or(o.Advice, "there is nobody to ask: add --gateway, --peers, --routing or --api"),
 		log:    silent.Logger(o.Logger), lines: budget.NewRates(logPause, logBurst),
@@ -308,7 +311,7 @@ func (r *Resolver) Newest(ctx context.Context, name string) (rec Record, told bo
 		unsure = errors.Join(unsure, why)
 	}
 	unsure = errors.Join(unsure, full)
-	if len(r.sources) == 0 {
+	if r.isAlone() {
 		unsure = fmt.Errorf("%w: there is nobody to ask", ipfs.ErrUnavailable)
 	}
 	l, err := r.store.load(name)
@@ -335,15 +338,49 @@ func (r *Resolver) Take(name string, raw []byte) (Record, error) {
 	return rec, nil
 }
 
-// Kept gives the newest record that is here, and how long ago it was last heard that it
-// is that. The error matches [ErrUnknown] when there is none, or [ErrExpired].
-func (r *Resolver) Kept(name string) (Record, time.Duration, error) {
+// isAlone tells that there is nobody to ask.
+func (r *Resolver) isAlone() bool { return len(r.sources)+len(r.several) == 0 }
+
+// Kept gives the newest record of a name that is here and valid, and how long ago it was
+// last heard that it is the newest; no time at all where its key is here. ok is false for
+// none.
+func (r *Resolver) Kept(name string) (raw []byte, age time.Duration, ok bool) {
 	l, err := r.store.load(name)
-	if err == nil && !l.has() {
-		err = fmt.Errorf("%w: no record of %s is here", ErrUnknown, name)
+	if err != nil || !l.has() || l.seen.checkValid(time.Now()) != nil {
+		return nil, 0, false
 	}
-	if err == nil {
-		err = l.seen.checkValid(time.Now())
+	if len(l.Mine) > 0 && l.Stopped == "" {
+		return l.Record, 0, true
 	}
-	return l.seen, time.Since(r.lastHeard(name, l)), err
+	return l.Record, max(time.Since(r.lastHeard(name, l)), 0), true
+}
+
+// Offer takes a record that somebody has sent unasked, of a name that was asked for here
+// before; one of another is looked at alone, so that nobody fills the store. Newer tells
+// that it is signed, and newer than what is here. Errors are those of [Verify].
+func (r *Resolver) Offer(name string, raw []byte) (newer bool, err error) {
+	rec, err := Verify(name, raw)
+	if err != nil {
+		return false, err
+	}
+	l, err := r.store.load(name)
+	if err != nil || !l.has() {
+		return err == nil, err
+	}
+	if newer = rec.compare(l.seen) > 0; newer {
+		_, err = r.Take(name, raw)
+	}
+	return newer, err
+}
+
+// Newer gives the newest of records of a name that is right; nil for none.
+func (r *Resolver) Newer(name string, raws ...[]byte) (best []byte) {
+	var newest Record
+	for _, raw := range raws {
+		rec, err := Verify(name, raw)
+		if err == nil && (best == nil || rec.compare(newest) > 0) {
+			best, newest = raw, rec
+		}
+	}
+	return best
 }

@@ -49,6 +49,7 @@ type Network struct {
 	local    *packstore.Local
 	control  *control.Control // of a server
 	static   []string         // multiaddrs of peers that are to stay connected
+	names    namesPart
 	absent   error            // no peer has answered; nil when one did, or nobody waited
 }
 
@@ -120,7 +121,11 @@ func start(ctx context.Context, store *packstore.Store, cfg Config, prepare func
 	node.Logger, node.Blocks, node.Memory = cfg.Logger, known{n.local}, cfg.Memory
 	node.Handler = func(node *p2p.Node) http.Handler {
 		n.exchange = exchange.New(exchange.Config{Network: link{node}, Store: known{n.local}, Logger: cfg.Logger, Memory: cfg.Memory, Origin: node.Origin})
-		return n.exchange.Handler()
+		n.names.node = node
+		mux := http.NewServeMux()
+		mux.Handle(exchange.Path, n.exchange.Handler())
+		mux.HandleFunc(namesPath, n.answerName)
+		return mux
 	}
 	if n.node, err = p2p.New(ctx, node); err != nil {
 		return nil, errors.Join(err, n.Close())

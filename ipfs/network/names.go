@@ -1,0 +1,343 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
+	"github.com/image2ipfs/image2ipfs/ref"
+)
+
+// Names are what a node knows of names that move.
+type Names interface {
+	// Kept gives the newest record of a name that is here and valid, and how long ago it
+	// was heard that it is the newest; ok is false for none.
+	Kept(name string) (raw []byte, age time.Duration, ok bool)
+	// Offer takes a record that somebody has sent unasked. Newer tells that it was signed
+	// by the name's owner and is newer than what is here.
+	Offer(name string, raw []byte) (newer bool, err error)
+	// Newer gives the newest of records of a name that is right; nil for none.
+	Newer(name string, raws ...[]byte) []byte
+}
+
+// The protocol between nodes, on HTTP:
+//
+//	GET <path><name>   the record, with Age; Image2ipfs-Hops is how far it may be asked on
+//	PUT <path><name>   a record that is newer; the same
+const (
+	namesPath  = "/image2ipfs/names/1/"
+	headerHops = "Image2ipfs-Hops"
+	// maxHops is how far a question or a record goes at most from node to node.
+	maxHops = 2
+	// namesTime is how long peers may take to answer another peer's question.
+	namesTime = 1500 * time.Millisecond
+	// tellTime is how long one peer may take to take a record.
+	tellTime = 10 * time.Second
+	// maxAnswers are the questions about names that are answered at once, and those of
+	// one peer.
+	maxAnswers, maxAnswersOfPeer = 64, 4
+	// maxTold is of how many records it is remembered that they were passed on.
+	maxTold = 1024
+)
+
+// namesPart is what a node does about names.
+type namesPart struct {
+	node    *p2p.Node // set before any peer can ask
+	mu      sync.Mutex
+	names   Names // nil before there are any
+	running map[string]int
+	all     int
+	told    []string // the last records that were passed on
+}
+
+// UseNames has peers told what is known of names, and what they tell taken.
+func (n *Network) UseNames(names Names) {
+	n.names.mu.Lock()
+	defer n.names.mu.Unlock()
+	n.names.names = names
+}
+
+// enter takes a place for a peer's question.
+func (p *namesPart) enter(peer string) (names Names, leave func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running == nil {
+		p.running = map[string]int{}
+	}
+	if p.all >= maxAnswers || p.running[peer] >= maxAnswersOfPeer {
+		return nil, nil, false
+	}
+	p.all++
+	p.running[peer]++
+	return p.names, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.all--
+		if p.running[peer]--; p.running[peer] == 0 {
+			delete(p.running, peer)
+		}
+	}, true
+}
+
+// isNew tells whether a record was not passed on yet, and notes that it is now.
+func (p *namesPart) isNew(raw []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if slices.Contains(p.told, string(raw)) {
+		return false
+	}
+	p.told = append(p.told, string(raw))
+	p.told = p.told[max(len(p.told)-maxTold, 0):]
+	return true
+}
+
+// answerName answers a peer. The RemoteAddr of a request is its ID.
+func (n *Network) answerName(w http.ResponseWriter, r *http.Request) {
+	name, err := ref.ParseIPNS(strings.TrimPrefix(r.URL.Path, namesPath))
+	if err != nil {
+		http.Error(w, "the path must end in an IPNS name", http.StatusBadRequest)
+		return
+	}
+	names, leave, ok := n.names.enter(r.RemoteAddr)
+	if !ok {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "too many requests", http.StatusTooManyRequests)
+		return
+	}
+	defer leave()
+	hops, _ := strconv.Atoi(r.Header.Get(headerHops))
+	hops = min(hops, maxHops) - 1
+	switch {
+	case names == nil:
+		http.Error(w, "no names are known here", http.StatusNotFound)
+	case r.Method == http.MethodGet:
+		n.giveRecord(w, r, names, name, hops)
+	case r.Method == http.MethodPut:
+		n.takeRecord(w, r, names, name, hops)
+	default:
+		http.Error(w, "GET and PUT are answered", http.StatusMethodNotAllowed)
+	}
+}
+
+// freshFor is for how long the own record is told without asking others on behalf of a
+// peer.
+const freshFor = time.Second
+
+// giveRecord tells a peer the newest record that is here, or that other peers have.
+func (n *Network) giveRecord(w http.ResponseWriter, r *http.Request, names Names, name string, hops int) {
+	raw, age, ok := names.Kept(name)
+	if (!ok || age > freshFor) && hops >= 0 {
+		ctx, cancel := context.WithTimeout(r.Context(), namesTime)
+		defer cancel()
+		var mu sync.Mutex
+		n.askPeers(ctx, name, hops, r.RemoteAddr, func(_ string, other []byte, old time.Duration, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if best := names.Newer(name, raw, other); err == nil && best != nil && (bytes.Equal(best, other) || !ok) {
+				if !bytes.Equal(best, raw) || old < age {
+					age = old
+				}
+				raw, ok = best, true
+			}
+		})
+		mu.Lock()
+		defer mu.Unlock()
+	}
+	if !ok {
+		http.Error(w, "no record", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", ipfs.TypeRecord)
+	w.Header().Set("Age", strconv.FormatInt(int64(age/time.Second), 10))
+	_, _ = w.Write(raw) // fails when who asks has gone
+}
+
+// takeRecord takes a record from a peer and passes on what is new.
+func (n *Network) takeRecord(w http.ResponseWriter, r *http.Request, names Names, name string, hops int) {
+	raw, err := io.ReadAll(io.LimitReader(r.Body, ipfs.MaxRecord))
+	if err != nil {
+		return
+	}
+	newer, err := names.Offer(name, raw)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if newer && hops >= 0 && n.names.isNew(raw) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), tellTime)
+		defer cancel()
+		n.tellPeers(ctx, name, raw, hops, r.RemoteAddr)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// ask makes one request to a peer.
+func (n *Network) ask(ctx context.Context, p p2p.Peer, method, name string, hops int, body []byte) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://peer"+namesPath+name, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set(headerHops, strconv.Itoa(hops))
+	resp, err := p.RoundTrip(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ipfs.ErrUnavailable, err)
+	}
+	return resp, nil
+}
+
+// askPeers asks the connected peers but one for a record, and waits for all answers.
+func (n *Network) askPeers(ctx context.Context, name string, hops int, but string, yield func(from string, raw []byte, age time.Duration, err error)) {
+	var all sync.WaitGroup
+	for _, p := range n.names.node.Peers() {
+		if p.String() == but {
+			continue
+		}
+		all.Go(func() {
+			raw, age, err := n.askPeer(ctx, p, name, hops)
+			yield("peer "+p.String(), raw, age, err)
+		})
+	}
+	all.Wait()
+}
+
+func (n *Network) askPeer(ctx context.Context, p p2p.Peer, name string, hops int) (raw []byte, age time.Duration, err error) {
+	resp, err := n.ask(ctx, p, http.MethodGet, name, hops, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return nil, 0, fmt.Errorf("%w: it has no record of %s", ipfs.ErrNotFound, name)
+	default:
+		return nil, 0, fmt.Errorf("%w: it answers %s", ipfs.ErrUnavailable, resp.Status)
+	}
+	if raw, err = io.ReadAll(io.LimitReader(resp.Body, ipfs.MaxRecord)); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", ipfs.ErrUnavailable, err)
+	}
+	seconds, err := strconv.ParseUint(resp.Header.Get("Age"), 10, 31)
+	if err != nil {
+		seconds = 0
+	}
+	return raw, time.Duration(seconds) * time.Second, nil
+}
+
+// tellPeers gives a record to the connected peers but one.
+func (n *Network) tellPeers(ctx context.Context, name string, raw []byte, hops int, but string) (took int, err error) {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	for _, p := range n.names.node.Peers() {
+		if p.String() == but {
+			continue
+		}
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, tellTime)
+			defer cancel()
+			resp, failed := n.ask(ctx, p, http.MethodPut, name, hops, raw)
+			if failed == nil {
+				failed = errors.Join(refusal(resp), resp.Body.Close())
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if failed == nil {
+				took++
+			} else {
+				err = errors.Join(err, fmt.Errorf("peer %s: %w", p, failed))
+			}
+		})
+	}
+	all.Wait()
+	return took, err
+}
+
+func refusal(resp *http.Response) error {
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	return fmt.Errorf("%w: it answers %s", ipfs.ErrUnavailable, resp.Status)
+}
+
+// Records are the peers as a source and a sink of records.
+func (n *Network) Records() *Records { return &Records{n} }
+
+// Records are what peers know of names that move. It is an [ipfs.RecordsSource] and an
+// [ipfs.RecordSink].
+type Records struct{ n *Network }
+
+func (r *Records) String() string { return "peers" }
+
+// Records implements [ipfs.RecordsSource].
+func (r *Records) Records(ctx context.Context, name string, yield func(from string, raw []byte, age time.Duration, err error)) {
+	r.n.askPeers(ctx, name, maxHops, "", yield)
+}
+
+// PutRecord implements [ipfs.RecordSink]: one peer that takes it is enough.
+func (r *Records) PutRecord(ctx context.Context, name string, raw []byte) error {
+	took, err := r.n.tellPeers(ctx, name, raw, maxHops, "")
+	if took > 0 {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: no peer is connected", ipfs.ErrUnavailable)
+	}
+	return err
+}
+
+// DHT is the DHT that the node takes part in, as a source and a sink of records; nil for
+// none.
+func (n *Network) DHT() *DHT {
+	if !n.node.HasDHT() {
+		return nil
+	}
+	return &DHT{n.node}
+}
+
+// DHT is an [ipfs.RecordSource] and an [ipfs.RecordSink].
+type DHT struct{ node *p2p.Node }
+
+func (d *DHT) String() string { return "the DHT" }
+
+// routingKey is where a DHT has the record of a name (IPNS record, "Routing Record").
+func routingKey(name string) (string, error) {
+	c, err := cid.Decode(name)
+	return "/ipns/" + string(c.Hash()), err
+}
+
+// Record implements [ipfs.RecordSource].
+func (d *DHT) Record(ctx context.Context, name string) ([]byte, time.Duration, error) {
+	key, err := routingKey(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	raw, err := d.node.Value(ctx, key)
+	return raw, 0, err
+}
+
+// PutRecord implements [ipfs.RecordSink].
+func (d *DHT) PutRecord(ctx context.Context, name string, raw []byte) error {
+	key, err := routingKey(name)
+	if err != nil {
+		return err
+	}
+	return d.node.PutValue(ctx, key, raw)
+}
+
+var (
+	_ ipfs.RecordsSource = (*Records)(nil)
+	_ ipfs.RecordSink    = (*Records)(nil)
+	_ ipfs.RecordSource  = (*DHT)(nil)
+	_ ipfs.RecordSink    = (*DHT)(nil)
+)
