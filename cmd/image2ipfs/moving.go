@@ -14,6 +14,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/ipfs/names"
+	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -36,8 +37,8 @@ func (o *movingOptions) dnsFlag(f *pflag.FlagSet) {
 }
 
 // options are those of a resolver of names that asks sources.
-func (o *movingOptions) options(log *slog.Logger, sources ...ipfs.RecordSource) (names.Options, error) {
-	opts := names.Options{Sources: sources, Logger: log}
+func (o *movingOptions) options(log *slog.Logger, from recordPlaces) (names.Options, error) {
+	opts := names.Options{Sources: from.sources, Several: from.several, Logger: log}
 	for _, d := range o.dnslink {
 		d, err := ref.ParseDomain(d)
 		if err != nil {
@@ -76,27 +77,41 @@ func meantBy(own *packstore.Store) (local.Meant, error) {
 	return names.NewStore(names.Dir(own.Path())).Meant()
 }
 
-// recordSources are all that can be asked for records, and sinks those that take them.
-func recordSources(k *kubo.Store, routing, gateways []string) (sources []ipfs.RecordSource, sinks []ipfs.RecordSink, err error) {
-	var more []recordPlace
+// recordPlaces are who can be asked for records, and who takes them.
+type recordPlaces struct {
+	sources []ipfs.RecordSource
+	several []ipfs.RecordsSource
+	sinks   []ipfs.RecordSink
+}
+
+// add adds who gives records and takes them.
+func (all *recordPlaces) add(p recordPlace) {
+	all.sources, all.sinks = append(all.sources, p), append(all.sinks, p)
+}
+
+// recordPlacesOf are a Kubo, peers, routing servers and gateways; the first two may be nil.
+func recordPlacesOf(k *kubo.Store, peers *network.Network, routing, gateways []string) (all recordPlaces, err error) {
 	if k != nil {
-		more = append(more, k)
+		all.add(k)
+	}
+	if peers != nil {
+		all.several, all.sinks = append(all.several, peers.Records()), append(all.sinks, peers.Records())
+		if dht := peers.DHT(); dht != nil {
+			all.add(dht)
+		}
 	}
 	for _, url := range routing {
 		r, err := names.NewRouting(url)
 		if err != nil {
-			return nil, nil, usageError{err}
+			return all, usageError{err}
 		}
-		more = append(more, r)
+		all.add(r)
 	}
-	for _, p := range more {
-		sources, sinks = append(sources, p), append(sinks, p)
+	dialed, err := dialGateways(gateways)
+	for _, g := range dialed {
+		all.sources = append(all.sources, g)
 	}
-	all, err := dialGateways(gateways)
-	for _, g := range all {
-		sources = append(sources, g)
-	}
-	return sources, sinks, err
+	return all, err
 }
 
 // recordPlace gives records and takes them.
@@ -111,11 +126,11 @@ func (o *storeOptions) findMoving(cmd *cobra.Command, all stores, n ref.Name) (_
 	if err != nil {
 		return n, err
 	}
-	sources, _, err := recordSources(all.kubo, nil, nil)
+	places, err := recordPlacesOf(all.kubo, nil, nil, nil)
 	if err != nil {
 		return n, err
 	}
-	return lookUp(cmd, store, names.Options{Sources: sources, Logger: warnings(cmd)}, n, cmd.ErrOrStderr())
+	return lookUp(cmd, store, names.Options{Sources: places.sources, Logger: warnings(cmd)}, n, cmd.ErrOrStderr())
 }
 
 // find is [local.Stores.Find] that knows names that move, too.
@@ -127,8 +142,8 @@ func (o *storeOptions) find(cmd *cobra.Command, all stores, arg string) (ref.Nam
 }
 
 // records are all that can be asked for records, and that take them.
-func (o *sourceOptions) records(all stores) ([]ipfs.RecordSource, []ipfs.RecordSink, error) {
-	return recordSources(all.kubo, o.peers.routing, gatewayURLs(o.gateways))
+func (o *sourceOptions) records(all stores) (recordPlaces, error) {
+	return recordPlacesOf(all.kubo, o.network, o.peers.routing, gatewayURLs(o.gateways))
 }
 
 // findMoving finds the root of a name that moves, from all sources; those must have been
@@ -138,11 +153,11 @@ func (o *sourceOptions) findMoving(cmd *cobra.Command, all stores, n ref.Name, q
 	if err != nil {
 		return n, err
 	}
-	sources, _, err := o.records(all)
+	places, err := o.records(all)
 	if err != nil {
 		return n, err
 	}
-	opts, err := o.moving.options(warnings(cmd), sources...)
+	opts, err := o.moving.options(warnings(cmd), places)
 	if err != nil {
 		return n, err
 	}

@@ -29,7 +29,7 @@ func newNamePublish() *cobra.Command {
 		Long: `Have the name of a key mean the root of an image: one that was published here
 (app:1), or any CID. The record is signed with a higher sequence number than any that
 was seen, and is on disk before others are told: Kubo (--api), delegated routing servers
-(--routing) and peers, and by a serve that runs on this store all that it knows.
+(--routing), peers and the DHT, and by a serve that runs on this store all that it knows.
 The names to pull by are printed.
 
 Others are asked first for the newest record. When it was not signed here, another
@@ -78,13 +78,13 @@ func (o *namePublishOptions) run(cmd *cobra.Command, alias, arg string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	sources, sinks, err := o.records(all)
+	places, err := o.records(all)
 	if err != nil {
 		return err
 	}
-	r := names.NewResolver(store, names.Options{Sources: sources, Logger: warnings(cmd)})
+	r := names.NewResolver(store, names.Options{Sources: places.sources, Several: places.several, Logger: warnings(cmd)})
 	defer func() { err = errors.Join(err, r.Close()) }()
-	p := names.NewPublisher(store, r, names.PublisherOptions{Sinks: sinks, Logger: warnings(cmd)})
+	p := names.NewPublisher(store, r, names.PublisherOptions{Sinks: places.sinks, Logger: warnings(cmd)})
 	rec, err := o.publish(ctx, p, key, name)
 	if err != nil {
 		return err
@@ -146,10 +146,11 @@ func newNameResolve() *cobra.Command {
 		Use:   "resolve NAME",
 		Short: "Find what a name means now",
 		Long: `Find the root that a name means now: an IPNS name (k51…), or a domain with a DNSLink.
-Kubo, peers, routing servers and gateways are asked, none of which is trusted: records
+Kubo, peers, the DHT, routing servers and gateways are asked, none of which is trusted: records
 are checked against the name, and none counts that is older than one seen before. Of a
 domain DNS is believed.`,
 		Example: `  image2ipfs name resolve k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r
+  image2ipfs name resolve --peers /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW… k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r
   image2ipfs name resolve --gateway http://gateway.local:8080 images.example.com`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0]) },
@@ -194,11 +195,11 @@ func (o *nameResolveOptions) run(cmd *cobra.Command, arg string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	sources, _, err := o.records(all)
+	places, err := o.records(all)
 	if err != nil {
 		return err
 	}
-	opts, err := o.moving.options(warnings(cmd), sources...)
+	opts, err := o.moving.options(warnings(cmd), places)
 	if err != nil {
 		return err
 	}

@@ -201,7 +201,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if cfg.Events != nil {
 		defer func() { err = errors.Join(err, cfg.Events.Close()) }()
 	}
-	stopNames, err := o.names.start(ctx, all, o, &cfg, log)
+	stopNames, err := o.names.start(ctx, all, o, peers, &cfg, log)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/image2ipfs/image2ipfs/ipfs/names"
+	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 	"github.com/image2ipfs/image2ipfs/server"
 )
@@ -35,26 +36,30 @@ func (o *serveNames) check(push pushOptions) error {
 
 // start has the server find names that move, and publishes those of the store for as long
 // as it runs. stop must be called.
-func (o *serveNames) start(ctx context.Context, all stores, from *serveOptions, cfg *server.Config, log *slog.Logger) (stop func() error, err error) {
+func (o *serveNames) start(ctx context.Context, all stores, from *serveOptions, peers *network.Network, cfg *server.Config, log *slog.Logger) (stop func() error, err error) {
 	store, err := namesOf(all)
 	if err != nil {
 		return nil, err
 	}
-	reserved, sinks, err := recordSources(all.kubo, from.peers.routing, nil)
+	reserved, err := recordPlacesOf(all.kubo, peers, from.peers.routing, nil)
 	if err != nil {
 		return nil, err
 	}
-	public, _, err := recordSources(nil, nil, append(gatewayURLs(from.gateways), from.sources...))
+	public, err := recordPlacesOf(nil, nil, nil, append(gatewayURLs(from.gateways), from.sources...))
 	if err != nil {
 		return nil, err
 	}
-	opts, err := o.options(log, public...)
+	public.several = reserved.several
+	opts, err := o.options(log, public)
 	if err != nil {
 		return nil, err
 	}
-	r := names.NewDivided(store, opts, reserved...)
-	p := names.NewPublisher(store, r.All(), names.PublisherOptions{Sinks: sinks, Logger: log})
+	r := names.NewDivided(store, opts, reserved.sources...)
+	p := names.NewPublisher(store, r.All(), names.PublisherOptions{Sinks: reserved.sinks, Logger: log})
 	cfg.Names, cfg.Collectors = r, append(cfg.Collectors, names.Collector(r, p))
+	if peers != nil {
+		peers.UseNames(r.All())
+	}
 	if err := o.followPushes(store, p, cfg, pushed.New(all.recorder, pushed.Options{}), log); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}

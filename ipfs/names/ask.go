@@ -180,7 +180,7 @@ func (r *Resolver) put(name string, q *question) {
 	}
 	for _, s := range r.several {
 		all.Go(func() {
-			ctx, cancel := context.WithTimeout(r.ctx, askTimeout)
+			ctx, cancel := context.WithTimeout(q.ctx, askTimeout)
 			defer cancel()
 			s.Records(ctx, name, answer.heard)
 		})

@@ -21,17 +21,17 @@ type Divided struct {
 
 var _ ipfs.Names = (*Divided)(nil)
 
-// NewDivided makes one of which o.Sources are asked for everyone, and reserved only for
-// whom the server fetches what it does not have.
+// NewDivided makes one of which o.Sources are asked for everyone, and reserved and
+// o.Several, which are peers, only for whom the server fetches what it does not have.
 func NewDivided(store *Store, o Options, reserved ...ipfs.RecordSource) *Divided {
 	o.ForOthers = true
 	public, here := o, o
 	public.Advice = "others are asked for requests from this machine alone: start the server with --open for that"
 	here.Advice = "a server that is asked by another one asks no further"
-	here.Sources, here.Domains, here.Logger = nil, nil, nil
+	here.Sources, here.Several, here.Domains, here.Logger, public.Several = nil, nil, nil, nil, nil
 	o.Sources = append(append([]ipfs.RecordSource{}, reserved...), o.Sources...)
 	d := &Divided{all: NewResolver(store, o), here: NewResolver(store, here), lookups: metricLookups.Counters("fresh", "stale", "unknown", "false", "unavailable", "given up")}
-	if d.public = d.all; len(reserved) > 0 {
+	if d.public = d.all; len(reserved)+len(o.Several) > 0 {
 		d.public = NewResolver(store, public)
 	}
 	return d

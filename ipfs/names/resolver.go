@@ -357,7 +357,7 @@ func (r *Resolver) Kept(name string) (raw []byte, age time.Duration, ok bool) {
 
 // Offer takes a record that somebody has sent unasked, of a name that was asked for here
 // before; one of another is looked at alone, so that nobody fills the store. Newer tells
-// that it is signed, and newer than what is here. Errors are those of [Verify].
+// that it is newer than what was here. Errors are those of [Verify].
 func (r *Resolver) Offer(name string, raw []byte) (newer bool, err error) {
 	rec, err := Verify(name, raw)
 	if err != nil {
@@ -365,7 +365,7 @@ func (r *Resolver) Offer(name string, raw []byte) (newer bool, err error) {
 	}
 	l, err := r.store.load(name)
 	if err != nil || !l.has() {
-		return err == nil, err
+		return false, err
 	}
 	if newer = rec.compare(l.seen) > 0; newer {
 		_, err = r.Take(name, raw)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -25,8 +27,8 @@ type Names interface {
 	// Kept gives the newest record of a name that is here and valid, and how long ago it
 	// was heard that it is the newest; ok is false for none.
 	Kept(name string) (raw []byte, age time.Duration, ok bool)
-	// Offer takes a record that somebody has sent unasked. Newer tells that it was signed
-	// by the name's owner and is newer than what is here.
+	// Offer takes a record that somebody has sent unasked, of a name that is known here.
+	// Newer tells that it was signed by the name's owner and is newer than what was here.
 	Offer(name string, raw []byte) (newer bool, err error)
 	// Newer gives the newest of records of a name that is right; nil for none.
 	Newer(name string, raws ...[]byte) []byte
@@ -34,7 +36,7 @@ type Names interface {
 
 // The protocol between nodes, on HTTP:
 //
-//	GET <path><name>   the record, with Age; Image2ipfs-Hops is how far it may be asked on
+//	GET <path><name>   the record, with Age; Image2ipfs-Hops is how often it may be asked on
 //	PUT <path><name>   a record that is newer; the same
 const (
 	namesPath  = "/image2ipfs/names/1/"
@@ -43,6 +45,8 @@ const (
 	maxHops = 2
 	// namesTime is how long peers may take to answer another peer's question.
 	namesTime = 1500 * time.Millisecond
+	// onBehalf is how many peers are asked at most because another peer asks.
+	onBehalf = 16
 	// tellTime is how long one peer may take to take a record.
 	tellTime = 10 * time.Second
 	// maxAnswers are the questions about names that are answered at once, and those of
@@ -54,7 +58,8 @@ const (
 
 // namesPart is what a node does about names.
 type namesPart struct {
-	node    *p2p.Node // set before any peer can ask
+	node    *p2p.Node    // set before any peer can ask
+	log     *slog.Logger // likewise
 	mu      sync.Mutex
 	names   Names // nil before there are any
 	running map[string]int
@@ -117,8 +122,11 @@ func (n *Network) answerName(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	hops, _ := strconv.Atoi(r.Header.Get(headerHops))
-	hops = min(hops, maxHops) - 1
+	hops, err := strconv.Atoi(r.Header.Get(headerHops))
+	if err != nil {
+		hops = 0
+	}
+	hops = min(hops, maxHops-1) - 1
 	switch {
 	case names == nil:
 		http.Error(w, "no names are known here", http.StatusNotFound)
@@ -142,7 +150,7 @@ func (n *Network) giveRecord(w http.ResponseWriter, r *http.Request, names Names
 		ctx, cancel := context.WithTimeout(r.Context(), namesTime)
 		defer cancel()
 		var mu sync.Mutex
-		n.askPeers(ctx, name, hops, r.RemoteAddr, func(_ string, other []byte, old time.Duration, err error) {
+		n.askPeers(ctx, name, hops, n.others(r.RemoteAddr, onBehalf), func(_ string, other []byte, old time.Duration, err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if best := names.Newer(name, raw, other); err == nil && best != nil && (bytes.Equal(best, other) || !ok) {
@@ -178,7 +186,9 @@ func (n *Network) takeRecord(w http.ResponseWriter, r *http.Request, names Names
 	if newer && hops >= 0 && n.names.isNew(raw) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), tellTime)
 		defer cancel()
-		n.tellPeers(ctx, name, raw, hops, r.RemoteAddr)
+		if _, err := n.tellPeers(ctx, name, raw, hops, n.others(r.RemoteAddr, onBehalf)); err != nil {
+			n.names.log.Debug("some peers were not told that a name has moved; they will ask", "name", name, "error", err)
+		}
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
@@ -197,13 +207,17 @@ func (n *Network) ask(ctx context.Context, p p2p.Peer, method, name string, hops
 	return resp, nil
 }
 
-// askPeers asks the connected peers but one for a record, and waits for all answers.
-func (n *Network) askPeers(ctx context.Context, name string, hops int, but string, yield func(from string, raw []byte, age time.Duration, err error)) {
+// others are the connected peers but one, at most so many, others each time.
+func (n *Network) others(but string, most int) []p2p.Peer {
+	peers := slices.DeleteFunc(n.names.node.Peers(), func(p p2p.Peer) bool { return p.String() == but })
+	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
+	return peers[:min(len(peers), most)]
+}
+
+// askPeers asks peers for a record, and waits for all answers.
+func (n *Network) askPeers(ctx context.Context, name string, hops int, peers []p2p.Peer, yield func(from string, raw []byte, age time.Duration, err error)) {
 	var all sync.WaitGroup
-	for _, p := range n.names.node.Peers() {
-		if p.String() == but {
-			continue
-		}
+	for _, p := range peers {
 		all.Go(func() {
 			raw, age, err := n.askPeer(ctx, p, name, hops)
 			yield("peer "+p.String(), raw, age, err)
@@ -235,14 +249,11 @@ func (n *Network) askPeer(ctx context.Context, p p2p.Peer, name string, hops int
 	return raw, time.Duration(seconds) * time.Second, nil
 }
 
-// tellPeers gives a record to the connected peers but one.
-func (n *Network) tellPeers(ctx context.Context, name string, raw []byte, hops int, but string) (took int, err error) {
+// tellPeers gives a record to peers.
+func (n *Network) tellPeers(ctx context.Context, name string, raw []byte, hops int, peers []p2p.Peer) (took int, err error) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
-	for _, p := range n.names.node.Peers() {
-		if p.String() == but {
-			continue
-		}
+	for _, p := range peers {
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, tellTime)
 			defer cancel()
@@ -281,17 +292,17 @@ func (r *Records) String() string { return "peers" }
 
 // Records implements [ipfs.RecordsSource].
 func (r *Records) Records(ctx context.Context, name string, yield func(from string, raw []byte, age time.Duration, err error)) {
-	r.n.askPeers(ctx, name, maxHops, "", yield)
+	r.n.askPeers(ctx, name, maxHops-1, r.n.names.node.Peers(), yield)
 }
 
 // PutRecord implements [ipfs.RecordSink]: one peer that takes it is enough.
 func (r *Records) PutRecord(ctx context.Context, name string, raw []byte) error {
-	took, err := r.n.tellPeers(ctx, name, raw, maxHops, "")
+	took, err := r.n.tellPeers(ctx, name, raw, maxHops-1, r.n.names.node.Peers())
 	if took > 0 {
 		return nil
 	}
 	if err == nil {
-		err = fmt.Errorf("%w: no peer is connected", ipfs.ErrUnavailable)
+		err = fmt.Errorf("%w: no peer is connected; who connects later asks by itself", ipfs.ErrUnavailable)
 	}
 	return err
 }

@@ -1,8 +1,11 @@
 package network
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -37,14 +40,14 @@ func newNode(t *testing.T, cfg p2p.Config) *node {
 	out.resolver = names.NewResolver(out.names, o)
 	t.Cleanup(func() { out.resolver.Close() })
 	n.UseNames(out.resolver)
-	out.publisher = names.NewPublisher(out.names, out.resolver, sinks, nil)
+	out.publisher = names.NewPublisher(out.names, out.resolver, names.PublisherOptions{Sinks: sinks})
 	return out
 }
 
 // move moves a name and tells others; it waits until somebody takes it.
-func (n *node) move(t *testing.T, k names.Key, to string) names.Record {
+func (n *node) move(t *testing.T, k names.Key, to string, ttl time.Duration) names.Record {
 	t.Helper()
-	r, err := n.publisher.Publish(t.Context(), k, names.Move{}, func(context.Context) (string, error) { return to, nil })
+	r, err := n.publisher.Publish(t.Context(), k, names.Move{TTL: ttl}, func(context.Context) (string, error) { return to, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,33 +71,43 @@ func means(t *testing.T, n *node, name, path string) bool {
 	return err == nil && "/ipfs/"+m.Root.String() == path
 }
 
-// A name moves from machine to machine, also through one that does not know it, and a
-// move is seen at once by those that are connected, long before the record's TTL ends.
+// A name is found through peers, also through one that does not know it; who knows it and
+// is connected sees a move at once, others when the record's TTL is over.
 func TestNamesOverPeers(t *testing.T) {
 	owner := newNode(t, p2p.Config{})
+	near := newNode(t, p2p.Config{Peers: owner.node.Addrs()})
 	between := newNode(t, p2p.Config{Peers: owner.node.Addrs()})
 	far := newNode(t, p2p.Config{Peers: between.node.Addrs()})
 	k, err := owner.names.Create("app")
 	if err != nil {
 		t.Fatal(err)
 	}
-	owner.move(t, k, pathOne)
-	awaited(t, func() bool { return means(t, far, k.Name, pathOne) })
-	owner.move(t, k, pathTwo)
-	awaited(t, func() bool { return means(t, far, k.Name, pathTwo) })
+	owner.move(t, k, pathOne, time.Hour)
+	for _, n := range []*node{near, far} {
+		awaited(t, func() bool { return means(t, n, k.Name, pathOne) })
+	}
+	owner.move(t, k, pathTwo, time.Second)
+	awaited(t, func() bool { return means(t, near, k.Name, pathTwo) })
+	if _, _, ok := between.resolver.Kept(k.Name); ok {
+		t.Error("who did not ask for a name keeps its record")
+	}
+	fresh := newNode(t, p2p.Config{Peers: between.node.Addrs()})
+	awaited(t, func() bool { return means(t, fresh, k.Name, pathTwo) })
+	owner.move(t, k, pathOne, time.Second)
+	awaited(t, func() bool { return means(t, fresh, k.Name, pathOne) })
 
 	// Who sends what nobody has signed, or what is older, changes nothing.
-	if _, err := far.resolver.Offer(k.Name, []byte("x")); !errors.Is(err, names.ErrForged) {
+	if _, err := near.resolver.Offer(k.Name, []byte("x")); !errors.Is(err, names.ErrForged) {
 		t.Errorf("forged: %v", err)
 	}
-	old, err := names.NewPublisher(owner.names, owner.resolver, nil, nil).Publish(t.Context(), k, names.Move{}, func(context.Context) (string, error) { return pathOne, nil })
+	old, err := names.NewPublisher(owner.names, owner.resolver, names.PublisherOptions{}).Publish(t.Context(), k, names.Move{}, func(context.Context) (string, error) { return pathTwo, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if newer, err := far.resolver.Offer(k.Name, old.Raw); err != nil || !newer {
+	if newer, err := near.resolver.Offer(k.Name, old.Raw); err != nil || !newer {
 		t.Errorf("the next: %v, %v", newer, err)
 	}
-	if newer, err := far.resolver.Offer(k.Name, old.Raw); err != nil || newer {
+	if newer, err := near.resolver.Offer(k.Name, old.Raw); err != nil || newer {
 		t.Errorf("the same again: %v, %v", newer, err)
 	}
 }
@@ -108,6 +121,66 @@ func TestNamesInOwnDHT(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	owner.move(t, k, pathOne)
+	owner.move(t, k, pathOne, 0)
 	awaited(t, func() bool { return means(t, asker, k.Name, pathOne) })
+}
+
+// Answers to others are bounded: a question that has gone far enough is not asked on, and
+// what is no name, no record or too much is refused.
+func TestNamesProtocol(t *testing.T) {
+	owner := newNode(t, p2p.Config{})
+	between := newNode(t, p2p.Config{Peers: owner.node.Addrs()})
+	k, err := owner.names.Create("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := owner.move(t, k, pathOne, time.Hour)
+	for _, test := range []struct {
+		method, path, hops string
+		body               []byte
+		want               int
+	}{
+		{"GET", namesPath + k.Name, "0", nil, http.StatusNotFound}, // it is not asked on
+		{"GET", namesPath + k.Name, "x", nil, http.StatusNotFound},
+		{"GET", namesPath + k.Name, "1", nil, http.StatusOK},
+		{"GET", namesPath + k.Name, "99", nil, http.StatusOK},
+		{"GET", namesPath + "app", "1", nil, http.StatusBadRequest},
+		{"PUT", namesPath + k.Name, "1", []byte("x"), http.StatusBadRequest},
+		{"PUT", namesPath + k.Name, "1", make([]byte, 2*ipfs.MaxRecord), http.StatusBadRequest},
+		{"PUT", namesPath + k.Name, "1", rec.Raw, http.StatusNoContent}, // looked at, and not kept
+		{"DELETE", namesPath + k.Name, "1", nil, http.StatusMethodNotAllowed},
+	} {
+		r := httptest.NewRequest(test.method, test.path, bytes.NewReader(test.body))
+		r.Header.Set(headerHops, test.hops)
+		w := httptest.NewRecorder()
+		between.answerName(w, r)
+		if w.Code != test.want || test.want == http.StatusOK && !bytes.Equal(w.Body.Bytes(), rec.Raw) {
+			t.Errorf("%s %s, hops %s: %d %q, want %d", test.method, test.path, test.hops, w.Code, w.Body, test.want)
+		}
+	}
+	if _, _, ok := between.resolver.Kept(k.Name); ok {
+		t.Error("a peer has made this node keep a record")
+	}
+	var leave []func()
+	for range maxAnswersOfPeer {
+		_, l, ok := between.Network.names.enter("peer")
+		if !ok {
+			t.Fatal("a peer has no place of its own")
+		}
+		leave = append(leave, l)
+	}
+	if _, _, ok := between.Network.names.enter("peer"); ok {
+		t.Error("a peer has more places than it may")
+	}
+	if _, l, ok := between.Network.names.enter("other"); !ok {
+		t.Error("one peer keeps another out")
+	} else {
+		l()
+	}
+	for _, l := range leave {
+		l()
+	}
+	if between.Network.names.all != 0 || len(between.Network.names.running) != 0 {
+		t.Error("places are not given back")
+	}
 }

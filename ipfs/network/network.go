@@ -50,7 +50,7 @@ type Network struct {
 	control  *control.Control // of a server
 	static   []string         // multiaddrs of peers that are to stay connected
 	names    namesPart
-	absent   error            // no peer has answered; nil when one did, or nobody waited
+	absent   error // no peer has answered; nil when one did, or nobody waited
 }
 
 // link is the node as the exchange sees it.
@@ -121,7 +121,7 @@ func start(ctx context.Context, store *packstore.Store, cfg Config, prepare func
 	node.Logger, node.Blocks, node.Memory = cfg.Logger, known{n.local}, cfg.Memory
 	node.Handler = func(node *p2p.Node) http.Handler {
 		n.exchange = exchange.New(exchange.Config{Network: link{node}, Store: known{n.local}, Logger: cfg.Logger, Memory: cfg.Memory, Origin: node.Origin})
-		n.names.node = node
+		n.names.node, n.names.log = node, silent.Logger(cfg.Logger)
 		mux := http.NewServeMux()
 		mux.Handle(exchange.Path, n.exchange.Handler())
 		mux.HandleFunc(namesPath, n.answerName)
