@@ -169,7 +169,7 @@ func (n *Network) giveRecord(w http.ResponseWriter, r *http.Request, names Names
 	}
 	w.Header().Set("Content-Type", ipfs.TypeRecord)
 	w.Header().Set("Age", strconv.FormatInt(int64(age/time.Second), 10))
-	_, _ = w.Write(raw) // fails when who asks has gone
+	_, _ = w.Write(raw) //nolint:gosec // G705: a record is no HTML, and its type says so; it fails when who asks has gone
 }
 
 // takeRecord takes a record from a peer and passes on what is new.
@@ -210,7 +210,7 @@ func (n *Network) ask(ctx context.Context, p p2p.Peer, method, name string, hops
 // others are the connected peers but one, at most so many, others each time.
 func (n *Network) others(but string, most int) []p2p.Peer {
 	peers := slices.DeleteFunc(n.names.node.Peers(), func(p p2p.Peer) bool { return p.String() == but })
-	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
+	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] }) //nolint:gosec // G404: no secret
 	return peers[:min(len(peers), most)]
 }
 
