@@ -26,7 +26,7 @@ func (s *Server) openPage() *page.Page {
 	cfg := *s.cfg.Page
 	cfg.Disk, cfg.Version = s.cfg.Disk, s.cfg.Version
 	cfg.Local, cfg.Memory = ipfs.Verified(s.local), s.memory
-	cfg.Kept, cfg.Shown = s.shown, s.isShown
+	cfg.Kept, cfg.Shown, cfg.MayAsk = s.shown, s.isShown, mayFetch
 	if s.cfg.Stored != nil {
 		_ = s.life.start(s.noteStored) // it has just begun
 	}

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/holders"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
@@ -76,11 +77,23 @@ func startPage(t *testing.T, change func(*Config)) (s *site, roots []ipfs.Root) 
 	add([]string{hostile}, hostile, layerOf(t, hostile+"/"+hostile, hostile))
 	cfg := Config{
 		Local: blocks, Kept: func(context.Context) ([]ipfs.Root, error) { return roots, nil },
-		Version: "test", Disk: func() (int64, int64, error) { return 5000, 600, nil },
+		OpenHere: true, Version: "test", Disk: func() (int64, int64, error) { return 5000, 600, nil },
 		Page: &page.Config{
 			LastUse: func(cid.Cid) time.Time { return time.Unix(1_700_000_500, 0) },
 			Current: func(context.Context) (map[string][]string, error) {
 				return map[string][]string{roots[1].CID.KeyString(): {"app:latest"}}, nil
+			},
+			Where: func(ctx context.Context, root cid.Cid, others bool) (*holders.Search, error) {
+				s, _, err := holders.New(ctx, blocks, root)
+				if err != nil {
+					return nil, err
+				}
+				s.Whole(holders.Holder{Kind: holders.Store, Name: "this server", How: "counted"})
+				if others {
+					s.Nothing(holders.Holder{Kind: holders.Peer, Name: hostile, Addrs: []string{hostile}, How: "says so"})
+					s.Unasked(holders.Holder{Kind: holders.Gateway, Name: "http://gateway.test", How: "was asked"}, hostile)
+				}
+				return s, nil
 			},
 			Peers: func() []page.Peer {
 				return []page.Peer{{ID: "12D3KooW", Addr: "/ip4/192.0.2.1/tcp/4001", Agent: hostile, Protocols: []string{"bitswap"}, In: 10, Out: 20}}
@@ -209,7 +222,7 @@ func TestPage(t *testing.T) {
 	host := strings.TrimPrefix(s.url, "http://")
 	for _, want := range []string{
 		"hello\n", "This is no text", "<script>alert(1)</script>", "docker pull " + host + "/" + ref.Ciq(roots[0].CID) + "/app",
-		"application/vnd.example.sbom", "12D3KooW", "Requests in a day",
+		"application/vnd.example.sbom", "12D3KooW", "Requests in a day", "all of it", "http://gateway.test", "not known",
 	} {
 		if !strings.Contains(all.String(), want) {
 			t.Errorf("no document says %q", want)
@@ -223,6 +236,22 @@ func TestPage(t *testing.T) {
 	if !bytes.Contains(found.body, []byte("1 of 3 images")) || bytes.Contains(found.body, []byte(">app:1<")) {
 		t.Errorf("looking for app:2: %s", found.body)
 	}
+}
+
+// Who looks from elsewhere has nobody asked but this server, unless it fetches for all; and
+// what may not be seen is not asked about.
+func TestWhoHasIt(t *testing.T) {
+	s, roots := startPage(t, func(c *Config) { c.Catalog = true })
+	path := "/?view=where&root=" + ref.Ciq(roots[0].CID)
+	if got := s.get(path).expect(t, http.StatusOK, ""); !bytes.Contains(got.body, []byte("http://gateway.test")) {
+		t.Errorf("from here: %s", got.body)
+	}
+	got := s.get(path, "X-Forwarded-For: 192.0.2.7").expect(t, http.StatusOK, "")
+	if bytes.Contains(got.body, []byte("http://gateway.test")) || !bytes.Contains(got.body, []byte("own machine alone")) || !bytes.Contains(got.body, []byte("all of it")) {
+		t.Errorf("from elsewhere: %s", got.body)
+	}
+	limited, roots := startPage(t, func(c *Config) { c.Allow = AnyOf(allowFunc(func(cid.Cid) bool { return false })) })
+	limited.get("/?view=where&root="+ref.Ciq(roots[0].CID)).expect(t, http.StatusNotFound, "")
 }
 
 // What is asked for and is not there is an error, and neither an empty nor another's page.

@@ -8,6 +8,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/dockerarchive"
 	"github.com/image2ipfs/image2ipfs/engine"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/backup"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/pull"
@@ -24,7 +25,7 @@ const (
 	exitNotFound    = 3   // a file, name, root or blob is not there
 	exitIntegrity   = 4   // bytes are not what their CID or digest says
 	exitUnreachable = 5   // no IPFS daemon, peer, gateway, registry or container engine answers
-	exitArchive     = 6   // the input is no image archive, or a broken one
+	exitArchive     = 6   // the input is no image archive or backup, or a broken one
 	exitUntrusted   = 7   // it is not signed by a key that was given
 	exitInterrupted = 130 // ended by Ctrl-C or SIGTERM
 )
@@ -36,7 +37,7 @@ const exitCodeHelp = `Exit codes:
   3    a file, name, root or blob is not there
   4    bytes are not what their CID or digest says, once published
   5    no IPFS daemon, peer, gateway or registry answers, or no container engine
-  6    the input is no image archive, or a broken one
+  6    the input is no image archive or backup, or a broken one
   7    it is not signed by a key that was given
   130  interrupted`
 
@@ -61,7 +62,7 @@ func exitCode(err error) int {
 	case errors.Is(err, trust.ErrUntrusted):
 		return exitUntrusted
 	case errors.Is(err, archive.ErrFormat), errors.Is(err, dockerarchive.ErrInvalid),
-		errors.Is(err, dockerarchive.ErrMissing), errors.Is(err, publish.ErrArchive):
+		errors.Is(err, dockerarchive.ErrMissing), errors.Is(err, publish.ErrArchive), errors.Is(err, backup.ErrFormat):
 		return exitArchive
 	case errors.Is(err, oci.ErrCorrupt):
 		return exitIntegrity

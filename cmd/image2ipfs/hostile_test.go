@@ -131,6 +131,8 @@ var hostileCalls = map[string][]call{
 	"image2ipfs service add":     {{"@ $server --token-file $daemon", true}, {"pins @ --token-file $daemon", false}, {"pins $server --replace --token-file $daemon", false}},
 	"image2ipfs service ls":      {{"", false}, {"@", true}},
 	"image2ipfs service rm":      {{"@", true}},
+	"image2ipfs backup":          {{"$out10 app:1", false}, {"--json $out11", false}, {"- @", true}, {"@/@ app:1", true}},
+	"image2ipfs restore":         {{"$names", false}, {"--json $out10", false}, {"@", true}, {"--keys @ $out10", true}},
 	"image2ipfs gc":              {{"--dry-run", false}, {"@", true}},
 	"image2ipfs id":              {{"", true}, {"--json", true}},
 	"image2ipfs peers":           {{"", true}, {"--json", true}},
@@ -234,7 +236,7 @@ func hostileValues(t *testing.T) map[string]string {
 	values["store"] = filepath.Join(dir, "store")
 	values["good"] = filepath.Join(dir, "good.tar")
 	check(writeArchive(values["good"], escapes([]string{"app:1"})))
-	for _, name := range []string{"out", "out2", "out3", "out4", "out5", "out6", "out7", "out8", "out9"} {
+	for _, name := range []string{"out", "out2", "out3", "out4", "out5", "out6", "out7", "out8", "out9", "out10", "out11"} {
 		values[name] = filepath.Join(dir, name)
 	}
 	values["daemon"] = filepath.Join(dir, "daemon.json")

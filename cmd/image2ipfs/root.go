@@ -49,7 +49,7 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 	root.AddCommand(
 		newClient(), newPublish(), newServe(),
 		newPull(), newConvert(),
-		newLs(), newTag(), newUntag(), newName(), newInspect(), newVerify(), newRm(), newPin(), newService(), newGC(), newDu(), newRef(),
+		newLs(), newTag(), newUntag(), newName(), newInspect(), newVerify(), newRm(), newPin(), newService(), newGC(), newDu(), newBackup(), newRestore(), newRef(),
 		newID(), newPeers(), newWhere(), newSwarmKey(),
 		newSetup(), newDoctor(), newConfig(), newHealth(),
 	)

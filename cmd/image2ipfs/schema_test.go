@@ -33,6 +33,7 @@ var jsonTypes = map[string]any{
 	"ref": ref.Spellings{}, "setup": planJSON{}, "doctor": examined{}, "push-event": server.PushEvent{},
 	"config-ls": []settings.Setting{}, "name-ls": []ownedName{}, "name-resolve": resolvedName{}, "where": whereabouts{},
 	"service-ls": []knownService{}, "service-pin": servicePin{}, "service-pins": []servicePin{},
+	"config-ls": []settings.Setting{}, "backup": backedUp{}, "restore": restored{}, "name-ls": []ownedName{}, "name-resolve": resolvedName{}, "where": whereabouts{},
 }
 
 // schema is the part of a JSON schema that is compared with a type.

@@ -353,5 +353,6 @@ func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Ne
 	for _, g := range asked {
 		cfg.Remote = append(cfg.Remote, g)
 	}
+	cfg.Page.Where = pageWhere(all, peers, append(gateways, asked...))
 	return cfg, nil
 }

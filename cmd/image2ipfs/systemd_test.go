@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -98,5 +99,62 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 	if !slices.Equal(told, []string{"READY=1", "STOPPING=1"}) {
 		t.Errorf("told %q", told)
+	}
+}
+
+// A server on a socket that systemd opened, with all that it tells of itself: that it
+// answers, that it reads its settings again and has done so, and that it ends.
+func TestServeUnderSystemd(t *testing.T) {
+	dir := t.TempDir()
+	to, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", "LISTEN_PID=$$ exec image2ipfs serve --addr 127.0.0.1:1") // where nobody may listen
+	cmd.Env = append(os.Environ(), "IMAGE2IPFS_PATH="+filepath.Join(dir, "store"), "NOTIFY_SOCKET="+filepath.Join(dir, "notify"), "LISTEN_FDS=1", "LISTEN_FDNAMES=images")
+	cmd.ExtraFiles = []*os.File{f}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	told := func(want string) {
+		t.Helper()
+		var b [100]byte
+		if err := to.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := to.Read(b[:])
+		if err != nil || !strings.HasPrefix(string(b[:n]), want) {
+			t.Fatalf("told %q, %v; want %s", b[:n], err, want)
+		}
+	}
+	told("READY=1")
+	if body, err := fetchText("http://" + l.Addr().String() + "/healthz"); err != nil || !strings.Contains(body, "ok") {
+		t.Errorf("%s, %v", body, err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	told("RELOADING=1")
+	told("READY=1")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	told("STOPPING=1")
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -16,11 +16,13 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
+// RecordKind is under which a records' store has those of what lies in Kubo.
+const RecordKind = "kubo"
+
 const (
 	// holdPrefix marks the pins of what records keep: they are no published roots.
 	holdPrefix = "image2ipfs-hold:"
-	// recordKind is under which a records' store has those of what lies in Kubo.
-	recordKind = "kubo"
+	recordKind = RecordKind
 	// holdLock is held by who changes pins together with records.
 	holdLock = "pins of kubo"
 	// sweepPause is after which pins are looked for whose records are over.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -193,4 +195,39 @@ func (g *Registry) Root(ctx context.Context, repository, tag string) (ref.Name, 
 		name.Repository, name.Tag, _ = ref.CutTag(v.Named)
 	}
 	return name, err
+}
+
+// RecordsOf picks, of all records of a store, those by which a published root is found, is
+// one of which a local name is: the tags that mean it, and in their repositories the
+// manifests and blobs that it has, and what refers to one of them. Blocks come from g.
+// Errors are those of [ipfs.OpenLayout].
+func RecordsOf(ctx context.Context, g ipfs.Getter, all []ipfs.Record, root cid.Cid) (some []ipfs.Record, err error) {
+	in := map[string]bool{} // repositories
+	for _, r := range all {
+		if r.Kind == kindTag && r.CID.Equals(root) {
+			in[r.Space] = true
+			some = append(some, r)
+		}
+	}
+	if len(in) == 0 {
+		return nil, nil
+	}
+	l, err := ipfs.OpenLayout(ctx, g, root)
+	if err != nil {
+		return nil, err
+	}
+	has := map[string]bool{}
+	if err := l.Blobs(ctx, func(d digest.Digest, _ cid.Cid) error {
+		has[d.String()] = true
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		repository, subject, _ := strings.Cut(r.Space, "@")
+		if in[repository] && has[r.Name] && (subject == "" || has[subject]) && slices.Contains([]string{kindBlob, kindManifest, kindReferrer}, r.Kind) {
+			some = append(some, r)
+		}
+	}
+	return some, nil
 }

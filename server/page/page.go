@@ -44,6 +44,10 @@ type Config struct {
 	LastUse func(root cid.Cid) time.Time
 	// Disk tells how many bytes the store and its cache take; nil where that is not known.
 	Disk func() (store, cache int64, err error)
+	// Where tells who has an image; nil where nobody is asked. MayAsk says whether others are
+	// asked for the request of a context, too; nil for yes.
+	Where  Where
+	MayAsk func(ctx context.Context) bool
 	// Peers lists those that are connected; nil without a network of peers.
 	Peers func() []Peer
 	// Version is that of the program.
@@ -68,6 +72,7 @@ type Page struct {
 	traffic *Traffic
 	pushes  *Pushes
 	layers  *listings
+	asking  chan struct{} // has room for the one for whom others are asked
 	images  *budget.Cache[cid.Cid, *inspected]
 	shares  *budget.Cache[cid.Cid, map[string]int64] // sizes of blocks by multihash
 }
@@ -78,7 +83,7 @@ func New(cfg Config, traffic *Traffic, pushes *Pushes) *Page {
 		cfg.Memory = budget.New(0)
 	}
 	return &Page{
-		cfg: cfg, traffic: traffic, pushes: pushes, layers: newListings(cfg.Memory),
+		cfg: cfg, traffic: traffic, pushes: pushes, layers: newListings(cfg.Memory), asking: make(chan struct{}, 1),
 		images: budget.NewCache[cid.Cid, *inspected](maxInspectedBytes, 1, cfg.Memory),
 		shares: budget.NewCache[cid.Cid, map[string]int64](maxShareBytes, 1, cfg.Memory),
 	}
@@ -121,7 +126,7 @@ var ErrNoView = errors.New("no such view")
 // view is what a document shows.
 type view struct {
 	Title   string
-	At      string // images, image, layer, peers or traffic
+	At      string // images, image, layer, where, peers or traffic
 	Host    string
 	TLS     bool
 	Version string
@@ -130,6 +135,8 @@ type view struct {
 	Overview *overview
 	Image    *imageView
 	Layer    *layerView
+	Where    *whereView
+	HasWhere bool
 	Peers    []Peer
 	HasPeers bool
 	Traffic  *trafficView
@@ -144,7 +151,7 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request, host string, secure
 	ctx, cancel := context.WithTimeout(r.Context(), looking)
 	defer cancel()
 	q := r.URL.Query()
-	v := &view{Host: host, TLS: secure, Version: p.cfg.Version, HasPeers: p.cfg.Peers != nil}
+	v := &view{Host: host, TLS: secure, Version: p.cfg.Version, HasPeers: p.cfg.Peers != nil, HasWhere: p.cfg.Where != nil}
 	var err error
 	switch {
 	case q.Get("root") != "" && q.Get("layer") != "":
@@ -153,6 +160,9 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request, host string, secure
 		if err == nil {
 			v.Title = "Files of a layer"
 		}
+	case q.Get("root") != "" && q.Get("view") == "where":
+		v.At, v.Title = "where", "Who has it"
+		v.Where, err = p.where(ctx, q.Get("root"))
 	case q.Get("root") != "":
 		v.At = "image"
 		if v.Image, err = p.image(ctx, q.Get("root"), host, secure); err == nil {

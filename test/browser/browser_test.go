@@ -143,7 +143,7 @@ func TestViews(t *testing.T) {
 	for name, view := range map[string]struct{ query, shows string }{
 		"images": {"", "team/app:2"}, "image": {"?root=" + root, "docker pull"}, "layer": {"?root=" + root + "&layer=" + layer, "etc/"},
 		"directory": {"?root=" + root + "&layer=" + layer + "&path=etc", "motd"}, "file": {"?root=" + root + "&layer=" + layer + "&path=etc/motd", "hello"},
-		"traffic": {"?view=traffic", "By the hour"},
+		"traffic": {"?view=traffic", "By the hour"}, "where": {"?view=where&root=" + root, "all of it"}, "peers": {"?view=peers", "Peers"},
 	} {
 		for _, dark := range []bool{false, true} {
 			for _, width := range []int64{320, 1280, 3840} {

@@ -1,0 +1,44 @@
+package backup
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/ipfs"
+)
+
+// nameOf is how a backup is called in a directory; the names sort by time.
+func nameOf(t time.Time) string { return t.UTC().Format("image2ipfs-20060102T150405Z.car") }
+
+// WriteFile is [Write] into a file, which its owner alone may read, or a new one in a
+// directory that is there. It takes the place of another at the end, at one stroke, when it
+// is whole and on disk; after an error there is no more than before.
+func WriteFile(ctx context.Context, path string, from ipfs.Getter, c Contents, o Options) (file string, s Stats, err error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, nameOf(time.Now()))
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".part-*") // mode 0600
+	if err != nil {
+		return "", s, err
+	}
+	to := bufio.NewWriterSize(f, 1<<20)
+	if s, err = Write(ctx, to, from, c, o); err == nil {
+		err = to.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return "", s, errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(f.Name()))
+	}
+	return path, s, durable.SyncDir(filepath.Dir(path))
+}

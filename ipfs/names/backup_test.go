@@ -1,0 +1,77 @@
+package names
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// What was seen of names here counts elsewhere: nobody is led back to an older record there.
+func TestSeenElsewhere(t *testing.T) {
+	s, elsewhere := newStore(t), newStore(t)
+	k := created(t, s)
+	p := publisher(t, s)
+	for i := range 2 {
+		if _, err := move(t, p, k, value(i), Move{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen, err := s.Seen()
+	if err != nil || len(seen) != 1 {
+		t.Fatal(seen, err)
+	}
+	if err := elsewhere.Take(k.Name, seen[k.Name]); err != nil {
+		t.Fatal(err)
+	}
+	again, err := elsewhere.Seen()
+	if err != nil || !bytes.Equal(again[k.Name], seen[k.Name]) {
+		t.Error(again, err)
+	}
+	if err := elsewhere.Take(k.Name, signed(t, k, value(0), 1).Raw); !errors.Is(err, ErrOlder) {
+		t.Errorf("an older one: %v", err)
+	}
+	if err := elsewhere.Take(k.Name, []byte("no record")); !errors.Is(err, ErrForged) {
+		t.Errorf("a false one: %v", err)
+	}
+	if none, err := newStore(t).Seen(); err != nil || len(none) != 0 {
+		t.Error(none, err)
+	}
+}
+
+// Keys that were saved are here again, each once, with what was last seen of their names,
+// and move nothing before somebody has been asked.
+func TestSavedKeys(t *testing.T) {
+	s, elsewhere := newStore(t), newStore(t)
+	k := created(t, s)
+	if _, err := move(t, publisher(t, s), k, value(0), Move{}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "keys")
+	if n, err := s.SaveKeys(path); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("others may read the keys: %v, %v", info.Mode(), err)
+	}
+	for i := range 2 {
+		if n, err := elsewhere.LoadKeys(path); n != 1-i || err != nil {
+			t.Errorf("time %d: %d new, %v", i, n, err)
+		}
+	}
+	again, err := elsewhere.Key(k.Alias)
+	if err != nil || again.Name != k.Name {
+		t.Fatal(again, err)
+	}
+	r, err := move(t, publisher(t, elsewhere), again, value(1), Move{Force: true})
+	if err != nil || r.Sequence != 2 {
+		t.Errorf("the next record is %+v, %v", r, err)
+	}
+	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := elsewhere.LoadKeys(path); !errors.Is(err, ErrKey) {
+		t.Errorf("another file: %v", err)
+	}
+}

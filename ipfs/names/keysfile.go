@@ -1,0 +1,89 @@
+package names
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/image2ipfs/image2ipfs/internal/durable"
+)
+
+// keysFormat and keysVersion are what a file of keys says of itself.
+const (
+	keysFormat  = "image2ipfs keys"
+	keysVersion = 1
+)
+
+// savedKeys are all keys of a store in a file.
+type savedKeys struct {
+	Format  string     `json:"format"`
+	Version int        `json:"version"`
+	Keys    []savedKey `json:"keys"`
+}
+
+type savedKey struct {
+	Alias  string `json:"alias"`
+	Name   string `json:"name"`
+	Key    []byte `json:"key"`              // as [FormatProtobuf]
+	Record []byte `json:"record,omitempty"` // the last that was seen of the name
+}
+
+// SaveKeys writes all keys, each with the last record of its name, into a file that its
+// owner alone may read, and tells how many they are. Errors match [ErrKey] for one that is
+// damaged, or are those of the file.
+func (s *Store) SaveKeys(path string) (int, error) {
+	all, damaged, err := s.readKeys()
+	if err = errors.Join(append(damaged, err)...); err != nil {
+		return 0, err
+	}
+	saved := savedKeys{Format: keysFormat, Version: keysVersion, Keys: []savedKey{}}
+	for _, k := range all {
+		data, err := k.Export(FormatProtobuf)
+		if err != nil {
+			return 0, err
+		}
+		l, err := s.load(k.Name)
+		if err != nil {
+			return 0, err
+		}
+		saved.Keys = append(saved.Keys, savedKey{k.Alias, k.Name, data, l.Record})
+	}
+	text, err := json.Marshal(saved)
+	if err != nil {
+		return 0, err
+	}
+	return len(all), durable.WriteFile(path, text)
+}
+
+// LoadKeys imports the keys of a file that [Store.SaveKeys] wrote, as [Store.Import] does,
+// and leaves those that are here already. It tells how many are new; errors are those of
+// the file and of Import.
+func (s *Store) LoadKeys(path string) (imported int, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	var saved savedKeys
+	if err := json.Unmarshal(text, &saved); err != nil || saved.Format != keysFormat || saved.Version != keysVersion {
+		return 0, fmt.Errorf("%w: %s is no file of keys of version %d, as image2ipfs backup --keys writes", ErrKey, path, keysVersion)
+	}
+	here, err := s.Keys()
+	if err != nil {
+		return 0, err
+	}
+	known := map[string]bool{}
+	for _, k := range here {
+		known[k.Name] = true
+	}
+	for _, k := range saved.Keys {
+		if known[k.Name] {
+			continue
+		}
+		if _, err := s.Import(k.Alias, k.Key, k.Record); err != nil {
+			return imported, fmt.Errorf("%s: %w", k.Alias, err)
+		}
+		imported++
+	}
+	return imported, nil
+}
