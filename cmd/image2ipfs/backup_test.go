@@ -80,7 +80,7 @@ func TestRestoreIsKilled(t *testing.T) {
 	mustRun(t, onStore(t, to, "restore", file))
 	mustRun(t, onStore(t, to, "gc"))
 	mustRun(t, onStore(t, to, "verify", "--all"))
-	if a, b := mustRun(t, onStore(t, to, "ls", "--json")), mustRun(t, onStore(t, from, "ls", "--json")); a != b {
+	if a, b := mustRun(t, onStore(t, to, "ls")), mustRun(t, onStore(t, from, "ls")); a != b {
 		t.Errorf("it is %s, not %s", a, b)
 	}
 	left, err := os.ReadDir(filepath.Join(to, "tmp"))

@@ -110,18 +110,21 @@ func (r *retention) publish(i, n int, shared []byte) {
 	image := layout.Image("amd64", shared, own)
 	image.Annotations = map[string]string{ocispec.AnnotationRefName: "latest"}
 	one := retained{manifest: image.Digest}
-	names := []string{fmt.Sprintf("app:pr-%d", i)}
+	name := fmt.Sprintf("app:pr-%d", i)
 	switch {
 	case i >= n-n/4:
 		one.stays = "not that old"
 	case i%10 == 0:
-		names = append(names, fmt.Sprintf("prod:%d", i))
 		one.stays = "prod:"
 	}
 	one.root = layout.Publish(image)
 	at := time.Now().Add(-time.Duration(n-i)*time.Hour + 30*time.Minute)
-	if _, err := tx.Commit(r.Context(), ipfs.Root{CID: one.root, Names: names, Published: at}); err != nil {
+	if _, err := tx.Commit(r.Context(), ipfs.Root{CID: one.root, Names: []string{name}, Published: at}); err != nil {
 		r.Fatal(err)
+	}
+	if one.stays == "prod:" {
+		r.run("tag", name, one.ciq())
+		r.run("tag", fmt.Sprintf("prod:%d", i), one.ciq())
 	}
 	r.images = append(r.images, one)
 }

@@ -210,7 +210,7 @@ func TestFile(t *testing.T) {
 	c := backup.Contents{Roots: snap.Roots, Records: snap.Records}
 	dir := t.TempDir()
 	file, stats, err := backup.WriteFile(t.Context(), dir, snap, c, backup.Options{})
-	if err != nil || filepath.Dir(file) != dir || stats.Blocks == 0 {
+	if err != nil || filepath.Dir(file) != dir || !strings.HasPrefix(filepath.Base(file), "image2ipfs-20") || stats.Blocks == 0 {
 		t.Fatal(file, stats, err)
 	}
 	whole, err := os.ReadFile(file)

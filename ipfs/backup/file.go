@@ -14,7 +14,9 @@ import (
 )
 
 // nameOf is how a backup is called in a directory; the names sort by time.
-func nameOf(t time.Time) string { return t.UTC().Format("image2ipfs-20060102T150405Z.car") }
+func nameOf(t time.Time) string {
+	return "image2ipfs-" + t.UTC().Format("20060102T150405Z") + ".car" // a 2 in a format is the day
+}
 
 // WriteFile is [Write] into a file, which its owner alone may read, or a new one in a
 // directory that is there. It takes the place of another at the end, at one stroke, when it
