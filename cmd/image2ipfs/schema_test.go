@@ -31,9 +31,8 @@ var jsonTypes = map[string]any{
 	"publish": published{}, "inspect": inspected{}, "ls": []listed{}, "verify": verified{}, "pull": pulled{},
 	"pin-add": pinned{}, "rm": removed{}, "du": diskUsage{}, "gc": packstore.GCStats{}, "id": network.Identity{}, "peers": []network.Peer{},
 	"ref": ref.Spellings{}, "setup": planJSON{}, "doctor": examined{}, "push-event": server.PushEvent{},
-	"config-ls": []settings.Setting{}, "name-ls": []ownedName{}, "name-resolve": resolvedName{}, "where": whereabouts{},
+	"backup": backedUp{}, "restore": restored{}, "config-ls": []settings.Setting{}, "name-ls": []ownedName{}, "name-resolve": resolvedName{}, "where": whereabouts{},
 	"service-ls": []knownService{}, "service-pin": servicePin{}, "service-pins": []servicePin{},
-	"config-ls": []settings.Setting{}, "backup": backedUp{}, "restore": restored{}, "name-ls": []ownedName{}, "name-resolve": resolvedName{}, "where": whereabouts{},
 }
 
 // schema is the part of a JSON schema that is compared with a type.
