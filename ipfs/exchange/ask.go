@@ -25,19 +25,31 @@ const (
 
 // askState asks a peer what it has of the DAG under root. Errors match
 // [ipfs.ErrUnavailable].
-func (x *Exchange) askState(ctx context.Context, rt http.RoundTripper, root cid.Cid, isFetching bool) (state, error) {
+func (x *Exchange) askState(ctx context.Context, rt http.RoundTripper, root cid.Cid) (state, error) {
+	t, err := x.askTold(ctx, rt, root, false)
+	return t.state, err
+}
+
+// askTold asks a peer what it has of the DAG under root; for a job of this node, by
+// which both know of each other, which parts as well. Errors match
+// [ipfs.ErrUnavailable].
+func (x *Exchange) askTold(ctx context.Context, rt http.RoundTripper, root cid.Cid, isFetching bool) (told, error) {
 	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
 	resp, err := x.send(ctx, rt, http.MethodGet, root, "", isFetching, nil)
 	if err != nil {
-		return none, err
+		return told{state: none}, err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxState))
-	if err != nil {
-		return none, fmt.Errorf("%w: state of %s: %w", ipfs.ErrUnavailable, root, err)
+	most := int64(maxState)
+	if isFetching {
+		most = maxTold
 	}
-	return parseState(string(text)), nil
+	text, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	if err != nil {
+		return told{state: none}, fmt.Errorf("%w: state of %s: %w", ipfs.ErrUnavailable, root, err)
+	}
+	return parseTold(string(text)), nil
 }
 
 // parseState takes what is not known as none, so that there can be other states.
@@ -58,6 +70,9 @@ type request struct {
 	fetching bool
 	// yield gets each block as it comes, checked and asked for.
 	yield func(c cid.Cid, data []byte) error
+	// moved, when it is not nil, is told that the peer sends: bytes, or that blocks are on
+	// their way to it.
+	moved func(bytes bool)
 	state state // of the peer, with its answer
 }
 
@@ -80,12 +95,17 @@ func (x *Exchange) ask(ctx context.Context, rt http.RoundTripper, r *request) er
 	}
 	defer resp.Body.Close()
 	r.state = parseState(resp.Header.Get(headerState))
-	proceeds := func() { stall.Reset(x.limits.Stall) }
+	proceeds := func(bytes bool) {
+		stall.Reset(x.limits.Stall)
+		if r.moved != nil {
+			r.moved(bytes)
+		}
+	}
 	w := wanted{left: make(map[string]bool, len(r.cids)), relay: r.relay, last: time.Now(), proceeds: proceeds, yield: r.yield}
 	for _, c := range r.cids {
 		w.left[string(c.Hash())] = true
 	}
-	content := &watched{r: resp.Body, more: proceeds}
+	content := &watched{r: resp.Body, more: func() { proceeds(true) }}
 	return stalled(ctx, car.Read(bufio.NewReaderSize(content, 64<<10), w.take))
 }
 
@@ -101,16 +121,16 @@ func stalled(ctx context.Context, err error) error {
 
 // wanted are the blocks that an answer may have.
 type wanted struct {
-	left     map[string]bool // by multihash
-	relay    bool            // blocks may be said to be on their way
-	last     time.Time       // when a block came
-	proceeds func()          // is told of each section
+	left     map[string]bool  // by multihash
+	relay    bool             // blocks may be said to be on their way
+	last     time.Time        // when a block came
+	proceeds func(bytes bool) // is told of each section
 	yield    func(c cid.Cid, data []byte) error
 }
 
 func (w *wanted) take(c cid.Cid, data []byte) error {
 	key := string(c.Hash())
-	w.proceeds()
+	w.proceeds(len(data) > 0)
 	if w.relay && c.Equals(awaited) && !w.left[key] {
 		if time.Since(w.last) > maxAwaiting {
 			return errStalled
@@ -150,6 +170,7 @@ func (x *Exchange) send(ctx context.Context, rt http.RoundTripper, method string
 	}
 	if isFetching {
 		req.Header.Set(headerFetching, "1")
+		req.Header.Set(headerParts, "1")
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", listType)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -24,6 +25,7 @@ type batch struct {
 	came   map[*block]bool // sent by the peer
 	got    int64           // bytes of these
 	began  time.Time
+	moved  atomic.Int64 // it has sent something; Unix nanoseconds
 }
 
 const (
@@ -77,17 +79,17 @@ func (s *pick) scan(lost []*block, blocks []*block) []*block {
 }
 
 // missing tells whether a block is to be asked for. One that a peer was asked
-// to get is asked for directly as well when it is needed so, and one that is
-// late of a second peer.
+// to get is asked for directly as well when it is needed so, and when that peer may
+// wait for this node; one that is late of a second peer.
 func (b *block) missing(now time.Time) bool {
 	if b.here || now.Before(b.retry) {
 		return false
 	}
 	switch b.running(plain) {
 	case 0:
-		return b.running(relay) == 0 || b.direct || b.passed
+		return len(b.asked) == 0 || b.direct || b.passed && !b.firm || b.late && len(b.asked) == 1
 	case 1:
-		return b.late
+		return b.late && len(b.asked) == 1
 	}
 	return false
 }
@@ -119,7 +121,7 @@ func (s *pick) put(b *block, p *peer, lane int) {
 		t = &batch{j: s.j, p: p, rt: p.rt, lane: lane, began: s.now}
 		s.batches = append(s.batches, t)
 	}
-	b.asked = append(b.asked, lack{p, lane})
+	b.asked, b.firm = append(b.asked, t), lane == relay && s.coming(b, p)
 	t.blocks = append(t.blocks, b)
 	t.bytes += b.size
 	s.x.inFlight[lane] += b.size
@@ -166,17 +168,26 @@ func (x *Exchange) run(t *batch) {
 	if t.p == x.others {
 		err = x.askOthers(t.j.ctx, cids, yield)
 	} else {
-		r := request{root: t.j.root, cids: cids, relay: t.lane == relay, fetching: true, yield: yield}
+		r := request{root: t.j.root, cids: cids, relay: t.lane == relay, fetching: true, yield: yield, moved: t.moves}
 		err = x.ask(t.j.ctx, t.rt, &r)
 		told = r.state
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if told != "" {
-		t.j.view(t.p).saw(told)
+	if v := t.j.view(t.p); told != "" && told != v.state {
+		v.state, v.at = told, time.Time{} // and which parts is asked
 	}
 	x.finish(t, err)
 	x.rouse()
+}
+
+// moves notes that the peer has sent something.
+func (t *batch) moves(bytes bool) {
+	now := time.Now().UnixNano()
+	t.moved.Store(now)
+	if bytes {
+		t.j.moved.Store(now)
+	}
 }
 
 // finish takes the outcome of a batch; x.mu is held. Blocks that the peer left
@@ -191,7 +202,7 @@ func (x *Exchange) finish(t *batch, err error) {
 		x.report(t.p, err)
 	}
 	for _, b := range t.blocks {
-		if i := slices.Index(b.asked, lack{t.p, t.lane}); i >= 0 {
+		if i := slices.Index(b.asked, t); i >= 0 {
 			b.asked = slices.Delete(b.asked, i, i+1)
 		}
 		if err == nil && !t.came[b] && t.j.ctx.Err() == nil {

@@ -14,14 +14,15 @@ import (
 
 // block is a block of one or more jobs; all of it is guarded by the exchange.
 type block struct {
-	cid  cid.Cid
-	size int64  // bytes that it is taken for
-	jobs []*job // that it belongs to, never empty
-	pos  int    // in the order of need of the first of jobs
+	cid    cid.Cid
+	size   int64  // bytes that it is taken for
+	jobs   []*job // that it belongs to, never empty
+	leaves []int  // its number among the leaves of each of jobs; -1 for a node above them
+	pos    int    // in the order of need of the first of jobs
 
-	here   bool   // it was put into the store
-	urgent bool   // it is in jobs[0].urgent
-	asked  []lack // requests for it under way
+	here   bool     // it was put into the store
+	urgent bool     // it is in jobs[0].urgent
+	asked  []*batch // requests for it under way
 	// direct has holders asked first: for what is needed before anything else,
 	// and what its home does not give in time.
 	direct bool
@@ -29,12 +30,52 @@ type block struct {
 	late bool
 	// passed keeps it from being got by way of others, because another waits
 	// for this node to get it: so there is no circle.
-	passed  bool
+	passed bool
+	// firm says that it was asked of a peer to which it is on its way from a holder: who
+	// waits for this node may wait for that.
+	firm    bool
 	lacking []lack    // who did not give it
 	retry   time.Time // nobody is asked before
 
 	waits []*wait   // for it
 	since time.Time // of the first of these
+}
+
+// leaf gives its number among the leaves of a job's DAG; -1 for none.
+func (b *block) leaf(j *job) int {
+	for i, other := range b.jobs {
+		if other == j {
+			return b.leaves[i]
+		}
+	}
+	return -1
+}
+
+// asks tells whether a request of one kind to a peer is under way.
+func (b *block) asks(p *peer, lane int) bool {
+	return slices.ContainsFunc(b.asked, func(t *batch) bool { return t.p == p && t.lane == lane })
+}
+
+// isHere notes whether the block is in the store.
+func (b *block) isHere(here bool) {
+	if b.here == here {
+		return
+	}
+	b.here = here
+	for i, j := range b.jobs {
+		leaf := b.leaves[i]
+		switch {
+		case here:
+			j.got++
+		default:
+			j.got--
+		}
+		if leaf >= 0 && here {
+			j.has = j.has.set(leaf)
+		} else {
+			j.has.clear(leaf)
+		}
+	}
 }
 
 // running counts the requests under way in one kind of lane.
@@ -86,8 +127,9 @@ func (x *Exchange) await(c cid.Cid, passed bool) (*wait, error) {
 	if b.here && x.store.Has(x.ctx, c) {
 		return nil, errHere
 	}
-	if b.here {
-		b.forget()
+	b.isHere(false)
+	if err := b.jobs[0].hopeless; err != nil && !passed {
+		return nil, err
 	}
 	return x.want(b, passed), nil
 }
@@ -123,14 +165,6 @@ func (x *Exchange) leave(w *wait) {
 			w.b.waits = append(w.b.waits[:i], w.b.waits[i+1:]...)
 			return
 		}
-	}
-}
-
-// forget notes that the store has dropped a block.
-func (b *block) forget() {
-	b.here = false
-	for _, j := range b.jobs {
-		j.got--
 	}
 }
 
@@ -188,17 +222,12 @@ func (x *Exchange) arrived(b *block, data []byte, from *peer) {
 		x.pausedTo = now.Add(pauseUnkept)
 	}
 	x.in(from, len(data))
-	if kept && !b.here {
-		b.here = true
-		for _, j := range b.jobs {
-			j.got++
-		}
+	if kept {
+		b.isHere(true)
 	}
+	x.came = now
 	for _, j := range b.jobs {
-		j.progress = now
-		if len(b.waits) > 0 {
-			j.served = now
-		}
+		j.progress, j.hopeless = now, nil
 	}
 	b.lacking, b.direct, b.late, b.passed = nil, false, false, false
 	b.settle(result{data: data})

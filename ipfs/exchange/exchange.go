@@ -140,6 +140,7 @@ type Exchange struct {
 	inFlight [2]int64  // bytes asked for, in each kind of lane
 	asking   int       // requests for states under way
 	pausedTo time.Time // until then nothing is fetched but what is waited for
+	came     time.Time // when a block of a job last came
 	total    Traffic   // with peers
 
 	falseAnswers, failed int64     // of peers

@@ -14,6 +14,7 @@ import (
 type gate struct {
 	limits  Limits
 	places  *budget.Share // for requests for blocks
+	waiting *budget.Share // for requests for blocks that this node is to get
 	sending *budget.Share // bytes of blocks that are being sent
 	looks   *budget.Share // for requests for states
 
@@ -32,6 +33,7 @@ type remembered struct {
 const (
 	maxLooking  = 32          // requests for states of one peer at once
 	maxLooks    = 256         // of all
+	maxWaiting  = 4           // times as many as answers: who waits for blocks takes no memory
 	stateMemory = time.Second // for which a state is remembered
 	maxStates   = 1000        // that are remembered
 	// placePatience is how long a request waits for others to make room.
@@ -41,15 +43,21 @@ const (
 func newGate(l Limits, memory *budget.Budget) *gate {
 	return &gate{
 		limits: l, places: budget.NewShare("answers", int64(l.Answers)), sending: memory.Answers,
-		looks: budget.NewShare("states", maxLooks), byPeer: map[string]int{},
+		waiting: budget.NewShare("relays", maxWaiting*int64(l.Answers)),
+		looks:   budget.NewShare("states", maxLooks), byPeer: map[string]int{},
 		looking: map[string]int{}, states: map[string]remembered{},
 	}
 }
 
 // enter lets in a request for blocks of a peer, for the holder of ctx; false when too
-// many are being answered.
-func (g *gate) enter(ctx context.Context, peer string) (release func(), ok bool) {
-	return g.place(ctx, g.places, g.byPeer, peer, g.limits.PerPeer)
+// many are being answered, of those for blocks that are here, or of those for blocks
+// that are to be got.
+func (g *gate) enter(ctx context.Context, peer string, isRelay bool) (release func(), ok bool) {
+	places := g.places
+	if isRelay {
+		places = g.waiting
+	}
+	return g.place(ctx, places, g.byPeer, peer, g.limits.PerPeer)
 }
 
 // look lets in a request for a state; false when too many are being answered.

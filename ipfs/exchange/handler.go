@@ -53,8 +53,13 @@ func (x *Exchange) answerState(w http.ResponseWriter, r *http.Request) {
 		x.note(r.RemoteAddr, root, fetching)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=us-ascii")
+	answer := x.tell(root)
+	text := string(answer.state)
+	if r.Header.Get(headerParts) == "1" {
+		text = answer.text()
+	}
 	// It fails when who asks has gone.
-	_, _ = io.WriteString(w, string(x.state(root))) //nolint:gosec // one of four words, as plain text
+	_, _ = io.WriteString(w, text) //nolint:gosec // words, numbers and base 64, as plain text
 }
 
 // refuse says that there is too much to do.
@@ -83,7 +88,8 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 		Cut: func() { a.cut(cancel) },
 	}))
 	defer a.finish()
-	release, ok := x.gate.enter(a.r.Context(), r.RemoteAddr)
+	isRelay := r.URL.Query().Get(paramRelay) == "1"
+	release, ok := x.gate.enter(a.r.Context(), r.RemoteAddr, isRelay)
 	if !ok {
 		refuse(w)
 		return
@@ -97,11 +103,11 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get(headerFetching) == "1" {
 		x.note(r.RemoteAddr, root, fetching)
 	}
-	if r.URL.Query().Get(paramRelay) == "1" {
+	if isRelay {
 		a.from = x.relays(a.r.Context(), root, list)
 	}
 	w.Header().Set("Content-Type", car.MediaType+"; version=1; order=unk; dups=n")
-	w.Header().Set(headerState, string(x.state(root)))
+	w.Header().Set(headerState, string(x.tell(root).state))
 	if err := a.write(root, list); err != nil && r.Context().Err() == nil {
 		x.log.Debug("an answer to a peer was cut off", "peer", r.RemoteAddr, "error", err)
 		panic(http.ErrAbortHandler) // so that it is seen to be incomplete
@@ -294,16 +300,4 @@ func (a *answer) fetched(ctx context.Context, c cid.Cid) ([]byte, error) {
 			return nil, errMissing
 		}
 	}
-}
-
-// state tells what this node has of the DAG under root.
-func (x *Exchange) state(root cid.Cid) state {
-	x.mu.Lock()
-	j := x.jobs[string(root.Hash())]
-	busy := j != nil && !j.complete()
-	x.mu.Unlock()
-	if busy {
-		return fetching
-	}
-	return x.gate.remember(string(root.Hash()), func() state { return x.look(x.ctx, root) })
 }

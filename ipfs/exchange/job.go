@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -26,17 +27,21 @@ type job struct {
 	urgent   []*block      // waited for, oldest first, and perhaps some that are not any more
 	cursor   int           // pos of the block that a reader waits for
 	progress time.Time     // a block came
-	served   time.Time     // a block came that was waited for
+	moved    atomic.Int64  // bytes of one came; Unix nanoseconds
+	hopeless error         // nobody gives what is missing; nil as long as it is waited for
+	leaves   int           // that the DAG has
+	has      bitmap        // those of them that are here
+	hops     int           // from a node that has all; 0 when nobody knows one
 
 	views    map[string]*view // of peers, by ID
-	began    time.Time
-	searched time.Time // when [Network.Find] was last asked
+	settled  time.Time        // by then it is known what peers have, or they do not tell
+	searched time.Time        // when [Network.Find] was last asked
 	finding  bool
 }
 
 // view is what a peer has of the job's DAG.
 type view struct {
-	state  state
+	told
 	at     time.Time // as of then; zero for never
 	asking bool
 }
@@ -90,7 +95,7 @@ func (r *reader) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 
 func (x *Exchange) newJob(c cid.Cid) *job {
 	now := time.Now()
-	j := &job{root: c, ready: make(chan struct{}), views: map[string]*view{}, began: now, progress: now, served: now}
+	j := &job{root: c, ready: make(chan struct{}), views: map[string]*view{}, settled: now.Add(settleTime), progress: now}
 	j.ctx, j.cancel = context.WithCancel(x.ctx)
 	if !x.task(func() { x.plan(j) }) {
 		j.cancel()
@@ -129,7 +134,8 @@ func (x *Exchange) end(j *job) {
 		if b.jobs[0] == j {
 			b.urgent = false
 		}
-		b.jobs = slices.DeleteFunc(b.jobs, func(other *job) bool { return other == j })
+		at := slices.Index(b.jobs, j)
+		b.jobs, b.leaves = slices.Delete(b.jobs, at, at+1), slices.Delete(b.leaves, at, at+1)
 		if len(b.jobs) == 0 {
 			delete(x.blocks, string(b.cid.Hash()))
 			b.settle(result{err: errNoJob})
@@ -155,8 +161,11 @@ func (j *job) urge(b *block) {
 func (x *Exchange) proceeds(j *job) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return j.ctx.Err() == nil && time.Since(j.progress) < x.limits.Stall
+	return j.ctx.Err() == nil && time.Since(j.last()) < x.limits.Stall
 }
+
+// last tells when a block, or a part of one, came.
+func (j *job) last() time.Time { return latest(j.progress, time.Unix(0, j.moved.Load())) }
 
 // relays gives the job that fetches the DAG under root, and has it get those of
 // the listed blocks that are missing from holders; nil when there is none.

@@ -27,7 +27,7 @@ func TestPlacesPerAddress(t *testing.T) {
 				var release func()
 				ctx := budget.With(t.Context(), &budget.Holder{Origin: "192.0.2.1", Moved: func() time.Time { return still }, Cut: func() { release() }})
 				short, cancel := context.WithTimeout(ctx, time.Millisecond)
-				if leave, ok := g.enter(short, fmt.Sprint("peer", i)); ok {
+				if leave, ok := g.enter(short, fmt.Sprint("peer", i), false); ok {
 					release = leave
 					taken++
 				}
@@ -39,11 +39,11 @@ func TestPlacesPerAddress(t *testing.T) {
 		}
 		other := budget.With(t.Context(), &budget.Holder{Origin: "192.0.2.2"})
 		for i := range 12 {
-			if _, ok := g.enter(other, "honest"); !ok {
+			if _, ok := g.enter(other, "honest", false); !ok {
 				t.Fatalf("another address has %d places", i)
 			}
 		}
-		if _, ok := g.enter(other, "honest"); ok {
+		if _, ok := g.enter(other, "honest", false); ok {
 			t.Error("a peer has more than its share")
 		}
 	})

@@ -10,8 +10,9 @@ import (
 
 // peer is what is known of a peer; all of it is guarded by the exchange.
 type peer struct {
-	id string
-	rt http.RoundTripper // nil when it is not connected
+	id   string
+	seed uint64            // for the choice of homes
+	rt   http.RoundTripper // nil when it is not connected
 	// lanes are requests under way: for blocks that it has, and for those that
 	// it is to get.
 	lanes [2]lane
@@ -46,7 +47,7 @@ const (
 	busyRest  = time.Second // after it said that it has too much to do
 )
 
-func newPeer(id string) *peer { return &peer{id: id} }
+func newPeer(id string) *peer { return &peer{id: id, seed: seed(id)} }
 
 // usable tells whether the peer may be asked now.
 func (p *peer) usable(now time.Time) bool {
@@ -57,6 +58,9 @@ func (p *peer) usable(now time.Time) bool {
 func (p *peer) recovers(now time.Time) bool {
 	return p.rt != nil && now.Before(p.rest) && !now.Before(p.banned)
 }
+
+// isBusy tells whether it has said of late that it has too much to do.
+func (p *peer) isBusy(now time.Time) bool { return now.Sub(p.busy) <= busyRest }
 
 // free tells whether the lane takes another request.
 func (l *lane) free() bool { return l.running < maxRunning }

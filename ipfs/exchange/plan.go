@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
@@ -18,6 +19,12 @@ func (x *Exchange) plan(j *job) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	j.planned = true
+	j.settled = time.Now().Add(settleTime)
+	for _, v := range j.views { // which parts they have can be told from now on
+		if v.state == fetching {
+			v.at = time.Time{}
+		}
+	}
 	close(j.ready)
 	if err != nil && j.ctx.Err() == nil {
 		x.log.Info("a file is read block by block", "root", j.root.String(), "error", err)
@@ -63,7 +70,7 @@ func (x *Exchange) nodes(j *job, level []*ipld.Link, known *dag) (next []*ipld.L
 			wanted = append(wanted, l)
 		}
 	}
-	x.add(j, wanted, true)
+	x.add(j, wanted, -1)
 	for _, l := range wanted {
 		data, err := x.local(j.ctx, l.Cid)
 		if err != nil {
@@ -96,6 +103,7 @@ type planner struct {
 	nodes  map[string][]*ipld.Link
 	seen   map[string]bool
 	leaves []*ipld.Link // not put into the job yet
+	before int          // those that are
 }
 
 func (p *planner) walk(c cid.Cid) {
@@ -116,7 +124,8 @@ func (p *planner) walk(c cid.Cid) {
 }
 
 func (p *planner) flush() {
-	p.x.add(p.j, p.leaves, false)
+	p.x.add(p.j, p.leaves, p.before)
+	p.before += len(p.leaves)
 	p.leaves = p.leaves[:0]
 }
 
@@ -129,32 +138,50 @@ func sizeOf(l *ipld.Link) int64 {
 	return int64(min(l.Size, maxBatch))
 }
 
-// add puts those of the linked blocks into a job that this machine lacks;
-// direct are to come from holders.
-func (x *Exchange) add(j *job, links []*ipld.Link, direct bool) {
-	links = slices.DeleteFunc(slices.Clone(links), func(l *ipld.Link) bool { return x.store.Has(j.ctx, l.Cid) })
+// add puts those of the linked blocks into a job that this machine lacks. They are
+// leaves, of which that many come before; below 0 nodes above them, which are to come
+// from holders.
+func (x *Exchange) add(j *job, links []*ipld.Link, before int) {
+	here := make([]bool, len(links))
+	for i, l := range links {
+		here[i] = x.store.Has(j.ctx, l.Cid)
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if j.ctx.Err() != nil {
 		return
 	}
-	for _, l := range links {
+	for i, l := range links {
+		leaf := -1
+		if before >= 0 {
+			leaf = before + i
+			j.leaves = leaf + 1
+		}
+		if here[i] {
+			if leaf >= 0 {
+				j.has = j.has.set(leaf)
+			}
+			continue
+		}
 		key := string(l.Cid.Hash())
 		b := x.blocks[key]
 		if b == nil {
-			b = &block{cid: l.Cid, size: sizeOf(l), pos: len(j.todo), direct: direct}
+			b = &block{cid: l.Cid, size: sizeOf(l), pos: len(j.todo), direct: before < 0}
 			x.blocks[key] = b
 		}
 		if slices.Contains(b.jobs, j) {
 			continue
 		}
 		if b.here && !x.store.Has(j.ctx, b.cid) {
-			b.forget()
+			b.isHere(false)
 		}
-		b.jobs = append(b.jobs, j)
+		b.jobs, b.leaves = append(b.jobs, j), append(b.leaves, leaf)
 		j.todo = append(j.todo, b)
 		if b.here {
 			j.got++
+			if leaf >= 0 {
+				j.has = j.has.set(leaf)
+			}
 		}
 	}
 	x.rouse()

@@ -16,7 +16,10 @@ import (
 //
 // asks what a node has of the DAG under CID. The answer is one of the states
 // below, as text. Who fetches that DAG itself says so in a header, so that both
-// know of each other from then on.
+// know of each other from then on. Who sends Image2ipfs-Parts: 1 gets more lines:
+// "own 1" of a node that holds the DAG as its own; of one that fetches it "hops N",
+// and bitmaps in base 64 of the DAG's leaves in the order of links, each once, the
+// lowest bit first: "has", and "gets", which are on their way from who has them.
 //
 //	POST /image2ipfs/blocks/1/CID          a CID on each line
 //	POST /image2ipfs/blocks/1/CID?relay=1
@@ -30,6 +33,7 @@ const (
 	Path = "/image2ipfs/blocks/1/"
 
 	headerFetching = "Image2ipfs-Fetching" // of a request: 1 if the asker fetches the DAG
+	headerParts    = "Image2ipfs-Parts"    // of a request: 1 if the asker wants to know which parts
 	headerState    = "Image2ipfs-State"    // of the answer to a POST
 	paramRelay     = "relay"
 

@@ -95,7 +95,7 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("%s, %q", resp.Status, kind)
 	}
 	var got []cid.Cid
-	w := wanted{left: map[string]bool{}, proceeds: func() {}, yield: func(c cid.Cid, _ []byte) error { got = append(got, c); return nil }}
+	w := wanted{left: map[string]bool{}, proceeds: func(bool) {}, yield: func(c cid.Cid, _ []byte) error { got = append(got, c); return nil }}
 	for _, c := range list {
 		w.left[string(c.Hash())] = true
 	}
@@ -168,10 +168,10 @@ func TestHomes(t *testing.T) {
 	}
 	var picks []*pick
 	for i := range ids {
-		s := &pick{self: seed(ids[i])}
+		s := &pick{self: seed(ids[i]), j: &job{hops: 1}}
 		for j, id := range ids {
 			if j != i {
-				s.fetchers, s.seeds = append(s.fetchers, newPeer(id)), append(s.seeds, seed(id))
+				s.fetchers = append(s.fetchers, fetcher{newPeer(id), &view{told: told{hops: 1}}, seed(id)})
 			}
 		}
 		picks = append(picks, s)
@@ -181,7 +181,7 @@ func TestHomes(t *testing.T) {
 		homes := map[string]bool{}
 		for i, s := range picks {
 			home := ids[i]
-			if p := s.home(c); p != nil {
+			if p := s.home(&block{cid: c}); p != nil {
 				home = p.id
 			}
 			homes[home] = true

@@ -3,10 +3,7 @@ package exchange
 import (
 	"encoding/binary"
 	"hash/fnv"
-	"slices"
 	"time"
-
-	"github.com/ipfs/go-cid"
 )
 
 // pick is the choice of whom to ask for the blocks of one job, at one moment.
@@ -15,38 +12,91 @@ type pick struct {
 	j   *job
 	now time.Time
 
-	holders  []*peer  // that can be asked
-	partial  []*peer  // that have a part
-	fetchers []*peer  // that are getting it, and can be asked to get a block
-	seeds    []uint64 // of fetchers, for the choice of a home
+	copies   []*peer   // that have all of it, from others, and can be asked
+	owners   []*peer   // that have all of it as their own, and can be asked
+	partial  []*peer   // that have a part
+	fetchers []fetcher // that are getting it, and can be asked to get a block
 	self     uint64
 	pending  bool // it is not known yet what some have
 	soon     bool // some who may have it cannot be asked right now, or have yet to tell
+	resting  bool // so can one that holds it
+	spared   bool // who owns it is not asked for what a copy has
 
+	among   []*peer  // is used again and again
 	batches []*batch // being made
+}
+
+// fetcher is a peer that gets the same DAG.
+type fetcher struct {
+	*peer
+	*view
+	seed uint64 // for the choice of a home
 }
 
 func (x *Exchange) pick(j *job, now time.Time) *pick {
 	s := &pick{x: x, j: j, now: now, self: seed(x.net.Self())}
 	for _, p := range x.peers {
 		v := j.view(p)
+		if unknown := v.at.IsZero() && v.state != holds; unknown && p.usable(now) {
+			s.pending, s.soon = s.pending || now.Before(j.settled), true
+		}
 		switch {
 		case p.recovers(now):
 			s.soon = s.soon || v.state != none || v.at.IsZero()
+			s.resting = s.resting || v.state == holds && p.isBusy(now)
 		case !p.usable(now):
-		case v.at.IsZero():
-			s.pending = s.pending || now.Sub(j.began) < settleTime
-			s.soon = true
+		case v.state == holds && v.own:
+			s.owners = append(s.owners, p)
 		case v.state == holds:
-			s.holders = append(s.holders, p)
+			s.copies = append(s.copies, p)
 		case v.state == fetching:
-			s.fetchers = append(s.fetchers, p)
-			s.seeds = append(s.seeds, seed(p.id))
+			s.fetchers = append(s.fetchers, fetcher{p, v, p.seed})
 		case v.state == some:
 			s.partial = append(s.partial, p)
 		}
 	}
+	s.spared = s.spares()
+	j.hops = s.hops()
 	return s
+}
+
+// hops counts the connections from here to a node that has all of the DAG; 0 when
+// nobody knows one.
+func (s *pick) hops() int {
+	if len(s.owners)+len(s.copies) > 0 || s.resting {
+		return 1
+	}
+	least := maxHops
+	for _, f := range s.fetchers {
+		if f.hops > 0 {
+			least = min(least, f.hops)
+		}
+	}
+	return (least + 1) % (maxHops + 1)
+}
+
+// unknownRate is what is taken for the speed of an owner who was not measured yet, in
+// bytes a second.
+const unknownRate = 8 << 20
+
+// spares tells whether the copies there are do without those who own the DAG: unless
+// they are slow, of which there is no sign before something has come from them. Then who
+// owns it is asked as well, and what comes from there shows which of them is the slow one.
+func (s *pick) spares() bool {
+	var copies, owners float64
+	for _, p := range s.copies {
+		if p.lanes[plain].rate == 0 {
+			return true
+		}
+		copies = max(copies, p.lanes[plain].rate)
+	}
+	for _, p := range s.owners {
+		owners = max(owners, p.lanes[plain].rate)
+	}
+	if owners == 0 {
+		owners = unknownRate
+	}
+	return copies >= owners/2
 }
 
 // seed is a peer's part in the choice of a home.
@@ -65,21 +115,32 @@ func mix(v uint64) uint64 {
 
 // home gives the peer that gets a block from a holder and passes it on to all
 // others that fetch this DAG; nil when that is this node. All choose the same,
-// as far as they know of each other.
-func (s *pick) home(c cid.Cid) (home *peer) {
-	hash := c.Hash()
+// as far as they know of each other. Who is no nearer to a holder than this node
+// is none, nor one that has not given the block.
+func (s *pick) home(b *block) (home *peer) {
+	hash := b.cid.Hash()
 	if len(hash) < 8 {
 		return nil
 	}
 	block := binary.BigEndian.Uint64(hash[len(hash)-8:])
-	best := mix(s.self ^ block)
-	for i, p := range s.fetchers {
-		if rank := mix(s.seeds[i] ^ block); rank > best {
-			home, best = p, rank
+	own := s.j.hops
+	var best uint64
+	if own == 1 {
+		best = mix(s.self ^ block)
+	}
+	for _, f := range s.fetchers {
+		if own != 1 && (f.hops == 0 || own != 0 && f.hops >= own) || b.lacks(f.peer, relay) || b.late && b.asks(f.peer, relay) {
+			continue
+		}
+		if rank := mix(f.seed ^ block); rank > best {
+			home, best = f.peer, rank
 		}
 	}
 	return home
 }
+
+// coming tells whether a peer has said that a block is on its way to it.
+func (s *pick) coming(b *block, p *peer) bool { return s.j.view(p).gets.bit(b.leaf(s.j)) }
 
 // verdict is what is to happen with a missing block.
 type verdict int
@@ -90,23 +151,65 @@ const (
 	askNow
 )
 
-// route tells whom to ask for a block now.
+// route tells whom to ask for a block now: who has it, but for the owners; who is just
+// getting it from them; its home; the owners, if this is its home; and at last
+// whoever may have it all the same.
 func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
-	if !b.passed && !b.direct {
-		// Until it is known who else fetches the file, who is its home is not.
-		if s.pending {
-			return nil, 0, askLater
+	if p, lane, v = s.best(b, plain, s.having(b)...); v != nobody {
+		return p, lane, v
+	}
+	if s.pending && !b.passed && !b.direct {
+		return nil, 0, askLater // until it is known who else fetches the DAG its home is not
+	}
+	if !b.direct {
+		if p, lane, v = s.best(b, relay, s.getting(b)...); v != nobody {
+			return p, lane, v
 		}
-		if home := s.home(b.cid); home != nil && !b.lacks(home, relay) {
+		if home := s.home(b); home != nil && (!b.passed || s.j.hops > 1) {
 			return s.best(b, relay, home)
 		}
 	}
-	if p, lane, v = s.best(b, plain, s.holders...); v != nobody {
+	if p, lane, v = s.best(b, plain, s.owners...); v != nobody {
 		return p, lane, v
 	}
-	if s.pending {
+	if s.pending || s.resting && !b.late {
 		return nil, 0, askLater
 	}
+	return s.anybody(b)
+}
+
+// having are the peers that have a block, those of the owners that are to be spared
+// excepted.
+func (s *pick) having(b *block) []*peer {
+	s.among = append(s.among[:0], s.copies...)
+	if len(s.copies) > 0 && (!s.spared || b.late) {
+		s.among = append(s.among, s.owners...)
+	}
+	if leaf := b.leaf(s.j); leaf >= 0 {
+		for _, f := range s.fetchers {
+			if f.has.bit(leaf) {
+				s.among = append(s.among, f.peer)
+			}
+		}
+	}
+	return s.among
+}
+
+// getting are the peers that get a block from who has it.
+func (s *pick) getting(b *block) []*peer {
+	s.among = s.among[:0]
+	if leaf := b.leaf(s.j); leaf >= 0 {
+		for _, f := range s.fetchers {
+			if f.gets.bit(leaf) {
+				s.among = append(s.among, f.peer)
+			}
+		}
+	}
+	return s.among
+}
+
+// anybody gives a peer that may have a block though it has not said so.
+func (s *pick) anybody(b *block) (p *peer, lane int, v verdict) {
 	if p, lane, v = s.best(b, plain, s.partial...); v != nobody {
 		return p, lane, v
 	}
@@ -114,7 +217,11 @@ func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 	if b.passed || len(b.asked) > 0 {
 		lane = plain
 	}
-	if p, lane, v = s.best(b, lane, s.fetchers...); v != nobody {
+	s.among = s.among[:0]
+	for _, f := range s.fetchers {
+		s.among = append(s.among, f.peer)
+	}
+	if p, lane, v = s.best(b, lane, s.among...); v != nobody {
 		return p, lane, v
 	}
 	if !s.now.Before(s.x.others.rest) {
@@ -133,7 +240,7 @@ func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 func (s *pick) best(b *block, lane int, from ...*peer) (p *peer, _ int, v verdict) {
 	var least float64
 	for _, q := range from {
-		if b.lacks(q, lane) || slices.Contains(b.asked, lack{q, lane}) {
+		if b.lacks(q, lane) || b.asks(q, lane) {
 			continue
 		}
 		if v == nobody {

@@ -14,7 +14,7 @@ import (
 const (
 	lookEvery  = 250 * time.Millisecond // the scheduler looks at peers while there are jobs
 	maxAsking  = 64                     // requests for states at once
-	settleTime = 500 * time.Millisecond // for which a new job waits to hear what peers have
+	settleTime = time.Second            // for which a new job waits to hear what peers have
 	noneFactor = 3                      // times Refresh, for peers that had nothing
 )
 
@@ -86,14 +86,14 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 		}
 		rt := p.rt
 		v.asking = x.task(func() {
-			s, err := x.askState(j.ctx, rt, j.root, true)
+			t, err := x.askTold(j.ctx, rt, j.root, true)
 			x.mu.Lock()
 			defer x.mu.Unlock()
 			x.asking--
 			v.asking = false
 			if j.ctx.Err() == nil {
 				x.report(p, err)
-				v.saw(s)
+				j.saw(v, t)
 			}
 			x.rouse()
 		})
@@ -103,13 +103,25 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 	}
 }
 
-func (v *view) saw(s state) { v.state, v.at = s, time.Now() }
+// saw takes what a peer tells. What is new to this node is a reason to hope.
+func (j *job) saw(v *view, t told) {
+	if j.planned {
+		most := (j.leaves + 7) / 8
+		t.has, t.gets = t.has[:min(len(t.has), most)], t.gets[:min(len(t.gets), most)]
+	} else {
+		t.has, t.gets = nil, nil // asked again when it is known what the bits mean
+	}
+	if t.state == holds && v.state != holds || t.has.beyond(j.has) && t.has.beyond(v.has) {
+		j.hopeless = nil
+	}
+	v.told, v.at = t, time.Now()
+}
 
 // view gives what is known of a peer's blocks.
 func (j *job) view(p *peer) *view {
 	v := j.views[p.id]
 	if v == nil {
-		v = &view{state: none}
+		v = &view{told: told{state: none}}
 		j.views[p.id] = v
 	}
 	return v
@@ -123,30 +135,51 @@ func (x *Exchange) note(id string, root cid.Cid, s state) {
 	if j == nil {
 		return
 	}
-	v := j.view(x.peer(id))
-	known := v.state == s
-	v.saw(s)
-	if !known {
+	if v := j.view(x.peer(id)); v.state != s {
+		v.state, v.at = s, time.Time{} // and which parts is asked
 		x.rouse()
 	}
 }
 
-// giveUp ends the waits for blocks that do not come, and has those that are
-// late got from holders.
+// giveUp has blocks that are late asked of others, then of holders, and tells those
+// who wait when nothing has come for so long that nothing is hoped for.
 func (x *Exchange) giveUp(j *job, now time.Time) {
 	for _, b := range j.urgent {
 		if len(b.waits) == 0 {
 			continue
 		}
-		if now.Sub(latest(b.since, j.served)) > x.limits.Stall && !b.late {
-			b.direct, b.late = true, true
+		if late, direct := x.isLate(b, now); late && !b.late || direct && !b.direct {
+			b.late, b.direct = true, b.direct || direct
 			x.rouse()
 		}
-		if now.Sub(latest(b.since, j.progress)) > x.limits.Give {
-			err := fmt.Errorf("%w: no peer has sent block %s within %s", ipfs.ErrUnavailable, b.cid, x.limits.Give)
-			b.settle(result{err: x.comeBack(err, now)})
+		if now.Sub(latest(b.since, j.last())) > x.limits.Give {
+			j.hopeless = x.comeBack(j.missing(x, b, now), now)
+			break
 		}
 	}
+	if j.hopeless == nil {
+		return
+	}
+	for _, b := range j.urgent {
+		b.settle(result{err: j.hopeless})
+	}
+}
+
+// isLate tells whether a block that is waited for is to be asked of one peer more, as
+// who was asked stands still or takes very long, and whether of a holder, as this did
+// not help. One that nobody was asked for is late when nothing else comes either: else
+// there is just much to do before it.
+func (x *Exchange) isLate(b *block, now time.Time) (late, direct bool) {
+	stall := x.limits.Stall
+	if len(b.asked) == 0 {
+		return false, now.Sub(latest(b.since, x.came)) > 2*stall
+	}
+	began, moved := b.asked[0].began, time.Time{}
+	for _, t := range b.asked {
+		began, moved = latest(began, t.began), latest(moved, time.Unix(0, t.moved.Load()))
+	}
+	since, still := now.Sub(began), now.Sub(latest(began, moved))
+	return still > stall || since > 2*stall, still > 2*stall
 }
 
 // comeBack has err say so where a peer that is connected has had too much to do of

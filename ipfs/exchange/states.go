@@ -43,7 +43,7 @@ func (x *Exchange) Holdings(ctx context.Context, root cid.Cid, files []cid.Cid) 
 
 func (x *Exchange) holdingOf(ctx context.Context, p Peer, root cid.Cid, files []cid.Cid) Holding {
 	h := Holding{Peer: p.String()}
-	s, err := x.askState(ctx, p, root, false)
+	s, err := x.askState(ctx, p, root)
 	if h.Err = err; err != nil {
 		return h
 	}
@@ -56,7 +56,7 @@ func (x *Exchange) holdingOf(ctx context.Context, p Peer, root cid.Cid, files []
 	asks.SetLimit(searchAsking)
 	for i, c := range files {
 		asks.Go(func() error {
-			s, err := x.askState(ctx, p, c, false)
+			s, err := x.askState(ctx, p, c)
 			has[i] = s == holds
 			return err
 		})

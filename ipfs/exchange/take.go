@@ -20,7 +20,7 @@ func (x *Exchange) has(ctx context.Context, p *peer, c cid.Cid, failures chan<- 
 	if rt == nil || ctx.Err() != nil {
 		return false
 	}
-	s, err := x.askState(ctx, rt, c, false)
+	s, err := x.askState(ctx, rt, c)
 	if err != nil && ctx.Err() == nil {
 		x.mu.Lock()
 		x.report(p, err)

@@ -35,6 +35,9 @@ func (l *Local) Has(ctx context.Context, c cid.Cid) bool {
 	return l.store.Has(ctx, c) || l.cache.Has(ctx, c)
 }
 
+// Own tells whether the store keeps a block; what is in the cache may go.
+func (l *Local) Own(ctx context.Context, c cid.Cid) bool { return l.store.Has(ctx, c) }
+
 // Size tells how many bytes a block has, without reading it where that can be.
 // Errors are those of [Store.Size].
 func (l *Local) Size(ctx context.Context, c cid.Cid) (int64, error) {
