@@ -138,7 +138,23 @@ func (v verified) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if IsChecked(v.Getter, c) {
+		return data, nil
+	}
 	return data, VerifyBlock(c, data)
+}
+
+// Checked is a [Getter] that knows which blocks this process has compared with their
+// CIDs already, when it stored them or read them before.
+type Checked interface {
+	Getter
+	Checked(c cid.Cid) bool
+}
+
+// IsChecked tells whether nobody has to compare a block of g with its CID again.
+func IsChecked(g Getter, c cid.Cid) bool {
+	known, ok := g.(Checked)
+	return ok && known.Checked(c)
 }
 
 // VerifyBlock checks data against its CID. The error matches [ErrCorrupt].

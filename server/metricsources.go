@@ -73,6 +73,9 @@ type countedSource struct {
 
 func (c *countedSource) String() string { return c.name }
 
+// Checked implements [ipfs.Checked] where the source does.
+func (c *countedSource) Checked(id cid.Cid) bool { return ipfs.IsChecked(c.Getter, id) }
+
 func (c *countedSource) Get(ctx context.Context, id cid.Cid) ([]byte, error) {
 	begun := time.Now()
 	data, err := c.Getter.Get(ctx, id)

@@ -33,25 +33,32 @@ const (
 	unknownSize = 128 << 10 // bytes that a block of unknown size is taken for
 )
 
-// assign asks for blocks of a job, those that are waited for first.
-func (x *Exchange) assign(j *job, now time.Time) {
-	s := x.pick(j, now)
-	paused := now.Before(x.pausedTo)
+// urgent puts the blocks that are waited for into batches.
+func (s *pick) urgent() {
+	j, paused := s.j, s.paused()
 	j.urgent = slices.DeleteFunc(j.urgent, func(b *block) bool {
 		b.urgent = !b.here && (len(b.waits) > 0 || b.passed && !paused) && b.belongs(j)
 		return !b.urgent
 	})
-	lost := s.scan(nil, j.urgent)
-	if !paused {
+	s.lost = s.scan(nil, j.urgent)
+}
+
+// rest puts others into batches, and asks for all.
+func (s *pick) rest() {
+	j := s.j
+	if !s.paused() {
 		at := min(j.cursor, len(j.todo))
-		lost = s.scan(lost, j.todo[at:])
-		lost = s.scan(lost, j.todo[:at])
+		s.lost = s.scan(s.lost, j.todo[at:])
+		s.lost = s.scan(s.lost, j.todo[:at])
 	}
 	for _, t := range s.batches {
-		x.launch(t)
+		s.x.launch(t)
 	}
-	x.miss(s, lost)
+	s.x.miss(s, s.lost)
 }
+
+// paused tells whether only what is waited for is fetched, since nothing can be kept.
+func (s *pick) paused() bool { return s.now.Before(s.x.pausedTo) }
 
 // belongs tells whether j is the job that has the block among its urgent ones.
 func (b *block) belongs(j *job) bool { return len(b.jobs) > 0 && b.jobs[0] == j }
@@ -120,6 +127,7 @@ func (s *pick) put(b *block, p *peer, lane int) {
 	if t == nil {
 		t = &batch{j: s.j, p: p, rt: p.rt, lane: lane, began: s.now}
 		s.batches = append(s.batches, t)
+		p.lanes[lane].running++
 	}
 	b.asked, b.firm = append(b.asked, t), lane == relay && s.coming(b, p)
 	t.blocks = append(t.blocks, b)
@@ -138,9 +146,7 @@ func (s *pick) put(b *block, p *peer, lane int) {
 
 // launch makes the request of a batch; x.mu is held.
 func (x *Exchange) launch(t *batch) {
-	l := &t.p.lanes[t.lane]
-	l.running++
-	l.bytes += t.bytes
+	t.p.lanes[t.lane].bytes += t.bytes
 	if !x.task(func() { x.run(t) }) {
 		x.finish(t, errClosed)
 	}

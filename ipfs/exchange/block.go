@@ -30,7 +30,8 @@ type block struct {
 	late bool
 	// passed keeps it from being got by way of others, because another waits
 	// for this node to get it: so there is no circle.
-	passed bool
+	passed   bool
+	passedAt time.Time // since then
 	// firm says that it was asked of a peer to which it is on its way from a holder: who
 	// waits for this node may wait for that.
 	firm    bool
@@ -148,12 +149,19 @@ func (x *Exchange) want(b *block, passed bool) *wait {
 	b.waits = append(b.waits, w)
 	b.jobs[0].urge(b)
 	if passed {
-		b.passed = true
+		b.pass()
 	} else {
 		b.jobs[0].cursor = b.pos
 	}
 	x.rouse()
 	return w
+}
+
+// pass notes that another waits for this node to get the block.
+func (b *block) pass() {
+	if !b.passed {
+		b.passed, b.passedAt = true, time.Now()
+	}
 }
 
 // leave ends a wait.
@@ -228,6 +236,9 @@ func (x *Exchange) arrived(b *block, data []byte, from *peer) {
 	x.came = now
 	for _, j := range b.jobs {
 		j.progress, j.hopeless = now, nil
+		if j.complete() {
+			x.gate.forget(string(j.root.Hash()))
+		}
 	}
 	b.lacking, b.direct, b.late, b.passed = nil, false, false, false
 	b.settle(result{data: data})

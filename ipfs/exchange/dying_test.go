@@ -27,6 +27,9 @@ func TestOriginDies(t *testing.T) {
 	for death, die := range deaths {
 		for _, at := range []float64{0.3, 0.6, 0.9, 1.1, 1.3} {
 			t.Run(fmt.Sprint(death, " after ", at, " images"), func(t *testing.T) {
+				if testing.Short() && death == "frozen" && at != 0.6 {
+					t.Skip("minutes with the race detector")
+				}
 				synctest.Test(t, func(t *testing.T) {
 					s := newScene(t, 4, exchange.Limits{}, 12<<20, 8<<20, 4<<20)
 					defer s.Close()
@@ -96,6 +99,9 @@ func TestMachineDies(t *testing.T) {
 	for death, die := range deaths {
 		for _, at := range []float64{0.1, 0.3, 0.6, 0.9} {
 			t.Run(fmt.Sprint(death, " after ", at, " images"), func(t *testing.T) {
+				if testing.Short() && (death == "killed") != (at == 0.3) {
+					t.Skip("minutes with the race detector")
+				}
 				synctest.Test(t, func(t *testing.T) {
 					s := newScene(t, 6, exchange.Limits{}, 12<<20, 8<<20, 4<<20)
 					defer s.Close()

@@ -209,7 +209,7 @@ func (x *Exchange) local(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return nil, fmt.Errorf("%w: block %s is not on this machine", ipfs.ErrNotFound, c)
 	}
 	data, err := x.store.Get(ctx, c)
-	if err == nil {
+	if err == nil && !ipfs.IsChecked(x.store, c) {
 		err = ipfs.VerifyBlock(c, data)
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, ipfs.ErrNotFound) {

@@ -14,7 +14,7 @@ import (
 type gate struct {
 	limits  Limits
 	places  *budget.Share // for requests for blocks
-	waiting *budget.Share // for requests for blocks that this node is to get
+	light   *budget.Share // for requests for one block, or for blocks that this node is to get
 	sending *budget.Share // bytes of blocks that are being sent
 	looks   *budget.Share // for requests for states
 
@@ -33,7 +33,7 @@ type remembered struct {
 const (
 	maxLooking  = 32          // requests for states of one peer at once
 	maxLooks    = 256         // of all
-	maxWaiting  = 4           // times as many as answers: who waits for blocks takes no memory
+	maxLight    = 4           // times as many as answers: they are soon over, or take no memory
 	stateMemory = time.Second // for which a state is remembered
 	maxStates   = 1000        // that are remembered
 	// placePatience is how long a request waits for others to make room.
@@ -43,19 +43,18 @@ const (
 func newGate(l Limits, memory *budget.Budget) *gate {
 	return &gate{
 		limits: l, places: budget.NewShare("answers", int64(l.Answers)), sending: memory.Answers,
-		waiting: budget.NewShare("relays", maxWaiting*int64(l.Answers)),
-		looks:   budget.NewShare("states", maxLooks), byPeer: map[string]int{},
+		light: budget.NewShare("light answers", maxLight*int64(l.Answers)),
+		looks: budget.NewShare("states", maxLooks), byPeer: map[string]int{},
 		looking: map[string]int{}, states: map[string]remembered{},
 	}
 }
 
 // enter lets in a request for blocks of a peer, for the holder of ctx; false when too
-// many are being answered, of those for blocks that are here, or of those for blocks
-// that are to be got.
-func (g *gate) enter(ctx context.Context, peer string, isRelay bool) (release func(), ok bool) {
+// many are being answered, of the light ones or of the others.
+func (g *gate) enter(ctx context.Context, peer string, light bool) (release func(), ok bool) {
 	places := g.places
-	if isRelay {
-		places = g.waiting
+	if light {
+		places = g.light
 	}
 	return g.place(ctx, places, g.byPeer, peer, g.limits.PerPeer)
 }
@@ -86,6 +85,13 @@ func (g *gate) place(ctx context.Context, places *budget.Share, byPeer map[strin
 		return nil, false
 	}
 	return func() { free(); leave() }, true
+}
+
+// forget forgets the state of a DAG that has changed.
+func (g *gate) forget(key string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.states, key)
 }
 
 // remember gives the state of a DAG, by find when that is not known of late.

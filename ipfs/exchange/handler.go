@@ -89,7 +89,7 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 	}))
 	defer a.finish()
 	isRelay := r.URL.Query().Get(paramRelay) == "1"
-	release, ok := x.gate.enter(a.r.Context(), r.RemoteAddr, isRelay)
+	release, ok := x.gate.enter(a.r.Context(), r.RemoteAddr, isRelay || len(list) == 1)
 	if !ok {
 		refuse(w)
 		return
@@ -226,6 +226,10 @@ func (a *answer) local(ctx context.Context, c cid.Cid) error {
 	defer done()
 	shown := false
 	show := func(data []byte) error {
+		if ipfs.IsChecked(a.x.store, c) {
+			shown = true
+			return a.send(c, data)
+		}
 		if err := ipfs.VerifyBlock(c, data); err != nil {
 			a.x.log.Error("a block of the own store is damaged", "block", c.String(), "error", err)
 			return errMissing

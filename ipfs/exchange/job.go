@@ -31,6 +31,7 @@ type job struct {
 	hopeless error         // nobody gives what is missing; nil as long as it is waited for
 	leaves   int           // that the DAG has
 	has      bitmap        // those of them that are here
+	doubted  time.Time     // what fetchers have told before is asked again
 	hops     int           // from a node that has all; 0 when nobody knows one
 
 	views    map[string]*view // of peers, by ID
@@ -129,6 +130,7 @@ func (x *Exchange) release(j *job) {
 func (x *Exchange) end(j *job) {
 	j.cancel()
 	delete(x.jobs, string(j.root.Hash()))
+	x.gate.forget(string(j.root.Hash()))
 	x.queue = slices.DeleteFunc(x.queue, func(other *job) bool { return other == j })
 	for _, b := range j.todo {
 		if b.jobs[0] == j {
@@ -157,11 +159,11 @@ func (j *job) urge(b *block) {
 	}
 }
 
-// proceeds tells whether blocks of a job come in.
+// proceeds tells whether blocks of a job come in, or others that come before them.
 func (x *Exchange) proceeds(j *job) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return j.ctx.Err() == nil && time.Since(j.last()) < x.limits.Stall
+	return j.ctx.Err() == nil && time.Since(latest(j.last(), x.came)) < x.limits.Stall
 }
 
 // last tells when a block, or a part of one, came.
@@ -186,7 +188,7 @@ func (x *Exchange) relays(ctx context.Context, root cid.Cid, list []cid.Cid) *jo
 	defer x.mu.Unlock()
 	for _, c := range list {
 		if b := x.blocks[string(c.Hash())]; b != nil && !b.here && !b.passed {
-			b.passed = true
+			b.pass()
 			b.jobs[0].urge(b)
 		}
 	}

@@ -22,6 +22,7 @@ type pick struct {
 	resting  bool // so can one that holds it
 	spared   bool // who owns it is not asked for what a copy has
 
+	lost    []*block // that nobody has
 	among   []*peer  // is used again and again
 	batches []*batch // being made
 }
@@ -158,15 +159,19 @@ func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 	if p, lane, v = s.best(b, plain, s.having(b)...); v != nobody {
 		return p, lane, v
 	}
-	if s.pending && !b.passed && !b.direct {
+	if s.pending && !b.direct {
 		return nil, 0, askLater // until it is known who else fetches the DAG its home is not
 	}
 	if !b.direct {
 		if p, lane, v = s.best(b, relay, s.getting(b)...); v != nobody {
 			return p, lane, v
 		}
-		if home := s.home(b); home != nil && (!b.passed || s.j.hops > 1) {
+		home := s.home(b)
+		if home != nil && (!b.passed || s.j.hops > 1) {
 			return s.best(b, relay, home)
+		}
+		if home != nil && s.doubts(b) {
+			return nil, 0, askLater
 		}
 	}
 	if p, lane, v = s.best(b, plain, s.owners...); v != nobody {
@@ -206,6 +211,27 @@ func (s *pick) getting(b *block) []*peer {
 		}
 	}
 	return s.among
+}
+
+// doubtTime is for how long it is asked what has become of a block.
+const doubtTime = 250 * time.Millisecond
+
+// doubts tells whether it is to be found out first whether another gets a block, or has
+// it: somebody waits for this node to get it, though its home is another.
+func (s *pick) doubts(b *block) bool {
+	if s.now.Sub(b.passedAt) > doubtTime {
+		return false
+	}
+	for _, f := range s.fetchers {
+		if f.at.Before(b.passedAt) {
+			if s.j.doubted.Before(b.passedAt) {
+				s.j.doubted = s.now
+				s.x.rouse()
+			}
+			return true
+		}
+	}
+	return false
 }
 
 // anybody gives a peer that may have a block though it has not said so.

@@ -13,6 +13,7 @@ import (
 
 const (
 	lookEvery  = 250 * time.Millisecond // the scheduler looks at peers while there are jobs
+	passEvery  = 2 * time.Millisecond   // at most: what comes meanwhile is dealt with at once
 	maxAsking  = 64                     // requests for states at once
 	settleTime = time.Second            // for which a new job waits to hear what peers have
 	noneFactor = 3                      // times Refresh, for peers that had nothing
@@ -22,6 +23,8 @@ const (
 func (x *Exchange) schedule() {
 	look := time.NewTimer(0)
 	defer look.Stop()
+	pause := time.NewTimer(time.Hour)
+	defer pause.Stop()
 	for {
 		select {
 		case <-x.wake:
@@ -31,6 +34,12 @@ func (x *Exchange) schedule() {
 		}
 		if x.pass(time.Now()) {
 			look.Reset(lookEvery)
+		}
+		pause.Reset(passEvery)
+		select {
+		case <-pause.C:
+		case <-x.ctx.Done():
+			return
 		}
 	}
 }
@@ -51,12 +60,16 @@ func (x *Exchange) pass(now time.Time) bool {
 	defer x.mu.Unlock()
 	jobs := slices.Clone(x.queue)
 	slices.SortStableFunc(jobs, func(a, b *job) int { return a.patience() - b.patience() })
-	for _, j := range jobs {
-		if !j.complete() {
-			x.inquire(j, now)
-			x.assign(j, now)
-			x.giveUp(j, now)
-		}
+	jobs = slices.DeleteFunc(jobs, (*job).complete)
+	picks := make([]*pick, len(jobs))
+	for i, j := range jobs { // what any reader waits for comes before what others may want later
+		x.inquire(j, now)
+		picks[i] = x.pick(j, now)
+		picks[i].urgent()
+	}
+	for i, j := range jobs {
+		picks[i].rest()
+		x.giveUp(j, now)
 	}
 	return true
 }
@@ -81,11 +94,13 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 		if v.state == none {
 			due *= noneFactor
 		}
-		if !v.at.IsZero() && now.Sub(v.at) < due {
+		doubted := v.state == fetching && v.at.Before(j.doubted)
+		if !v.at.IsZero() && now.Sub(v.at) < due && !doubted {
 			continue
 		}
 		rt := p.rt
 		v.asking = x.task(func() {
+			began := time.Now()
 			t, err := x.askTold(j.ctx, rt, j.root, true)
 			x.mu.Lock()
 			defer x.mu.Unlock()
@@ -93,7 +108,7 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 			v.asking = false
 			if j.ctx.Err() == nil {
 				x.report(p, err)
-				j.saw(v, t)
+				j.saw(v, t, began)
 			}
 			x.rouse()
 		})
@@ -103,8 +118,8 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 	}
 }
 
-// saw takes what a peer tells. What is new to this node is a reason to hope.
-func (j *job) saw(v *view, t told) {
+// saw takes what a peer tells, which was asked for then. What is new to this node is a reason to hope.
+func (j *job) saw(v *view, t told, at time.Time) {
 	if j.planned {
 		most := (j.leaves + 7) / 8
 		t.has, t.gets = t.has[:min(len(t.has), most)], t.gets[:min(len(t.gets), most)]
@@ -114,7 +129,7 @@ func (j *job) saw(v *view, t told) {
 	if t.state == holds && v.state != holds || t.has.beyond(j.has) && t.has.beyond(v.has) {
 		j.hopeless = nil
 	}
-	v.told, v.at = t, time.Now()
+	v.told, v.at = t, at
 }
 
 // view gives what is known of a peer's blocks.
@@ -152,7 +167,11 @@ func (x *Exchange) giveUp(j *job, now time.Time) {
 			b.late, b.direct = true, b.direct || direct
 			x.rouse()
 		}
-		if now.Sub(latest(b.since, j.last())) > x.limits.Give {
+		last := latest(b.since, j.last())
+		if len(b.asked) == 0 { // there may be much to do before it
+			last = latest(last, x.came)
+		}
+		if now.Sub(last) > x.limits.Give {
 			j.hopeless = x.comeBack(j.missing(x, b, now), now)
 			break
 		}

@@ -153,12 +153,19 @@ func (c *Cache) Send(ctx context.Context, id cid.Cid, skip int64, w io.ReaderFro
 	return w.ReadFrom(&io.LimitedReader{R: f, N: size - skip})
 }
 
+// Checked implements [ipfs.Checked].
+func (c *Cache) Checked(id cid.Cid) bool {
+	if !id.Defined() {
+		return false
+	}
+	_, p, ok := c.find(keyOf(id))
+	return ok && p.verified
+}
+
 // check hashes a block unless that was done before.
 func (c *Cache) check(ctx context.Context, id cid.Cid) error {
-	if id.Defined() {
-		if _, p, ok := c.find(keyOf(id)); ok && p.verified {
-			return nil
-		}
+	if c.Checked(id) {
+		return nil
 	}
 	return c.View(ctx, id, func([]byte) error { return nil })
 }

@@ -38,6 +38,11 @@ func (l *Local) Has(ctx context.Context, c cid.Cid) bool {
 // Own tells whether the store keeps a block; what is in the cache may go.
 func (l *Local) Own(ctx context.Context, c cid.Cid) bool { return l.store.Has(ctx, c) }
 
+// Checked implements [ipfs.Checked]: of blocks that are in the cache alone.
+func (l *Local) Checked(c cid.Cid) bool {
+	return !l.store.Has(context.Background(), c) && l.cache.Checked(c)
+}
+
 // Size tells how many bytes a block has, without reading it where that can be.
 // Errors are those of [Store.Size].
 func (l *Local) Size(ctx context.Context, c cid.Cid) (int64, error) {

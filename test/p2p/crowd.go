@@ -69,8 +69,8 @@ type spread struct {
 	cpu  time.Duration // of all servers
 }
 
-// pull lets all pull at once.
-func (c crowd) pull(s *site, servers []*process.Process, name string) (spread, error) {
+// pull lets all pull, each a step after the one before.
+func (c crowd) pull(s *site, servers []*process.Process, name string, step time.Duration) (spread, error) {
 	var cpu time.Duration
 	for _, p := range servers {
 		cpu -= p.CPU()
@@ -80,7 +80,10 @@ func (c crowd) pull(s *site, servers []*process.Process, name string) (spread, e
 		return spread{}, err
 	}
 	wall, err := timed(func() error {
-		return c.each(func(_ int, n *node) error { return n.pull(name) })
+		return c.each(func(i int, n *node) error {
+			time.Sleep(time.Duration(i) * step)
+			return n.pull(name)
+		})
 	})
 	after, serr := s.publisher.m.Sent()
 	for _, p := range servers {
@@ -90,7 +93,7 @@ func (c crowd) pull(s *site, servers []*process.Process, name string) (spread, e
 }
 
 // ours lets all pull from their own server, each with an empty store.
-func (c crowd) ours(s *site, img image) (sp spread, err error) {
+func (c crowd) ours(s *site, img image, step time.Duration) (sp spread, err error) {
 	if err := errors.Join(c.reset(), s.publishing()); err != nil {
 		return sp, err
 	}
@@ -102,13 +105,13 @@ func (c crowd) ours(s *site, img image) (sp spread, err error) {
 	for _, n := range c {
 		servers = append(servers, n.server)
 	}
-	return c.pull(s, servers, our(img))
+	return c.pull(s, servers, our(img), step)
 }
 
 // theirs lets all pull from docker-registry.
-func (c crowd) theirs(s *site, img image) (spread, error) {
+func (c crowd) theirs(s *site, img image, step time.Duration) (spread, error) {
 	if err := c.reset(); err != nil {
 		return spread{}, err
 	}
-	return c.pull(s, []*process.Process{s.registry}, s.their(img))
+	return c.pull(s, []*process.Process{s.registry}, s.their(img), step)
 }

@@ -36,11 +36,11 @@ func (b *bench) grow(s *site) error {
 			}
 			all = append(all, more...)
 		}
-		ours, err := all[:n].ours(s, img)
+		ours, err := all[:n].ours(s, img, 0)
 		if err != nil {
 			return fmt.Errorf("%d machines: %w", n, err)
 		}
-		theirs, err := all[:n].theirs(s, img)
+		theirs, err := all[:n].theirs(s, img, 0)
 		if err != nil {
 			return fmt.Errorf("%d machines, docker-registry: %w", n, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // image is one that was published on both sides.
@@ -38,6 +39,14 @@ func (b *bench) debian() (v1, v2 string, err error) {
 // noise makes a layer of files of 1 MiB that cannot be compressed, unless it is
 // there.
 func (b *bench) noise(name string, mebibytes int) (path string, err error) {
+	return b.files(name, mebibytes, 1<<20, nil)
+}
+
+// files makes a layer of files that cannot be compressed, of some bytes each, unless it
+// is there. With longer each has that many bytes more than the same file of another layer,
+// or less, and is the same otherwise; the names of such layers begin with the same word,
+// before a hyphen.
+func (b *bench) files(name string, count, size int, longer func(i int) int) (path string, err error) {
 	path = b.path("in", name+".layer")
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
@@ -47,10 +56,14 @@ func (b *bench) noise(name string, mebibytes int) (path string, err error) {
 		return "", err
 	}
 	w := tar.NewWriter(f)
-	random := rand.NewChaCha8(sha256.Sum256([]byte(name)))
-	for i := range mebibytes {
-		data := make([]byte, 1<<20)
+	kin, _, _ := strings.Cut(name, "-")
+	random := rand.NewChaCha8(sha256.Sum256([]byte(kin)))
+	for i := range count {
+		data := make([]byte, size, 2*size)
 		_, _ = random.Read(data) // never fails
+		if longer != nil {
+			data = data[:size+longer(i)]
+		}
 		err = errors.Join(err, w.WriteHeader(&tar.Header{Name: fmt.Sprintf("noise/%04d", i), Mode: 0o644, Size: int64(len(data))}))
 		_, werr := w.Write(data)
 		err = errors.Join(err, werr)

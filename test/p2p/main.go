@@ -53,8 +53,12 @@ var sections = []struct {
 }{
 	{"one", (*bench).one},
 	{"many", (*bench).many},
+	{"five", (*bench).five},
+	{"staggered", (*bench).staggered},
+	{"small", (*bench).small},
 	{"killed", (*bench).killed},
 	{"update", (*bench).update},
+	{"resized", (*bench).resized},
 	{"relay", (*bench).relay},
 	{"growth", (*bench).grow},
 }
@@ -65,8 +69,8 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.roots, "roots", "", "directory of v1.tar and v2.tar (default: made by test/bench/roots.sh in the work directory)")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds of what is repeated")
 	flag.StringVar(&b.chart, "chart", "", "file for the picture of how time grows, SVG (default: none)")
-	only := flag.String("only", "", "sections to run, by comma: one,many,killed,update,relay,growth")
-	sizes := flag.String("machines", "1,2,4,8,16,32", "numbers of machines that pull at once in the picture")
+	only := flag.String("only", "", "sections to run, by comma: one,many,five,staggered,small,killed,update,resized,relay,growth")
+	sizes := flag.String("machines", "1,2,4,8,16,32,64", "numbers of machines that pull at once in the picture")
 	output := flag.String("o", "", "file for the results (default: standard output)")
 	flag.Parse()
 	for text := range strings.SplitSeq(*sizes, ",") {

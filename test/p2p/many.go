@@ -16,21 +16,78 @@ const (
 
 // many lets 8 machines pull at once, the publisher's uplink being slow.
 func (b *bench) many(s *site) error {
-	img, c, err := b.debianFor(s, machines)
+	archive, err := b.base()
+	if err != nil {
+		return err
+	}
+	return b.together(s, archive, "8 machines pull at once", 0, 0.25, 1.15)
+}
+
+// staggered lets them begin one each second.
+func (b *bench) staggered(s *site) error {
+	archive, err := b.base()
+	if err != nil {
+		return err
+	}
+	return b.together(s, archive, "8 machines pull, one begins each second", time.Second, 0, 1.15)
+}
+
+// small lets them pull an image of many small layers.
+func (b *bench) small(s *site) error {
+	var layers []string
+	for i := range 96 {
+		layer, err := b.files(fmt.Sprint("small", i), 1, 300<<10, nil)
+		if err != nil {
+			return err
+		}
+		layers = append(layers, layer)
+	}
+	archive, err := b.archive("small", layers...)
+	if err != nil {
+		return err
+	}
+	return b.together(s, archive, "8 machines pull 96 small layers at once", 0, 0, 1.15)
+}
+
+// five lets them pull an image of five layers that have no block twice.
+func (b *bench) five(s *site) error {
+	var layers []string
+	for i, mebibytes := range []int{30, 20, 15, 8, 3} {
+		layer, err := b.noise(fmt.Sprint("five", i), mebibytes)
+		if err != nil {
+			return err
+		}
+		layers = append(layers, layer)
+	}
+	archive, err := b.archive("five", layers...)
+	if err != nil {
+		return err
+	}
+	return b.together(s, archive, "8 machines pull five layers at once", 0, 0, 1.15)
+}
+
+// together lets 8 machines pull an image, the publisher's uplink being slow. Targets are
+// the time against docker-registry's and the images that leave the publisher; 0 for none.
+func (b *bench) together(s *site, archive, title string, step time.Duration, atMost, most float64) error {
+	img, err := s.publish(archive)
+	if err != nil {
+		return err
+	}
+	c, err := s.crowd(machines)
 	if err != nil {
 		return err
 	}
 	if err := s.publisher.m.Limit(b.ctx, uplink); err != nil {
 		return err
 	}
-	ours := b.out.table("8 machines pull at once, uplink 100 Mbit/s", fmt.Sprintf("image of %s", mb(img.size)))
+	ours := b.out.table(fmt.Sprintf("%s, uplink %d Mbit/s", title, uplink), fmt.Sprintf("image of %s", mb(img.size)))
 	var ratios, images []float64
 	for range b.rounds {
-		o, err := c.ours(s, img)
+		o, err := c.ours(s, img, step)
 		if err != nil {
 			return err
 		}
-		t, err := c.theirs(s, img)
+		t, err := c.theirs(s, img, step)
 		if err != nil {
 			return err
 		}
@@ -41,9 +98,9 @@ func (b *bench) many(s *site) error {
 		b.say("%.1f s, %.2f images left the publisher; docker-registry %.1f s", o.wall.Seconds(), images[len(images)-1], t.wall.Seconds())
 	}
 	floor := float64(img.size) * 8 / uplink / 1e6
-	b.out.verdict("8 machines pull at once: time against docker-registry", median(ratios), 0.25, "x",
+	b.out.verdict(title+": time against docker-registry", median(ratios), atMost, "x",
 		fmt.Sprintf("one image over the uplink takes %.1f s", floor))
-	b.out.verdict("bytes that leave the publisher in that run", median(images), 1.6, "images", "")
+	b.out.verdict("bytes that leave the publisher in that run", median(images), most, "images", "")
 	return nil
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/image2ipfs/image2ipfs/test/process"
 )
@@ -81,15 +82,52 @@ func (b *bench) onePull(s *site, c crowd, engine *engine, img image) (ours, thei
 
 // update pulls an image whose earlier version is there, over a slow link.
 func (b *bench) update(s *site) error {
-	from, c, err := b.debianFor(s, 1)
+	old, err := b.base()
 	if err != nil {
 		return err
 	}
-	archive, err := b.upgraded()
+	upgraded, err := b.upgraded()
 	if err != nil {
 		return err
 	}
-	to, err := s.publish(archive)
+	return b.updates(s, old, upgraded, "update with upgraded packages, 50 Mbit/s", 0.35)
+}
+
+// resized is an update of a layer, of whose files one in twelve is longer or shorter.
+func (b *bench) resized(s *site) error {
+	var archives []string
+	for _, name := range []string{"before", "after"} {
+		longer := func(i int) int {
+			if name == "before" || i%12 != 0 {
+				return 0
+			}
+			return (i%5 - 2) * 777
+		}
+		layer, err := b.files("resized-"+name, 480, 256<<10, longer)
+		if err != nil {
+			return err
+		}
+		archive, err := b.archive("resized-"+name, layer)
+		if err != nil {
+			return err
+		}
+		archives = append(archives, archive)
+	}
+	return b.updates(s, archives[0], archives[1], "update of files that change their sizes, 50 Mbit/s", 0)
+}
+
+// updates pulls an image whose earlier version is there, over a slow link. The target is
+// the time against docker-registry's; 0 for none.
+func (b *bench) updates(s *site, old, fresh, title string, atMost float64) error {
+	from, err := s.publish(old)
+	if err != nil {
+		return err
+	}
+	to, err := s.publish(fresh)
+	if err != nil {
+		return err
+	}
+	c, err := s.crowd(1)
 	if err != nil {
 		return err
 	}
@@ -98,10 +136,10 @@ func (b *bench) update(s *site) error {
 		if err := errors.Join(n.reset("machine0"), prepare(), n.pull(first), s.publisher.m.Limit(b.ctx, 50)); err != nil {
 			return spread{}, err
 		}
-		sp, err := c.pull(s, servers(), second)
+		sp, err := c.pull(s, servers(), second, 0)
 		return sp, errors.Join(err, s.publisher.m.Limit(b.ctx, 0))
 	}
-	t := b.out.table("Update over a link of 50 Mbit/s", fmt.Sprintf("from %s to %s", mb(from.size), mb(to.size)))
+	t := b.out.table(strings.ToUpper(title[:1])+title[1:], fmt.Sprintf("from %s to %s", mb(from.size), mb(to.size)))
 	var ratios []float64
 	for range b.rounds {
 		ours, err := second(func() error { return errors.Join(s.publishing(), c.serve(s.publisher)) }, our(from), our(to),
@@ -117,7 +155,7 @@ func (b *bench) update(s *site) error {
 		t.add("docker-registry", theirs, to.size)
 		ratios = append(ratios, ours.wall.Seconds()/theirs.wall.Seconds())
 	}
-	b.out.verdict("update with upgraded packages, 50 Mbit/s: time against docker-registry", median(ratios), 0.35, "x", "")
+	b.out.verdict(title+": time against docker-registry", median(ratios), atMost, "x", "")
 	return nil
 }
 

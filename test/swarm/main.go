@@ -11,7 +11,6 @@ package main
 import (
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -34,8 +33,8 @@ type crowd struct {
 
 const mbit = 125_000 // bytes a second
 
+// main runs as a test does, since a bubble needs one; that ends with a line that says so.
 func main() {
-	testing.Init() // a bubble needs a test
 	sizes := flag.String("machines", "8,32,100,1000", "sizes of the crowd")
 	image := flag.Float64("image", 33.6, "MB of the image")
 	layers := flag.Int("layers", 1, "layers it has, of equal size")
@@ -46,23 +45,17 @@ func main() {
 	churn := flag.Float64("churn", 0, "share of machines that die while they pull; as many come later")
 	within := flag.Duration("within", 0, "time in which all begin, at random")
 	seed := flag.Uint64("seed", 1, "of what is chosen at random")
-	flag.Parse()
-	fmt.Println("| machines | half have it s | 95 % | all | left the origin, images | least it takes s | simulated in s |\n|---|---|---|---|---|---|---|")
-	for text := range strings.SplitSeq(*sizes, ",") {
-		c := crowd{layers: *layers, image: int(*image * 1e6), uplink: *uplink * mbit, link: *link * mbit, peers: *peers, slow: *slow, churn: *churn, within: *within, seed: *seed}
-		if _, err := fmt.Sscan(text, &c.machines); err != nil || c.machines < 1 || c.layers < 1 || c.image < c.layers {
-			fmt.Fprintf(os.Stderr, "swarm: -machines %q, -layers %d, -image %g: want numbers above 0\n", *sizes, *layers, *image)
-			os.Exit(2)
+	testing.Main(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: "swarm", F: func(t *testing.T) {
+		fmt.Println("| machines | half have it s | 95 % | all | left the origin, images | least it takes s | simulated in s |\n|---|---|---|---|---|---|---|")
+		for text := range strings.SplitSeq(*sizes, ",") {
+			c := crowd{layers: *layers, image: int(*image * 1e6), uplink: *uplink * mbit, link: *link * mbit, peers: *peers, slow: *slow, churn: *churn, within: *within, seed: *seed}
+			if _, err := fmt.Sscan(text, &c.machines); err != nil || c.machines < 1 || c.layers < 1 || c.image < c.layers {
+				t.Fatalf("-machines %q, -layers %d, -image %g: want numbers above 0", *sizes, *layers, *image)
+			}
+			began := time.Now()
+			var r result
+			synctest.Test(t, func(t *testing.T) { r = c.run(t) })
+			fmt.Printf("| %d | %.1f | %.1f | %.1f | %.2f | %.1f | %.0f |\n", c.machines, r.at(0.5), r.at(0.95), r.at(1), r.copies, float64(c.image)/c.uplink, time.Since(began).Seconds())
 		}
-		began := time.Now()
-		var r result
-		ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
-			Name: fmt.Sprint("machines=", c.machines),
-			F:    func(t *testing.T) { synctest.Test(t, func(t *testing.T) { r = c.run(t) }) },
-		}})
-		if !ok {
-			os.Exit(1)
-		}
-		fmt.Printf("| %d | %.1f | %.1f | %.1f | %.2f | %.1f | %.0f |\n", c.machines, r.at(0.5), r.at(0.95), r.at(1), r.copies, float64(c.image)/c.uplink, time.Since(began).Seconds())
-	}
+	}}}, nil, nil)
 }
