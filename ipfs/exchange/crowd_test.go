@@ -125,3 +125,19 @@ func TestOriginIsSpared(t *testing.T) {
 		})
 	}
 }
+
+// The only copy that is left is asked for each block once, as an origin is.
+func TestCopyIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 6, exchange.Limits{}, 20<<20, 10<<20)
+		defer s.Close()
+		first := s.Machine("first", simnet.Rates{Up: uplink, Down: uplink}, exchange.Limits{})
+		s.Connect(append(s.machines, s.origin, first)...)
+		s.mustPull(0, first)
+		s.origin.Kill()
+		s.mustPull(0, s.machines...)
+		if copies := float64(first.Sent()) / float64(s.size); copies > 1.15 {
+			t.Errorf("%.2f images left the only copy", copies)
+		}
+	})
+}

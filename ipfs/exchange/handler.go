@@ -151,14 +151,16 @@ func (a *answer) finish() {
 }
 
 // reserve takes memory for the first block, when that is here; false when there
-// is none. Later it would be too late to say so.
-func (a *answer) reserve(c cid.Cid) (ok bool) {
+// is none for a while. Later it would be too late to say so.
+func (a *answer) reserve(c cid.Cid) bool {
 	n, err := a.x.store.Size(a.r.Context(), c)
 	if err != nil {
 		return true
 	}
-	a.first, ok = a.x.gate.sending.Try(a.r.Context(), n)
-	return ok
+	ctx, cancel := context.WithTimeout(a.r.Context(), placePatience)
+	defer cancel()
+	a.first, err = a.x.gate.sending.Take(ctx, n)
+	return err == nil
 }
 
 // release gives back what was reserved and not used.

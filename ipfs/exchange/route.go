@@ -3,6 +3,7 @@ package exchange
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"slices"
 	"time"
 )
 
@@ -152,8 +153,8 @@ const (
 	askNow
 )
 
-// route tells whom to ask for a block now: who has it, but for the owners; who is just
-// getting it from them; its home; the owners, if this is its home; and at last
+// route tells whom to ask for a block now: who fetches the DAG and has it, or one of many
+// copies; who is just getting it; its home; a holder, if this is its home; and at last
 // whoever may have it all the same.
 func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 	if p, lane, v = s.best(b, plain, s.having(b)...); v != nobody {
@@ -174,6 +175,9 @@ func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 			return nil, 0, askLater
 		}
 	}
+	if p, lane, v = s.best(b, plain, s.holding(b)...); v != nobody {
+		return p, lane, v
+	}
 	if p, lane, v = s.best(b, plain, s.owners...); v != nobody {
 		return p, lane, v
 	}
@@ -183,12 +187,13 @@ func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 	return s.anybody(b)
 }
 
-// having are the peers that have a block, those of the owners that are to be spared
-// excepted.
+// having are the peers that have a block and fetch the DAG; and the copies, when there
+// is one for each who fetches it, so that nobody has to pass on what another can have
+// from there as well.
 func (s *pick) having(b *block) []*peer {
-	s.among = append(s.among[:0], s.copies...)
-	if len(s.copies) > 0 && (!s.spared || b.late) {
-		s.among = append(s.among, s.owners...)
+	s.among = s.among[:0]
+	if len(s.copies) > len(s.fetchers) {
+		s.among = append(s.among, s.holding(b)...)
 	}
 	if leaf := b.leaf(s.j); leaf >= 0 {
 		for _, f := range s.fetchers {
@@ -198,6 +203,15 @@ func (s *pick) having(b *block) []*peer {
 		}
 	}
 	return s.among
+}
+
+// holding are the peers that hold the DAG, those of the owners that are to be spared
+// excepted.
+func (s *pick) holding(b *block) []*peer {
+	if s.spared && len(s.copies) > 0 && !b.late {
+		return s.copies
+	}
+	return slices.Concat(s.copies, s.owners)
 }
 
 // getting are the peers that get a block from who has it.
