@@ -82,6 +82,9 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 	edits := map[string][]byte{}
 	for _, f := range c.files {
 		edits[f.path] = f.plain
+		if o.CertsOnly {
+			edits[f.path] = f.text
+		}
 	}
 	switch {
 	case p.Undo:
@@ -95,6 +98,9 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 		return edits, err
 	}
 	f := c.target
+	if o.CertsOnly {
+		return edits, f.unread(o.Engine, wanted)
+	}
 	made, err := p.madeLine(o.at(f.path), f.text)
 	if err == nil {
 		edits[f.path], err = setConfigPath(f.plain, f.version, wanted, made...)
@@ -103,6 +109,21 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, err)
 	}
 	return edits, nil
+}
+
+// unread says what makes CRI read certs.d, unless an earlier setup has written it.
+func (f *criFile) unread(engine, dir string) error {
+	whole := *f
+	var err error
+	if _, whole.tree, err = parseTOML(f.text); err == nil && whole.says(dir) {
+		return nil
+	}
+	text, err := setConfigPath(f.plain, f.version, dir)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, err)
+	}
+	c := Change{Path: f.path, Before: f.plain, After: text}
+	return fmt.Errorf("%w: %s: config_path is not set, so CRI reads no certs.d, and certs.d alone is to be written: put this into it and restart containerd (containers go on running), or have image2ipfs setup %s --yes do so on that machine\n%s", ErrConfig, f.path, engine, c.Diff())
 }
 
 // nowRead tells of registries that only ctr and nerdctl have read of up to now.

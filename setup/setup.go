@@ -47,6 +47,11 @@ type Options struct {
 	Home     string // of that user; found out when empty
 	Undo     bool   // take out what an earlier setup has put in
 
+	// CertsOnly leaves containerd's configuration alone, which it reads at its start
+	// only, and writes certs.d: where CRI does not read that, it is an error that
+	// says what to write. For containerd and k0s.
+	CertsOnly bool
+
 	// Program is the command by which the engine itself is asked how it reads its
 	// files (containerd config dump, dockerd --validate, podman info). When empty it
 	// is the one on the PATH, and with a Root or a Config nobody is asked.
@@ -93,6 +98,9 @@ func New(o Options) (*Plan, error) {
 	o.Server = server
 	if !slices.Contains(Engines, o.Engine) {
 		return nil, fmt.Errorf("%w: engine %q: want %s", ErrInvalid, o.Engine, strings.Join(Engines, ", "))
+	}
+	if o.CertsOnly && o.Engine != "containerd" && o.Engine != "k0s" {
+		return nil, fmt.Errorf("%w: certs.d alone is for containerd and k0s; of %s nothing else is read without a restart, or nothing else is written", ErrInvalid, o.Engine)
 	}
 	if o, err = o.completed(); err != nil {
 		return nil, err

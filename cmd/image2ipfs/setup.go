@@ -54,11 +54,16 @@ in the files stays; the file as it was is kept beside it with the ending
 .image2ipfs.json. --undo --yes takes that out, and nothing else, also when other
 things have changed since. image2ipfs doctor tries it out.
 
+With --certs-only containerd's and k0s's own configuration stays as it is, and
+nothing has to be restarted: where config_path is not set it fails and says what to
+write. So the DaemonSet of deploy/kubernetes sets up its nodes.
+
 ` + exitCodeHelp,
 		Example: `  image2ipfs setup docker
   sudo image2ipfs setup docker --yes && sudo systemctl reload docker
   sudo image2ipfs setup containerd --yes --server http://registry.local:5000
   sudo image2ipfs setup stargz --yes
+  image2ipfs setup containerd --certs-only --yes
   image2ipfs setup docker --undo --yes`,
 		Args:      usage(cobra.ExactArgs(1)),
 		ValidArgs: setup.Engines,
@@ -78,6 +83,7 @@ things have changed since. image2ipfs doctor tries it out.
 	f.StringVar(&opts.HostsDir, "hosts-dir", "", "certs.d of containerd and nerdctl (default: what their configuration says)")
 	f.StringVar(&opts.Root, "root", "", "directory that the engine sees as /, such as a chroot; never left, by links neither")
 	f.BoolVar(&opts.Rootless, "rootless", false, "the user's own engine, files below the home directory (default: when there is one)")
+	f.BoolVar(&opts.CertsOnly, "certs-only", false, "containerd, k0s: write certs.d alone, and fail where config_path does not name it")
 	f.BoolVar(&opts.asJSON, "json", false, "print a JSON object")
 	return cmd
 }
@@ -115,6 +121,9 @@ func again(cmd *cobra.Command, o *setupOptions) []string {
 	}
 	if cmd.Flags().Changed("rootless") {
 		args = append(args, fmt.Sprintf("--rootless=%t", o.Rootless))
+	}
+	if o.CertsOnly {
+		args = append(args, "--certs-only")
 	}
 	if o.Undo {
 		args = append(args, "--undo")
