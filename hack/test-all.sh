@@ -10,6 +10,7 @@ hack/engines.sh extras
 export E2E_EXTRAS=1 # and the end-to-end tests that use them may not be left out
 export RETENTION_IMAGES=100
 RACE=all FUZZTIME=${FUZZTIME:-2m} KILLS=${KILLS:-300} hack/test.sh
+hack/kubernetes-test.sh
 KUBO_BIN=$IMAGE2IPFS_E2E/bin/ipfs030 go test -count=1 -timeout 20m ./ipfs/kubo
 go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs-load" ./cmd/image2ipfs
 for redirect in false true; do
