@@ -19,7 +19,7 @@ func main() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
-	out := &result{to: os.Stdout}
+	out := &result{to: standardOutput()}
 	root := newRoot(out, os.Stderr)
 	p2p.LogTo(root.ErrOrStderr())
 	err := root.ExecuteContext(ctx)

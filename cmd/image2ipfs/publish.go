@@ -304,10 +304,13 @@ func checkInput(spec source.Spec, again bool) error {
 		return usageError{errors.New("standard input can be read once only: - is there twice")}
 	}
 	if spec.IsStdin() && term.IsTerminal(int(os.Stdin.Fd())) {
-		return usageError{errors.New("standard input is a terminal: pipe an archive in, such as  docker save app:1 | image2ipfs  or name a file, such as  image2ipfs publish app.tar")}
+		return usageError{errTerminal}
 	}
 	return nil
 }
+
+// errTerminal is about a command that was called without an archive.
+var errTerminal = errors.New("standard input is a terminal: pipe an archive in, such as  docker save app:1 | image2ipfs  or name a file, such as  image2ipfs publish app.tar")
 
 // closeOnCancel lets Ctrl-C end a read of standard input that waits for data.
 func closeOnCancel(ctx context.Context, spec source.Spec) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,7 +37,11 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 		SilenceUsage:               true,
 		Args:                       usage(noCommand),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runPublish(cmd, opts, []string{opts.input})
+			err := runPublish(cmd, opts, []string{opts.input})
+			if errors.Is(err, errTerminal) && cmd.Flags().NFlag() == 0 {
+				return usageError{fmt.Errorf("%w\n\n%s", err, introduction)}
+			}
+			return err
 		},
 	}
 	opts.clientFlags(root)
@@ -66,6 +71,15 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 	}
 	return root
 }
+
+// introduction is for who calls the command to see what it is.
+const introduction = `image2ipfs publishes container images on IPFS and serves them to every container engine.
+
+  docker save app:1 | image2ipfs      publish an image, print the name to pull it by
+  image2ipfs serve                    serve what is published as a registry
+  docker pull localhost:5000/ciq…/app
+  image2ipfs pull ciq…/app            bring an image to an engine, or into a file
+  image2ipfs --help                   all commands`
 
 // noCommand refuses what stands where a command could.
 func noCommand(cmd *cobra.Command, args []string) error {

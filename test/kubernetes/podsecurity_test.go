@@ -12,7 +12,7 @@ import (
 // TestPodSecurity: without it a namespace that enforces "restricted" would refuse the
 // registry, and a mirror get more of its node than it needs.
 func TestPodSecurity(t *testing.T) {
-	judge, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	judge, err := policy.NewEvaluator(policy.DefaultChecks())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,8 +22,8 @@ func TestPodSecurity(t *testing.T) {
 		"StatefulSet image2ipfs-registry": nil,
 		"Job image2ipfs-undo":             nil,
 		// Requests of its own node, certs.d, which belongs to root, and peers' port.
-		"DaemonSet image2ipfs-mirror": {"host namespaces", "hostPath volumes", "hostPort", "restricted volume types", "runAsNonRoot != true", "runAsUser=0"},
-		"DaemonSet image2ipfs-undo":   {"hostPath volumes", "restricted volume types", "runAsNonRoot != true", "runAsUser=0"},
+		"DaemonSet image2ipfs-mirror": {"host namespaces", "hostPort", "restricted volume types", "runAsNonRoot != true", "runAsUser=0"},
+		"DaemonSet image2ipfs-undo":   {"restricted volume types", "runAsNonRoot != true", "runAsUser=0"},
 	} {
 		if found[key] == nil {
 			t.Errorf("there is no %s", key)
