@@ -19,12 +19,7 @@ type setupOptions struct {
 	asJSON bool
 }
 
-func newSetup() *cobra.Command {
-	opts := &setupOptions{}
-	cmd := &cobra.Command{
-		Use:   "setup ENGINE",
-		Short: "Let an engine pull ciq… names without a host",
-		Long: `Configure a container engine so that names with a CID in them and no host in
+const setupHelp = `Configure a container engine so that names with a CID in them and no host in
 front, as in docker pull ciq…/app, are pulled through the local server (image2ipfs
 serve). Names without a CID get one quick 404 there, and the engine goes on to
 their registry as before, also when the server does not run.
@@ -58,7 +53,14 @@ With --certs-only containerd's and k0s's own configuration stays as it is, and
 nothing has to be restarted: where config_path is not set it fails and says what to
 write. So the DaemonSet of deploy/kubernetes sets up its nodes.
 
-` + exitCodeHelp,
+` + exitCodeHelp
+
+func newSetup() *cobra.Command {
+	opts := &setupOptions{}
+	cmd := &cobra.Command{
+		Use:   "setup ENGINE",
+		Short: "Let an engine pull ciq… names without a host",
+		Long:  setupHelp,
 		Example: `  image2ipfs setup docker
   sudo image2ipfs setup docker --yes && sudo systemctl reload docker
   sudo image2ipfs setup containerd --yes --server http://registry.local:5000
