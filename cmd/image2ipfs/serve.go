@@ -212,7 +212,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	}
 	defer o.reloads(cmd, s, log, how)()
 	tellServing(log, all, cfg, open)
-	tellSystemd(ctx, log)
+	defer tellSystemd(ctx, log)()
 	return s.ServeAll(ctx, open)
 }
 

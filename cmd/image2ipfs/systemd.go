@@ -58,10 +58,20 @@ func (s sockets) close() (err error) {
 }
 
 // tellSystemd says that the server answers, and when it stops (sd_notify(3)), if
-// systemd wants to know.
-func tellSystemd(ctx context.Context, log *slog.Logger) {
+// systemd wants to know. told waits until it was told, which a server without
+// connections would not live to see.
+func tellSystemd(ctx context.Context, log *slog.Logger) (told func()) {
 	tell(log, daemon.SdNotifyReady)
-	context.AfterFunc(ctx, func() { tell(log, daemon.SdNotifyStopping) })
+	done := make(chan struct{})
+	forget := context.AfterFunc(ctx, func() {
+		defer close(done)
+		tell(log, daemon.SdNotifyStopping)
+	})
+	return func() {
+		if !forget() {
+			<-done
+		}
+	}
 }
 
 // tell tells systemd a state.

@@ -83,9 +83,10 @@ func TestSystemdIsTold(t *testing.T) {
 	defer to.Close()
 	t.Setenv("NOTIFY_SOCKET", path)
 	ctx, stop := context.WithCancel(t.Context())
-	tellSystemd(ctx, slog.New(slog.DiscardHandler))
+	told := tellSystemd(ctx, slog.New(slog.DiscardHandler))
 	stop()
-	var told []string
+	told()
+	var texts []string
 	for range 2 {
 		var b [100]byte
 		if err := to.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
@@ -95,10 +96,10 @@ func TestSystemdIsTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		told = append(told, string(b[:n]))
+		texts = append(texts, string(b[:n]))
 	}
-	if !slices.Equal(told, []string{"READY=1", "STOPPING=1"}) {
-		t.Errorf("told %q", told)
+	if !slices.Equal(texts, []string{"READY=1", "STOPPING=1"}) {
+		t.Errorf("told %q", texts)
 	}
 }
 
