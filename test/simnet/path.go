@@ -118,8 +118,8 @@ func (a *answer) serve(r *http.Request, cancel context.CancelCauseFunc) {
 	defer func() {
 		var end error
 		if p := recover(); p != nil {
-			end = io.ErrUnexpectedEOF      // as for [http.ErrAbortHandler]
-			if p != http.ErrAbortHandler { //nolint:errorlint // it is that very value
+			end = io.ErrUnexpectedEOF // as for [http.ErrAbortHandler]
+			if p != http.ErrAbortHandler {
 				panic(p)
 			}
 		}
