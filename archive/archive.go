@@ -28,7 +28,7 @@ type Entry struct {
 	Link    string    // for links: the name of the entry that is meant; no Content then
 	Content io.Reader // valid until the callback returns
 	Again   bool      // an entry before has this name
-	Refused error     // no file, or a link out of the archive: why nobody may read it
+	Refused error     // a device, a link out of the archive, what cannot be opened: why nobody may read it; no Content and no Link then
 	sparse  bool
 }
 

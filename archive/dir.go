@@ -65,10 +65,14 @@ func (a *Archive) openInDir(e Entry, path string, wrap func(io.Reader) io.Reader
 		return err
 	}
 	if !info.Mode().IsRegular() { // opening a named pipe would wait for its writer
-		e.Refused = fmt.Errorf("%w: %s is neither file, directory nor link", ErrFormat, e.Name)
+		e.Refused = noFile(e.Name, info.Mode(), "no file")
 		return fn(e)
 	}
 	f, err := a.dir.Open(path)
+	if errors.Is(err, fs.ErrPermission) {
+		e.Refused = fmt.Errorf("entry %s: %w", e.Name, err)
+		return fn(e)
+	}
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 	"sync/atomic"
@@ -138,9 +139,24 @@ func tarEntry(h *tar.Header) (e Entry, ok bool, err error) {
 	case tar.TypeLink:
 		e.Link, e.Refused = linkTarget(e.Name, ".", strings.TrimLeft(h.Linkname, "/"))
 	default:
-		e.Refused = fmt.Errorf("%w: entry %s is neither file, directory nor link (tar type %q)", ErrFormat, e.Name, h.Typeflag)
+		e.Refused = noFile(e.Name, h.FileInfo().Mode(), fmt.Sprintf("of tar type %q", h.Typeflag))
 	}
 	return e, true, nil
+}
+
+// noFile refuses an entry that is neither file, directory nor link; other says what it is
+// where its mode does not.
+func noFile(name string, mode fs.FileMode, other string) error {
+	is := other
+	switch {
+	case mode&fs.ModeNamedPipe != 0:
+		is = "a named pipe"
+	case mode&fs.ModeDevice != 0:
+		is = "a device"
+	case mode&fs.ModeSocket != 0:
+		is = "a socket"
+	}
+	return fmt.Errorf("%w: entry %s is %s: expected a file", ErrFormat, name, is)
 }
 
 func linkTarget(name, dir, target string) (string, error) {

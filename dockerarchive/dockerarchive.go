@@ -3,6 +3,7 @@
 package dockerarchive
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -81,6 +82,9 @@ func Convert(files Files) ([]Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, fmt.Errorf("%w: %s is empty, and there is no %s file: save the image again", ErrInvalid, ManifestFile, RepositoriesFile)
+	}
 	var entries []manifestEntry
 	if err := json.Unmarshal(data, &entries); err != nil {
 		return nil, fmt.Errorf("%w: %s of %d bytes: %w: save the image again", ErrInvalid, ManifestFile, len(data), jsontext.Fault(err))
@@ -100,8 +104,12 @@ func Convert(files Files) ([]Image, error) {
 }
 
 // listsImages tells whether a manifest.json is docker save's, a damaged one included:
-// what is no JSON, and a list of which an element names a config or layers.
+// what is no JSON, unless it is blank, and a list of which an element names a config or
+// layers.
 func listsImages(manifestJSON []byte) bool {
+	if len(bytes.TrimSpace(manifestJSON)) == 0 {
+		return false
+	}
 	if !json.Valid(manifestJSON) {
 		return true
 	}

@@ -15,34 +15,33 @@ import (
 )
 
 // advice says of an archive without an image what it seems to be, and what to do.
-// special is false when it is like nothing that is known.
-func (in *intake) advice() (text string, special bool) {
+func (in *intake) advice() string {
 	names := in.Names()
 	if isFileSystem(names) {
-		return fmt.Sprintf("expected what docker save writes, found the file system of a container (%s): that is what docker export writes; type  docker save IMAGE | image2ipfs publish -  or, for a container, docker commit it first", some(names)), true
+		return fmt.Sprintf("expected what docker save writes, found the file system of a container (%s): that is what docker export writes; type  docker save IMAGE | image2ipfs publish -  or, for a container, docker commit it first", some(names))
 	}
 	if it := in.items[dockerarchive.ManifestFile]; it != nil {
-		return fmt.Sprintf("expected in %s what docker save writes, found %s: save the image again", it.name, it.describe()), true
+		return fmt.Sprintf("expected in %s what docker save writes, found %s: save the image again", it.name, it.describe())
 	}
 	if name, ok := in.imageBelow(names); ok {
-		return fmt.Sprintf("expected %s or %s at the top, found %s: it lies too deep; type  %s", ocispec.ImageIndexFile, dockerarchive.ManifestFile, name, in.publishing(path.Dir(name))), true
+		return fmt.Sprintf("expected %s or %s at the top, found %s: it lies too deep; type  %s", ocispec.ImageIndexFile, dockerarchive.ManifestFile, name, in.publishing(path.Dir(name)))
 	}
 	if name, ok := blobAtTop(names); ok {
-		return fmt.Sprintf("expected %s beside %s/, found %s, which belongs below %s/: publish the directory above it", ocispec.ImageIndexFile, ocispec.ImageBlobsDir, name, ocispec.ImageBlobsDir), true
+		return fmt.Sprintf("expected %s beside %s/, found %s, which belongs below %s/: publish the directory above it", ocispec.ImageIndexFile, ocispec.ImageBlobsDir, name, ocispec.ImageBlobsDir)
 	}
 	for _, name := range names {
 		dir, base := path.Split(name)
 		if base == "Chart.yaml" && strings.Count(dir, "/") <= 1 {
-			return fmt.Sprintf("expected an image, found %s: this is a Helm chart; push it to a registry, copy it from there into an OCI layout and publish that", name), true
+			return fmt.Sprintf("expected an image, found %s: this is a Helm chart; push it to a registry, copy it from there into an OCI layout and publish that", name)
 		}
 	}
 	for _, name := range names {
 		if !strings.Contains(name, "/") && (strings.HasSuffix(name, ".tar") || strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".tar.zst")) {
-			return fmt.Sprintf("expected %s or %s, found another archive: unpack and publish %s", ocispec.ImageIndexFile, dockerarchive.ManifestFile, name), true
+			return fmt.Sprintf("expected %s or %s, found another archive: unpack and publish %s", ocispec.ImageIndexFile, dockerarchive.ManifestFile, name)
 		}
 	}
 	return fmt.Sprintf("expected %s with %s, or %s, or %s; found %s", ocispec.ImageLayoutFile, ocispec.ImageIndexFile,
-		dockerarchive.ManifestFile, dockerarchive.RepositoriesFile, some(names)), false
+		dockerarchive.ManifestFile, dockerarchive.RepositoriesFile, some(names))
 }
 
 // imageBelow finds the telling file of an image that lies in a directory, the one

@@ -108,9 +108,19 @@ func (in *intake) claims(found contents) {
 		}
 		add(d, it.name, it)
 	}
-	for name := range in.linked.links {
-		if it, err := in.lookup(name); err == nil {
-			add(in.linked.claim(name), name, it)
+	for _, name := range in.Names() {
+		d := in.linked.claim(name)
+		if d == "" || in.items[name] != nil {
+			continue
+		}
+		it, err := in.lookup(name)
+		switch {
+		case err == nil:
+			add(d, name, it)
+		case errors.Is(err, errMissing) && found[d].isEmpty():
+			found[d] = content{fault: fmt.Errorf("%w: %w", oci.ErrNotFound, err)}
+		case found[d].isEmpty():
+			found[d] = content{fault: err}
 		}
 	}
 	for name, err := range in.conflicts {

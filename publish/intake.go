@@ -24,9 +24,11 @@ type item struct {
 	size    int64         // bytes of the content as found
 	claimed digest.Digest // digest that the entry's name states; may be empty
 	digest  digest.Digest // of the content as found, when that was hashed
+	sha256  digest.Digest // the same, where digest is by another algorithm
 	sha512  digest.Digest // the same, where a link that is yet to come may ask for it
 	data    []byte        // small JSON content; not in the sink yet
 	head    []byte        // first bytes, for messages
+	blank   []byte        // the content less white space, if that is nothing or null; else nil
 	fault   error         // why it cannot be a layer, though it looks like one
 	raw     *stored       // the content as found
 	aside   bool          // raw is of use to a layout alone
@@ -65,8 +67,9 @@ type intake struct {
 	dropped    []string // what could not outlive that
 	misnamed   []string // names that are none
 
-	layoutSeen bool  // an entry belongs to a layout
-	refused    error // the first entry that nobody may read
+	layoutSeen bool             // an entry belongs to a layout
+	refused    map[string]error // entries that nobody may read, and why
+	names      []string         // of the entries, when all were read
 	repeats    []repeat
 	conflicts  map[string]error // of names that mean two things
 
@@ -87,13 +90,12 @@ const (
 
 func (in *intake) entry(ctx context.Context, e archive.Entry) error {
 	switch {
-	case e.Refused != nil:
-		if in.refused == nil {
-			in.refused = e.Refused
-		}
-		return nil
 	case e.Again:
 		return in.repeated(e)
+	case e.Refused != nil: // whoever needs it is told
+		in.refused[e.Name] = e.Refused
+		in.layoutSeen = in.layoutSeen || isOfLayout(e.Name)
+		return nil
 	case e.Link != "":
 		in.linked.add(archive.Links{e.Name: e.Link})
 		in.layoutSeen = in.layoutSeen || isOfLayout(e.Name)
@@ -108,6 +110,9 @@ func (in *intake) entry(ctx context.Context, e archive.Entry) error {
 	}
 	in.layoutSeen = in.layoutSeen || isOfLayout(e.Name)
 	it.head = bytes.Clone(head[:min(len(head), 16)])
+	if text := bytes.TrimSpace(head); e.Size <= int64(len(head)) && (len(text) == 0 || string(text) == "null") {
+		it.blank = append([]byte{}, text...)
+	}
 	if in.holdable(head, e.Size) {
 		if in.held += e.Size; in.held > maxHeld {
 			return fmt.Errorf("%w: entry %s: manifests, configs and other small JSON files have more than %d MiB together", archive.ErrFormat, e.Name, maxHeld>>20)
@@ -168,7 +173,9 @@ func (in *intake) store(ctx context.Context, it *item, head []byte, r io.Reader)
 	case inDocker && isCompressed:
 		return in.storeRaw(ctx, it, r, diffIDOf(it))
 	}
-	return nil // of no use to anyone, such as VERSION
+	hash, note := in.hasher(it) // of no use to anyone, such as VERSION, unless the name comes again
+	defer note()
+	return hash(r)
 }
 
 func (in *intake) storeRaw(ctx context.Context, it *item, r io.Reader, more ...func(io.Reader) error) error {
@@ -177,26 +184,42 @@ func (in *intake) storeRaw(ctx context.Context, it *item, r io.Reader, more ...f
 
 // keep stores a content as it is. Digest and blocks are hashed at the same time.
 func (in *intake) keep(ctx context.Context, it *item, to adder, r io.Reader, more ...func(io.Reader) error) error {
-	hash, other := algorithm(it.claimed).Digester(), digest.SHA512.Digester()
-	digester := func(r io.Reader) error {
-		to := io.Writer(hash.Hash())
-		if it.claimed == "" && in.kind == unknown {
-			to = io.MultiWriter(to, other.Hash())
-		}
-		_, err := io.Copy(to, r)
-		return err
-	}
+	hash, note := in.hasher(it)
 	keeper := func(r io.Reader) error {
 		s, err := to.add(ctx, r)
 		it.raw = &s
 		return err
 	}
-	err := fanOut(r, append(more, digester, keeper)...)
-	in.identify(it, hash.Digest())
-	if it.claimed == "" && in.kind == unknown {
-		it.sha512 = other.Digest()
-	}
+	err := fanOut(r, append(more, hash, keeper)...)
+	note()
 	return err
+}
+
+// hasher gives what hashes a content as found, by each algorithm that may be asked for,
+// and what notes the digests when all was read.
+func (in *intake) hasher(it *item) (hash func(io.Reader) error, note func()) {
+	own, canonical, long := algorithm(it.claimed).Digester(), digest.Canonical.Digester(), digest.SHA512.Digester()
+	to := []io.Writer{own.Hash()}
+	isOther, mayBeLong := algorithm(it.claimed) != digest.Canonical, it.claimed == "" && in.kind == unknown
+	if isOther {
+		to = append(to, canonical.Hash())
+	}
+	if mayBeLong {
+		to = append(to, long.Hash())
+	}
+	hash = func(r io.Reader) error {
+		_, err := io.Copy(io.MultiWriter(to...), r)
+		return err
+	}
+	return hash, func() {
+		in.identify(it, own.Digest())
+		if isOther {
+			it.sha256 = canonical.Digest()
+		}
+		if mayBeLong {
+			it.sha512 = long.Digest()
+		}
+	}
 }
 
 // openSides makes the branches of which one is dropped.
@@ -222,9 +245,6 @@ func (in *intake) storeBothWays(ctx context.Context, it *item, r io.Reader) erro
 // settle drops the forms that the archive turned out not to need.
 func (in *intake) settle(k kind) error {
 	in.kind = k
-	if in.refused != nil {
-		return in.refused
-	}
 	in.checkRepeats()
 	if in.rawSide == nil {
 		return nil

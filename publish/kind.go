@@ -280,46 +280,41 @@ func (in *intake) peek(ctx context.Context, a *archive.Archive) error {
 
 // detect tells the format of an archive that was read to its end.
 func (in *intake) detect() (kind, error) {
-	switch k := kindOf(read{in}); k {
-	case unknown:
-	case dockerArchive:
-		return k, checkOne(read{in})
-	default:
+	k := kindOf(read{in})
+	if k == ociLayout {
 		return k, nil
+	}
+	telling := []string{dockerarchive.ManifestFile}
+	if k == unknown {
+		telling = append(telling, ocispec.ImageIndexFile, dockerarchive.RepositoriesFile)
+	}
+	for _, name := range telling {
+		if err := in.unreadable(name); err != nil {
+			return unknown, fmt.Errorf("%w: no image in it: %s: %w", archive.ErrFormat, name, err)
+		}
+	}
+	if k == dockerArchive {
+		return k, checkOne(read{in})
 	}
 	for name := range in.items {
 		if id, ok := strings.CutSuffix(name, "/json"); ok && !strings.Contains(id, "/") { // from before Docker 1.10, saved by id
 			return dockerArchive, nil
 		}
 	}
-	advice, special := in.advice()
-	if in.refused != nil && !special {
-		return unknown, in.refused
-	}
-	return unknown, fmt.Errorf("%w: no image in it: %s", archive.ErrFormat, advice)
-}
-
-// Names lists the entries, sorted; with JSON and Layer it makes an intake the
-// [dockerarchive.Files] of its archive.
-func (in *intake) Names() []string {
-	names := make([]string, 0, len(in.items)+len(in.linked.links))
-	for name := range in.items {
-		names = append(names, name)
-	}
-	for name := range in.linked.links {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return unknown, fmt.Errorf("%w: no image in it: %s", archive.ErrFormat, in.advice())
 }
 
 var errMissing = dockerarchive.ErrMissing
 
-// JSON is the content of a small JSON entry.
+// JSON is the content of a small JSON entry; also of a manifest.json without anything in
+// it, beside which there may be something better.
 func (in *intake) JSON(name string) ([]byte, error) {
 	it, err := in.lookup(name)
 	if err != nil {
 		return nil, err
+	}
+	if it.blank != nil && name == dockerarchive.ManifestFile {
+		return it.blank, nil
 	}
 	if it.data == nil {
 		return nil, fmt.Errorf("%w: entry %s: expected a JSON file of at most 4 MiB, found %s", archive.ErrFormat, name, it.describe())

@@ -85,6 +85,8 @@ func (f files) unpack(t *testing.T) string {
 			err = os.Link(filepath.Join(dir, e.link), path)
 		case e.link != "":
 			err = os.Symlink(e.link, path)
+		case e.kind == tar.TypeFifo:
+			makePipe(t, dir, name)
 		default:
 			err = os.WriteFile(path, e.data, 0o600)
 		}

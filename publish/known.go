@@ -66,15 +66,19 @@ func (in *intake) recognise(ctx context.Context, it *item, pack bool, r io.Reade
 			return false, nil
 		}
 	}
+	found := stored{Link: known.Link, share: Sharing{Blocks: known.Blocks, known: true}}
+	if !pack {
+		hash, note := in.hasher(it)
+		if err := fanOut(r, hash); err != nil {
+			return true, err
+		}
+		it.raw = &found
+		note()
+		return true, nil
+	}
 	hash := want.Algorithm().Digester()
 	if err := fanOut(r, func(r io.Reader) error { _, err := io.Copy(hash.Hash(), r); return err }); err != nil {
 		return true, err
-	}
-	found := stored{Link: known.Link, share: Sharing{Blocks: known.Blocks, known: true}}
-	if !pack {
-		it.raw = &found
-		in.identify(it, hash.Digest())
-		return true, nil
 	}
 	it.diffID = hash.Digest()
 	if it.diffID != want {

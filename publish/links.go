@@ -1,9 +1,6 @@
 package publish
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"path"
 	"strings"
 
@@ -111,102 +108,4 @@ func isDockerLayer(name string) bool {
 		dir, id = "", strings.TrimSuffix(dir, "/")
 	}
 	return dir == "" && id != base && digest.NewDigestFromEncoded(digest.SHA256, id).Validate() == nil
-}
-
-// lookup finds an entry, through links.
-func (in *intake) lookup(name string) (*item, error) {
-	asked := name
-	name, err := archive.CleanName(name)
-	if err != nil {
-		return nil, err
-	}
-	at, ok, err := in.linked.links.Resolve(name, func(n string) bool { return in.items[n] != nil })
-	switch {
-	case err != nil:
-		return nil, err
-	case in.conflicts[name] != nil:
-		return nil, in.conflicts[name]
-	case ok && in.conflicts[at] != nil:
-		return nil, in.conflicts[at]
-	case ok:
-		return in.items[at], nil
-	case at != name:
-		return nil, fmt.Errorf("entry %s, to which link %s leads: %w", at, asked, errMissing)
-	}
-	return nil, fmt.Errorf("entry %s: %w", asked, errMissing)
-}
-
-// repeat is an entry whose name was there before.
-type repeat struct {
-	name   string
-	link   string // where it leads, when it is a link
-	digest digest.Digest
-	size   int64
-}
-
-// repeated reads an entry that is there already: tools that write an entry for
-// each use of it, or append to a tar, may do so with the same bytes.
-func (in *intake) repeated(e archive.Entry) error {
-	again := repeat{name: e.Name, link: e.Link, size: e.Size}
-	if e.Link == "" {
-		hash := algorithm(in.linked.claim(e.Name))
-		if it := in.items[e.Name]; it != nil && it.bytes() != "" {
-			hash = it.bytes().Algorithm()
-		}
-		digester := hash.Digester()
-		if _, err := io.Copy(digester.Hash(), e.Content); err != nil {
-			return fmt.Errorf("entry %s: %w", e.Name, err)
-		}
-		again.digest = digester.Digest()
-	}
-	in.repeats = append(in.repeats, again)
-	return nil
-}
-
-// bytes is the digest of a content as found; empty for what nobody needs.
-func (it *item) bytes() digest.Digest {
-	if it.digest == "" && it.media == ocispec.MediaTypeImageLayer {
-		return it.diffID
-	}
-	return it.digest
-}
-
-// checkRepeats notes names that mean two things: whoever needs one is told.
-func (in *intake) checkRepeats() {
-	for _, r := range in.repeats {
-		if err := in.checkRepeat(r); err != nil && in.conflicts[r.name] == nil {
-			in.conflicts[r.name] = fmt.Errorf("%w: entry %s occurs twice%w", archive.ErrFormat, r.name, err)
-		}
-	}
-}
-
-// checkRepeat compares an entry with the one before; the error ends a sentence.
-func (in *intake) checkRepeat(r repeat) error {
-	if r.link != "" && r.link == in.linked.links[r.name] {
-		return nil
-	}
-	first, err := in.lookup(r.name)
-	if err != nil {
-		return errors.New(", first as a link that leads nowhere")
-	}
-	found, size := r.digest, r.size
-	if r.link != "" {
-		it, err := in.lookup(r.link)
-		if err != nil {
-			return errors.New(", then as a link that leads nowhere")
-		}
-		if it == first {
-			return nil
-		}
-		found, size = it.bytes(), it.size
-	}
-	switch {
-	case first.size != size:
-		return fmt.Errorf(" with different bytes: %d, then %d", first.size, size)
-	case first.bytes() == "" || first.bytes() == found:
-		return nil
-	case found == "":
-		return fmt.Errorf(", first with digest %s, then as a link to %s, whose bytes nothing else needs: save the image again", first.bytes(), r.link)
-	}
-	return fmt.Errorf(" with different bytes: %d with digest %s, then %d with %s", first.size, first.bytes(), size, found)
 }

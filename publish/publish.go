@@ -118,7 +118,7 @@ func newIntake(s sink, o Options) *intake {
 		o.Compression.Compression = layer.Gzip
 	}
 	return &intake{
-		sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, conflicts: map[string]error{}, linked: newLinked(),
+		sink: s, options: o.Compression, recompress: o.Recompress, items: map[string]*item{}, conflicts: map[string]error{}, refused: map[string]error{}, linked: newLinked(),
 	}
 }
 
@@ -135,7 +135,7 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 	}
 	needed, err := oci.Walk(ctx, found, index)
 	if err != nil {
-		return nil, err
+		return nil, in.explained(err)
 	}
 	found.take(needed.Inline)
 	if err := checkLayerCounts(ctx, found, needed); err != nil {

@@ -22,11 +22,7 @@ import (
 // storeConverted stores a layer in our compressed form alone, however it came. One
 // that is broken is a fault until something needs it.
 func (in *intake) storeConverted(ctx context.Context, it *item, r io.Reader) error {
-	hash := algorithm(it.claimed).Digester()
-	digester := func(r io.Reader) error {
-		_, err := io.Copy(hash.Hash(), r)
-		return err
-	}
+	hash, note := in.hasher(it)
 	pack := in.packer(ctx, it, in.sink)
 	converted := func(r io.Reader) error {
 		plain, done, err := decompressed(it.media, r)
@@ -36,14 +32,16 @@ func (in *intake) storeConverted(ctx context.Context, it *item, r io.Reader) err
 		defer done()
 		return pack(plain)
 	}
-	err := fanOut(r, digester, func(r io.Reader) error {
+	err := fanOut(r, hash, func(r io.Reader) error {
 		err := converted(r)
 		if errors.Is(err, archive.ErrFormat) {
 			it.fault, it.packed, err = err, nil, nil
 		}
 		return err
 	})
-	it.digest = hash.Digest()
+	diffID := it.diffID // by the packer; that of what is no tar any more is not known
+	note()
+	it.diffID = diffID
 	return err
 }
 
