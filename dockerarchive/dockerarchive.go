@@ -86,8 +86,8 @@ func Convert(files Files) ([]Image, error) {
 		return nil, fmt.Errorf("%w: %s is empty, and there is no %s file: save the image again", ErrInvalid, ManifestFile, RepositoriesFile)
 	}
 	var entries []manifestEntry
-	if err := json.Unmarshal(data, &entries); err != nil {
-		return nil, fmt.Errorf("%w: %s of %d bytes: %w: save the image again", ErrInvalid, ManifestFile, len(data), jsontext.Fault(err))
+	if err := jsontext.Unmarshal(data, &entries); err != nil {
+		return nil, fmt.Errorf("%w: %s of %d bytes: %w: save the image again", ErrInvalid, ManifestFile, len(data), err)
 	}
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("%w: %s of %d bytes lists no image: save the image again", ErrInvalid, ManifestFile, len(data))
@@ -152,13 +152,13 @@ func convertEntry(files Files, e manifestEntry) (Image, error) {
 // any gets them: engines cannot do without (image-spec, "rootfs").
 func checkConfig(name string, config []byte, layers []Layer) ([]byte, error) {
 	var c ocispec.Image
-	if err := json.Unmarshal(config, &c); err != nil {
-		return nil, fmt.Errorf("%w: config %s of %d bytes: %w", ErrInvalid, name, len(config), jsontext.Fault(err))
+	if err := jsontext.Unmarshal(config, &c); err != nil {
+		return nil, fmt.Errorf("%w: config %s of %d bytes: %w", ErrInvalid, name, len(config), err)
 	}
 	if len(c.RootFS.DiffIDs) == 0 && len(layers) > 0 {
 		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(config, &fields); err != nil {
-			return nil, fmt.Errorf("%w: config %s: %w", ErrInvalid, name, jsontext.Fault(err))
+		if err := jsontext.Unmarshal(config, &fields); err != nil {
+			return nil, fmt.Errorf("%w: config %s: %w", ErrInvalid, name, err)
 		}
 		return withRootFS(fields, layers)
 	}
@@ -193,8 +193,8 @@ func newImage(config []byte, layers []Layer, names []string) (Image, error) {
 		image.Layers = append(image.Layers, l.Descriptor)
 	}
 	var c ocispec.Image
-	if err := json.Unmarshal(config, &c); err != nil {
-		return Image{}, fmt.Errorf("%w: config: %w", ErrInvalid, jsontext.Fault(err))
+	if err := jsontext.Unmarshal(config, &c); err != nil {
+		return Image{}, fmt.Errorf("%w: config: %w", ErrInvalid, err)
 	}
 	manifest, err := json.Marshal(ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2},

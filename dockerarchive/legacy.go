@@ -51,8 +51,8 @@ func legacyHeads(files Files) (map[string][]string, error) {
 	data, err := files.JSON(RepositoriesFile)
 	if err == nil {
 		var repositories map[string]map[string]string
-		if err := json.Unmarshal(data, &repositories); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, RepositoriesFile, jsontext.Fault(err))
+		if err := jsontext.Unmarshal(data, &repositories); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, RepositoriesFile, err)
 		}
 		for _, repository := range slices.Sorted(maps.Keys(repositories)) {
 			tags := repositories[repository]
@@ -95,8 +95,8 @@ func readV1(files Files, id string) (v1Image, []byte, error) {
 		return v1Image{}, nil, err
 	}
 	var image v1Image
-	if err := json.Unmarshal(data, &image); err != nil {
-		return v1Image{}, nil, fmt.Errorf("%w: %s: %w", ErrInvalid, name, jsontext.Fault(err))
+	if err := jsontext.Unmarshal(data, &image); err != nil {
+		return v1Image{}, nil, fmt.Errorf("%w: %s: %w", ErrInvalid, name, err)
 	}
 	return image, data, nil
 }
@@ -146,8 +146,8 @@ func legacyImage(files Files, id string, names []string) (Image, error) {
 
 func legacyConfig(head []byte, layers []Layer, history []ocispec.History) ([]byte, error) {
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(head, &fields); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, jsontext.Fault(err))
+	if err := jsontext.Unmarshal(head, &fields); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if fields == nil {
 		return nil, fmt.Errorf("%w: the image's json is null", ErrInvalid)

@@ -2,7 +2,6 @@ package ipfs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
@@ -105,7 +105,7 @@ func verifyIndices(ctx context.Context, l *Layout, blobs []ocispec.Descriptor) (
 			data, err = desc.Data, nil
 		}
 		if err == nil {
-			err = json.Unmarshal(data, &m)
+			err = jsontext.Unmarshal(data, &m)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("manifest %s: %w", desc.Digest, err))

@@ -10,6 +10,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 // Bounds of what is read of a layer to look into it: its bytes are somebody else's, and an
@@ -161,7 +163,7 @@ func listIndex(blob *source, size int64, annotations map[string]string) (*Listin
 			return nil, err
 		}
 		defer text.Close()
-		return l, l.decode(&bounded{text, blob.ctx, 0})
+		return l, jsontext.Fault(l.decode(&bounded{text, blob.ctx, 0}))
 	}
 	offset, err := readFooter(blob, size)
 	if err != nil {
@@ -179,7 +181,7 @@ func listIndex(blob *source, size int64, annotations map[string]string) (*Listin
 	if h, err := files.Next(); err != nil || h.Name != tocName {
 		return nil, fmt.Errorf("%w: no %s at %d", ErrIndex, tocName, offset)
 	}
-	return l, l.decode(&bounded{files, blob.ctx, 0})
+	return l, jsontext.Fault(l.decode(&bounded{files, blob.ctx, 0}))
 }
 
 // decode reads the JSON of an index, of which only the entries matter.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 // ErrIndex is matched by errors about an index that does not say what is in its
@@ -112,7 +114,7 @@ func (t *told) readTOC(blob io.ReadSeeker, offset, n int64, want digest.Digest) 
 	verifier := digest.Canonical.Digester()
 	text := io.TeeReader(files, verifier.Hash())
 	if err := t.decode(json.NewDecoder(text)); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrIndex, tocName, err)
+		return fmt.Errorf("%w: %s: %w", ErrIndex, tocName, jsontext.Fault(err))
 	}
 	if _, err := io.Copy(io.Discard, text); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrIndex, tocName, err)

@@ -11,6 +11,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	"github.com/vbatts/tar-split/tar/storage"
+
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 // verifyChunked compares each index that a descriptor of a zstd layer states.
@@ -117,7 +119,7 @@ func (s stated) readTOC(blob io.ReadSeeker, told *told) error {
 	hash := digest.Canonical.Digester()
 	counted := &limited{r: io.TeeReader(text, hash.Hash()), left: int64(s.tocRaw)}
 	if err := told.decode(json.NewDecoder(counted)); err != nil {
-		return fmt.Errorf("%w: its JSON: %w", ErrIndex, err)
+		return fmt.Errorf("%w: its JSON: %w", ErrIndex, jsontext.Fault(err))
 	}
 	if _, err := io.Copy(io.Discard, counted); err != nil || counted.left != 0 {
 		return fmt.Errorf("%w: its JSON has not %d bytes, as is stated: %v", ErrIndex, s.tocRaw, err)

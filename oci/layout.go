@@ -29,8 +29,8 @@ var LayoutFile = []byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion +
 // the one there is (image-spec, "oci-layout file"). Errors match [ErrCorrupt].
 func CheckLayoutFile(data []byte) error {
 	var l ocispec.ImageLayout
-	if err := json.Unmarshal(data, &l); err != nil {
-		return fmt.Errorf("%w: %s of %d bytes: %w", ErrCorrupt, ocispec.ImageLayoutFile, len(data), jsontext.Fault(err))
+	if err := jsontext.Unmarshal(data, &l); err != nil {
+		return fmt.Errorf("%w: %s of %d bytes: %w", ErrCorrupt, ocispec.ImageLayoutFile, len(data), err)
 	}
 	if l.Version != ocispec.ImageLayoutVersion {
 		return fmt.Errorf("%w: %s says version %q, expected %s, the only one there is: save the image again, with another version of the program that wrote it", ErrCorrupt, ocispec.ImageLayoutFile, l.Version, ocispec.ImageLayoutVersion)
@@ -161,8 +161,8 @@ func DecodeIndex(data []byte) (index ocispec.Index, err error) {
 	var counted struct {
 		Manifests counter `json:"manifests"`
 	}
-	if err = json.Unmarshal(data, &counted); err == nil {
-		err = json.Unmarshal(data, &index)
+	if err = jsontext.Unmarshal(data, &counted); err == nil {
+		err = jsontext.Unmarshal(data, &index)
 	}
 	return index, err
 }
@@ -171,10 +171,8 @@ func DecodeIndex(data []byte) (index ocispec.Index, err error) {
 type counter struct{}
 
 func (counter) UnmarshalJSON(array []byte) error {
-	var all []struct{} // which take no memory
-	if err := json.Unmarshal(array, &all); err != nil {
-		return fmt.Errorf("field manifests: %w", jsontext.Fault(err))
-	}
+	var all []struct{}              // which take no memory
+	_ = json.Unmarshal(array, &all) // what is of wrong types is counted, and found out by whoever reads it
 	if len(all) > maxIndexed {
 		return fmt.Errorf("it has %d descriptors, at most %d are allowed", len(all), maxIndexed)
 	}
@@ -187,7 +185,7 @@ func (counter) UnmarshalJSON(array []byte) error {
 func ParseIndex(data []byte) (ocispec.Index, error) {
 	index, err := DecodeIndex(data)
 	if err != nil {
-		return index, fmt.Errorf("%w: index of %d bytes: %v", ErrCorrupt, len(data), jsontext.Fault(err))
+		return index, fmt.Errorf("%w: index of %d bytes: %v", ErrCorrupt, len(data), err)
 	}
 	return index, nil
 }

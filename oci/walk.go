@@ -2,7 +2,6 @@ package oci
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +9,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 // Limits of what [Walk] follows.
@@ -53,7 +54,7 @@ type manifest struct {
 // JSON.
 func PartsOf(data []byte) (manifests, blobs []ocispec.Descriptor, err error) {
 	var m manifest
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := jsontext.Unmarshal(data, &m); err != nil {
 		return nil, nil, err
 	}
 	blobs = slices.Concat(m.Layers, m.Blobs)
@@ -153,7 +154,7 @@ func (w *walker) manifest(desc ocispec.Descriptor, depth int) (whole bool, err e
 		return false, err
 	}
 	var m manifest
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := jsontext.Unmarshal(data, &m); err != nil {
 		return false, fmt.Errorf("%w: manifest %s: %v", ErrCorrupt, desc.Digest, err)
 	}
 	if m.Config == nil && m.Layers == nil && m.Blobs == nil && m.FSLayers == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -54,7 +55,7 @@ func (p pairs) of(first ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	var fields map[string]json.RawMessage
 	var m ocispec.Manifest
 	for _, v := range []any{&fields, &m} {
-		if err := json.Unmarshal(text, v); err != nil {
+		if err := jsontext.Unmarshal(text, v); err != nil {
 			return nil, fmt.Errorf("%w: manifest %s: %v", oci.ErrCorrupt, first.Digest, err)
 		}
 	}

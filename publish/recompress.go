@@ -15,6 +15,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/archive"
 	"github.com/image2ipfs/image2ipfs/dockerarchive"
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
@@ -162,7 +163,7 @@ func (v *converter) manifest(desc ocispec.Descriptor, data []byte, depth int) (*
 	var m ocispec.Manifest
 	var list ocispec.Index
 	for _, v := range []any{&fields, &m, &list} {
-		if err := json.Unmarshal(data, v); err != nil {
+		if err := jsontext.Unmarshal(data, v); err != nil {
 			return nil, fmt.Errorf("%w: %v", oci.ErrCorrupt, err)
 		}
 	}
@@ -228,7 +229,7 @@ func (v *converter) imageLayers(m ocispec.Manifest) ([]ocispec.Descriptor, error
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	var c ocispec.Image
-	if err := json.Unmarshal(config, &c); err != nil {
+	if err := jsontext.Unmarshal(config, &c); err != nil {
 		return nil, fmt.Errorf("%w: config %s: %v", oci.ErrCorrupt, m.Config.Digest, err)
 	}
 	layers := slices.Clone(m.Layers)

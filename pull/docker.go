@@ -18,6 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/engine"
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -208,7 +209,7 @@ func (d *Docker) load(ctx context.Context, archive io.Reader) (err error) {
 		if err := messages.Decode(&m); err == io.EOF {
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("reading what it says of the load: %w", err)
+			return fmt.Errorf("reading what it says of the load: %w", jsontext.Fault(err))
 		}
 		if m.Error != nil { // in spite of status 200
 			return m.Error

@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -52,7 +53,7 @@ func (i *Image) dockerManifest(ctx context.Context) ([]byte, error) {
 				return nil, err
 			}
 			var m ocispec.Manifest
-			if err := json.Unmarshal(data, &m); err != nil {
+			if err := jsontext.Unmarshal(data, &m); err != nil {
 				return nil, fmt.Errorf("%w: manifest %s: %v", oci.ErrCorrupt, desc.Digest, err)
 			}
 			if oci.ArtifactOf(data) != nil {

@@ -5,7 +5,6 @@ package pull
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -238,7 +238,7 @@ func (w *imageWalk) index(desc ocispec.Descriptor, depth int) error {
 		return err
 	}
 	var index ocispec.Index
-	if err := json.Unmarshal(data, &index); err != nil {
+	if err := jsontext.Unmarshal(data, &index); err != nil {
 		return fmt.Errorf("%w: index %s: %v", oci.ErrCorrupt, desc.Digest, err)
 	}
 	for _, m := range index.Manifests {

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 const (
@@ -82,7 +84,7 @@ func (p *Plan) readRecord(path string) (record *mirrorRecord, text []byte, err e
 	if err != nil || text == nil {
 		return nil, nil, err
 	}
-	if err := json.Unmarshal(text, &record); err != nil || record == nil || record.Mirror == "" {
+	if err := jsontext.Unmarshal(text, &record); err != nil || record == nil || record.Mirror == "" {
 		return nil, nil, fmt.Errorf("%w: %s, where setup writes down what it did, is damaged (%v); take the mirror out of %s by hand and remove it", ErrConfig, path+recordSuffix, err, path)
 	}
 	return record, text, nil

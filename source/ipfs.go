@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -58,7 +59,7 @@ func (s *scattered) Resolve(ctx context.Context, name ref.Name) (ocispec.Descrip
 		return ocispec.Descriptor{}, err
 	}
 	var desc ocispec.Descriptor
-	if err := json.Unmarshal(data, &desc); err != nil || desc.Digest.Validate() != nil || !s.note(desc) {
+	if json.Unmarshal(data, &desc) != nil || desc.Digest.Validate() != nil || !s.note(desc) {
 		return desc, fmt.Errorf("%w: %s%s: expected the descriptor of an image with a URL ipfs://…, as nerdctl push ipfs:// writes it, found a file of %d bytes that begins with %q", oci.ErrNotFound, ipfsScheme, s.root, len(data), data[:min(len(data), 16)])
 	}
 	if name.Digest != "" && name.Digest != desc.Digest {
@@ -132,7 +133,7 @@ func (s *scattered) Manifest(ctx context.Context, d digest.Digest) (registry.Man
 		Config    *ocispec.Descriptor  `json:"config"`
 		Layers    []ocispec.Descriptor `json:"layers"`
 	}
-	if err := json.Unmarshal(data, &parts); err != nil {
+	if err := jsontext.Unmarshal(data, &parts); err != nil {
 		return registry.Manifest{}, fmt.Errorf("%w: manifest %s: %v", oci.ErrManifestInvalid, d, err)
 	}
 	if parts.Config != nil {

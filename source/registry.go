@@ -198,7 +198,7 @@ func (f *fetched) isWanted(ctx context.Context, desc ocispec.Descriptor) error {
 		return err
 	}
 	var m ocispec.Manifest
-	if err := json.Unmarshal(data, &m); err != nil || !oci.IsImageConfig(m.Config.MediaType) {
+	if json.Unmarshal(data, &m) != nil || !oci.IsImageConfig(m.Config.MediaType) {
 		return nil // an artifact is for every platform
 	}
 	config, err := f.Manifest(ctx, m.Config)

@@ -3,7 +3,6 @@ package trust
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -62,7 +61,7 @@ func parseStatement(layer ocispec.Descriptor, data []byte) (statement, error) {
 	case layer.MediaType == typeEnvelope:
 		s := statement{format: FormatEnvelope}
 		var e dsse.Envelope
-		if err := decode(data, &e); err != nil {
+		if err := jsontext.Unmarshal(data, &e); err != nil {
 			return s, fmt.Errorf("the DSSE envelope: %w", err)
 		}
 		err := s.envelope(&e)
@@ -70,14 +69,6 @@ func parseStatement(layer ocispec.Descriptor, data []byte) (statement, error) {
 		return s, err
 	}
 	return parseBundle(data)
-}
-
-// decode reads JSON; the error speaks of that.
-func decode(data []byte, v any) error {
-	if err := json.Unmarshal(data, v); err != nil {
-		return jsontext.Fault(err)
-	}
-	return nil
 }
 
 // parseSimpleSigning reads the payload of a signature of cosign 1 or 2
@@ -92,7 +83,7 @@ func parseSimpleSigning(layer ocispec.Descriptor, data []byte) (statement, error
 			Type string `json:"type"`
 		} `json:"critical"`
 	}
-	if err := decode(data, &payload); err != nil {
+	if err := jsontext.Unmarshal(data, &payload); err != nil {
 		return s, fmt.Errorf("the payload: %w", err)
 	}
 	if payload.Critical.Type != simpleSigning {
@@ -125,7 +116,7 @@ func parseBundle(data []byte) (statement, error) {
 			Signature []byte `json:"signature"`
 		} `json:"messageSignature"`
 	}
-	if err := decode(data, &bundle); err != nil {
+	if err := jsontext.Unmarshal(data, &bundle); err != nil {
 		return s, fmt.Errorf("the bundle: %w", err)
 	}
 	switch {
@@ -161,7 +152,7 @@ func (s *statement) envelope(e *dsse.Envelope) error {
 		} `json:"subject"`
 		PredicateType string `json:"predicateType"`
 	}
-	if err := decode(body, &said); err != nil {
+	if err := jsontext.Unmarshal(body, &said); err != nil {
 		return fmt.Errorf("the in-toto statement: %w", err)
 	}
 	for _, subject := range said.Subject {

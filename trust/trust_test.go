@@ -113,6 +113,12 @@ func refusals(by, other testsign.Signer) map[string]refusal {
 			layer.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(by.Sign(data))}
 			return []ocispec.Descriptor{oci.Named(testsign.Holding(l, nil, "", layer), "app:"+oci.ReferrerTagOf(image.Digest, oci.SuffixSignature))}
 		}, trust.ErrSignature, "calls itself"},
+		"a payload of wrong types": {func(l *testlayout.Layout, image, _ ocispec.Descriptor) []ocispec.Descriptor {
+			data := []byte(strings.Replace(string(testsign.Payload(image.Digest)), `"`+image.Digest.String()+`"`, "7", 1))
+			layer := l.Blob(testsign.TypeSimpleSigning, data)
+			layer.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(by.Sign(data))}
+			return []ocispec.Descriptor{oci.Named(testsign.Holding(l, nil, "", layer), "app:"+oci.ReferrerTagOf(image.Digest, oci.SuffixSignature))}
+		}, trust.ErrSignature, "the payload: field critical.image.docker-manifest-digest: expected a string, found the number 7"},
 	}
 }
 

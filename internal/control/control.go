@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -182,5 +183,5 @@ func AskWithin(ctx context.Context, within time.Duration, dir, path string, v an
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s%s: %s", socket, path, resp.Status)
 	}
-	return json.NewDecoder(resp.Body).Decode(v)
+	return jsontext.Fault(json.NewDecoder(resp.Body).Decode(v))
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 // importAnswer is what dag/import says.
@@ -35,7 +37,7 @@ func parseAnswer(r io.Reader) (importAnswer, error) {
 			break
 		}
 		if err != nil {
-			return a, fmt.Errorf("answer of dag/import: %w", err)
+			return a, fmt.Errorf("answer of dag/import: %w", jsontext.Fault(err))
 		}
 		if line.Root != nil && line.Root.Cid.Defined() {
 			a.roots[line.Root.Cid] = line.Root.PinErrorMsg

@@ -12,6 +12,7 @@ import (
 
 	shell "github.com/ipfs/go-ipfs-api"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/internal/transport"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -147,7 +148,7 @@ func (e *Store) mapError(ctx context.Context, err error) error {
 		if failed, ok := errors.AsType[*url.Error](err); ok {
 			err = failed.Err // e says where
 		}
-		return fmt.Errorf("%w: %s: %w", ipfs.ErrUnavailable, e, err)
+		return fmt.Errorf("%w: %s: %w", ipfs.ErrUnavailable, e, jsontext.Fault(err))
 	}
 	for _, words := range notFound {
 		if strings.Contains(answer.Message, words) {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -28,9 +29,9 @@ func (e *Store) Gateway(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("asking for the gateway's address: %w", e.mapError(ctx, err))
 	}
 	var addrs []string // a string or a list of them
-	if err := json.Unmarshal(config.Value, &addrs); err != nil {
+	if err := jsontext.Unmarshal(config.Value, &addrs); err != nil {
 		addrs = make([]string, 1)
-		if err := json.Unmarshal(config.Value, &addrs[0]); err != nil {
+		if err := jsontext.Unmarshal(config.Value, &addrs[0]); err != nil {
 			return "", fmt.Errorf("%s: Addresses.Gateway is %s: %w", e, config.Value, err)
 		}
 	}

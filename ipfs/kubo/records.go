@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -69,7 +70,7 @@ func wrapped(k ipfs.Key) ipfs.Key {
 
 func unwrap(r ipfs.Record) (ipfs.Record, error) {
 	var h held
-	err := json.Unmarshal(r.Value, &h)
+	err := jsontext.Unmarshal(r.Value, &h)
 	if err == nil && !h.CID.Defined() {
 		err = errors.New("it has no CID")
 	}

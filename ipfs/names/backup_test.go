@@ -5,7 +5,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/test/wording"
 )
 
 // What was seen of names here counts elsewhere: nobody is led back to an older record there.
@@ -67,6 +71,29 @@ func TestSavedKeys(t *testing.T) {
 	r, err := move(t, publisher(t, elsewhere), again, value(1), Move{Force: true})
 	if err != nil || r.Sequence != 2 {
 		t.Errorf("the next record is %+v, %v", r, err)
+	}
+	saved, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range wording.Changed(saved) {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := newStore(t).LoadKeys(path)
+		if err == nil {
+			continue
+		}
+		words, is := wording.IsGo(err.Error())
+		if is || !errors.Is(err, ErrKey) && !errors.Is(err, ipfs.ErrCorrupt) && !strings.Contains(err.Error(), "key") {
+			t.Errorf("%s: %v has %q", text, err, words)
+		}
+	}
+	if err := os.WriteFile(path, []byte(`{"keys":"SECRET"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := elsewhere.LoadKeys(path); !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), "field keys: expected an array, found a string") || strings.Contains(err.Error(), "SECRET") {
+		t.Errorf("what is no list: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 // keysFormat and keysVersion are what a file of keys says of itself.
@@ -65,7 +66,10 @@ func (s *Store) LoadKeys(path string) (imported int, err error) {
 		return 0, err
 	}
 	var saved savedKeys
-	if err := json.Unmarshal(text, &saved); err != nil || saved.Format != keysFormat || saved.Version != keysVersion {
+	if err := jsontext.UnmarshalSecret(text, &saved); err != nil {
+		return 0, fmt.Errorf("%w: %s: expected a file of keys, as image2ipfs backup --keys writes it: %w", ErrKey, path, err)
+	}
+	if saved.Format != keysFormat || saved.Version != keysVersion {
 		return 0, fmt.Errorf("%w: %s is no file of keys of version %d, as image2ipfs backup --keys writes", ErrKey, path, keysVersion)
 	}
 	here, err := s.Keys()

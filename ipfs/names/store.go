@@ -16,6 +16,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -116,7 +117,7 @@ func readState(name, path string) (l loaded, err error) {
 	damaged := func(err error) error {
 		return fmt.Errorf("%w: %s: %v; remove the file: the name is asked for again then", ipfs.ErrCorrupt, path, err)
 	}
-	if err := json.Unmarshal(data, &l.state); err != nil {
+	if err := jsontext.Unmarshal(data, &l.state); err != nil {
 		return loaded{}, damaged(err)
 	}
 	for raw, to := range map[*[]byte]*Record{&l.Record: &l.seen, &l.Mine: &l.mine} {

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -87,7 +88,7 @@ func loadRecord(path string) (r ipfs.Record, err error) {
 	if err != nil {
 		return r, err
 	}
-	if err = json.Unmarshal(data, &r); err == nil && !r.CID.Defined() {
+	if err = jsontext.Unmarshal(data, &r); err == nil && !r.CID.Defined() {
 		err = errors.New("it has no CID")
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -83,7 +84,7 @@ func (d dir) readRoot(c cid.Cid) (ipfs.Root, error) {
 		return ipfs.Root{}, err
 	}
 	var r ipfs.Root
-	if err := json.Unmarshal(data, &r); err != nil {
+	if err := jsontext.Unmarshal(data, &r); err != nil {
 		return ipfs.Root{}, fmt.Errorf("%w: record %s: %v; publish the image again or remove it", ipfs.ErrCorrupt, d.rootFile(c), err)
 	}
 	return r, nil

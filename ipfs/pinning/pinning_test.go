@@ -233,6 +233,15 @@ func TestServices(t *testing.T) {
 	if all, err := s.List(); len(all) != 1 || !errors.Is(err, pinning.ErrConfig) {
 		t.Errorf("%+v %v", all, err)
 	}
+	for text, says := range map[string]string{`{"endpoint":"https://x","token":["SECRET"]}`: "field token: expected a string, found an array", `{"endpoint":"SECRET`: "ends early", "{}": "it has no endpoint"} {
+		if err := os.WriteFile(filepath.Join(dir, "services", "bad.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Get("bad")
+		if !errors.Is(err, pinning.ErrConfig) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "service add --replace bad") || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: %v, want %s", text, err, says)
+		}
+	}
 	if err := s.Remove("one"); err != nil {
 		t.Error(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -78,8 +79,12 @@ func (s *Services) Get(name string) (Service, error) {
 		return Service{}, err
 	}
 	var found stored
-	if err := json.Unmarshal(data, &found); err != nil || found.Endpoint == "" {
-		return Service{}, fmt.Errorf("%w: %s is damaged: image2ipfs service add --replace %s writes it anew", ErrConfig, path, name)
+	err = jsontext.UnmarshalSecret(data, &found)
+	if err == nil && found.Endpoint == "" {
+		err = errors.New("it has no endpoint")
+	}
+	if err != nil {
+		return Service{}, fmt.Errorf("%w: %s is damaged (%w): image2ipfs service add --replace %s writes it anew", ErrConfig, path, err, name)
 	}
 	return Service{Name: name, Endpoint: found.Endpoint, Token: found.Token}, nil
 }

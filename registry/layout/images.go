@@ -105,9 +105,9 @@ func (s *sorter) look(e *entry) error {
 		} `json:"config"`
 		Subject *ocispec.Descriptor `json:"subject"`
 	}
-	failed := json.Unmarshal(data, &m)
+	isNone := json.Unmarshal(data, &m) != nil
 	release()
-	if failed != nil {
+	if isNone {
 		return nil
 	}
 	switch {

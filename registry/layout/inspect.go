@@ -2,13 +2,13 @@ package layout
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/registry"
@@ -137,7 +137,7 @@ func (l *Layout) inspectManifest(ctx context.Context, desc ocispec.Descriptor) (
 		return out, err
 	}
 	var m ocispec.Manifest
-	err = json.Unmarshal(data, &m)
+	err = jsontext.Unmarshal(data, &m)
 	release() // the config is read next
 	if err != nil {
 		return out, fmt.Errorf("%w: manifest %s: %v", oci.ErrCorrupt, desc.Digest, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
@@ -58,7 +59,7 @@ func (c *converter) layout() error {
 			return err
 		}
 		var m ocispec.Manifest
-		if err := json.Unmarshal(i.stored, &m); err != nil {
+		if err := jsontext.Unmarshal(i.stored, &m); err != nil {
 			return fmt.Errorf("%w: manifest of %s: %v", oci.ErrCorrupt, i.Name, err)
 		}
 		for _, desc := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
@@ -114,7 +115,7 @@ func (c *converter) image(i Image) ([]byte, []digest.Digest, error) {
 		return readSchema1(i.stored)
 	}
 	var m ocispec.Manifest
-	if err := json.Unmarshal(i.stored, &m); err != nil {
+	if err := jsontext.Unmarshal(i.stored, &m); err != nil {
 		return nil, nil, fmt.Errorf("%w: manifest: %v", oci.ErrCorrupt, err)
 	}
 	file, err := i.place.blob(c.ctx, m.Config.Digest)

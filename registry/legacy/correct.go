@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
@@ -122,9 +123,9 @@ func (t *Tree) inflatedSize(ctx context.Context, p place, d digest.Digest, size 
 func withInflated(manifest []byte, inflated map[digest.Digest]int64) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	var layers []map[string]any
-	err := json.Unmarshal(manifest, &fields)
+	err := jsontext.Unmarshal(manifest, &fields)
 	if err == nil {
-		err = json.Unmarshal(fields["layers"], &layers)
+		err = jsontext.Unmarshal(fields["layers"], &layers)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: manifest: %v", ipfs.ErrCorrupt, err)

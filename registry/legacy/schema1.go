@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
@@ -45,7 +46,7 @@ type v1Image struct {
 // [oci.ErrCorrupt].
 func readSchema1(manifest []byte) (config []byte, layers []digest.Digest, err error) {
 	var m schema1
-	if err := json.Unmarshal(manifest, &m); err != nil {
+	if err := jsontext.Unmarshal(manifest, &m); err != nil {
 		return nil, nil, fmt.Errorf("%w: schema 1 manifest: %v", oci.ErrCorrupt, err)
 	}
 	switch {
@@ -59,7 +60,7 @@ func readSchema1(manifest []byte) (config []byte, layers []digest.Digest, err er
 	var history []ocispec.History
 	for i, h := range m.History {
 		var v1 v1Image
-		if err := json.Unmarshal([]byte(h.V1Compatibility), &v1); err != nil {
+		if err := jsontext.Unmarshal([]byte(h.V1Compatibility), &v1); err != nil {
 			return nil, nil, fmt.Errorf("%w: schema 1 manifest: history %d: %v", oci.ErrCorrupt, i, err)
 		}
 		history = append(history, ocispec.History{
@@ -84,7 +85,7 @@ func readSchema1(manifest []byte) (config []byte, layers []digest.Digest, err er
 // configOf makes a config of the fields of the uppermost layer's history.
 func configOf(m schema1, history []ocispec.History) ([]byte, error) {
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(m.History[0].V1Compatibility), &fields); err != nil || fields == nil {
+	if json.Unmarshal([]byte(m.History[0].V1Compatibility), &fields) != nil || fields == nil {
 		return nil, fmt.Errorf("%w: schema 1 manifest: history 0 is no object", oci.ErrCorrupt)
 	}
 	maps.DeleteFunc(fields, func(name string, _ json.RawMessage) bool {
@@ -117,7 +118,7 @@ func configOf(m schema1, history []ocispec.History) ([]byte, error) {
 		return nil, err
 	}
 	var c ocispec.Image
-	if err := json.Unmarshal(data, &c); err != nil {
+	if err := jsontext.Unmarshal(data, &c); err != nil {
 		return nil, fmt.Errorf("%w: schema 1 manifest: history 0 is no config: %v", oci.ErrCorrupt, err)
 	}
 	return data, nil

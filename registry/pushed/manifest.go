@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
@@ -76,7 +77,10 @@ func check(m Manifest) (subject digest.Digest, err error) {
 	var own struct {
 		MediaType string `json:"mediaType"`
 	}
-	if err := json.Unmarshal(m.Content, &own); err != nil || own.MediaType != "" && own.MediaType != said {
+	if err := jsontext.Unmarshal(m.Content, &own); err != nil {
+		return "", fmt.Errorf("%w: %s: %w", oci.ErrManifestInvalid, m.Descriptor.Digest, err)
+	}
+	if own.MediaType != "" && own.MediaType != said {
 		return "", fmt.Errorf("%w: %s is sent as %q, and says of itself that it is %q", oci.ErrManifestInvalid, m.Descriptor.Digest, said, own.MediaType)
 	}
 	subject, _, _ = oci.Referrer(m.Descriptor, m.Content)

@@ -26,6 +26,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 )
@@ -138,7 +139,7 @@ func read[V any](ctx context.Context, s ipfs.Recorder, k ipfs.Key) (r ipfs.Recor
 }
 
 func value[V any](r ipfs.Record) (v V, err error) {
-	if err := json.Unmarshal(r.Value, &v); err != nil {
+	if err := jsontext.Unmarshal(r.Value, &v); err != nil {
 		return v, fmt.Errorf("%w: record of %s %q of %q: %v", oci.ErrCorrupt, r.Kind, r.Name, r.Space, err)
 	}
 	return v, nil
