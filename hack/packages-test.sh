@@ -136,6 +136,23 @@ upgraded() {
 	pulled
 }
 
+# reinstalled VERSION: who removes the package and installs it again, without purging it,
+# has the service as it was.
+reinstalled() {
+	on dpkg -r image2ipfs >"$tmp/dpkg.log" 2>&1 || die "dpkg -r failed"
+	expect "after remove" inactive systemctl is-active image2ipfs
+	deb_installed "$1"
+	expect "installed again" enabled systemctl is-enabled image2ipfs
+	pulled
+	on systemctl --quiet disable --now image2ipfs
+	on dpkg -r image2ipfs >"$tmp/dpkg.log" 2>&1 || die "dpkg -r failed"
+	on dpkg -i "/packages/$1.deb" >"$tmp/dpkg.log" 2>&1 || die "dpkg -i $1.deb failed"
+	expect "disabled and installed again" disabled systemctl is-enabled image2ipfs
+	expect "disabled and installed again" inactive systemctl is-active image2ipfs
+	on systemctl --quiet enable --now image2ipfs
+	healthy
+}
+
 removed() {
 	on dpkg -r image2ipfs >"$tmp/dpkg.log" 2>&1 || die "dpkg -r failed"
 	expect "after remove" inactive systemctl is-active image2ipfs
@@ -188,6 +205,7 @@ start_machine "$WORK/chroot"
 fresh 0.0.98
 published
 upgraded 0.0.99
+reinstalled 0.0.99
 removed
 rpm_packed 0.0.99
 say "all of it took $SECONDS s"

@@ -3,7 +3,9 @@
 set -e
 first=
 case $1 in
-configure) [ -n "$2" ] || first=deb ;;
+configure)
+	if [ -z "$2" ]; then first=deb; elif [ -e /run/image2ipfs.removed-before ]; then first=again; fi
+	rm -f /run/image2ipfs.removed-before ;;
 1) first=rpm ;;
 esac
 if [ -n "$first" ] && [ ! -d /var/lib/image2ipfs ]; then
@@ -11,12 +13,17 @@ if [ -n "$first" ] && [ ! -d /var/lib/image2ipfs ]; then
 fi
 [ -d /run/systemd/system ] || exit 0
 systemctl daemon-reload
+start() {
+	if [ -x /usr/sbin/policy-rc.d ] && ! /usr/sbin/policy-rc.d image2ipfs start; then return; fi
+	# A service that does not start, be it that its port is taken, is no broken package.
+	systemctl start image2ipfs.service || echo "image2ipfs: the service does not start: journalctl -u image2ipfs tells why" >&2
+}
 case $first in
 deb) # Debian starts what is installed
 	systemctl enable --quiet image2ipfs.service
-	if [ -x /usr/sbin/policy-rc.d ] && ! /usr/sbin/policy-rc.d image2ipfs start; then exit 0; fi
-	# A service that does not start, be it that its port is taken, is no broken package.
-	systemctl start image2ipfs.service || echo "image2ipfs: the service does not start: journalctl -u image2ipfs tells why" >&2 ;;
+	start ;;
+again) # enabled or not as it was when it was removed
+	if systemctl is-enabled --quiet image2ipfs.service; then start; fi ;;
 rpm) systemctl preset --quiet image2ipfs.service ;; # the distribution or the administrator decides
 *) systemctl try-restart image2ipfs.service || true ;;
 esac

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Of dpkg: prerm remove, or prerm upgrade. Of rpm: 0 on removal, 1 on upgrade.
 set -e
+[ -d /run/systemd/system ] || exit 0
 case $1 in
-remove | 0)
-	if [ -d /run/systemd/system ]; then systemctl --quiet disable --now image2ipfs.service; fi ;;
+remove) systemctl --quiet stop image2ipfs.service ;; # whether it is enabled is kept until it is purged
+0) systemctl --quiet disable --now image2ipfs.service ;;
 esac
