@@ -74,15 +74,22 @@ func overTLS(h http.Header) bool {
 }
 
 // asksForMore tells whether a request has more than one range, a unit other than
-// bytes, or a condition on this server's ETag: gateways answer these as they like,
-// with the first of several ranges alone, for instance.
+// bytes, or a condition on this server's ETag (RFC 9110, 13.1), which is not the
+// gateway's: gateways answer these as they like, with the first of several ranges
+// alone, for instance.
 func asksForMore(r *http.Request) bool {
 	if several, _ := r.Context().Value(manyRanges{}).(string); several != "" {
 		return true
 	}
+	if slices.ContainsFunc(conditions, func(name string) bool { return r.Header.Get(name) != "" }) {
+		return true
+	}
 	ranges := r.Header.Values("Range")
-	return len(ranges) > 1 || len(ranges) == 1 && !strings.HasPrefix(ranges[0], "bytes=") || r.Header.Get("If-Range") != ""
+	return len(ranges) > 1 || len(ranges) == 1 && !strings.HasPrefix(ranges[0], "bytes=")
 }
+
+// conditions are the fields that make a request conditional.
+var conditions = []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"}
 
 // target is what clients have to respect of a gateway's address. A name is taken
 // to mean the same everywhere, but localhost.
@@ -99,7 +106,7 @@ func targetOf(location string) (target, error) {
 	}
 	t := target{secure: u.Scheme == "https"}
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+	if loopbackName(host) {
 		t.near, t.private = true, true
 		return t, nil
 	}
@@ -110,10 +117,38 @@ func targetOf(location string) (target, error) {
 	if err != nil {
 		return t, nil // a name
 	}
-	addr = addr.Unmap()
-	t.near = addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsUnspecified()
+	addr = embeddedIPv4(addr)
+	t.near = addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast() || addr.Is4() && addr.As4()[0] == 0
 	t.private = t.near || addr.IsPrivate()
 	return t, nil
+}
+
+// loopbackName tells whether a host is a name of each machine's own loopback: what RFC
+// 6761 reserves, and what distributions write into /etc/hosts.
+func loopbackName(host string) bool {
+	switch host {
+	case "localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6", "localhost6.localdomain6",
+		"ip6-localhost", "ip6-loopback", "ipv6-localhost", "ipv6-loopback":
+		return true
+	}
+	return strings.HasSuffix(host, ".localhost")
+}
+
+// nat64 is the well-known prefix of translators (RFC 6052, 2.1).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// embeddedIPv4 gives the IPv4 address that an IPv6 address stands for: IPv4-mapped,
+// IPv4-compatible (RFC 4291, 2.5.5) or translated; others as they are.
+func embeddedIPv4(addr netip.Addr) netip.Addr {
+	if addr = addr.Unmap(); addr.Is4() {
+		return addr
+	}
+	whole := addr.As16()
+	compatible := [12]byte(whole[:12]) == [12]byte{} && (whole[12] != 0 || whole[13] != 0)
+	if compatible || nat64.Contains(addr.WithZone("")) {
+		return netip.AddrFrom4([4]byte(whole[12:]))
+	}
+	return addr
 }
 
 // oldIPv4 reads an address as inet_aton(3), and so most clients, do: one to four

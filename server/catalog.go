@@ -33,6 +33,7 @@ func (s *Server) catalog(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Cache-Control", "no-store") // for this client, and as of now
 	return serveJSON(w, r, "application/json", map[string]any{"repositories": page})
 }
 

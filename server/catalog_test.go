@@ -41,6 +41,9 @@ func TestCatalog(t *testing.T) {
 	if got := list(ask(s, onThisMachine, "/v2/_catalog"), http.StatusOK).Repositories; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	if got := ask(s, onThisMachine, "/v2/_catalog").Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("what is not for everybody may be kept: Cache-Control %q", got)
+	}
 	list(ask(s, elsewhere, "/v2/_catalog"), http.StatusForbidden)
 	list(ask(s, onThisMachine, "/v2/_catalog", "X-Forwarded-For: 192.0.2.7"), http.StatusForbidden)
 	list(ask(s, onThisMachine, "/v2/_catalog", "Host: evil.example"), http.StatusForbidden)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -31,6 +32,12 @@ type contentWriter struct {
 }
 
 func (w *contentWriter) WriteHeader(status int) {
+	if h := w.Header(); status == http.StatusPartialContent && h.Get("Content-Length") == "0" {
+		// A suffix of no bytes is not satisfiable (RFC 9110, 14.1.2), which net/http does not know.
+		_, size, _ := strings.Cut(h.Get("Content-Range"), "/")
+		h.Set("Content-Range", "bytes */"+size)
+		status = http.StatusRequestedRangeNotSatisfiable
+	}
 	if status == http.StatusRequestedRangeNotSatisfiable || status == http.StatusPreconditionFailed {
 		w.refused = status
 		return

@@ -136,6 +136,9 @@ func TestPathCORS(t *testing.T) {
 			}
 		}
 	}
+	if got := f.do(http.MethodPost, at(f.small, "")); got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Allow") != "GET, HEAD, OPTIONS" {
+		t.Errorf("POST: %d, Allow %q", got.StatusCode, got.Header.Get("Allow"))
+	}
 	got := f.do(http.MethodOptions, "/v2/", "Origin: https://page.example", "Access-Control-Request-Method: PUT")
 	if got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("the registry: %d %v", got.StatusCode, got.Header)

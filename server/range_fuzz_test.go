@@ -52,6 +52,9 @@ func FuzzRange(f *testing.F) {
 		want.Header().Set("Content-Type", typeBlob)
 		want.Header().Set("Etag", etag)
 		http.ServeContent(want, inBytes(r, rng), "", time.Time{}, bytes.NewReader(content))
+		if want.Code == http.StatusPartialContent && want.Header().Get("Content-Length") == "0" {
+			want.Code = http.StatusRequestedRangeNotSatisfiable // no suffix is (RFC 9110, 14.1.2): it does not know
+		}
 		if got.Code != want.Code && !(got.Code == http.StatusOK && strings.Contains(rng, ",")) {
 			t.Fatalf("Range %q: status %d, want %d", rng, got.Code, want.Code)
 		}

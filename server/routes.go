@@ -43,8 +43,10 @@ func (s *Server) route(w *response, r *http.Request) error {
 	refuseBody(w, r)
 	r = s.admit(oneRange(r))
 	path := r.URL.Path
-	if r.Method == http.MethodOptions && strings.HasPrefix(path, "/ipfs/") { // a browser asks before a script may
+	if !isRead(r.Method) && strings.HasPrefix(path, "/ipfs/") {
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+	}
+	if r.Method == http.MethodOptions && strings.HasPrefix(path, "/ipfs/") { // a browser asks before a script may
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}

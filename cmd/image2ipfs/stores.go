@@ -30,7 +30,7 @@ const apiAuthEnv = "IPFS_API_AUTH"
 
 func (o *storeOptions) storeFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.api, "api", "", "use the Kubo daemon whose RPC API is at this URL or multiaddr (default: $IPFS_API, or the daemon of $IPFS_PATH; else the embedded store)")
-	cmd.Flags().StringVar(&o.auth, "api-auth", "", "what the Kubo daemon's API.Authorizations asks for: bearer:TOKEN, basic:USER:PASSWORD, or @FILE that holds one of these (default: $"+apiAuthEnv+"; other users of this machine see flags, not files)")
+	cmd.Flags().StringVar(&o.auth, "api-auth", "", "what the Kubo daemon's API.Authorizations asks for, as its AuthSecret: bearer:TOKEN, basic:USER:PASSWORD, or @FILE that holds one of these (default: $"+apiAuthEnv+"; other users of this machine see flags, not files)")
 }
 
 // credentials are those of --api-auth, else of the environment.

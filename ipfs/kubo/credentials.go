@@ -16,9 +16,10 @@ type Credentials struct{ header string }
 // maxCredentials is more than any token has.
 const maxCredentials = 64 << 10
 
-// ParseCredentials understands what Kubo takes as AuthSecret and --api-auth,
-// "bearer:TOKEN" and "basic:USER:PASSWORD", and "@FILE" for a file that holds one
-// of these. An empty text is none. Errors do not have the secret in them.
+// ParseCredentials understands what Kubo takes as AuthSecret and --api-auth:
+// "bearer:TOKEN" or the token alone, "basic:USER:PASSWORD" or "basic:BASE64" of the two;
+// and "@FILE" for a file that holds one of these. An empty text is none. Errors do not
+// have the secret in them.
 func ParseCredentials(text string) (Credentials, error) {
 	if path, ok := strings.CutPrefix(text, "@"); ok {
 		info, err := os.Stat(path)
@@ -33,10 +34,13 @@ func ParseCredentials(text string) (Credentials, error) {
 			return Credentials{}, fmt.Errorf("credentials for Kubo: %w", err)
 		}
 		if text = strings.TrimSpace(string(data)); text == "" || text[0] == '@' {
-			return Credentials{}, fmt.Errorf("credentials for Kubo: %s holds neither bearer:TOKEN nor basic:USER:PASSWORD", path)
+			return Credentials{}, fmt.Errorf("credentials for Kubo: %s holds none: expected bearer:TOKEN or basic:USER:PASSWORD", path)
 		}
 	}
-	kind, secret, _ := strings.Cut(text, ":")
+	kind, secret, typed := strings.Cut(text, ":")
+	if !typed {
+		kind, secret = "bearer", text
+	}
 	switch {
 	case text == "":
 		return Credentials{}, nil
@@ -46,8 +50,16 @@ func ParseCredentials(text string) (Credentials, error) {
 		return Credentials{"Bearer " + secret}, nil
 	case kind == "basic" && strings.Contains(secret, ":"):
 		return Credentials{"Basic " + base64.StdEncoding.EncodeToString([]byte(secret))}, nil
+	case kind == "basic" && userAndPassword(secret):
+		return Credentials{"Basic " + secret}, nil
 	}
-	return Credentials{}, fmt.Errorf("credentials for Kubo: expected bearer:TOKEN, basic:USER:PASSWORD or @FILE")
+	return Credentials{}, fmt.Errorf("credentials for Kubo: expected bearer:TOKEN, basic:USER:PASSWORD, basic:BASE64 of USER:PASSWORD, or @FILE")
+}
+
+// userAndPassword tells whether a text is USER:PASSWORD in base64, as a header has it.
+func userAndPassword(text string) bool {
+	plain, err := base64.StdEncoding.DecodeString(text)
+	return err == nil && strings.Contains(string(plain), ":")
 }
 
 // String tells nothing, so that no log has a secret in it.

@@ -37,6 +37,7 @@ func TestCredentials(t *testing.T) {
 	}
 	for text, header := range map[string]string{
 		"bearer:s3cret": "Bearer s3cret", "@" + file: "Bearer s3cret", "basic:u:s3cret:x": "Basic dTpzM2NyZXQ6eA==",
+		"s3cret": "Bearer s3cret", "basic:dTpzM2NyZXQ6eA==": "Basic dTpzM2NyZXQ6eA==",
 	} {
 		c, err := ParseCredentials(text)
 		if err != nil {
@@ -61,7 +62,7 @@ func TestCredentials(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"s3cret", "bearer:", "basic:s3cret", "@" + file, "@/nonexistent/s", "bearer:a\nb", "digest:s3cret:x"} {
+	for _, text := range []string{"bearer:", "basic:s3cret", "basic:czNjcmV0", "@" + file, "@/nonexistent/s", "bearer:a\nb", "digest:s3cret:x"} {
 		if _, err := ParseCredentials(text); err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%q: %v", text, err)
 		}
