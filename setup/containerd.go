@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/pelletier/go-toml/v2"
 )
 
 func (p *Plan) containerd(o Options) error {
@@ -213,8 +211,8 @@ func (p *Plan) nerdctl(o Options) error {
 	var config struct {
 		HostsDir []string `toml:"hosts_dir"`
 	}
-	if err := toml.Unmarshal(text, &config); err != nil {
-		return fmt.Errorf("%w: %s: not TOML: %w", ErrConfig, path, err)
+	if err := decodeTOML(text, &config); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
 	}
 	dirs := o.certs()
 	if o.HostsDir == "" && len(config.HostsDir) > 0 {

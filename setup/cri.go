@@ -197,18 +197,7 @@ func (c criConfig) conflict(certs string) error {
 
 // line is where a table or key is set, or the table that is nearest to it; 0 for
 // nowhere.
-func (f *criFile) line(path []string) (line int) {
-	for _, e := range f.found {
-		whole := e.path()
-		if len(whole) >= len(path) && slices.Equal(whole[:len(path)], path) || len(whole) <= len(path) && slices.Equal(whole, path[:len(whole)]) {
-			line = 1 + bytes.Count(f.plain[:e.line], []byte("\n"))
-			if len(whole) >= len(path) {
-				break
-			}
-		}
-	}
-	return line
-}
+func (f *criFile) line(path []string) int { return lineOfKey(f.plain, f.found, path...) }
 
 func (f *criFile) refusal(path []string, certs, host, write string) error {
 	if host == "*" {

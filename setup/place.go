@@ -107,6 +107,16 @@ func (p place) exists(path string) bool {
 	return err == nil
 }
 
+// isDir tells whether a path leads to a directory.
+func (p place) isDir(path string) bool {
+	real, err := p.real(path)
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(real)
+	return err == nil && info.IsDir()
+}
+
 // glob gives the files that match a pattern, whose directory has no wildcards, in
 // their order.
 func (p place) glob(pattern string) (found []string, err error) {

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
@@ -33,16 +32,27 @@ type registriesConf struct {
 		} `toml:"mirror"`
 	} `toml:"registry"`
 	V1 struct {
-		Search struct {
-			Registries []string `toml:"registries"`
-		} `toml:"search"`
+		Search   registriesList `toml:"search"`
+		Insecure registriesList `toml:"insecure"`
+		Block    registriesList `toml:"block"`
 	} `toml:"registries"`
 }
 
-// rule is the place of the registry with a prefix, -1 when it isn't there.
+// registriesList is a table of version 1.
+type registriesList struct {
+	Registries []string `toml:"registries"`
+}
+
+// names tells whether a list of version 1 has a registry.
+func (l registriesList) names(registry string) bool {
+	return slices.ContainsFunc(l.Registries, func(r string) bool { return strings.TrimRight(r, "/") == registry })
+}
+
+// rule is the place of the registry with a prefix, -1 when it isn't there. Slashes at
+// the end count for nothing (parseLocation in containers/image/pkg/sysregistriesv2).
 func (c registriesConf) rule(prefix string) int {
 	for i, r := range c.Registry {
-		if r.Prefix == prefix || r.Prefix == "" && r.Location == prefix {
+		if strings.TrimRight(cmp.Or(r.Prefix, r.Location), "/") == prefix {
 			return i
 		}
 	}
@@ -76,6 +86,10 @@ func (p *Plan) podman(o Options) error {
 	own := &files[len(files)-1]
 	where, prefix, search := ruleOf(files)
 	p.podmanNotes(files, where, prefix, search)
+	insecure, err := version1(files)
+	if err != nil {
+		return err
+	}
 	after := map[string][]byte{}
 	if where >= 0 && files[where].path != own.path {
 		f := files[where]
@@ -87,7 +101,11 @@ func (p *Plan) podman(o Options) error {
 	if err != nil {
 		return err
 	}
-	if after[own.path], err = ownDropIn(own.plain, p.Server, where < 0, search == nil, made...); err != nil {
+	registry := registryLines(p.Server, insecure)
+	if where >= 0 {
+		registry = nil
+	}
+	if after[own.path], err = ownDropIn(own.plain, registry, search == nil, made...); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrConfig, own.path, err)
 	}
 	p.check = func(ctx context.Context) error { return o.parses(ctx, prefix, p.Server) }
@@ -115,6 +133,24 @@ func ruleOf(files []confFile) (where int, prefix string, search *[]string) {
 		}
 	}
 	return where, prefix, search
+}
+
+// version1 looks at what files of version 1 say of docker.io, which a rule of ours would
+// replace as a whole: whether it is asked without TLS; a block, beside which no mirror
+// counts, is refused.
+func version1(files []confFile) (insecure bool, err error) {
+	for _, f := range files {
+		if f.conf.V1.Block.names(hub) {
+			found, _, err := parseTOML(f.plain)
+			if err != nil {
+				return false, fmt.Errorf("%w: %s: %w", ErrConfig, f.path, err)
+			}
+			return false, fmt.Errorf("%w: %s, line %d: docker.io is blocked ([registries.block]), and a mirror of it would unblock it: take it out of that list by hand; or pull by an address of the server, such as podman pull 127.0.0.1:5000/ciq…/app",
+				ErrConfig, f.path, lineOfKey(f.plain, found, "registries", "block", "registries"))
+		}
+		insecure = insecure || f.conf.V1.Insecure.names(hub)
+	}
+	return insecure, nil
 }
 
 // parses asks podman how it reads the files that were written.
@@ -160,7 +196,7 @@ func (p *Plan) podmanNotes(files []confFile, where int, prefix string, search *[
 	}
 	for _, f := range files {
 		for _, r := range f.conf.Registry {
-			if name := cmp.Or(r.Prefix, r.Location); name == hub+"/library" {
+			if name := strings.TrimRight(cmp.Or(r.Prefix, r.Location), "/"); name == hub+"/library" {
 				p.note("%s has a rule for %s, which counts for ciq… without a repository: pull ciq…/app", f.path, name)
 			}
 		}
@@ -223,7 +259,7 @@ func podmanFiles(o Options) (files []confFile, err error) {
 		if err != nil {
 			return nil, err
 		}
-		paths = append(paths, found...)
+		paths = append(paths, slices.DeleteFunc(found, o.place().isDir)...) // which podman passes over
 	}
 	own = filepath.Join(own, dropIn)
 	paths = append(slices.DeleteFunc(paths, func(p string) bool { return p == own }), own)
@@ -233,8 +269,8 @@ func podmanFiles(o Options) (files []confFile, err error) {
 			return nil, err
 		}
 		f.plain = cutBlocks(f.text)
-		if err := toml.Unmarshal(f.plain, &f.conf); err != nil {
-			return nil, fmt.Errorf("%w: %s: not TOML: %w", ErrConfig, path, err)
+		if err := decodeTOML(f.plain, &f.conf); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
 		}
 		files = append(files, f)
 	}
@@ -251,20 +287,26 @@ func mirrorLines(server string) []string {
 	return lines
 }
 
+// registryLines are a rule of ours for docker.io.
+func registryLines(server string, insecure bool) []string {
+	lines := []string{"# Names with a CID in them are served from IPFS; all others get a 404 there and",
+		"# go on to docker.io.",
+		"[[registry]]", "prefix = \"docker.io\"", "location = \"docker.io\""}
+	if insecure {
+		lines = append(lines, "insecure = true # as the other file has it")
+	}
+	return append(lines, mirrorLines(server)...)
+}
+
 // ownDropIn is the content of our file: the registry when no other file has it,
 // and where to look for names without a host when no file says so. Plain is
 // what others have written into it.
-func ownDropIn(plain []byte, server string, registry, search bool, made ...string) ([]byte, error) {
+func ownDropIn(plain []byte, registry []string, search bool, made ...string) ([]byte, error) {
 	var lines []string
 	if search {
 		lines = append(lines, "unqualified-search-registries = [\"docker.io\"]")
 	}
-	if registry {
-		lines = append(lines, "# Names with a CID in them are served from IPFS; all others get a 404 there and",
-			"# go on to docker.io.",
-			"[[registry]]", "prefix = \"docker.io\"", "location = \"docker.io\"")
-		lines = append(lines, mirrorLines(server)...)
-	}
+	lines = append(lines, registry...)
 	switch {
 	case len(lines) == 0:
 		return plain, nil
@@ -282,13 +324,13 @@ func addMirrorBlock(plain []byte, prefix, server string) ([]byte, error) {
 		return nil, err
 	}
 	var conf registriesConf
-	if err := toml.Unmarshal(plain, &conf); err != nil {
-		return nil, fmt.Errorf("not TOML: %w", err)
+	if err := decodeTOML(plain, &conf); err != nil {
+		return nil, err
 	}
 	n := conf.rule(prefix)
 	_, host, _ := strings.Cut(server, "://")
 	for _, m := range conf.Registry[n].Mirror {
-		if m.Location == host {
+		if strings.TrimRight(m.Location, "/") == host {
 			return plain, nil // written by the user
 		}
 	}

@@ -35,7 +35,7 @@ func resolverTOML(text []byte, server string, made ...string) ([]byte, error) {
 	for _, host := range hosts {
 		path := []string{"resolver", "host", host, "mirrors"}
 		list, _ := subtree(tree, path[:3]...)["mirrors"].([]any)
-		known, err := mirrored(list, u, lineOfKey(text, found, path))
+		known, err := mirrored(list, u, lineOfKey(text, found, path...))
 		if err != nil {
 			return nil, err
 		}
@@ -71,11 +71,6 @@ func mirrored(list []any, u *url.URL, line int) (bool, error) {
 	return false, nil
 }
 
-// lineOfKey is where a table or key is first spoken of.
-func lineOfKey(text []byte, found []expression, path []string) int {
-	return (&criFile{plain: text, found: found}).line(path)
-}
-
 // placed puts the lines in front of the mirrors that are there, and looks whether
 // that says what it should.
 func placed(text []byte, found []expression, hosts, lines []string, want map[string]any) ([]byte, error) {
@@ -90,6 +85,6 @@ func placed(text []byte, found []expression, hosts, lines []string, want map[str
 	if err == nil && reflect.DeepEqual(tree, want) {
 		return after, nil
 	}
-	line := lineOfKey(text, found, []string{"resolver", "host", hosts[0], "mirrors"})
+	line := lineOfKey(text, found, "resolver", "host", hosts[0], "mirrors")
 	return nil, fmt.Errorf("line %d: %w: wanted is [[resolver.host.%q.mirrors]] with host and insecure, in front of the others", line, errByHand, hosts[0])
 }

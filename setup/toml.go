@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -50,15 +51,24 @@ func (e expression) path() []string {
 	return append(append([]string{}, e.table...), e.key...)
 }
 
+// decodeTOML reads a text into what v points to, and says in which line it is not TOML.
+func decodeTOML(text []byte, v any) error {
+	err := toml.Unmarshal(text, v)
+	if at, ok := errors.AsType[*toml.DecodeError](err); ok {
+		row, column := at.Position()
+		return fmt.Errorf("not TOML: line %d, column %d: %w", row, column, err)
+	}
+	if err != nil {
+		return fmt.Errorf("not TOML: %w", err)
+	}
+	return nil
+}
+
 // parseTOML lists what a text says, in order, and as a tree.
 func parseTOML(text []byte) ([]expression, map[string]any, error) {
 	tree := map[string]any{}
-	if err := toml.Unmarshal(text, &tree); err != nil {
-		if at, ok := errors.AsType[*toml.DecodeError](err); ok {
-			row, column := at.Position()
-			return nil, nil, fmt.Errorf("not TOML: line %d, column %d: %w", row, column, err)
-		}
-		return nil, nil, fmt.Errorf("not TOML: %w", err)
+	if err := decodeTOML(text, &tree); err != nil {
+		return nil, nil, err
 	}
 	var p unstable.Parser
 	p.Reset(text)
@@ -85,6 +95,21 @@ func parseTOML(text []byte) ([]expression, map[string]any, error) {
 		found = append(found, e)
 	}
 	return found, tree, p.Error()
+}
+
+// lineOfKey is the line in which a key or table is set, or the one nearest to it, the
+// first being 1; 0 for nowhere.
+func lineOfKey(text []byte, found []expression, path ...string) (line int) {
+	for _, e := range found {
+		whole := e.path()
+		if len(whole) >= len(path) && slices.Equal(whole[:len(path)], path) || len(whole) <= len(path) && slices.Equal(whole, path[:len(whole)]) {
+			line = 1 + bytes.Count(text[:e.line], []byte("\n"))
+			if len(whole) >= len(path) {
+				break
+			}
+		}
+	}
+	return line
 }
 
 func lineStart(text []byte, offset int) int {
