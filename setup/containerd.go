@@ -290,8 +290,8 @@ func Restart(engine string) string {
 	o := Options{Engine: engine}
 	switch engine {
 	case "k3s", "rke2":
-		if unit, err := o.kubernetesUnit(); err == nil {
-			return "sudo systemctl restart " + unit
+		if restart, err := o.rancherRestart(); err == nil {
+			return restart
 		}
 	case "microk8s":
 		return "sudo snap restart microk8s"

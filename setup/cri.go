@@ -32,7 +32,8 @@ type criFile struct {
 	plain   []byte // without what setup has put in
 	found   []expression
 	tree    map[string]any
-	version int64
+	version int64 // of the whole where there is no version line, see asOne
+	bare    bool  // there is none
 }
 
 // criFiles reads config.toml and all that it imports, in the order in which they
@@ -59,7 +60,24 @@ func (o Options) criFiles(path string) (files []*criFile, err error) {
 		}
 		pending = append(pending, imported...)
 	}
+	var whole int64
+	for _, f := range files {
+		if whole = f.version; whole > 1 {
+			break
+		}
+	}
+	for _, f := range files {
+		f.asOne(whole)
+	}
 	return files, nil
+}
+
+// asOne takes a file without a version line for one of the version of the whole, as
+// containerd 1 and 2 merge them.
+func (f *criFile) asOne(whole int64) {
+	if f.bare && whole > 1 {
+		f.version = whole
+	}
 }
 
 func (o Options) criFile(path string) (f *criFile, err error) {
@@ -72,8 +90,9 @@ func (o Options) criFile(path string) (f *criFile, err error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, err)
 	}
 	f.version, _ = f.tree["version"].(int64)
+	f.bare = f.version == 0
 	if made, _ := madeBy(f.text); f.text == nil || made && blank(f.plain) {
-		f.plain, f.version = nil, 2 // which containerd 1 and 2 read
+		f.plain, f.version, f.bare = nil, 2, false // which containerd 1 and 2 read
 	}
 	if f.version > 4 || f.version < 0 {
 		return nil, fmt.Errorf("%w: %s: version %d is not known here; edit it by hand", ErrConfig, f.seen, f.version)
@@ -150,6 +169,15 @@ func (f *criFile) tables() [][]string {
 	return [][]string{newCRI}
 }
 
+// mayRead are the tables that some containerd reads in a file: beside those in which
+// config_path is written, what it takes from one without a version line.
+func (f *criFile) mayRead() [][]string {
+	if f.bare && f.version > 1 {
+		return [][]string{criV1, oldCRI, newCRI}
+	}
+	return f.tables()
+}
+
 // ownPath is config_path in the target itself.
 func (c criConfig) ownPath() (value string) {
 	for _, table := range c.target.tables() {
@@ -178,7 +206,7 @@ func (f *criFile) says(path string) bool {
 // what to write in their place.
 func (c criConfig) conflict(certs string) error {
 	for _, f := range c.files {
-		for _, table := range f.tables() {
+		for _, table := range f.mayRead() {
 			registry := subtree(f.tree, table...)
 			mirrors, _ := registry["mirrors"].(map[string]any)
 			for host := range mirrors {
@@ -225,7 +253,8 @@ func setConfigPath(text []byte, version int64, dir string, made ...string) ([]by
 	case version > 2:
 		tables = [][]string{newCRI}
 	}
-	_, before, err := parseTOML(text)
+	plain := text
+	found, before, err := parseTOML(text)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +265,7 @@ func setConfigPath(text []byte, version int64, dir string, made ...string) ([]by
 		}
 		made = nil
 	}
-	return text, checkConfigPath(before, text, isNew, tables, dir)
+	return text, byHand(checkConfigPath(before, text, isNew, tables, dir), lineOfKey(plain, found, tables[0]...), "config_path = "+quoted(dir)+" in ["+strings.Join(tables[0], ".")+"]")
 }
 
 func setInTable(text []byte, table []string, dir string, isNew bool, made []string) ([]byte, error) {

@@ -1,14 +1,10 @@
-// With which flags an engine's daemon runs, and with which it is started: by
-// /proc, by its systemd unit with drop-ins (systemd.unit(5)), or by the file that
-// other init systems take its flags from.
+// With which flags and variables an engine's daemon runs, by /proc, and is started: by
+// its systemd unit (unit.go) or by OpenRC.
 
 package setup
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -21,9 +17,10 @@ import (
 
 // daemon is a command line of an engine's daemon.
 type daemon struct {
-	argv    []string
-	where   string    // the process, or the file and line that starts it
-	started time.Time // zero for one that is only to be started
+	argv        []string
+	environment map[string]string
+	where       string    // the process, or the file and line that starts it
+	started     time.Time // zero for one that is only to be started
 }
 
 // flag gives the values of a flag, in the order of the command line.
@@ -53,11 +50,52 @@ func (o Options) daemons(program string, units ...string) (found []daemon, err e
 		if err != nil {
 			return nil, err
 		}
+		if d == nil {
+			d, err = o.openRC(unit, program)
+		}
+		if err != nil {
+			return nil, err
+		}
 		if d != nil {
 			found = append(found, *d)
 		}
 	}
 	return found, nil
+}
+
+// openRC reads what OpenRC starts: command_args of a script in /etc/init.d, with what
+// /etc/conf.d says (openrc-run(8)); nil where systemd has the unit, or there is no such
+// script.
+func (o Options) openRC(name, program string) (*daemon, error) {
+	script := "/etc/init.d/" + name
+	if units, err := o.unitFiles(name + ".service"); err != nil || len(units) > 0 {
+		return nil, err
+	}
+	text, err := o.read(script)
+	if err != nil || text == nil {
+		return nil, err
+	}
+	environment := map[string]string{}
+	for _, file := range []string{"/etc/conf.d/" + name, "/etc/rancher/" + name + "/" + name + ".env"} {
+		maps.Copy(environment, o.environmentFile(file))
+	}
+	for name, value := range assignments(text) {
+		environment[name] = os.Expand(value, func(name string) string { return environment[name] })
+	}
+	if _, set := environment["command_args"]; !set {
+		return nil, nil
+	}
+	return &daemon{argv: append([]string{program}, words(environment["command_args"])...), environment: environment, where: script}, nil
+}
+
+// variableOf is a variable that a daemon has; empty when none does.
+func variableOf(daemons []daemon, name string) string {
+	for _, d := range daemons {
+		if value := d.environment[name]; value != "" {
+			return value
+		}
+	}
+	return ""
 }
 
 // configFlag is the file that a daemon's command line names, as the engine sees
@@ -93,7 +131,7 @@ func running(proc, program, owner string, rootless bool) (found []daemon) {
 		}
 		dir := filepath.Join(proc, e.Name())
 		text, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-		argv := strings.Split(strings.TrimRight(string(text), "\x00"), "\x00")
+		argv := titled(strings.Split(strings.TrimRight(string(text), "\x00"), "\x00"), program)
 		if err != nil || filepath.Base(argv[0]) != program || ownerOf(argv) != owner {
 			continue
 		}
@@ -104,7 +142,29 @@ func running(proc, program, owner string, rootless bool) (found []daemon) {
 		if there, err := os.Readlink(filepath.Join(dir, "ns/pid")); err == nil && there != here || rootless != !ownedByRoot(info) {
 			continue
 		}
-		found = append(found, daemon{argv: argv, where: program + ", process " + e.Name(), started: startOf(proc, e.Name())})
+		found = append(found, daemon{argv: argv, environment: environmentOf(dir), where: program + ", process " + e.Name(), started: startOf(proc, e.Name())})
+	}
+	return found
+}
+
+// titled takes a title apart that a program has given itself in place of its command
+// line, as K3s does: "/usr/local/bin/k3s server".
+func titled(argv []string, program string) []string {
+	if fields := strings.Fields(argv[0]); len(argv) == 1 && len(fields) > 1 && filepath.Base(fields[0]) == program {
+		return fields
+	}
+	return argv
+}
+
+// environmentOf are the variables with which a process was started; none where they
+// may not be read.
+func environmentOf(dir string) map[string]string {
+	text, _ := os.ReadFile(filepath.Join(dir, "environ")) // of another user: not told
+	found := map[string]string{}
+	for one := range strings.SplitSeq(string(text), "\x00") {
+		if name, value, ok := strings.Cut(one, "="); ok {
+			found[name] = value
+		}
 	}
 	return found
 }
@@ -165,179 +225,4 @@ func ownerOf(argv []string) string {
 		}
 	}
 	return ""
-}
-
-// unitDirs are where systemd looks for units, those that count most first.
-func (o Options) unitDirs() []string {
-	if o.Rootless {
-		return []string{filepath.Join(o.configHome(), "systemd/user"), "/etc/systemd/user", filepath.Join(o.Home, ".local/share/systemd/user"), "/usr/lib/systemd/user"}
-	}
-	return []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
-}
-
-// unit reads a unit with its drop-ins and gives its command line; nil when there
-// is no such unit or it starts another program.
-func (o Options) unit(name, program string) (*daemon, error) {
-	files, err := o.unitFiles(name)
-	if err != nil || len(files) == 0 {
-		return nil, err
-	}
-	environment := map[string]string{}
-	var exec, where string
-	for _, file := range files {
-		text, err := o.read(file)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range unitSettings(text) {
-			switch s.key {
-			case "ExecStart":
-				exec, where = s.value, fmt.Sprintf("%s, line %d", file, s.line)
-			case "Environment":
-				for _, word := range words(s.value) {
-					key, value, _ := strings.Cut(word, "=")
-					environment[key] = value
-				}
-			case "EnvironmentFile":
-				maps.Copy(environment, o.environmentFile(s.value))
-			}
-		}
-	}
-	var argv []string
-	for _, word := range words(strings.TrimLeft(exec, "@-:+!")) {
-		argv = append(argv, expanded(word, environment)...)
-	}
-	if !slices.ContainsFunc(argv, func(w string) bool { return strings.HasPrefix(filepath.Base(w), program) }) {
-		return nil, nil
-	}
-	return &daemon{argv: argv, where: where}, nil
-}
-
-// unitFiles are a unit's file and its drop-ins in the order in which they count;
-// a drop-in hides those of the same name in later directories.
-func (o Options) unitFiles(name string) (files []string, err error) {
-	dropIns := map[string]string{}
-	for _, dir := range o.unitDirs() {
-		path := filepath.Join(dir, name)
-		if len(files) == 0 && o.masked(path) {
-			return nil, nil
-		}
-		if len(files) == 0 && o.exists(path) {
-			files = append(files, path)
-		}
-		some, err := o.glob(filepath.Join(path+".d", "*.conf"))
-		if errors.Is(err, fs.ErrPermission) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range some {
-			if _, hidden := dropIns[filepath.Base(f)]; !hidden {
-				dropIns[filepath.Base(f)] = f
-			}
-		}
-	}
-	if len(files) == 0 {
-		return nil, nil
-	}
-	for _, base := range slices.Sorted(maps.Keys(dropIns)) {
-		if !o.masked(dropIns[base]) {
-			files = append(files, dropIns[base])
-		}
-	}
-	return files, nil
-}
-
-// masked tells whether a unit or drop-in is a link to /dev/null, by which systemd is
-// told to take it and what it hides for not there (systemd.unit(5)).
-func (o Options) masked(path string) bool {
-	target, err := os.Readlink(o.at(path))
-	return err == nil && filepath.Clean(target) == os.DevNull
-}
-
-// setting is a line of a unit's [Service].
-type setting struct {
-	key, value string
-	line       int
-}
-
-// unitSettings reads the settings of [Service]; a line that ends with a
-// backslash goes on in the next.
-func unitSettings(text []byte) (found []setting) {
-	section, pending, begin := "", "", 0
-	for i, line := range strings.Split(string(text), "\n") {
-		line = strings.TrimSpace(line)
-		if pending == "" {
-			begin = i + 1
-		}
-		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";") {
-			continue
-		}
-		if rest, ok := strings.CutSuffix(line, "\\"); ok {
-			pending += rest + " "
-			continue
-		}
-		line, pending = pending+line, ""
-		if strings.HasPrefix(line, "[") {
-			section = line
-		}
-		if key, value, ok := strings.Cut(line, "="); ok && section == "[Service]" {
-			found = append(found, setting{strings.TrimSpace(key), strings.TrimSpace(value), begin})
-		}
-	}
-	return found
-}
-
-// environmentFile reads KEY=value lines; a file that is not there says nothing.
-func (o Options) environmentFile(path string) map[string]string {
-	found := map[string]string{}
-	text, err := o.read(strings.TrimPrefix(path, "-"))
-	if err != nil {
-		return found // systemd's to complain about; a flag in it cannot be seen
-	}
-	for line := range bytes.Lines(text) {
-		key, value, ok := strings.Cut(strings.TrimSpace(string(line)), "=")
-		if !ok || strings.HasPrefix(key, "#") {
-			continue
-		}
-		found[strings.TrimPrefix(key, "export ")] = strings.Trim(value, `"'`)
-	}
-	return found
-}
-
-// expanded gives what a word of ExecStart stands for: $X alone stands for words,
-// ${X} within one for itself.
-func expanded(word string, environment map[string]string) []string {
-	if name, ok := strings.CutPrefix(word, "$"); ok && !strings.HasPrefix(name, "{") {
-		return words(environment[name])
-	}
-	return []string{os.Expand(word, func(name string) string { return environment[name] })}
-}
-
-// words splits a command line at spaces that are not quoted.
-func words(text string) (found []string) {
-	var word strings.Builder
-	quote, open := rune(0), false
-	for _, r := range text {
-		switch {
-		case quote != 0 && r == quote:
-			quote = 0
-		case quote == 0 && (r == '"' || r == '\''):
-			quote, open = r, true
-		case quote == 0 && (r == ' ' || r == '\t'):
-			if open {
-				found = append(found, word.String())
-			}
-			word.Reset()
-			open = false
-		default:
-			word.WriteRune(r)
-			open = true
-		}
-	}
-	if open {
-		found = append(found, word.String())
-	}
-	return found
 }

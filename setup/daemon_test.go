@@ -61,6 +61,71 @@ func TestRunning(t *testing.T) {
 	}
 }
 
+// K3s shows a title in place of its command line, and is started with variables.
+func TestTitled(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is /proc on Linux alone")
+	}
+	proc := t.TempDir()
+	if err := os.Mkdir(filepath.Join(proc, "7"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"cmdline": "/usr/local/bin/k3s agent\x00\x00\x00", "environ": "A=b\x00K3S_CONFIG_FILE=/data/k3s.yaml\x00"} {
+		if err := os.WriteFile(filepath.Join(proc, "7", name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := running(proc, "k3s", "", os.Geteuid() != 0)
+	if len(found) != 1 || !slices.Equal(found[0].argv, []string{"/usr/local/bin/k3s", "agent"}) || variableOf(found, "K3S_CONFIG_FILE") != "/data/k3s.yaml" {
+		t.Errorf("found %+v", found)
+	}
+}
+
+// A dockerd that runs without the flag that its unit has is restarted: a reload reads
+// no flags.
+func TestFlagsCountAfterRestart(t *testing.T) {
+	now := time.Now()
+	with := []string{"dockerd", "--registry-mirror", ours + "/"}
+	for name, c := range map[string]struct {
+		daemons []daemon
+		want    bool
+	}{
+		"runs with it":          {[]daemon{{argv: with, started: now}, {argv: with}}, false},
+		"was started before it": {[]daemon{{argv: []string{"dockerd"}, started: now}, {argv: with}}, true},
+		"does not run":          {[]daemon{{argv: with}}, true},
+	} {
+		next := dockerFlags(Options{}, c.daemons, ours)
+		if restart := strings.Contains(strings.Join(next, " "), "daemon-reload && sudo systemctl restart docker"); restart != c.want {
+			t.Errorf("%s: %q", name, next)
+		}
+	}
+}
+
+// The certs.d of K3s and RKE2 lies where their data does.
+func TestCertsBelowDataDir(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"k3s, config.yaml":  {"etc/rancher/k3s/config.yaml": "data-dir: /data/k3s\n"},
+		"k3s, a flag":       {"etc/systemd/system/k3s.service": "[Service]\nExecStart=/usr/local/bin/k3s server -d /data/k3s\n"},
+		"rke2, a variable":  {"etc/systemd/system/rke2-agent.service": "[Service]\nEnvironment=RKE2_DATA_DIR=/data/rke2\nExecStart=/usr/local/bin/rke2 agent\n"},
+		"rke2, none":        {"etc/rancher/rke2/config.yaml": "token: x\n"},
+		"k3s, OpenRC's env": {"etc/init.d/k3s": "command_args=\"server\"\n", "etc/rancher/k3s/k3s.env": "K3S_DATA_DIR=\"/data/k3s\"\n"},
+	} {
+		m := newMachine(t, files)
+		engine, how, _ := strings.Cut(name, ", ")
+		want := "data/" + engine
+		if how == "none" {
+			want = "var/lib/rancher/rke2"
+		}
+		if dir, err := CertsDir(engine, Options{Root: m.root}); err != nil || dir != m.path(want+"/agent/etc/containerd/certs.d") {
+			t.Errorf("%s: %s %v", name, dir, err)
+		}
+	}
+	m := newMachine(t, map[string]string{"etc/rancher/k3s/config.yaml": "", "etc/init.d/k3s-agent": "command_args=\"agent\"\n"})
+	if p := m.plan(Options{Engine: "k3s"}); len(p.Next) != 1 || !strings.HasPrefix(p.Next[0], "sudo rc-service k3s-agent restart") {
+		t.Errorf("next is %q", p.Next)
+	}
+}
+
 // Whether a file is newer than what runs is told by hundredths of seconds: it may have
 // been written just before a restart, or just after.
 func TestStartIsExact(t *testing.T) {

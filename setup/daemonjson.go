@@ -6,6 +6,7 @@ package setup
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -110,7 +111,7 @@ func parseDaemonJSON(text []byte) (*daemonJSON, error) {
 		return nil, fmt.Errorf("not JSON: %w", err)
 	}
 	if !doc.value.IsStandard() || !json.Valid(text) {
-		return nil, fmt.Errorf("not JSON as dockerd reads it: comments and trailing commas are not allowed there")
+		return nil, fmt.Errorf("not JSON as dockerd reads it: %s", strictly(text))
 	}
 	var ok bool
 	if doc.object, ok = doc.value.Value.(*hujson.Object); !ok {
@@ -122,14 +123,27 @@ func parseDaemonJSON(text []byte) (*daemonJSON, error) {
 			continue
 		}
 		if doc.list != nil {
-			return nil, fmt.Errorf("%q is there twice", mirrorsKey)
+			return nil, fmt.Errorf("line %d: %q is there twice", lineAt(text, m.Name.StartOffset), mirrorsKey)
 		}
 		if doc.list, err = stringList(m.Value); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("line %d: %w", lineAt(text, m.Name.StartOffset), err)
 		}
 	}
 	return doc, nil
 }
+
+// strictly says what strict JSON has against a text.
+func strictly(text []byte) string {
+	what := "comments and trailing commas are not allowed there"
+	var tree any
+	if at, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, &tree)); ok {
+		what = fmt.Sprintf("line %d: %s", lineAt(text, max(0, int(at.Offset)-1)), what)
+	}
+	return what
+}
+
+// lineAt is the line of an offset, the first being 1.
+func lineAt(text []byte, offset int) int { return 1 + bytes.Count(text[:offset], []byte("\n")) }
 
 func stringList(v hujson.Value) (*hujson.Array, error) {
 	list, ok := v.Value.(*hujson.Array)

@@ -53,6 +53,9 @@ func (p *Plan) docker(o Options) error {
 		return err
 	}
 	p.Next = dockerReload(o, path, hasMirrors(text) && !hasMirrors(after))
+	if where != "" && !o.Undo {
+		p.Next = dockerFlags(o, daemons, p.Server)
+	}
 	if !o.Undo { // what was there before is given back whatever dockerd makes of it
 		p.check = func(ctx context.Context) error { return o.validates(ctx, path, daemons) }
 	}
@@ -134,11 +137,28 @@ func mirrorFlag(daemons []daemon, server string) (where string, err error) {
 		if slices.ContainsFunc(mirrors, func(m string) bool { return strings.TrimRight(m, "/") == server }) {
 			where = d.where
 		} else if len(mirrors) > 0 {
-			err = fmt.Errorf("%w: %s has --registry-mirror %s, and dockerd does not start with mirrors there and in daemon.json: write --registry-mirror %s in front of it there by hand, or move it into daemon.json, and run setup again",
-				ErrConfig, d.where, strings.Join(mirrors, " --registry-mirror "), server)
+			err = fmt.Errorf("%w: %s has --registry-mirror %s, and dockerd does not start with mirrors there and in daemon.json: write --registry-mirror %s in front of it there by hand, or move it into daemon.json; then restart dockerd, which reads its flags only then (%s), and run setup again",
+				ErrConfig, d.where, strings.Join(mirrors, " --registry-mirror "), server, dockerRestart)
 		}
 	}
 	return where, err
+}
+
+const dockerRestart = "sudo systemctl daemon-reload && sudo systemctl restart docker"
+
+// dockerFlags says what is left to do where a flag names the server: a restart, unless
+// what runs was started with it.
+func dockerFlags(o Options, daemons []daemon, server string) []string {
+	runs := slices.ContainsFunc(daemons, func(d daemon) bool {
+		return !d.started.IsZero() && slices.ContainsFunc(d.flag("--registry-mirror"), func(m string) bool { return strings.TrimRight(m, "/") == server })
+	})
+	switch {
+	case runs:
+		return nil
+	case o.Rootless:
+		return []string{strings.ReplaceAll(dockerRestart, "sudo systemctl", "systemctl --user") + "   # a reload does not read flags"}
+	}
+	return []string{dockerRestart + "   # a reload does not read flags; containers end unless live-restore is on"}
 }
 
 // validates has dockerd read the files that were written, with the flags by which

@@ -38,7 +38,7 @@ func hostsTOML(text []byte, server string, undo bool, made ...string) ([]byte, e
 		"# go on to their registry.",
 		"[host."+quoted(server)+"]",
 		"  capabilities = [\"pull\", \"resolve\"]")...)
-	return after, checkHosts(before, after, server)
+	return after, byHand(checkHosts(before, after, server), lineOfKey(plain, found, "host"), "[host."+quoted(server)+"] with capabilities = [\"pull\", \"resolve\"], in front of the others")
 }
 
 // checkHosts makes sure that an edit did what it should and nothing else.
@@ -59,6 +59,15 @@ func checkHosts(before map[string]any, after []byte, server string) error {
 
 // errByHand is about files in which a setting has no place that edits know.
 var errByHand = errors.New("it is written in a form that edits do not know: write plain [tables], or set it by hand")
+
+// byHand says in which line a setting stands that an edit did not find its way with, and
+// what is wanted; other errors, and nil, are given back.
+func byHand(err error, line int, wanted string) error {
+	if !errors.Is(err, errByHand) {
+		return err
+	}
+	return fmt.Errorf("line %d: %w; wanted is %s", max(line, 1), err, wanted)
+}
 
 // sameBut compares all of two trees but one key at the top.
 func sameBut(a, b map[string]any, key string) bool {

@@ -5,13 +5,10 @@ package setup
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // distributions are where one sees that a distribution is installed.
@@ -50,7 +47,8 @@ const (
 func CertsDir(engine string, o Options) (string, error) {
 	switch engine {
 	case "k3s", "rke2":
-		return o.at("/var/lib/rancher/" + engine + "/agent/etc/containerd/certs.d"), nil
+		o.Engine = engine
+		return o.rancherCerts()
 	case "microk8s":
 		return o.at(microk8sArgs + "/certs.d"), nil
 	case "k0s":
@@ -63,204 +61,8 @@ func CertsDir(engine string, o Options) (string, error) {
 	return HostsDir(o)
 }
 
-// registriesYAML edits what k3s and RKE2 make certs.d of at each start.
-func (p *Plan) registriesYAML(o Options) error {
-	if err := p.named(); err != nil {
-		return err
-	}
-	path, err := o.registriesPath()
-	if err != nil {
-		return err
-	}
-	text, err := p.place.read(path)
-	if err != nil {
-		return err
-	}
-	after := cutBlocks(text)
-	if !p.Undo {
-		made, err := p.madeLine(path, text)
-		if err == nil {
-			after, err = addEndpoint(after, p.Server, made...)
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
-		}
-	}
-	unit, err := o.kubernetesUnit()
-	if err != nil {
-		return err
-	}
-	p.Next = []string{"sudo systemctl restart " + unit + "   # containers go on running"}
-	return p.textChange(path, text, after, p.Undo)
-}
-
-// kubernetesUnit is the unit by which K3s or RKE2 runs here: an agent's or a server's.
-func (o Options) kubernetesUnit() (string, error) {
-	daemons, err := o.kubernetesDaemons()
-	if err != nil {
-		return "", err
-	}
-	if len(daemons) > 0 && len(daemons[0].argv) > 1 && daemons[0].argv[1] == "agent" {
-		return o.Engine + "-agent", nil
-	}
-	if o.Engine == "rke2" {
-		return "rke2-server", nil
-	}
-	return o.Engine, nil
-}
-
-func (o Options) kubernetesDaemons() ([]daemon, error) {
-	return o.daemons(o.Engine, o.Engine, o.Engine+"-server", o.Engine+"-agent")
-}
-
-// kubernetesConfig are the files that K3s or RKE2 reads, in the order in which they
-// count: config.yaml, or the file that --config names, and those beside it in a
-// directory that ends with .d.
-func (o Options) kubernetesConfig() ([]string, error) {
-	daemons, err := o.kubernetesDaemons()
-	if err != nil {
-		return nil, err
-	}
-	main := cmp.Or(configFlag(daemons, "--config", "-c"), "/etc/rancher/"+o.Engine+"/config.yaml")
-	paths, err := o.glob(main + ".d/*.yaml")
-	return append([]string{main}, paths...), err
-}
-
-// registriesPath is registries.yaml, or what --private-registry names on the
-// command line or in the configuration, of which the last file counts.
-func (o Options) registriesPath() (string, error) {
-	daemons, err := o.kubernetesDaemons()
-	if err != nil {
-		return "", err
-	}
-	paths, err := o.kubernetesConfig()
-	if err != nil {
-		return "", err
-	}
-	registry := ""
-	for _, path := range paths {
-		text, err := o.read(path)
-		if err != nil {
-			return "", err
-		}
-		var config struct {
-			Registry string `yaml:"private-registry"`
-		}
-		if err := yaml.Unmarshal(text, &config); err != nil {
-			return "", fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
-		}
-		registry = cmp.Or(config.Registry, registry)
-	}
-	return o.file("/etc/rancher/"+o.Engine+"/registries.yaml", "", configFlag(daemons, "--private-registry"), registry), nil
-}
-
-// addEndpoint puts the server in front of the endpoints of docker.io; of "*" when
-// only that is spoken of, which counts for docker.io then.
-func addEndpoint(text []byte, server string, made ...string) ([]byte, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, fmt.Errorf("not YAML: %w", err)
-	}
-	var before map[string]any
-	if err := doc.Decode(&before); err != nil {
-		return nil, fmt.Errorf("expected keys and values: %w", err)
-	}
-	_, mirrors := yamlValue(root(&doc), "mirrors")
-	host, key, hub := "docker.io", (*yaml.Node)(nil), (*yaml.Node)(nil)
-	for _, name := range []string{"docker.io", "*"} {
-		if key, hub = yamlValue(mirrors, name); hub != nil {
-			host = name
-			break
-		}
-	}
-	_, endpoints := yamlValue(hub, "endpoint")
-	if _, rewrite := yamlValue(hub, "rewrite"); rewrite != nil {
-		return nil, fmt.Errorf("line %d: the mirror of %s rewrites names, those with a CID too: write a rewrite that leaves out ^ciq by hand", rewrite.Line, host)
-	}
-	if endpoints != nil && slices.ContainsFunc(endpoints.Content, func(n *yaml.Node) bool { return strings.TrimRight(n.Value, "/") == server }) {
-		return text, nil // written by the user
-	}
-	after, err := insertEndpoint(text, server, made, mirrors, key, hub, endpoints)
-	if err != nil {
-		return nil, err
-	}
-	return after, checkEndpoint(before, after, host, server)
-}
-
-// insertEndpoint writes the lines where they belong.
-func insertEndpoint(text []byte, server string, made []string, mirrors, key, hub, endpoints *yaml.Node) ([]byte, error) {
-	item := "- " + quoted(server)
-	switch {
-	case mirrors == nil:
-		lines := append(slices.Clone(made), "mirrors:", "  docker.io:", "    endpoint:", "      "+item)
-		return insertBlock(text, len(text), "", lines...), nil
-	case endpoints != nil && len(endpoints.Content) > 0 && endpoints.Style&yaml.FlowStyle == 0:
-		first := endpoints.Content[0]
-		line := lineOf(text, first.Line)
-		indent := string(text[line : line+bytes.IndexByte(text[line:], '-')])
-		return insertBlock(text, line, indent, item), nil
-	case hub == nil && mirrors.Kind == yaml.MappingNode && mirrors.Style&yaml.FlowStyle == 0 && len(mirrors.Content) > 0:
-		first := mirrors.Content[0]
-		indent := strings.Repeat(" ", first.Column-1)
-		return insertBlock(text, lineOf(text, first.Line), indent, "docker.io:", "  endpoint:", "    "+item), nil
-	case hub != nil && endpoints == nil && hub.Kind == yaml.MappingNode && hub.Style&yaml.FlowStyle == 0 && len(hub.Content) > 0:
-		first := hub.Content[0]
-		return insertBlock(text, lineOf(text, first.Line), strings.Repeat(" ", first.Column-1), "endpoint:", "  "+item), nil
-	}
-	at := mirrors.Line
-	if key != nil {
-		at = key.Line
-	}
-	return nil, fmt.Errorf("line %d: %w; the list wanted is mirrors: docker.io: endpoint: [%q, …]", at, errByHand, server)
-}
-
-// checkEndpoint makes sure that an edit did what it should and nothing else.
-func checkEndpoint(before map[string]any, after []byte, host, server string) error {
-	var tree map[string]any
-	if err := yaml.Unmarshal(after, &tree); err != nil {
-		return fmt.Errorf("%w: %w", errByHand, err)
-	}
-	hub := subtree(tree, "mirrors", host)
-	list, _ := hub["endpoint"].([]any)
-	if len(list) == 0 || list[0] != server {
-		return errByHand
-	}
-	old := subtree(before, "mirrors", host)
-	rest, _ := old["endpoint"].([]any)
-	if !slices.Equal(list[1:], rest) || !sameBut(old, hub, "endpoint") || !sameBut(before, tree, "mirrors") || !sameBut(subtree(before, "mirrors"), subtree(tree, "mirrors"), host) {
-		return errByHand
-	}
-	return nil
-}
-
-// root is a document's content, nil for an empty one.
-func root(doc *yaml.Node) *yaml.Node {
-	if len(doc.Content) == 0 {
-		return nil
-	}
-	return doc.Content[0]
-}
-
-// yamlValue gives a mapping's key and value, nil when it is not there.
-func yamlValue(mapping *yaml.Node, name string) (key, value *yaml.Node) {
-	if mapping == nil || mapping.Kind != yaml.MappingNode {
-		return nil, nil
-	}
-	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		if mapping.Content[i].Value == name {
-			return mapping.Content[i], mapping.Content[i+1]
-		}
-	}
-	return nil, nil
-}
-
-// lineOf is the offset of a line, the first being 1.
-func lineOf(text []byte, line int) (at int) {
-	for ; line > 1; line-- {
-		at = lineEnd(text, at)
-	}
-	return at
-}
+// setsConfigPath finds a line of a template that is not a comment.
+var setsConfigPath = regexp.MustCompile(`(?m)^\s*"?config_path"?\s*=`)
 
 // microk8s reads its certs.d whenever it pulls.
 func (p *Plan) microk8s(o Options) error {
@@ -272,7 +74,7 @@ func (p *Plan) microk8s(o Options) error {
 	if err != nil {
 		return err
 	}
-	if text != nil && !bytes.Contains(text, []byte("config_path")) && !p.Undo {
+	if text != nil && !setsConfigPath.Match(text) && !p.Undo {
 		return fmt.Errorf("%w: %s has no config_path: MicroK8s before 1.23 wants the mirror there by hand, below registry.mirrors.\"docker.io\"", ErrConfig, template)
 	}
 	dir, err := CertsDir("microk8s", o)
@@ -308,6 +110,7 @@ func (o Options) k0sCRI() (c criConfig, err error) {
 		if path == own && f.plain == nil {
 			f.version = version
 		}
+		f.asOne(version)
 		for _, table := range f.tables() {
 			if value, _ := subtree(f.tree, table...)["config_path"].(string); value != "" {
 				c.configPath, c.target = value, f

@@ -346,7 +346,7 @@ func addMirrorBlock(plain []byte, prefix, server string) ([]byte, error) {
 		}
 	}
 	after := insertBlock(plain, at, "", mirrorLines(server)...)
-	return after, checkMirror(tree, after, n, host)
+	return after, byHand(checkMirror(tree, after, n, host), lineOfKey(plain, found, "registry"), "[[registry.mirror]] with location = "+quoted(host)+" in front of the mirrors of "+prefix)
 }
 
 // checkMirror makes sure that an edit did what it should and nothing else.

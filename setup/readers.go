@@ -77,7 +77,7 @@ func (p *Plan) hostless(path string, text []byte) error {
 		return nil
 	}
 	first := found[0]
-	line := 1 + bytes.Count(plain[:first.line], []byte("\n"))
+	line := lineAt(plain, first.line)
 	what := fmt.Sprintf("%s, line %d: %s is set there, and no [host.…]; containerd 1 and nerdctl 1 overlook such a file as a whole", path, line, strings.Join(first.path(), "."))
 	if old == "" {
 		p.note("%s: if one of them reads it, that counts from now on", what)

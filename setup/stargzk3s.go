@@ -5,8 +5,6 @@ package setup
 
 import (
 	"fmt"
-	"path/filepath"
-	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -20,7 +18,11 @@ func (o Options) inK3s() Options {
 // stargzInK3s plans config.yaml.
 func (p *Plan) stargzInK3s(o Options) error {
 	o = o.inK3s()
-	paths, err := o.k3sFiles()
+	daemons, err := o.rancherDaemons()
+	if err != nil {
+		return err
+	}
+	paths, err := o.rancherConfig(daemons)
 	if err != nil {
 		return err
 	}
@@ -46,11 +48,11 @@ func (p *Plan) stargzInK3s(o Options) error {
 		}
 		p.note("K3s pulls all images of this node anew, and those without an index as a whole; layers come by the endpoints of registries.yaml (image2ipfs setup k3s)")
 	}
-	unit, err := o.kubernetesUnit()
+	restart, err := o.rancherRestart()
 	if err != nil {
 		return err
 	}
-	p.Next = []string{"sudo systemctl restart " + unit}
+	p.Next = []string{restart}
 	return p.textChange(path, text, after, p.Undo)
 }
 
@@ -67,7 +69,7 @@ func (p *Plan) chooseStargz(path string, text, plain []byte) ([]byte, error) {
 	after := stargzMarks.insert(plain, len(plain), "", append(made, "snapshotter: stargz")...)
 	tree, err := yamlTree(after)
 	if err != nil || tree["snapshotter"] != "stargz" || !sameBut(before, tree, "snapshotter") {
-		return nil, fmt.Errorf("line 1: %w: wanted is snapshotter: stargz at the top", errByHand)
+		return nil, byHand(errByHand, 1, "snapshotter: stargz at the top")
 	}
 	return after, nil
 }
@@ -79,44 +81,8 @@ func yamlTree(text []byte) (tree map[string]any, err error) {
 	return tree, nil
 }
 
-// k3sFiles are K3s's configuration files.
-func (o Options) k3sFiles() ([]string, error) {
-	if o.Config == "" {
-		return o.kubernetesConfig()
-	}
-	main := o.within(o.Config)
-	paths, err := o.glob(main + ".d/*.yaml")
-	return append([]string{main}, paths...), err
-}
-
-// k3sSnapshotter is the snapshotter that K3s is told to use, by its command line, else
-// by the last file that names one, and where; empty when nothing does.
+// k3sSnapshotter is the snapshotter that K3s is told to use, and where; empty when
+// nothing does.
 func (o Options) k3sSnapshotter() (value, where string, err error) {
-	daemons, err := o.kubernetesDaemons()
-	if err != nil {
-		return "", "", err
-	}
-	for _, d := range daemons {
-		if values := d.flag("--snapshotter"); len(values) > 0 {
-			return values[len(values)-1], d.where, nil
-		}
-	}
-	paths, err := o.k3sFiles()
-	if err != nil {
-		return "", "", err
-	}
-	for _, path := range slices.Backward(paths) {
-		text, err := o.read(path)
-		if err != nil {
-			return "", "", err
-		}
-		tree, err := yamlTree(text)
-		if err != nil {
-			return "", "", fmt.Errorf("%w: %s: %w", ErrConfig, o.at(path), err)
-		}
-		if chosen, _ := tree["snapshotter"].(string); chosen != "" {
-			return chosen, filepath.Clean(o.at(path)), nil
-		}
-	}
-	return "", "", nil
+	return o.rancherSetting(func(s rancherSettings) string { return s.Snapshotter }, "", "--snapshotter")
 }

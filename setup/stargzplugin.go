@@ -4,7 +4,6 @@
 package setup
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"reflect"
@@ -176,7 +175,7 @@ func longerList(f *criFile, line int, some bool, added []any) ([]byte, error) {
 	text := strings.TrimRight(string(f.plain[line:lineEnd(f.plain, line)]), "\r\n")
 	head, ok := strings.CutSuffix(strings.TrimSpace(text), "]")
 	if !ok {
-		return nil, fmt.Errorf("line %d: %w: unpack_config is no list in one line, and lacks {platform = \"linux\", snapshotter = \"stargz\"}", 1+bytes.Count(f.plain[:line], []byte("\n")), errByHand)
+		return nil, fmt.Errorf("line %d: %w: unpack_config is no list in one line, and lacks {platform = \"linux\", snapshotter = \"stargz\"}", lineAt(f.plain, line), errByHand)
 	}
 	var entries []string
 	for _, x := range added {

@@ -86,5 +86,5 @@ func placed(text []byte, found []expression, hosts, lines []string, want map[str
 		return after, nil
 	}
 	line := lineOfKey(text, found, "resolver", "host", hosts[0], "mirrors")
-	return nil, fmt.Errorf("line %d: %w: wanted is [[resolver.host.%q.mirrors]] with host and insecure, in front of the others", line, errByHand, hosts[0])
+	return nil, byHand(errByHand, line, "[[resolver.host."+quoted(hosts[0])+".mirrors]] with host and insecure, in front of the others")
 }

@@ -103,7 +103,7 @@ func lineOfKey(text []byte, found []expression, path ...string) (line int) {
 	for _, e := range found {
 		whole := e.path()
 		if len(whole) >= len(path) && slices.Equal(whole[:len(path)], path) || len(whole) <= len(path) && slices.Equal(whole, path[:len(whole)]) {
-			line = 1 + bytes.Count(text[:e.line], []byte("\n"))
+			line = lineAt(text, e.line)
 			if len(whole) >= len(path) {
 				break
 			}
