@@ -101,6 +101,17 @@ func TestFlagsCountAfterRestart(t *testing.T) {
 	}
 }
 
+// What is left to do is said where nothing has to be written, too.
+func TestRestartIsDueWithoutChanges(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("units are Linux's")
+	}
+	m := newMachine(t, map[string]string{unitDocker: "[Service]\nExecStart=/usr/bin/dockerd --registry-mirror " + ours + "\n", "etc/docker/key.json": "x"})
+	if p := m.plan(Options{Engine: "docker"}); len(p.Changes) != 0 || len(p.Next) != 1 || !strings.HasPrefix(p.Next[0], dockerRestart) {
+		t.Errorf("changes %d, next %q", len(p.Changes), p.Next)
+	}
+}
+
 // The certs.d of K3s and RKE2 lies where their data does.
 func TestCertsBelowDataDir(t *testing.T) {
 	for name, files := range map[string]map[string]string{

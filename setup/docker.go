@@ -54,7 +54,8 @@ func (p *Plan) docker(o Options) error {
 	}
 	p.Next = dockerReload(o, path, hasMirrors(text) && !hasMirrors(after))
 	if where != "" && !o.Undo {
-		p.Next = dockerFlags(o, daemons, p.Server)
+		p.due = dockerFlags(o, daemons, p.Server)
+		p.Next = p.due
 	}
 	if !o.Undo { // what was there before is given back whatever dockerd makes of it
 		p.check = func(ctx context.Context) error { return o.validates(ctx, path, daemons) }

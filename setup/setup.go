@@ -85,6 +85,7 @@ type Plan struct {
 
 	options Options
 	place   place
+	due     []string                    // of Next, what is left to do where nothing has to be written
 	check   func(context.Context) error // reads the written files as the engine does
 }
 
@@ -128,7 +129,7 @@ func New(o Options) (*Plan, error) {
 		return nil, err
 	}
 	if len(p.Changes) == 0 {
-		p.Next = nil
+		p.Next = p.due
 	}
 	return p, nil
 }

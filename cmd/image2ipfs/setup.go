@@ -145,7 +145,10 @@ func (o *setupOptions) print(cmd *cobra.Command, plan *setup.Plan) error {
 		fmt.Fprintln(human, "Note:", n)
 	}
 	if len(plan.Changes) == 0 {
-		fmt.Fprintf(human, "%s: nothing to do\n", plan.Engine)
+		fmt.Fprintf(human, "%s: nothing to write\n", plan.Engine)
+		for _, n := range plan.Next {
+			fmt.Fprintln(human, "Next:", n)
+		}
 		return nil
 	}
 	if !o.yes {
