@@ -6,7 +6,6 @@ package setup
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,7 +110,7 @@ func parseDaemonJSON(text []byte) (*daemonJSON, error) {
 		return nil, fmt.Errorf("not JSON: %w", err)
 	}
 	if !doc.value.IsStandard() || !json.Valid(text) {
-		return nil, fmt.Errorf("not JSON as dockerd reads it: %s", strictly(text))
+		return nil, fmt.Errorf("not JSON as dockerd reads it: line %d: comments and trailing commas are not allowed there", strictly(text, doc.value))
 	}
 	var ok bool
 	if doc.object, ok = doc.value.Value.(*hujson.Object); !ok {
@@ -132,14 +131,17 @@ func parseDaemonJSON(text []byte) (*daemonJSON, error) {
 	return doc, nil
 }
 
-// strictly says what strict JSON has against a text.
-func strictly(text []byte) string {
-	what := "comments and trailing commas are not allowed there"
-	var tree any
-	if at, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, &tree)); ok {
-		what = fmt.Sprintf("line %d: %s", lineAt(text, max(0, int(at.Offset)-1)), what)
+// strictly is the line of the first comment or trailing comma of a text, which
+// standardizing leaves spaces in place of.
+func strictly(text []byte, value hujson.Value) int {
+	strict := value.Clone()
+	strict.Standardize()
+	for i, c := range strict.Pack() {
+		if i < len(text) && text[i] != c {
+			return lineAt(text, i)
+		}
 	}
-	return what
+	return 1
 }
 
 // lineAt is the line of an offset, the first being 1.
