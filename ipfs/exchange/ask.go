@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	stateTimeout = 3 * time.Second  // for an answer to GET
-	maxAwaiting  = 30 * time.Second // for which a peer may say that blocks are on their way
-	maxState     = 64               // bytes of an answer to GET
-	minProgress  = 64 << 10         // bytes that have to come in each Stall, unless a block is complete
+	stateTimeout = 3 * time.Second // for an answer to GET
+	maxAwaiting  = maxPatience     // for which a peer may say that blocks are on their way
+	maxState     = 64              // bytes of an answer to GET
+	minProgress  = 64 << 10        // bytes that have to come in each Stall, unless a block is complete
 )
 
 // askState asks a peer what it has of the DAG under root. Errors match

@@ -16,7 +16,11 @@ import (
 
 // batch is a request for some blocks of one job.
 type batch struct {
+	x      *Exchange
 	j      *job
+	ctx    context.Context // ends with the job, or when nothing of it is wanted any more
+	cancel context.CancelCauseFunc
+	left   int // of blocks, that have not come from anybody
 	p      *peer
 	rt     http.RoundTripper
 	lane   int
@@ -40,8 +44,22 @@ func (s *pick) urgent() {
 		b.urgent = !b.here && (len(b.waits) > 0 || b.passed && !paused) && b.belongs(j)
 		return !b.urgent
 	})
+	// what strangers wait for comes after what is waited for here
+	slices.SortStableFunc(j.urgent, func(a, b *block) int { return a.owed() - b.owed() })
 	s.lost = s.scan(nil, j.urgent)
 }
+
+// owed is 0 for a block that is waited for on this machine, 1 for others.
+func (b *block) owed() int {
+	if slices.ContainsFunc(b.waits, func(w *wait) bool { return !w.passed }) {
+		return 0
+	}
+	return 1
+}
+
+// presses tells whether it is asked for though much is under way: what that was asked of
+// may stand still, and this cannot wait for it.
+func (b *block) presses() bool { return len(b.waits) > 0 && (b.late || b.direct) }
 
 // rest puts others into batches, and asks for all.
 func (s *pick) rest() {
@@ -67,10 +85,10 @@ func (b *block) belongs(j *job) bool { return len(b.jobs) > 0 && b.jobs[0] == j 
 func (s *pick) scan(lost []*block, blocks []*block) []*block {
 	seen := 0
 	for _, b := range blocks {
-		if seen >= maxScan || s.full() {
+		if seen >= maxScan {
 			break
 		}
-		if !b.missing(s.now) {
+		if !b.missing(s.now) || s.full() && !b.presses() {
 			continue
 		}
 		seen++
@@ -86,15 +104,15 @@ func (s *pick) scan(lost []*block, blocks []*block) []*block {
 }
 
 // missing tells whether a block is to be asked for. One that a peer was asked
-// to get is asked for directly as well when it is needed so, and when that peer may
-// wait for this node; one that is late of a second peer.
+// to get is asked for directly as well when it is needed so; one that is late of a
+// second peer.
 func (b *block) missing(now time.Time) bool {
 	if b.here || now.Before(b.retry) {
 		return false
 	}
 	switch b.running(plain) {
 	case 0:
-		return len(b.asked) == 0 || b.direct || b.passed && !b.firm || b.late && len(b.asked) == 1
+		return len(b.asked) == 0 || b.direct || b.late && len(b.asked) == 1
 	case 1:
 		return b.late && len(b.asked) == 1
 	}
@@ -118,19 +136,32 @@ func (s *pick) filling(p *peer, lane int) *batch {
 	return nil
 }
 
+// room is how many bytes may be asked for in one kind of lane: a half of all, and of who
+// presses as much again.
+func (s *pick) room(b *block) int64 {
+	if b.presses() {
+		return s.x.limits.InFlight
+	}
+	return s.x.limits.InFlight / 2
+}
+
 // put puts a block into a batch and starts that when it is full.
 func (s *pick) put(b *block, p *peer, lane int) {
-	if s.x.inFlight[lane] >= s.x.limits.InFlight/2 {
+	if s.x.inFlight[lane] >= s.room(b) {
 		return
 	}
 	t := s.filling(p, lane)
 	if t == nil {
-		t = &batch{j: s.j, p: p, rt: p.rt, lane: lane, began: s.now}
+		t = &batch{x: s.x, j: s.j, p: p, rt: p.rt, lane: lane, began: s.now}
+		t.ctx, t.cancel = context.WithCancelCause(s.j.ctx)
 		s.batches = append(s.batches, t)
 		p.lanes[lane].running++
 	}
-	b.asked, b.firm = append(b.asked, t), lane == relay && s.coming(b, p)
-	t.blocks = append(t.blocks, b)
+	b.asked = append(b.asked, t)
+	if b.tried.IsZero() {
+		b.tried = s.now
+	}
+	t.blocks, t.left = append(t.blocks, b), t.left+1
 	t.bytes += b.size
 	s.x.inFlight[lane] += b.size
 	if t.bytes >= p.lanes[lane].batch() || len(t.blocks) >= maxBlocks {
@@ -146,7 +177,8 @@ func (s *pick) put(b *block, p *peer, lane int) {
 
 // launch makes the request of a batch; x.mu is held.
 func (x *Exchange) launch(t *batch) {
-	t.p.lanes[t.lane].bytes += t.bytes
+	l := &t.p.lanes[t.lane]
+	l.bytes, l.under = l.bytes+t.bytes, append(l.under, t)
 	if !x.task(func() { x.run(t) }) {
 		x.finish(t, errClosed)
 	}
@@ -172,16 +204,19 @@ func (x *Exchange) run(t *batch) {
 	var err error
 	var told state
 	if t.p == x.others {
-		err = x.askOthers(t.j.ctx, cids, yield)
+		err = x.askOthers(t.ctx, cids, yield)
 	} else {
 		r := request{root: t.j.root, cids: cids, relay: t.lane == relay, fetching: true, yield: yield, moved: t.moves}
-		err = x.ask(t.j.ctx, t.rt, &r)
+		err = x.ask(t.ctx, t.rt, &r)
 		told = r.state
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if v := t.j.view(t.p); told != "" && told != v.state {
 		v.state, v.at = told, time.Time{} // and which parts is asked
+	}
+	if cause := context.Cause(t.ctx); err != nil && errors.Is(cause, errLate) {
+		err = cause
 	}
 	x.finish(t, err)
 	x.rouse()
@@ -193,7 +228,18 @@ func (t *batch) moves(bytes bool) {
 	t.moved.Store(now)
 	if bytes {
 		t.j.moved.Store(now)
+		t.x.moved.Store(now)
 	}
+}
+
+// hope tells when there was last a reason to think that it brings something: when it was
+// made, of a peer that has not failed, and when that moved.
+func (t *batch) hope() time.Time {
+	moved := time.Unix(0, t.moved.Load())
+	if t.p.failed() > 0 {
+		return moved
+	}
+	return latest(t.began, moved)
 }
 
 // finish takes the outcome of a batch; x.mu is held. Blocks that the peer left
@@ -203,18 +249,55 @@ func (x *Exchange) finish(t *batch, err error) {
 	l.running--
 	l.bytes -= t.bytes
 	x.inFlight[t.lane] -= t.bytes
+	l.under = slices.DeleteFunc(l.under, func(other *batch) bool { return other == t })
 	l.measured(t.got, time.Since(t.began))
-	if t.j.ctx.Err() == nil {
-		x.report(t.p, err)
+	t.cancel(nil)
+	ended := t.j.ctx.Err() != nil
+	if !ended {
+		x.judge(t, err)
 	}
 	for _, b := range t.blocks {
 		if i := slices.Index(b.asked, t); i >= 0 {
 			b.asked = slices.Delete(b.asked, i, i+1)
 		}
-		if err == nil && !t.came[b] && t.j.ctx.Err() == nil {
+		switch {
+		case ended || t.came[b]:
+		case errors.Is(err, errBusy): // it is as if it had not been asked
+			if len(b.asked)+len(b.lacking) == 0 {
+				b.tried = time.Time{}
+			}
+		default:
 			b.lacking = append(b.lacking, lack{t.p, t.lane})
 		}
 	}
+}
+
+// judge takes what the outcome of a batch says of its peer: who gives nothing of what it
+// says that it has is not believed, and has failed.
+func (x *Exchange) judge(t *batch, err error) {
+	if err == nil && t.got == 0 && t.p != x.others && t.lane == plain {
+		v := t.j.view(t.p)
+		claimed := v.state == holds
+		for _, b := range t.blocks {
+			claimed = claimed || v.has.bit(b.leaf(t.j))
+		}
+		if !claimed {
+			return
+		}
+		err = errBroken
+		if v.state == holds {
+			v.state = some
+		}
+	}
+	if err != nil && t.got == 0 && !errors.Is(err, errBusy) {
+		t.p.lanes[t.lane].rate = empty
+		v := t.j.view(t.p)
+		v.has, v.gets = nil, nil
+	}
+	if err == nil && t.got == 0 {
+		return // it was not said to have anything
+	}
+	x.report(t.p, forBlocks, err)
 }
 
 // othersStall is how long [Network.Blocks] may take for the next block.

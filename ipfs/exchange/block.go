@@ -28,13 +28,11 @@ type block struct {
 	direct bool
 	// late has it asked of a second peer beside the one that is to send it.
 	late bool
-	// passed keeps it from being got by way of others, because another waits
-	// for this node to get it: so there is no circle.
-	passed   bool
-	passedAt time.Time // since then
-	// firm says that it was asked of a peer to which it is on its way from a holder: who
-	// waits for this node may wait for that.
-	firm    bool
+	// passed says that another waits for this node to get it: so it is got by way of its
+	// home alone, which is nearer to a holder, or comes later in an order of all, and
+	// there is no circle.
+	passed  bool
+	tried   time.Time // when somebody was first asked; zero since it came, or was given up
 	lacking []lack    // who did not give it
 	retry   time.Time // nobody is asked before
 
@@ -149,19 +147,12 @@ func (x *Exchange) want(b *block, passed bool) *wait {
 	b.waits = append(b.waits, w)
 	b.jobs[0].urge(b)
 	if passed {
-		b.pass()
+		b.passed = true
 	} else {
 		b.jobs[0].cursor = b.pos
 	}
 	x.rouse()
 	return w
-}
-
-// pass notes that another waits for this node to get the block.
-func (b *block) pass() {
-	if !b.passed {
-		b.passed, b.passedAt = true, time.Now()
-	}
 }
 
 // leave ends a wait.
@@ -240,9 +231,17 @@ func (x *Exchange) arrived(b *block, data []byte, from *peer) {
 			x.gate.forget(string(j.root.Hash()))
 		}
 	}
-	b.lacking, b.direct, b.late, b.passed = nil, false, false, false
+	b.lacking, b.direct, b.late, b.passed, b.tried = nil, false, false, false, time.Time{}
+	for _, t := range b.asked {
+		if t.left--; t.left == 0 && t.p != from && t.p != x.others {
+			t.cancel(errLate)
+		}
+	}
 	b.settle(result{data: data})
 }
+
+// errLate is why a request ends all whose blocks others have sent meanwhile.
+var errLate = fmt.Errorf("%w: others were faster", ipfs.ErrUnavailable)
 
 // pauseUnkept is how long blocks are fetched only as they are waited for, after
 // one could not be kept.

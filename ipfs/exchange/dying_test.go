@@ -21,8 +21,9 @@ var deaths = map[string]func(m *simnet.Machine) func(){
 }
 
 // Once 1.1 images have left the origin it is needed no more. When it dies before, each
-// reader is told within Give after the last block what is missing and who was asked,
-// and nobody goes on working.
+// reader is told what is missing and who was asked, within Give after the last block, or
+// after somebody said that it was on its way, which ends within Stall; and nobody goes
+// on working.
 func TestOriginDies(t *testing.T) {
 	for death, die := range deaths {
 		for _, at := range []float64{0.3, 0.6, 0.9, 1.1, 1.3} {
@@ -53,7 +54,7 @@ func TestOriginDies(t *testing.T) {
 							}
 							continue
 						}
-						if o.after > 15500*time.Millisecond {
+						if o.after > 20500*time.Millisecond {
 							t.Errorf("told %s after the last block", o.after)
 						}
 						told(t, o.err)

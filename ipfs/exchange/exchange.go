@@ -25,6 +25,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -129,6 +130,8 @@ type Exchange struct {
 	tasks  sync.WaitGroup
 	wake   chan struct{} // there may be something to ask for
 	taking chan struct{} // holds one for each single block that is on its way
+
+	moved atomic.Int64 // when bytes of any job last came; Unix nanoseconds
 
 	mu       sync.Mutex // of what follows
 	peers    map[string]*peer

@@ -102,7 +102,7 @@ func TestSlowOnPurpose(t *testing.T) {
 	if !p.banned.IsZero() {
 		t.Error("a peer was waited for until its false block was complete")
 	}
-	if p.failures == 0 {
+	if p.failed() == 0 {
 		t.Error("a peer that gave nothing is asked again at once")
 	}
 }

@@ -31,13 +31,14 @@ type job struct {
 	hopeless error         // nobody gives what is missing; nil as long as it is waited for
 	leaves   int           // that the DAG has
 	has      bitmap        // those of them that are here
-	doubted  time.Time     // what fetchers have told before is asked again
 	hops     int           // from a node that has all; 0 when nobody knows one
 
 	views    map[string]*view // of peers, by ID
 	settled  time.Time        // by then it is known what peers have, or they do not tell
 	searched time.Time        // when [Network.Find] was last asked
 	finding  bool
+	// unmeasured is when there were first only copies of which nothing had come.
+	unmeasured time.Time
 }
 
 // view is what a peer has of the job's DAG.
@@ -163,11 +164,14 @@ func (j *job) urge(b *block) {
 func (x *Exchange) proceeds(j *job) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return j.ctx.Err() == nil && time.Since(latest(j.last(), x.came)) < x.limits.Stall
+	return j.ctx.Err() == nil && time.Since(latest(j.last(), x.lastCame())) < x.limits.Stall
 }
 
 // last tells when a block, or a part of one, came.
 func (j *job) last() time.Time { return latest(j.progress, time.Unix(0, j.moved.Load())) }
+
+// lastCame tells when a block of any job, or a part of one, came.
+func (x *Exchange) lastCame() time.Time { return latest(x.came, time.Unix(0, x.moved.Load())) }
 
 // relays gives the job that fetches the DAG under root, and has it get those of
 // the listed blocks that are missing from holders; nil when there is none.
@@ -188,7 +192,7 @@ func (x *Exchange) relays(ctx context.Context, root cid.Cid, list []cid.Cid) *jo
 	defer x.mu.Unlock()
 	for _, c := range list {
 		if b := x.blocks[string(c.Hash())]; b != nil && !b.here && !b.passed {
-			b.pass()
+			b.passed = true
 			b.jobs[0].urge(b)
 		}
 	}

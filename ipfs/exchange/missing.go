@@ -48,7 +48,7 @@ func (j *job) asked(x *Exchange, now time.Time) string {
 			continue
 		case now.Before(p.banned):
 			what = "sent false blocks"
-		case p.failures > 0:
+		case p.failures != [2]int{}:
 			what = "does not answer"
 		case v.state == holds:
 			what = "says that it has all"

@@ -2,6 +2,8 @@ package exchange
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -17,7 +19,7 @@ type peer struct {
 	// it is to get.
 	lanes [2]lane
 
-	failures int       // in a row
+	failures [2]int    // in a row, at each kind of request
 	rest     time.Time // not to be asked before
 	busy     time.Time // when it last said that it has too much to do
 	banned   time.Time // it has sent a false block, and is not to be asked before
@@ -26,10 +28,19 @@ type peer struct {
 
 // lane is one kind of requests to a peer.
 type lane struct {
-	running int     // requests
-	bytes   int64   // asked for and not there yet
-	rate    float64 // bytes a second of one request; 0 for not measured
+	running int           // requests
+	under   []*batch      // those of them that were made
+	bytes   int64         // asked for and not there yet
+	rate    float64       // bytes a second of one request; 0 for not measured
+	took    time.Duration // the last that brought something; 0 for none
 }
+
+// Kinds of requests whose failures are counted each for itself: who answers what it has
+// and gives no blocks has failed all the same.
+const (
+	forState  = 0
+	forBlocks = 1
+)
 
 const (
 	plain = 0 // index of the lane for what a peer has
@@ -62,8 +73,41 @@ func (p *peer) recovers(now time.Time) bool {
 // isBusy tells whether it has said of late that it has too much to do.
 func (p *peer) isBusy(now time.Time) bool { return now.Sub(p.busy) <= busyRest }
 
-// free tells whether the lane takes another request.
-func (l *lane) free() bool { return l.running < maxRunning }
+// failed tells how often it has not given blocks, of late.
+func (p *peer) failed() int { return p.failures[forBlocks] }
+
+// free tells whether a lane takes another request. Who is slow, or has failed, is asked
+// for one thing at a time: so what it has to send is not shared by several blocks, of
+// which none is complete soon.
+func (p *peer) free(kind int) bool {
+	l := &p.lanes[kind]
+	if p.failed() > 0 || l.rate > 0 && l.rate < minBatch {
+		return l.running == 0
+	}
+	return l.running < maxRunning
+}
+
+// isClogged tells whether the lane is full for longer than requests are to take.
+func (l *lane) isClogged(now time.Time, patience time.Duration) bool {
+	for _, t := range l.under {
+		if now.Sub(t.began) > patience {
+			return true
+		}
+	}
+	return false
+}
+
+// pace is how long requests take now, those that go on included; 0 when that is not
+// known. One that stands still tells nothing.
+func (l *lane) pace(now time.Time, stall time.Duration) time.Duration {
+	longest := time.Duration(0)
+	for _, t := range l.under {
+		if now.Sub(time.Unix(0, t.moved.Load())) <= stall {
+			longest = max(longest, now.Sub(t.began))
+		}
+	}
+	return max(longest, l.took)
+}
 
 // batch is how many bytes to ask for in one request.
 func (l *lane) batch() int64 {
@@ -78,13 +122,18 @@ func (l *lane) load(more int64) float64 {
 	return float64(l.bytes+more) / max(l.rate, minBatch)
 }
 
+// empty is what is taken for the speed of who gives nothing of what it says that it has,
+// in bytes a second.
+const empty = 1
+
 // measured takes the size of an answer and the time for it.
 func (l *lane) measured(bytes int64, took time.Duration) {
 	if bytes == 0 {
 		return
 	}
+	l.took = took
 	rate := float64(bytes) / max(took.Seconds(), 1e-3)
-	if l.rate > 0 {
+	if l.rate > empty {
 		rate = (l.rate + rate) / 2
 	}
 	l.rate = rate
@@ -93,13 +142,16 @@ func (l *lane) measured(bytes int64, took time.Duration) {
 // errBusy is matched by errors about a peer that has too much to do.
 var errBusy = errors.New("peer is busy")
 
-// report takes the outcome of a request: a peer that fails is left alone for a
-// while that doubles each time.
-func (x *Exchange) report(p *peer, err error) {
+// errBroken is why a peer fails that says that it has blocks and gives none.
+var errBroken = fmt.Errorf("%w: it gives nothing of what it says that it has", ipfs.ErrUnavailable)
+
+// report takes the outcome of a request of one kind: a peer that fails is left alone for
+// a while that doubles each time.
+func (x *Exchange) report(p *peer, kind int, err error) {
 	now := time.Now()
 	switch {
 	case err == nil:
-		p.failures = 0
+		p.failures[kind] = 0
 	case errors.Is(err, ipfs.ErrCorrupt):
 		x.falseAnswers++
 		p.banned = now.Add(x.limits.Forgive)
@@ -113,8 +165,8 @@ func (x *Exchange) report(p *peer, err error) {
 		x.failed++
 	default:
 		x.failed++
-		pause := min(firstRest<<p.failures, maxRest)
-		p.failures = min(p.failures+1, 8)
+		pause := min(firstRest<<p.failures[kind], maxRest)
+		p.failures[kind] = min(p.failures[kind]+1, 8)
 		p.rest = now.Add(pause)
 		x.log.Debug("a peer failed", "peer", p.id, "pause", pause, "error", err)
 	}
@@ -137,14 +189,40 @@ const lookAgain = 100 * time.Millisecond
 
 // connect takes the peers that are connected; x.mu is held.
 func (x *Exchange) connect(now []Peer) {
-	for _, p := range x.peers {
-		p.rt = nil
+	before := map[string]bool{}
+	for id, p := range x.peers {
+		before[id], p.rt = p.rt != nil, nil
 	}
 	for _, p := range now {
-		if id := p.String(); id != x.net.Self() {
-			x.peer(id).rt = p
+		id := p.String()
+		if id == x.net.Self() {
+			continue
+		}
+		if x.peer(id).rt = p; !before[id] { // a reason to hope
+			for _, j := range x.queue {
+				j.hopeless = nil
+			}
 		}
 	}
+	for _, j := range x.queue {
+		j.leave(x.peers)
+	}
+}
+
+// leave forgets what peers have told that are not connected any more, but for whether
+// they had anything, as long as they are remembered themselves.
+func (j *job) leave(peers map[string]*peer) {
+	maps.DeleteFunc(j.views, func(id string, v *view) bool {
+		p := peers[id]
+		switch {
+		case v.asking || p != nil && p.rt != nil:
+			return false
+		case p == nil || v.state == none:
+			return true
+		}
+		v.told, v.at = told{state: v.state}, time.Time{}
+		return false
+	})
 }
 
 // peer gives what is known of a peer; x.mu is held.

@@ -18,10 +18,12 @@ type pick struct {
 	partial  []*peer   // that have a part
 	fetchers []fetcher // that are getting it, and can be asked to get a block
 	self     uint64
-	pending  bool // it is not known yet what some have
-	soon     bool // some who may have it cannot be asked right now, or have yet to tell
-	resting  bool // so can one that holds it
-	spared   bool // who owns it is not asked for what a copy has
+	pending  bool             // it is not known yet what some have
+	soon     bool             // some who may have it cannot be asked right now, or have yet to tell
+	resting  bool             // so can one that holds it
+	spared   bool             // who owns it is not asked for what a copy has
+	crowded  bool             // who may have a block has too much to do
+	patience [2]time.Duration // for what goes on coming
 
 	lost    []*block // that nobody has
 	among   []*peer  // is used again and again
@@ -57,7 +59,7 @@ func (x *Exchange) pick(j *job, now time.Time) *pick {
 			s.partial = append(s.partial, p)
 		}
 	}
-	s.spared = s.spares()
+	s.spared, s.patience = s.spares(), x.patience(j, now)
 	j.hops = s.hops()
 	return s
 }
@@ -81,16 +83,23 @@ func (s *pick) hops() int {
 // bytes a second.
 const unknownRate = 8 << 20
 
+// sparedFor is how long who owns a DAG is spared for copies of which nothing has come yet.
+const sparedFor = time.Second
+
 // spares tells whether the copies there are do without those who own the DAG: unless
-// they are slow, of which there is no sign before something has come from them. Then who
-// owns it is asked as well, and what comes from there shows which of them is the slow one.
+// they are slow, of which there is no sign before something has come from one. That is
+// waited for a moment, once. Then who owns it is asked as well, and what comes from there
+// shows which of them is the slow one.
 func (s *pick) spares() bool {
 	var copies, owners float64
 	for _, p := range s.copies {
-		if p.lanes[plain].rate == 0 {
-			return true
-		}
 		copies = max(copies, p.lanes[plain].rate)
+	}
+	if len(s.copies) > 0 && copies == 0 {
+		if s.j.unmeasured.IsZero() {
+			s.j.unmeasured = s.now
+		}
+		return s.now.Sub(s.j.unmeasured) < sparedFor
 	}
 	for _, p := range s.owners {
 		owners = max(owners, p.lanes[plain].rate)
@@ -141,9 +150,6 @@ func (s *pick) home(b *block) (home *peer) {
 	return home
 }
 
-// coming tells whether a peer has said that a block is on its way to it.
-func (s *pick) coming(b *block, p *peer) bool { return s.j.view(p).gets.bit(b.leaf(s.j)) }
-
 // verdict is what is to happen with a missing block.
 type verdict int
 
@@ -157,6 +163,7 @@ const (
 // copies; who is just getting it; its home; a holder, if this is its home; and at last
 // whoever may have it all the same.
 func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
+	s.crowded = false
 	if p, lane, v = s.best(b, plain, s.having(b)...); v != nobody {
 		return p, lane, v
 	}
@@ -167,12 +174,10 @@ func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 		if p, lane, v = s.best(b, relay, s.getting(b)...); v != nobody {
 			return p, lane, v
 		}
-		home := s.home(b)
-		if home != nil && (!b.passed || s.j.hops > 1) {
-			return s.best(b, relay, home)
-		}
-		if home != nil && s.doubts(b) {
-			return nil, 0, askLater
+		if home := s.home(b); home != nil {
+			if p, lane, v = s.best(b, relay, home); v != nobody || s.j.hops != 1 {
+				return p, lane, v
+			}
 		}
 	}
 	if p, lane, v = s.best(b, plain, s.holding(b)...); v != nobody {
@@ -181,7 +186,7 @@ func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 	if p, lane, v = s.best(b, plain, s.owners...); v != nobody {
 		return p, lane, v
 	}
-	if s.pending || s.resting && !b.late {
+	if s.pending || (s.resting || s.crowded) && !b.late {
 		return nil, 0, askLater
 	}
 	return s.anybody(b)
@@ -227,27 +232,6 @@ func (s *pick) getting(b *block) []*peer {
 	return s.among
 }
 
-// doubtTime is for how long it is asked what has become of a block.
-const doubtTime = 250 * time.Millisecond
-
-// doubts tells whether it is to be found out first whether another gets a block, or has
-// it: somebody waits for this node to get it, though its home is another.
-func (s *pick) doubts(b *block) bool {
-	if s.now.Sub(b.passedAt) > doubtTime {
-		return false
-	}
-	for _, f := range s.fetchers {
-		if f.at.Before(b.passedAt) {
-			if s.j.doubted.Before(b.passedAt) {
-				s.j.doubted = s.now
-				s.x.rouse()
-			}
-			return true
-		}
-	}
-	return false
-}
-
 // anybody gives a peer that may have a block though it has not said so.
 func (s *pick) anybody(b *block) (p *peer, lane int, v verdict) {
 	if p, lane, v = s.best(b, plain, s.partial...); v != nobody {
@@ -269,10 +253,24 @@ func (s *pick) anybody(b *block) (p *peer, lane int, v verdict) {
 			return p, lane, v
 		}
 	}
-	if s.soon || len(b.asked) > 0 {
+	if s.soon || s.crowded || len(b.asked) > 0 {
 		return nil, 0, askLater
 	}
 	return nil, 0, nobody
+}
+
+// willDo tells whether it is worth while to wait for a place in a lane of a peer that
+// has too much to do, rather than to ask who is next. The places of who has failed, and
+// of who takes longer than others, are not waited for.
+func (s *pick) willDo(p *peer, lane int) bool {
+	l := &p.lanes[lane]
+	if p.failed() > 0 || l.rate == empty {
+		return p.free(lane)
+	}
+	if lane == relay { // it waits for others itself
+		return !l.isClogged(s.now, s.patience[relay])
+	}
+	return !l.isClogged(s.now, s.x.limits.Stall/2)
 }
 
 // best gives that of some peers, which have not said that they lack the block,
@@ -283,18 +281,24 @@ func (s *pick) best(b *block, lane int, from ...*peer) (p *peer, _ int, v verdic
 		if b.lacks(q, lane) || b.asks(q, lane) {
 			continue
 		}
-		if v == nobody {
-			v = askLater
-		}
 		filling := s.filling(q, lane)
-		if filling == nil && !q.lanes[lane].free() {
-			continue
+		if filling != nil || s.willDo(q, lane) {
+			v = max(v, askLater)
+		} else {
+			s.crowded = true
 		}
 		var more int64
 		if filling != nil {
 			more = filling.bytes
 		}
-		if load := q.lanes[lane].load(more); v != askNow || load < least {
+		if filling == nil && !q.free(lane) || q.lanes[lane].bytes+more > s.x.limits.InFlight/2*3/4 {
+			continue
+		}
+		load := q.lanes[lane].load(more)
+		if b.late && q.lanes[plain].rate <= empty { // another trial is not what it needs
+			load += maxPatience.Seconds()
+		}
+		if v != askNow || load < least {
 			p, v, least = q, askNow, load
 		}
 	}

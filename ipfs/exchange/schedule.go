@@ -94,8 +94,7 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 		if v.state == none {
 			due *= noneFactor
 		}
-		doubted := v.state == fetching && v.at.Before(j.doubted)
-		if !v.at.IsZero() && now.Sub(v.at) < due && !doubted {
+		if !v.at.IsZero() && now.Sub(v.at) < due {
 			continue
 		}
 		rt := p.rt
@@ -107,7 +106,7 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 			x.asking--
 			v.asking = false
 			if j.ctx.Err() == nil {
-				x.report(p, err)
+				x.report(p, forState, err)
 				j.saw(v, t, began)
 			}
 			x.rouse()
@@ -121,8 +120,8 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 // saw takes what a peer tells, which was asked for then. What is new to this node is a reason to hope.
 func (j *job) saw(v *view, t told, at time.Time) {
 	if j.planned {
-		most := (j.leaves + 7) / 8
-		t.has, t.gets = t.has[:min(len(t.has), most)], t.gets[:min(len(t.gets), most)]
+		most := (j.leaves + 7) / 8 // the rest of what it has sent goes
+		t.has, t.gets = slices.Clone(t.has[:min(len(t.has), most)]), slices.Clone(t.gets[:min(len(t.gets), most)])
 	} else {
 		t.has, t.gets = nil, nil // asked again when it is known what the bits mean
 	}
@@ -159,19 +158,23 @@ func (x *Exchange) note(id string, root cid.Cid, s state) {
 // giveUp has blocks that are late asked of others, then of holders, and tells those
 // who wait when nothing has come for so long that nothing is hoped for.
 func (x *Exchange) giveUp(j *job, now time.Time) {
+	patience := x.patience(j, now)
 	for _, b := range j.urgent {
 		if len(b.waits) == 0 {
 			continue
 		}
-		if late, direct := x.isLate(b, now); late && !b.late || direct && !b.direct {
+		if late, direct := x.isLate(b, now, patience); late && !b.late || direct && !b.direct {
 			b.late, b.direct = true, b.direct || direct
 			x.rouse()
 		}
-		last := latest(b.since, j.last())
-		if len(b.asked) == 0 { // there may be much to do before it
-			last = latest(last, x.came)
+		if b.owed() > 0 {
+			continue
 		}
-		if now.Sub(last) > x.limits.Give {
+		still := now.Sub(x.lastOf(b))
+		if still > x.limits.Stall && !j.finding && now.Sub(j.searched) > findEvery {
+			x.find(j)
+		}
+		if still > x.limits.Give {
 			j.hopeless = x.comeBack(j.missing(x, b, now), now)
 			break
 		}
@@ -184,21 +187,76 @@ func (x *Exchange) giveUp(j *job, now time.Time) {
 	}
 }
 
+// lastOf tells when a block that is waited for was last a reason to hope: when any of its
+// DAG came, when it was first asked for, and, for maxPatience longer, when who was asked
+// to get it told that it is on its way, or who has it sent anything.
+func (x *Exchange) lastOf(b *block) time.Time {
+	last := latest(b.since, latest(b.jobs[0].last(), b.tried))
+	if len(b.asked) == 0 { // there may be much to do before it
+		last = latest(last, x.lastCame())
+	}
+	hope := last
+	for _, t := range b.asked {
+		hope = latest(hope, t.hope())
+	}
+	for _, p := range x.peers { // who has it may have something else to send before
+		if v := b.jobs[0].views[p.id]; p.rt != nil && v != nil && v.state == holds {
+			for _, t := range p.lanes[plain].under {
+				hope = latest(hope, t.hope())
+			}
+		}
+	}
+	if most := last.Add(maxPatience); hope.After(most) {
+		return most
+	}
+	return hope
+}
+
+// maxPatience is how long is waited at most for what goes on coming, before another is
+// asked as well.
+const maxPatience = 2 * time.Minute
+
+// patience is how long a block may take in each kind of lane before another is asked for
+// it, though who was asked goes on sending: twice Stall, or, where that is longer, as
+// some requests to the quickest of those who have all take at the moment. So where an origin is slow, nobody asks it for
+// what another gets from there; and who is slower than those who have all, or only says
+// that he is getting a block, is not waited for.
+func (x *Exchange) patience(j *job, now time.Time) (p [2]time.Duration) {
+	quickest := time.Duration(0)
+	for _, p := range x.peers {
+		if v := j.views[p.id]; v == nil || v.state != holds || !p.usable(now) {
+			continue
+		}
+		if pace := p.lanes[plain].pace(now, x.limits.Stall); pace > 0 && (quickest == 0 || pace < quickest) {
+			quickest = pace
+		}
+	}
+	for kind, requests := range [2]int{plain: 2, relay: queued} {
+		most := time.Duration(float64(requests) * float64(quickest))
+		p[kind] = min(max(most, 2*x.limits.Stall), maxPatience)
+	}
+	return p
+}
+
+// queued is how many requests a peer that is to get a block may have to make before.
+const queued = 5
+
 // isLate tells whether a block that is waited for is to be asked of one peer more, as
 // who was asked stands still or takes very long, and whether of a holder, as this did
-// not help. One that nobody was asked for is late when nothing else comes either: else
-// there is just much to do before it.
-func (x *Exchange) isLate(b *block, now time.Time) (late, direct bool) {
+// not help. It counts from when somebody was first asked, whoever that was. One that
+// nobody was asked for is late when nothing else comes either: else there is just much
+// to do before it.
+func (x *Exchange) isLate(b *block, now time.Time, patience [2]time.Duration) (late, direct bool) {
 	stall := x.limits.Stall
-	if len(b.asked) == 0 {
-		return false, now.Sub(latest(b.since, x.came)) > 2*stall
+	if b.tried.IsZero() {
+		return false, now.Sub(latest(b.since, x.lastCame())) > 2*stall
 	}
-	began, moved := b.asked[0].began, time.Time{}
+	moved, most := b.tried, 2*stall
 	for _, t := range b.asked {
-		began, moved = latest(began, t.began), latest(moved, time.Unix(0, t.moved.Load()))
+		moved, most = latest(moved, time.Unix(0, t.moved.Load())), max(most, patience[t.lane])
 	}
-	since, still := now.Sub(began), now.Sub(latest(began, moved))
-	return still > stall || since > 2*stall, still > 2*stall
+	since, still := now.Sub(b.tried), now.Sub(moved)
+	return still > stall || since > most, still > 2*stall || since > 2*most
 }
 
 // comeBack has err say so where a peer that is connected has had too much to do of
@@ -238,7 +296,7 @@ func (x *Exchange) miss(s *pick, lost []*block) {
 			b.settle(result{err: x.comeBack(fmt.Errorf("%w: no peer has block %s", ipfs.ErrNotFound, b.cid), s.now)})
 		}
 		b.refuse()
-		b.lacking, b.retry = nil, s.now.Add(x.limits.Refresh)
+		b.lacking, b.retry, b.tried = nil, s.now.Add(x.limits.Refresh), time.Time{}
 	}
 }
 
@@ -252,6 +310,9 @@ func (x *Exchange) find(j *job) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		j.finding, j.searched = false, time.Now()
+		if err == nil {
+			j.hopeless = nil
+		}
 		for _, b := range j.todo {
 			b.retry = time.Time{}
 		}

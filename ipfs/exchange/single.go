@@ -199,8 +199,9 @@ func (x *Exchange) holding(ctx context.Context, all []*peer, c cid.Cid, failures
 var errSlow = fmt.Errorf("%w: a block takes too long", ipfs.ErrUnavailable)
 
 // takeFirst gets a block from one of those that have it, and ends ctx by cancel
-// then. Each is given Stall before the next is asked beside it: one that sends
-// slowly on purpose must not keep a block from coming. It returns when nobody is
+// then. The first is given Stall before the next is asked beside it, and each that
+// follows less, the more are asked: those who send slowly on purpose, however many, must
+// not keep a block from coming. It returns when nobody is
 // asked any more; failed counts who had the block and did not give it.
 func (x *Exchange) takeFirst(ctx context.Context, cancel context.CancelCauseFunc, c cid.Cid, have <-chan *peer) (data []byte, failed int) {
 	results := make(chan result)
@@ -214,7 +215,7 @@ func (x *Exchange) takeFirst(ctx context.Context, cancel context.CancelCauseFunc
 				have, next = nil, nil
 			} else if data == nil {
 				running, next = running+1, nil
-				late.Reset(x.limits.Stall)
+				late.Reset(x.limits.Stall / time.Duration(running))
 				go func() {
 					data, err := x.take(ctx, p, c)
 					results <- result{data, err}

@@ -23,7 +23,7 @@ func (x *Exchange) has(ctx context.Context, p *peer, c cid.Cid, failures chan<- 
 	s, err := x.askState(ctx, rt, c)
 	if err != nil && ctx.Err() == nil {
 		x.mu.Lock()
-		x.report(p, err)
+		x.report(p, forState, err)
 		x.mu.Unlock()
 		failures <- struct{}{}
 	}
@@ -62,8 +62,8 @@ func (x *Exchange) take(ctx context.Context, p *peer, c cid.Cid) (data []byte, e
 	defer x.mu.Unlock()
 	// Who asks may end it at any time, but a peer that had its time has failed.
 	hadTime := time.Since(began) >= x.limits.Stall && errors.Is(context.Cause(ctx), errSlow)
-	if ctx.Err() == nil || hadTime {
-		x.report(p, err)
+	if (ctx.Err() == nil || hadTime) && (err != nil || data != nil) {
+		x.report(p, forBlocks, err)
 	}
 	if data == nil {
 		if err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -62,8 +63,10 @@ type Machine struct {
 	dies     atomic.Int64 // when it has sent so many bytes; 0 for never
 	death    func()       // how
 
-	mu    sync.Mutex
-	peers []*Machine
+	mu      sync.Mutex
+	peers   []*Machine
+	answers http.Handler // in place of its exchange's
+	find    func()       // what looking for others does
 }
 
 // Machine adds one.
@@ -93,6 +96,36 @@ func (m *Machine) meet(other *Machine) {
 		m.peers = append(m.peers, other)
 	}
 }
+
+// Answers has a machine answer others by h in place of its exchange.
+func (m *Machine) Answers(h http.Handler) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answers = h
+}
+
+// handler is what answers others.
+func (m *Machine) handler() http.Handler {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.answers != nil {
+		return m.answers
+	}
+	return m.Handler()
+}
+
+// To carries requests of this machine to another, in its name.
+func (m *Machine) To(other *Machine) http.RoundTripper { return path{m, other} }
+
+// Finds has a machine call found when it looks for others that have something.
+func (m *Machine) Finds(found func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.find = found
+}
+
+// Limit makes a machine send at most so many bytes a second, before it sends any.
+func (m *Machine) Limit(up float64) { m.up = newLink(up) }
 
 // Kill cuts a machine off, so that all others notice it at once.
 func (m *Machine) Kill() { m.kill() }
@@ -185,7 +218,16 @@ func (network) Blocks(context.Context, []cid.Cid, func(cid.Cid, []byte) error) e
 	return errors.ErrUnsupported
 }
 
-func (network) Find(context.Context, cid.Cid) error { return errors.ErrUnsupported }
+func (n network) Find(context.Context, cid.Cid) error {
+	n.m.mu.Lock()
+	found := n.m.find
+	n.m.mu.Unlock()
+	if found == nil {
+		return errors.ErrUnsupported
+	}
+	found()
+	return nil
+}
 
 // Connected is how many machines it is connected with.
 func (m *Machine) Connected() int {

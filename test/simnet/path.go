@@ -133,7 +133,7 @@ func (a *answer) serve(r *http.Request, cancel context.CancelCauseFunc) {
 	if wait(a.ctx, time.Now().Add(a.from.lab.Latency)) != nil || a.stands() != nil {
 		panic(http.ErrAbortHandler)
 	}
-	a.to.Handler().ServeHTTP(a, r)
+	a.to.handler().ServeHTTP(a, r)
 }
 
 // stands waits for the end of ctx where one of the machines is frozen.
