@@ -113,6 +113,31 @@ func SniffMediaType(manifest []byte) string {
 	return ""
 }
 
+// LooksLikeManifest tells whether somebody could take a content for a manifest or index:
+// it says so, or has a field that only they have. What is no JSON object is none.
+func LooksLikeManifest(content []byte) bool {
+	var m struct {
+		MediaType string          `json:"mediaType"`
+		Layers    json.RawMessage `json:"layers"`
+	}
+	if json.Unmarshal(content, &m) != nil {
+		var field map[string]json.RawMessage
+		return json.Unmarshal(content, &field) == nil // with a field of another type
+	}
+	return IsAnyManifest(m.MediaType) || m.Layers != nil || LooksLikeIndex(content)
+}
+
+// LooksLikeIndex tells whether a content has a field of what is not an image's manifest:
+// an index, a manifest of schema 1, or one of an artifact.
+func LooksLikeIndex(content []byte) bool {
+	var m struct {
+		Manifests json.RawMessage `json:"manifests"`
+		FSLayers  json.RawMessage `json:"fsLayers"`
+		Blobs     json.RawMessage `json:"blobs"`
+	}
+	return json.Unmarshal(content, &m) == nil && (m.Manifests != nil || m.FSLayers != nil || m.Blobs != nil)
+}
+
 // ReadAll reads the whole content of a descriptor, which may have at most
 // [MaxManifestSize] bytes, and checks it. Errors match [ErrCorrupt] or those
 // of the fetcher.

@@ -22,10 +22,7 @@ import (
 // beside it; one image that is not signed is enough to refuse all of a layout.
 func TestSigned(t *testing.T) {
 	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
-	policy, err := trust.New(by.Public)
-	if err != nil {
-		t.Fatal(err)
-	}
+	policy := testsign.Policy(t, by)
 	blocks := testlayout.NewBlocks()
 	l := testlayout.New(t, blocks)
 	good := oci.Named(l.Image("amd64", []byte("good")), "docker.io/library/good:1")
@@ -63,5 +60,22 @@ func TestSigned(t *testing.T) {
 	}
 	if _, err := pull.Prepare(t.Context(), open, ref.Name{Root: two, Repository: "good", Tag: "1"}, pull.Directory(dir), pull.Wanted{Signed: policy}); err != nil {
 		t.Errorf("the one that is signed: %v", err)
+	}
+}
+
+// Whoever has a signature of another image gets nothing of his own pulled by it.
+func TestSmuggledImage(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	policy := testsign.Policy(t, by)
+	for _, s := range testsign.Smuggle(t, by) {
+		open, err := layout.Open(t.Context(), s.Blocks, s.Root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []ref.Name{{Root: s.Root}, {Root: s.Root, Repository: "app", Tag: "1"}, {Root: s.Root, Digest: s.Image.Digest}} {
+			if _, err := pull.Prepare(t.Context(), open, name, pull.Directory(t.TempDir()), pull.Wanted{Signed: policy}); !errors.Is(err, trust.ErrUntrusted) {
+				t.Errorf("%s, %s: %v", s.How, name, err)
+			}
+		}
 	}
 }

@@ -41,7 +41,7 @@ var (
 // a malformed digest, ErrDataLoss when the layout holds something else than
 // desc says.
 func (f *Fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
-	b, err := f.open(ctx, desc.Digest, &desc)
+	b, err := f.open(ctx, desc.Digest, &desc, desc.MediaType)
 	if err != nil {
 		return nil, classified(fmt.Errorf("fetching %s: %w", desc.Digest, err))
 	}
@@ -50,23 +50,30 @@ func (f *Fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCl
 
 // FetchByDigest is Fetch for a digest alone. The returned descriptor has the
 // content's size, and no media type but application/octet-stream.
-func (f *Fetcher) FetchByDigest(ctx context.Context, d digest.Digest, _ ...remotes.FetchByDigestOpts) (io.ReadCloser, ocispec.Descriptor, error) {
-	b, err := f.open(ctx, d, nil)
+func (f *Fetcher) FetchByDigest(ctx context.Context, d digest.Digest, opts ...remotes.FetchByDigestOpts) (io.ReadCloser, ocispec.Descriptor, error) {
+	var config remotes.FetchByDigestConfig
+	for _, o := range opts {
+		if err := o(ctx, &config); err != nil {
+			return nil, ocispec.Descriptor{}, err
+		}
+	}
+	b, err := f.open(ctx, d, nil, config.Mediatype)
 	if err != nil {
 		return nil, ocispec.Descriptor{}, classified(fmt.Errorf("fetching %s: %w", d, err))
 	}
 	return b, ocispec.Descriptor{MediaType: "application/octet-stream", Digest: d, Size: b.desc.Size}, nil
 }
 
-// open opens a blob; desc is nil when no more than the digest is known.
-func (f *Fetcher) open(ctx context.Context, d digest.Digest, desc *ocispec.Descriptor) (b *blob, err error) {
+// open opens a blob; desc is nil when no more than the digest is known. What is asked for
+// as a manifest has to be one that is signed, where that is required.
+func (f *Fetcher) open(ctx context.Context, d digest.Digest, desc *ocispec.Descriptor, mediaType string) (b *blob, err error) {
 	if err := d.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %v", errNoDigest, err)
 	}
 	var first error
 	for _, root := range f.roots() {
 		in := &Fetcher{r: f.r, root: root}
-		if b, err = in.openIn(ctx, d, desc); err == nil {
+		if b, err = in.openIn(ctx, d, desc, mediaType); err == nil {
 			return b, nil
 		}
 		refused := errors.Is(err, trust.ErrUntrusted)
@@ -81,7 +88,7 @@ func (f *Fetcher) open(ctx context.Context, d digest.Digest, desc *ocispec.Descr
 }
 
 // openIn is open in the layout of the fetcher's own root.
-func (f *Fetcher) openIn(ctx context.Context, d digest.Digest, desc *ocispec.Descriptor) (*blob, error) {
+func (f *Fetcher) openIn(ctx context.Context, d digest.Digest, desc *ocispec.Descriptor, mediaType string) (*blob, error) {
 	l, err := f.r.open(ctx, f.root)
 	if err != nil {
 		return nil, err
@@ -93,7 +100,7 @@ func (f *Fetcher) openIn(ctx context.Context, d digest.Digest, desc *ocispec.Des
 		}
 		return nil, err
 	}
-	if err := f.r.signed(ctx, f.root, l, d); err != nil {
+	if err := f.r.signed(ctx, f.root, l, d, oci.IsAnyManifest(mediaType)); err != nil {
 		return nil, err
 	}
 	f.r.mu.Lock()

@@ -238,7 +238,7 @@ func (r *Resolver) resolve(ctx context.Context, n ref.Name) (*layout.Layout, oci
 	}
 	desc, err := l.Resolve(ctx, n)
 	if err == nil {
-		err = r.signed(ctx, n.Root, l, desc.Digest)
+		err = r.signed(ctx, n.Root, l, desc.Digest, true)
 	}
 	if err == nil && r.policy != nil && n.Moving != "" {
 		r.kept.Note(n.Moving, n.Root)

@@ -29,8 +29,9 @@ func (r *Resolver) verdict(ctx context.Context, root cid.Cid, l *layout.Layout) 
 	return v, err
 }
 
-// signed refuses a content under root that is not signed as required.
-func (r *Resolver) signed(ctx context.Context, root cid.Cid, l *layout.Layout, d digest.Digest) error {
+// signed refuses a manifest under root that is not signed as required, or what is read as
+// another content.
+func (r *Resolver) signed(ctx context.Context, root cid.Cid, l *layout.Layout, d digest.Digest, manifest bool) error {
 	if r.policy == nil {
 		return nil
 	}
@@ -38,14 +39,17 @@ func (r *Resolver) signed(ctx context.Context, root cid.Cid, l *layout.Layout, d
 	if err != nil {
 		return err
 	}
-	return v.Check(d)
+	if manifest {
+		return v.Check(d)
+	}
+	return v.CheckContent(d)
 }
 
 // onlySigned leaves of descriptors those that can be fetched.
 func (r *Resolver) onlySigned(ctx context.Context, root cid.Cid, l *layout.Layout, found []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	all := []ocispec.Descriptor{}
 	for _, desc := range found {
-		err := r.signed(ctx, root, l, desc.Digest)
+		err := r.signed(ctx, root, l, desc.Digest, true)
 		if err == nil {
 			all = append(all, desc)
 		} else if !errors.Is(err, trust.ErrUntrusted) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/errdefs"
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
@@ -23,10 +24,7 @@ import (
 // name that moves to what is not signed stays what it was.
 func TestSigned(t *testing.T) {
 	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
-	policy, err := trust.New(by.Public)
-	if err != nil {
-		t.Fatal(err)
-	}
+	policy := testsign.Policy(t, by)
 	blocks := testlayout.NewBlocks()
 	l := testlayout.New(t, blocks)
 	good := oci.Named(l.Image("amd64", []byte("good")), "docker.io/library/good:1")
@@ -71,5 +69,58 @@ func TestSigned(t *testing.T) {
 				t.Errorf("%s, %s: %v", name, desc.Digest, err)
 			}
 		}
+	}
+}
+
+// Whoever has a signature of another image gets nothing of his own resolved or fetched by
+// it, as a manifest or under another type.
+func TestSmuggledImage(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	policy := testsign.Policy(t, by)
+	for _, s := range testsign.Smuggle(t, by) {
+		r := newResolver(t, WithStore(s.Blocks), WithPolicy(policy))
+		for _, name := range []string{"/app:1", "/app@" + s.Image.Digest.String()} {
+			if _, _, err := r.Resolve(t.Context(), ref.Ciq(s.Root)+name); !errors.Is(err, trust.ErrUntrusted) {
+				t.Errorf("%s, %s: %v", s.How, name, err)
+			}
+		}
+		f, err := r.Fetcher(t.Context(), ref.Ciq(s.Root)+"/app:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, desc := range []ocispec.Descriptor{s.Image, {Digest: s.Image.Digest, Size: s.Image.Size}, {Digest: digest.FromString("evil"), Size: 4}} {
+			if _, err := f.Fetch(t.Context(), desc); !errors.Is(err, trust.ErrUntrusted) {
+				t.Errorf("%s, %s %q: %v", s.How, desc.Digest, desc.MediaType, err)
+			}
+		}
+	}
+}
+
+// A layer that is signed is none of the images, whatever it holds.
+func TestSignedLayerAsManifest(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	policy := testsign.Policy(t, by)
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	inner := l.Image("amd64", []byte("inner"))
+	outer := oci.Named(l.Image("amd64", l.Content(inner.Digest)), "docker.io/library/app:1")
+	root := l.Publish(outer, testsign.Tagged(l, by, outer.Digest, outer.Digest))
+	f, err := newResolver(t, WithStore(blocks), WithPolicy(policy)).Fetcher(t.Context(), ref.Ciq(root)+"/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Fetch(t.Context(), inner); !errors.Is(err, trust.ErrUntrusted) {
+		t.Errorf("as a manifest: %v", err)
+	}
+	byDigest := f.(remotes.FetcherByDigest)
+	if _, _, err := byDigest.FetchByDigest(t.Context(), inner.Digest, remotes.WithMediaType(inner.MediaType)); !errors.Is(err, trust.ErrUntrusted) {
+		t.Errorf("as a manifest, by digest: %v", err)
+	}
+	content, _, err := byDigest.FetchByDigest(t.Context(), inner.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := content.Close(); err != nil {
+		t.Error(err)
 	}
 }

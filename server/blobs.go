@@ -33,7 +33,7 @@ func (s *Server) blob(w *response, r *request) error {
 		err = s.cfg.Pushed.Whole(r.Context(), b.CID)
 	}
 	if err == nil {
-		err = s.signed(r, l, d)
+		err = s.signed(r, l, d, true)
 	}
 	if err != nil {
 		return absent(codeBlobUnknown, err)

@@ -54,7 +54,7 @@ func (s *Server) manifest(w *response, r *request) error {
 	}
 	m, err := s.readManifest(r, l, d)
 	if err == nil {
-		err = s.signed(r, l, d)
+		err = s.signed(r, l, d, false)
 	}
 	if err != nil {
 		return err

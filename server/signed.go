@@ -76,16 +76,19 @@ func (g *signatures) of(ctx context.Context, root cid.Cid, l reader) (*trust.Ver
 	return v, absent(codeUnknown, err)
 }
 
-// signed refuses a manifest or content that is neither signed nor reached from what is,
-// where that is required; names that were pushed here are for who may push, and are not
-// held to it. Errors have the code DENIED.
-func (s *Server) signed(r *request, l reader, d digest.Digest) error {
+// signed refuses a manifest that is neither signed nor reached from what is, or, of blobs,
+// any content, where that is required; names that were pushed here are for who may push,
+// and are not held to it. Errors have the code DENIED.
+func (s *Server) signed(r *request, l reader, d digest.Digest, blobs bool) error {
 	if s.signatures.policy == nil || r.local != nil {
 		return nil
 	}
 	v, err := s.signatures.of(r.Context(), r.root, l)
 	if err != nil {
 		return err
+	}
+	if blobs {
+		return absent(codeUnknown, v.CheckContent(d))
 	}
 	return absent(codeUnknown, v.Check(d))
 }
@@ -158,7 +161,7 @@ func (s *Server) allSigned(ctx context.Context, root cid.Cid) error {
 	if !ok {
 		return errorf(codeDenied, "%w: %s is of an image2ipfs before 0.2.0", trust.ErrUntrusted, ref.Ciq(root))
 	}
-	err = whole.Files().Blobs(ctx, func(d digest.Digest, _ cid.Cid) error { return v.Check(d) })
+	err = wholeSigned(ctx, whole.Files(), v)
 	if err == nil {
 		s.signatures.whole.Put(root, struct{}{}, 1)
 	}
@@ -166,6 +169,17 @@ func (s *Server) allSigned(ctx context.Context, root cid.Cid) error {
 		return errorf(codeDenied, "not all of %s is signed, so it is served by /v2/ alone, what is signed of it: %w", ref.Ciq(root), err)
 	}
 	return absent(codeUnknown, err)
+}
+
+// wholeSigned refuses a layout of which a part is not signed: what index.json lists is
+// pulled as an image by whoever gets it.
+func wholeSigned(ctx context.Context, l *ipfs.Layout, v *trust.Verdict) error {
+	for _, desc := range l.Index.Manifests {
+		if err := v.Check(desc.Digest); err != nil {
+			return err
+		}
+	}
+	return l.Blobs(ctx, func(d digest.Digest, _ cid.Cid) error { return v.CheckContent(d) })
 }
 
 // serveSigned serves a request by a tag below a name that moves, of which what it means

@@ -16,17 +16,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 	"github.com/image2ipfs/image2ipfs/test/testsign"
-	"github.com/image2ipfs/image2ipfs/trust"
 )
-
-func requiring(t *testing.T, by testsign.Signer) *trust.Policy {
-	t.Helper()
-	p, err := trust.New(by.Public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
 
 // refused fails unless what is no registry's answer is 403, and says why.
 func (s *site) refused(path, says string) {
@@ -54,7 +44,7 @@ func TestSigned(t *testing.T) {
 	signature := testsign.Signed(l, by, index.Digest, index)
 	root := l.Publish(index, bad, theirs, wrong, attested, signature, sbom, attestation,
 		testsign.Tagged(l, other, theirs.Digest, theirs.Digest), testsign.Tagged(l, by, index.Digest, wrong.Digest))
-	s := start(t, Config{Local: blocks, Signed: requiring(t, by)})
+	s := start(t, Config{Local: blocks, Signed: testsign.Policy(t, by)})
 	at := "/v2/" + ref.Ciq(root) + "/"
 	for _, path := range []string{
 		"app/manifests/1", "app/manifests/" + index.Digest.String(), "app/manifests/" + amd.Digest.String(), "app/manifests/" + arm.Digest.String(),
@@ -90,7 +80,7 @@ func TestSignedBlocks(t *testing.T) {
 	l := testlayout.New(t, blocks)
 	image := oci.Named(l.Image("amd64", []byte("layer")), "docker.io/library/app:1")
 	root := l.Publish(image, testsign.Tagged(l, by, image.Digest, image.Digest))
-	s := start(t, Config{Local: blocks, Signed: requiring(t, by)})
+	s := start(t, Config{Local: blocks, Signed: testsign.Policy(t, by)})
 	for range 2 {
 		s.get("/ipfs/"+root.String()+"/blobs/sha256/"+image.Digest.Encoded()).expect(t, http.StatusOK, "")
 		s.get("/ipfs/"+root.String()+"?format=car").expect(t, http.StatusOK, "")
@@ -126,7 +116,7 @@ func TestSignedMoving(t *testing.T) {
 	worst, _ := publish("worst", false)
 	newer, third := publish("newer", true)
 	names := &movable{}
-	s := start(t, Config{Local: blocks, Names: names, Signed: requiring(t, by)})
+	s := start(t, Config{Local: blocks, Names: names, Signed: testsign.Policy(t, by)})
 	tag := "/v2/" + movingName + "/app/manifests/1"
 	is := func(want ocispec.Descriptor) reply {
 		t.Helper()
@@ -152,4 +142,40 @@ func TestSignedMoving(t *testing.T) {
 	if w := is(third).Header.Get("Warning"); w != "" {
 		t.Errorf("the client is warned: %q", w)
 	}
+}
+
+// Whoever has a signature of another image gets nothing of his own served by it.
+func TestSmuggledImage(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	for _, e := range testsign.Smuggle(t, by) {
+		s := start(t, Config{Local: e.Blocks, Signed: testsign.Policy(t, by)})
+		at := "/v2/" + ref.Ciq(e.Root) + "/app/"
+		for _, path := range []string{"manifests/1", "manifests/" + e.Image.Digest.String(), "blobs/" + e.Image.Digest.String(), "blobs/" + digest.FromString("evil").String()} {
+			s.both(at+path).expect(t, http.StatusForbidden, codeDenied)
+		}
+		if e.How == "as a bundle" {
+			s.both("/v2/"+ref.Ciq(e.Root)+"/bundle/manifests/1").expect(t, http.StatusForbidden, codeDenied)
+		}
+		s.refused("/ipfs/"+e.Root.String()+"/blobs/sha256/"+e.Image.Digest.Encoded(), "not signed")
+	}
+}
+
+// What index.json lists is signed as an image, where a root is served as a whole: who gets
+// it would pull a layer that it calls a manifest.
+func TestSignedListing(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	inner := l.Image("amd64", []byte("inner"))
+	outer := oci.Named(l.Image("amd64", l.Content(inner.Digest)), "docker.io/library/app:1")
+	for _, d := range l.Digests() {
+		if string(l.Content(d)) == "inner" || strings.Contains(string(l.Content(d)), digest.FromString("inner").String()) && d != inner.Digest {
+			l.Without(d)
+		}
+	}
+	root := l.Publish(outer, oci.Named(inner, "docker.io/library/inner:1"), testsign.Tagged(l, by, outer.Digest, outer.Digest))
+	s := start(t, Config{Local: blocks, Signed: testsign.Policy(t, by)})
+	s.get("/v2/"+ref.Ciq(root)+"/app/blobs/"+inner.Digest.String()).expect(t, http.StatusOK, "")
+	s.get("/v2/"+ref.Ciq(root)+"/app/manifests/"+inner.Digest.String()).expect(t, http.StatusForbidden, codeDenied)
+	s.refused("/ipfs/"+root.String()+"/index.json", "not signed")
 }

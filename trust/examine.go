@@ -36,7 +36,10 @@ func (p *Policy) Examine(ctx context.Context, l Layout) (*Verdict, error) {
 	}
 	e := &examination{
 		ctx: ctx, l: l, policy: p,
-		v: &Verdict{policy: p, reached: map[digest.Digest]bool{}, signed: map[digest.Digest][]Signature{}, faults: map[string][]error{}},
+		v: &Verdict{
+			policy: p, manifests: map[digest.Digest]bool{}, contents: map[digest.Digest]bool{},
+			signed: map[digest.Digest][]Signature{}, faults: map[string][]error{},
+		},
 	}
 	for _, c := range claims {
 		if err := e.claim(c); err != nil {
@@ -73,24 +76,51 @@ func (e *examination) claim(c registry.Claim) error {
 	if err != nil || !ok {
 		return err
 	}
-	made, pure := false, true // whether one of the keys made it, and it is signatures alone
+	all := true // of its layers were made by one of the keys
 	for _, layer := range layers {
 		if e.statements++; e.statements > maxStatements {
 			return fmt.Errorf("%w: more than %d signatures in one layout", oci.ErrLimit, maxStatements)
 		}
-		one, err := e.layer(c, layer)
+		made, err := e.layer(c, layer)
 		if err != nil {
 			return err
 		}
-		made, pure = made || one.made, pure && one.isJSON
-	}
-	if made && pure { // no engine can run it: each layer is JSON
-		e.v.reached[c.Descriptor.Digest] = true
-		for _, part := range append(layers, config) {
-			e.v.reached[part.Digest] = true
+		if made {
+			e.v.contents[layer.Digest] = true
 		}
+		all = all && made
 	}
+	if !all {
+		return nil // somebody else has put it together
+	}
+	fine, err := e.isConfig(config)
+	if err != nil || !fine {
+		return err
+	}
+	e.v.admit(c.Descriptor.Digest)
+	e.v.contents[config.Digest] = true
 	return nil
+}
+
+// isConfig tells whether what a manifest of signatures has for its config is one. Whoever
+// puts signatures together chooses it, so it is nothing that could be taken for a manifest.
+func (e *examination) isConfig(config ocispec.Descriptor) (bool, error) {
+	if config.Digest == ocispec.DescriptorEmptyJSON.Digest {
+		return true, nil
+	}
+	data, err := e.read(config)
+	if err != nil {
+		return false, e.unread(config.Digest, err)
+	}
+	release, err := ipfs.HoldDecoding(e.ctx, data)
+	if errors.Is(err, oci.ErrLimit) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	return data != nil && !oci.LooksLikeManifest(data) && json.Valid(data), nil
 }
 
 // signatureLayers are the layers of a manifest that holds signatures and nothing else.
@@ -104,35 +134,31 @@ func (e *examination) signatureLayers(m registry.Manifest) (layers []ocispec.Des
 	if !oci.IsManifest(m.Descriptor.MediaType) || json.Unmarshal(m.Content, &parsed) != nil {
 		return nil, config, false, nil
 	}
-	ok = len(parsed.Layers) > 0 && !slices.ContainsFunc(parsed.Layers, func(l ocispec.Descriptor) bool { return !holdsStatement(l) })
+	ok = len(parsed.Layers) > 0 && !oci.LooksLikeIndex(m.Content) && !slices.ContainsFunc(parsed.Layers, func(l ocispec.Descriptor) bool { return !holdsStatement(l) })
 	return parsed.Layers, parsed.Config, ok, nil
 }
 
-// judged is what one layer of a claim is worth.
-type judged struct {
-	made   bool // one of the keys stands behind it, and it is about what it stands beside
-	isJSON bool
-}
-
-// layer reads and judges a layer. What cannot be had is noted.
-func (e *examination) layer(c registry.Claim, layer ocispec.Descriptor) (judged, error) {
+// layer reads and judges a layer; made tells that one of the keys stands behind it, that it
+// is about what it stands beside, and that nobody can take it for a manifest. What cannot
+// be had is noted.
+func (e *examination) layer(c registry.Claim, layer ocispec.Descriptor) (made bool, err error) {
 	data, err := e.read(layer)
 	if err != nil {
-		return judged{}, e.unread(layer.Digest, err)
+		return false, e.unread(layer.Digest, err)
 	}
 	if data == nil {
 		e.note(c, ErrSignature, "%s: its layer %s has more than %d bytes", c.Descriptor.Digest, layer.Digest, oci.MaxManifestSize)
-		return judged{}, nil
+		return false, nil
 	}
 	release, err := ipfs.HoldDecoding(e.ctx, data)
 	if errors.Is(err, oci.ErrLimit) {
 		e.note(c, ErrSignature, "%s: its layer %s: %w", c.Descriptor.Digest, layer.Digest, err)
-		return judged{}, nil
+		return false, nil
 	}
 	if err != nil {
-		return judged{}, err
+		return false, err
 	}
-	isJSON := json.Valid(data)
+	plain := !oci.LooksLikeManifest(data) // what a bundle says besides what is signed is anybody's
 	s, err := parseStatement(layer, data)
 	release()
 	if err == nil && len(s.signatures) > maxSignatures {
@@ -140,10 +166,10 @@ func (e *examination) layer(c registry.Claim, layer ocispec.Descriptor) (judged,
 	}
 	if err != nil {
 		e.note(c, ErrSignature, "%s: %w", c.Descriptor.Digest, err)
-		return judged{isJSON: isJSON}, nil
+		return false, nil
 	}
-	made, err := e.judge(c, &s)
-	return judged{made, isJSON}, err
+	made, err = e.judge(c, &s)
+	return made && plain, err
 }
 
 // note notes why something that claims to sign an image does not.
@@ -252,7 +278,7 @@ func (e *examination) follow(desc ocispec.Descriptor, depth int) error {
 		e.followed = map[digest.Digest]bool{}
 	}
 	e.followed[desc.Digest] = true
-	e.v.reached[desc.Digest] = true
+	e.v.admit(desc.Digest)
 	if desc.MediaType != "" && !oci.IsAnyManifest(desc.MediaType) {
 		return nil
 	}
@@ -276,7 +302,7 @@ func (e *examination) follow(desc ocispec.Descriptor, depth int) error {
 		return nil // whoever reads it is told
 	}
 	for _, b := range blobs {
-		e.v.reached[b.Digest] = true
+		e.v.contents[b.Digest] = true
 	}
 	for _, child := range manifests {
 		if err := e.follow(child, depth+1); err != nil {

@@ -139,7 +139,7 @@ func TestRefusals(t *testing.T) {
 			if err := v.Any(); !errors.Is(err, trust.ErrUntrusted) {
 				t.Errorf("anything: %v", err)
 			}
-			if err := v.Check(digest.FromString("layer")); !errors.Is(err, trust.ErrUntrusted) {
+			if err := v.CheckContent(digest.FromString("layer")); !errors.Is(err, trust.ErrUntrusted) {
 				t.Errorf("its layer: %v", err)
 			}
 			if !v.Final() {
@@ -160,13 +160,21 @@ func TestReached(t *testing.T) {
 	wide := oci.Named(l.Index(amd, beside), "app:2")
 	signature := testsign.Tagged(l, by, index.Digest, index.Digest)
 	v := examine(t, blocks, l.Publish(index, wide, signature), by.Public)
-	for _, d := range []digest.Digest{index.Digest, amd.Digest, arm.Digest, digest.FromString("amd"), digest.FromString("arm"), signature.Digest, digest.FromBytes(testsign.Payload(index.Digest))} {
-		if err := v.Check(d); err != nil {
+	for _, d := range []digest.Digest{index.Digest, amd.Digest, arm.Digest, signature.Digest} {
+		if err := errors.Join(v.Check(d), v.CheckContent(d)); err != nil {
 			t.Errorf("%s: %v", d, err)
 		}
 	}
+	for _, d := range []digest.Digest{digest.FromString("amd"), digest.FromString("arm"), digest.FromBytes(testsign.Payload(index.Digest))} {
+		if err := v.CheckContent(d); err != nil {
+			t.Errorf("%s: %v", d, err)
+		}
+		if err := v.Check(d); !errors.Is(err, trust.ErrUnsigned) {
+			t.Errorf("%s as a manifest: %v", d, err)
+		}
+	}
 	for _, d := range []digest.Digest{wide.Digest, beside.Digest, digest.FromString("beside"), digest.FromString("nothing")} {
-		if err := v.Check(d); !errors.Is(err, trust.ErrUnsigned) || !strings.Contains(err.Error(), index.Digest.String()) {
+		if err := v.CheckContent(d); !errors.Is(err, trust.ErrUnsigned) || !strings.Contains(err.Error(), index.Digest.String()) {
 			t.Errorf("%s: %v", d, err)
 		}
 	}
@@ -205,21 +213,27 @@ func TestSmuggled(t *testing.T) {
 		smuggled := oci.Named(testsign.Holding(l, nil, "", testsign.Layer(l, by, image.Digest), extra), "app:"+oci.ReferrerTagOf(image.Digest, oci.SuffixSignature))
 		v := examine(t, blocks, l.Publish(image, smuggled), by.Public)
 		for what, d := range map[string]digest.Digest{"manifest": smuggled.Digest, "tar": extra.Digest} {
-			if err := v.Check(d); !errors.Is(err, trust.ErrUntrusted) {
+			if err := v.CheckContent(d); !errors.Is(err, trust.ErrUntrusted) {
 				t.Errorf("%s, %s: %v", name, what, err)
 			}
 		}
 	}
 }
 
-// One who signs after another leaves the first signature valid.
+// One who signs after another leaves the first signature valid; who trusts one of them is
+// given the image, and what both have signed only who trusts both.
 func TestSeveralSignatures(t *testing.T) {
 	by, other := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256), testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
 	blocks := testlayout.NewBlocks()
 	l := testlayout.New(t, blocks)
 	image := l.Image("amd64", []byte("layer"))
 	both := oci.Named(testsign.Holding(l, nil, "", testsign.Layer(l, other, image.Digest), testsign.Layer(l, by, image.Digest)), "app:"+oci.ReferrerTagOf(image.Digest, oci.SuffixSignature))
-	v := examine(t, blocks, l.Publish(image, both), by.Public)
+	root := l.Publish(image, both)
+	v := examine(t, blocks, root, by.Public)
+	if err := v.Check(image.Digest); err != nil || v.Check(both.Digest) == nil {
+		t.Errorf("by one key: %v, and what both signed: %v", err, v.Check(both.Digest))
+	}
+	v = examine(t, blocks, root, other.Public, by.Public)
 	if err := errors.Join(v.Check(image.Digest), v.Check(both.Digest)); err != nil {
 		t.Error(err)
 	}
@@ -295,3 +309,26 @@ ecYfJPIS/8NfzIqrujV/9nea/Hyg3taTSLLq1QM/Xh2K28k1iPrs2wtDJIp1P4y1
 Bfmu5Wa6Dw2t+KsMQQIDAQAB
 -----END PUBLIC KEY-----
 `
+
+// Whoever has a signature of another image, which is public, gets nothing of his own
+// trusted by it.
+func TestSmuggledImage(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	for _, s := range testsign.Smuggle(t, by) {
+		v := examine(t, s.Blocks, s.Root, by.Public)
+		none := s.Blobs
+		if s.How != "as configs" { // of which one may be a config
+			none = append(none, s.Claims[0].Digest, s.Claims[len(s.Claims)-1].Digest)
+		}
+		for _, d := range none {
+			if err := v.Check(d); !errors.Is(err, trust.ErrUntrusted) {
+				t.Errorf("%s: %s %.200q as a manifest: %v", s.How, d, s.Layout.Content(d), err)
+			}
+		}
+		for _, d := range []digest.Digest{s.Image.Digest, digest.FromString("evil")} {
+			if err := v.CheckContent(d); !errors.Is(err, trust.ErrUntrusted) {
+				t.Errorf("%s: %s as a content: %v", s.How, d, err)
+			}
+		}
+	}
+}

@@ -16,18 +16,29 @@ import (
 // Verdict tells what of a layout is signed as a policy requires. It does not change, and
 // is safe for concurrent use.
 type Verdict struct {
-	policy  *Policy
-	reached map[digest.Digest]bool        // manifests and contents that are signed, or below what is
-	signed  map[digest.Digest][]Signature // images
-	faults  map[string][]error            // why signatures do not count, by [registry.Claim.About]
-	pending []error                       // what could not be read
+	policy    *Policy
+	manifests map[digest.Digest]bool        // and indices that are signed, or below what is, or signatures
+	contents  map[digest.Digest]bool        // these, and what they lead to
+	signed    map[digest.Digest][]Signature // images
+	faults    map[string][]error            // why signatures do not count, by [registry.Claim.About]
+	pending   []error                       // what could not be read
 }
 
-// Check tells by nil that a manifest or content is signed, or reached from what is signed.
-// The error matches [ErrUntrusted], and one of the ways of being that; or
-// [ipfs.ErrUnavailable] when that cannot be told at the moment.
-func (v *Verdict) Check(d digest.Digest) error {
-	if v.reached[d] {
+// Check tells by nil that a manifest or index is signed, or reached from what is signed as
+// one, or a signature. A config or layer is neither, whatever it holds: see
+// [Verdict.CheckContent]. The error matches [ErrUntrusted], and one of the ways of being
+// that; or [ipfs.ErrUnavailable] when that cannot be told at the moment.
+func (v *Verdict) Check(d digest.Digest) error { return v.check(v.manifests, d) }
+
+// CheckContent is Check for a content of any kind, which is to be read as a config, a layer
+// or bytes. Nobody may take it for a manifest.
+func (v *Verdict) CheckContent(d digest.Digest) error { return v.check(v.contents, d) }
+
+// admit has a manifest or index count.
+func (v *Verdict) admit(d digest.Digest) { v.manifests[d], v.contents[d] = true, true }
+
+func (v *Verdict) check(counts map[digest.Digest]bool, d digest.Digest) error {
+	if counts[d] {
 		return nil
 	}
 	if len(v.pending) > 0 {
@@ -96,5 +107,5 @@ func (v *Verdict) Final() bool { return len(v.pending) == 0 }
 
 // Cost is roughly how many bytes of memory the verdict takes.
 func (v *Verdict) Cost() int64 {
-	return 512 + 192*int64(len(v.reached)) + 512*int64(len(v.signed)+len(v.faults))
+	return 512 + 192*int64(len(v.manifests)+len(v.contents)) + 512*int64(len(v.signed)+len(v.faults))
 }

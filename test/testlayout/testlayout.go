@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -116,6 +118,9 @@ func (l *Layout) BlobAs(a digest.Algorithm, mediaType string, data []byte) ocisp
 
 // Content is that of a blob that was added.
 func (l *Layout) Content(d digest.Digest) []byte { return l.blobs[d] }
+
+// Digests lists those of all blobs, sorted.
+func (l *Layout) Digests() []digest.Digest { return slices.Sorted(maps.Keys(l.blobs)) }
 
 // Lie puts data under a digest that is not its own.
 func (l *Layout) Lie(d digest.Digest, data []byte) { l.blobs[d] = data }
