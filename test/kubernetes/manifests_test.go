@@ -28,13 +28,13 @@ func TestBaseAndChartAgree(t *testing.T) {
 	}{
 		"base":       {[]string{deploy + "base", deploy + "undo"}, latest},
 		"monitoring": {[]string{"testdata/monitoring", deploy + "undo"}, append(slices.Clone(latest), "--set", "metrics.enabled=true,metrics.serviceMonitor=true")},
+		"nosetup":    {[]string{"testdata/nosetup"}, append(slices.Clone(latest), "--set", "setup.enabled=false")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := map[string]string{}
 			for _, dir := range of.base {
 				maps.Copy(want, plain(t, build(t, dir)))
 			}
-			delete(want, "Namespace image2ipfs") // helm --create-namespace makes it
 			got := plain(t, rendered(t, of.args...))
 			for _, waits := range []string{"Job", "Role", "RoleBinding", "ServiceAccount"} {
 				delete(got, waits+" image2ipfs-undo") // a person does that with kubectl
@@ -106,6 +106,7 @@ func TestValues(t *testing.T) {
 		})
 	}
 	for set, want := range map[string]string{
+		"image.repository=a,peers.extra[0]=/ip4/192.0.2.1": "peers.extra: /ip4/192.0.2.1: expected dns:NAME",
 		"": "image.repository: where the cluster pulls the image",
 		"image.repository=a,metrics.serviceMonitor=true": "metrics.serviceMonitor wants metrics.enabled",
 	} {

@@ -34,6 +34,29 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end }}
 {{- end -}}
 
+{{/* The ports of peers.extra that are not those of the pods, as rules of egress. */}}
+{{- define "image2ipfs.extraPorts" -}}
+{{- $seen := dict (printf "TCP %d" (int .Values.peers.port)) true -}}
+{{- range .Values.peers.extra }}
+{{- $protocol := "TCP" }}
+{{- $port := "" }}
+{{- if hasPrefix "dns:" . }}
+{{- $port = regexFind ":[0-9]+$" . | default ":4001" | trimPrefix ":" }}
+{{- else }}
+{{- $at := regexFind "/(tcp|udp)/[0-9]+" . }}
+{{- if not $at }}{{ fail (printf "peers.extra: %s: expected dns:NAME, dns:NAME:PORT or a multiaddr with /tcp/PORT or /udp/PORT" .) }}{{ end }}
+{{- if hasPrefix "/udp/" $at }}{{ $protocol = "UDP" }}{{ end }}
+{{- $port = base $at }}
+{{- end }}
+{{- $key := printf "%s %s" $protocol $port }}
+{{- if not (hasKey $seen $key) }}
+{{- $_ := set $seen $key true }}
+- port: {{ $port }}
+  protocol: {{ $protocol }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* Restricted, but for what a container of root lacks. */}}
 {{- define "image2ipfs.confined" -}}
 allowPrivilegeEscalation: false
@@ -107,6 +130,10 @@ volumeMounts:
   - name: containerd
     mountPath: /host{{ .Values.setup.configDir }}
     readOnly: true
+  # containerd 2.2 reads its certs.d, too: what it says must not be hidden.
+  - name: docker
+    mountPath: /host/etc/docker
+    readOnly: true
   - name: certs
     mountPath: /host{{ .Values.setup.certsDir }}
 {{- end -}}
@@ -116,6 +143,10 @@ volumeMounts:
   hostPath:
     path: {{ .Values.setup.configDir }}
     type: Directory
+- name: docker
+  hostPath:
+    path: /etc/docker
+    type: DirectoryOrCreate
 - name: certs
   hostPath:
     path: {{ .Values.setup.certsDir }}
