@@ -88,7 +88,8 @@ trap 'exit 143' TERM
 begin=$SECONDS
 cd "$HACK/.."
 prepare 9>&-
-go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs" ./cmd/image2ipfs
+CGO_ENABLED=0 go build -trimpath -o "$IMAGE2IPFS_E2E/bin/image2ipfs" ./cmd/image2ipfs # as released: it runs in images without libc
+CGO_ENABLED=0 go build -o "$IMAGE2IPFS_E2E/bin/mkimage" ./hack/mkimage
 go build -C docs/examples/containerd-pull -o "$IMAGE2IPFS_E2E/bin/containerd-pull" .
 CGO_ENABLED=0 go build -C test/partial -o "$IMAGE2IPFS_E2E/bin/partial" .
 CGO_ENABLED=0 go build -C test/stargz -o "$IMAGE2IPFS_E2E/bin/stargz" .
@@ -98,6 +99,7 @@ say "prepared in $((SECONDS - begin)) s"
 set -a
 eval "$("$ENGINES" env)"
 E2E_IMAGE2IPFS=$IMAGE2IPFS_E2E/bin/image2ipfs
+E2E_MKIMAGE=$IMAGE2IPFS_E2E/bin/mkimage
 E2E_EXAMPLE=$IMAGE2IPFS_E2E/bin/containerd-pull
 E2E_PARTIAL=$IMAGE2IPFS_E2E/bin/partial
 E2E_STARGZ=$IMAGE2IPFS_E2E/bin/stargz

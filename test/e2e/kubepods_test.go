@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -128,14 +127,13 @@ func (c *cluster) write(t *testing.T, name, text string) {
 func (c *cluster) images(t *testing.T) {
 	t.Helper()
 	binary, archive := filepath.Join(c.dir, "context/image2ipfs"), filepath.Join(c.dir, "image.tar")
-	for _, argv := range [][]string{
-		{"go", "build", "-trimpath", "-o", binary, "./cmd/image2ipfs"},
-		{"go", "run", "./hack/mkimage", "-binary", binary, "-name", kubernetesImage, "-o", archive},
+	c.write(t, "context/Containerfile", "FROM scratch\nCOPY image2ipfs /image2ipfs\nENV IMAGE2IPFS_PATH=/store\nENTRYPOINT [\"/image2ipfs\", \"serve\", \"--addr\", \"127.0.0.1:0\"]\n")
+	for _, argv := range []command{
+		{"cp", commandFor("image2ipfs")[0], binary},
+		{commandFor("mkimage")[0], "-binary", binary, "-name", kubernetesImage, "-o", archive},
 	} {
-		cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", argv, err, out)
+		if _, err := argv.output(deadline(t)); err != nil {
+			t.Fatal(err)
 		}
 	}
 	out, err := c.podman.output(deadline(t), "load", "--quiet", "--input", archive)
@@ -143,7 +141,6 @@ func (c *cluster) images(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, loaded, _ := strings.Cut(out, ": ")
-	c.write(t, "context/Containerfile", "FROM scratch\nCOPY image2ipfs /image2ipfs\nENV IMAGE2IPFS_PATH=/store\nENTRYPOINT [\"/image2ipfs\", \"serve\", \"--addr\", \"127.0.0.1:0\"]\n")
 	for _, args := range [][]string{{"tag", loaded, kubernetesImage}, {"build", "--quiet", "--tag", "localhost/infra:1", filepath.Join(c.dir, "context")}} {
 		if _, err := c.podman.output(deadline(t), args...); err != nil {
 			t.Fatal(err)

@@ -29,7 +29,7 @@ func TestKubernetesNode(t *testing.T) {
 			n.unset(t)
 			n.config += fmt.Sprintf("[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = %q\n", p.inner("etc/containerd/certs.d"))
 			p.write(t, "etc/containerd/config.toml", n.config)
-			before := "server = \"http://" + n.upstream + "\"\n"
+			before := fmt.Sprintf("[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\"]\n", n.upstream) // server alone is overlooked by containerd 1
 			p.write(t, "etc/containerd/certs.d/docker.io/hosts.toml", before)
 			startDaemon(t, p.program("containerd", "--config", p.inner("etc/containerd/config.toml")))
 			eventually(t, name, func() error {
