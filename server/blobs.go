@@ -54,11 +54,11 @@ func (s *Server) blob(w *response, r *request) error {
 		s.redirects.sent.note(r.Request)
 		return redirectTo(w, gw.gateway.FileURL(r.root, b.Path))
 	}
-	f, err := s.openFile(w, r, c)
+	f, closeFile, err := s.openSame(w, r, c, d)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer closeFile()
 	h.Set("Content-Type", typeBlob)
 	return serveFile(w, r.Request, f)
 }

@@ -47,6 +47,9 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	if err != nil {
 		return s.notHere(r, err)
 	}
+	if err := s.sameBelow(r, rest, segments, f); err != nil {
+		return s.notHere(r, err)
+	}
 	s.noteUse(r, root)
 	target := segments[len(segments)-1]
 	h := w.Header()

@@ -25,6 +25,7 @@ type signatures struct {
 	known     *budget.Cache[cid.Cid, verdict]
 	examining *flights[rootQuestion, *trust.Verdict]
 	whole     *budget.Cache[cid.Cid, struct{}] // roots of which nothing is not signed
+	hashes    hashes
 	kept      trust.Kept
 }
 
@@ -39,7 +40,7 @@ type verdict struct {
 
 func newSignatures(s *Server) *signatures {
 	return &signatures{
-		policy: s.cfg.Signed, roots: s.roots,
+		policy: s.cfg.Signed, roots: s.roots, hashes: newHashes(s),
 		known:     budget.NewCache[cid.Cid, verdict](s.cfg.Limits.Layouts, 1, s.memory),
 		whole:     budget.NewCache[cid.Cid, struct{}](maxWholeRoots, 256, s.memory),
 		examining: newFlights[rootQuestion, *trust.Verdict](s.life, s.cfg.Limits.Open),
@@ -161,7 +162,9 @@ func (s *Server) allSigned(ctx context.Context, root cid.Cid) error {
 	if !ok {
 		return errorf(codeDenied, "%w: %s is of an image2ipfs before 0.2.0", trust.ErrUntrusted, ref.Ciq(root))
 	}
-	err = wholeSigned(ctx, whole.Files(), v)
+	if err = s.onlyLayout(ctx, root); err == nil {
+		err = wholeSigned(ctx, whole.Files(), v)
+	}
 	if err == nil {
 		s.signatures.whole.Put(root, struct{}{}, 1)
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/elliptic"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -178,4 +179,57 @@ func TestSignedListing(t *testing.T) {
 	s.get("/v2/"+ref.Ciq(root)+"/app/blobs/"+inner.Digest.String()).expect(t, http.StatusOK, "")
 	s.get("/v2/"+ref.Ciq(root)+"/app/manifests/"+inner.Digest.String()).expect(t, http.StatusForbidden, codeDenied)
 	s.refused("/ipfs/"+root.String()+"/index.json", "not signed")
+}
+
+// What lies beside a layout in its root is signed by nobody, whatever is in the layout.
+func TestSignedExtra(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	for name, says := range map[string]string{"extra": "extra", "oci-layout": "something else"} {
+		blocks := testlayout.NewBlocks()
+		l := testlayout.New(t, blocks)
+		l.Extra = map[string][]byte{name: []byte(`{"imageLayoutVersion":"1.0.0","more":"unsigned"}`)}
+		image := oci.Named(l.Image("amd64", []byte("good")), "docker.io/library/app:1")
+		root := l.Publish(image, testsign.Tagged(l, by, image.Digest, image.Digest))
+		s := start(t, Config{Local: blocks, Signed: testsign.Policy(t, by)})
+		for _, path := range []string{"/" + name, "/index.json", "/", "?format=car"} {
+			s.refused("/ipfs/"+root.String()+path, says)
+		}
+		s.get("/v2/"+ref.Ciq(root)+"/app/manifests/1").expect(t, http.StatusOK, "")
+	}
+}
+
+// Other bytes under the digest of what is signed are not served, whole or in ranges.
+func TestSignedLie(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	image := oci.Named(l.Image("amd64", []byte("good"), []byte("fine")), "docker.io/library/app:1")
+	l.Lie(digest.FromString("good"), []byte("evil"))
+	root := l.Publish(image, testsign.Tagged(l, by, image.Digest, image.Digest))
+	lie, fine := digest.FromString("good"), digest.FromString("fine")
+	at := "/v2/" + ref.Ciq(root) + "/app/blobs/"
+	s := start(t, Config{Local: blocks, Signed: testsign.Policy(t, by)})
+	for range 2 {
+		s.get(at+fine.String()).expect(t, http.StatusOK, "")
+		s.get(at+lie.String()).expect(t, http.StatusForbidden, codeDenied, "other bytes")
+		s.get(at+lie.String(), "Range: bytes=0-1").expect(t, http.StatusForbidden, codeDenied, "other bytes")
+		s.refused("/ipfs/"+root.String()+"/blobs/sha256/"+lie.Encoded(), "other bytes")
+		s.refused("/ipfs/"+root.String()+"/blobs/sha256/"+lie.Encoded()+"?format=raw", "other bytes")
+		s.refused("/ipfs/"+root.String()+"?format=car", "other bytes")
+	}
+	s.get("/ipfs/"+root.String()+"/blobs/sha256/"+fine.Encoded()).expect(t, http.StatusOK, "")
+	s = start(t, Config{Remote: []ipfs.Getter{blocks}, Open: true, Signed: testsign.Policy(t, by)})
+	s.get(at+fine.String()).expect(t, http.StatusOK, "")
+	res, err := http.Get(s.url + at + lie.String())
+	if err == nil {
+		var body []byte
+		body, err = io.ReadAll(res.Body)
+		if len(body) > 0 {
+			t.Errorf("from elsewhere: %s %q", res.Status, body)
+		}
+		res.Body.Close()
+	}
+	if err == nil {
+		t.Error("a blob from elsewhere that has other bytes is served to its end")
+	}
 }

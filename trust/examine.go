@@ -206,12 +206,14 @@ func (e *examination) read(desc ocispec.Descriptor) (data []byte, err error) {
 }
 
 // unread notes what cannot be read at the moment: whatever it would have signed may be
-// signed all the same. What is not in the layout, or is broken, stays so.
+// signed all the same. What is not in the layout, is broken, or is no manifest stays so;
+// nothing else does, such as a process that has no memory left for it.
 func (e *examination) unread(d digest.Digest, err error) error {
 	if e.ctx.Err() != nil || errors.Is(err, oci.ErrLimit) {
 		return err
 	}
-	if errors.Is(err, ipfs.ErrUnavailable) || errors.Is(err, oci.ErrNotFound) && !errors.Is(err, ipfs.ErrNoEntry) && !e.isThere(d) {
+	settled := errors.Is(err, ipfs.ErrNoEntry) || errors.Is(err, oci.ErrCorrupt) || errors.Is(err, oci.ErrNotFound) && e.isThere(d)
+	if errors.Is(err, ipfs.ErrUnavailable) || !settled {
 		e.v.pending = append(e.v.pending, fmt.Errorf("%s: %w", d, err))
 	}
 	return nil

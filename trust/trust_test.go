@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
@@ -329,6 +330,41 @@ func TestSmuggledImage(t *testing.T) {
 			if err := v.CheckContent(d); !errors.Is(err, trust.ErrUntrusted) {
 				t.Errorf("%s: %s as a content: %v", s.How, d, err)
 			}
+		}
+	}
+}
+
+// crowded has no room for what is read the n-th time.
+type crowded struct{ n int }
+
+func (c *crowded) Reading(context.Context, int64) (func(), error) {
+	if c.n--; c.n == 0 {
+		return nil, fmt.Errorf("%w: too many wait", budget.ErrFull)
+	}
+	return func() {}, nil
+}
+
+func (*crowded) Decoding(context.Context, int64) (func(), error) { return func() {}, nil }
+
+// What a process had no room to read is not unsigned for good.
+func TestNoRoom(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	image := l.Image("amd64", []byte("one"))
+	root := l.Publish(image, testsign.Tagged(l, by, image.Digest, image.Digest))
+	policy := testsign.Policy(t, by)
+	for n := 1; n < 10; n++ {
+		opened, err := layout.Open(t.Context(), blocks, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := policy.Examine(ipfs.WithRoom(t.Context(), &crowded{n}), opened)
+		if err != nil {
+			continue
+		}
+		if err := v.Check(image.Digest); errors.Is(err, trust.ErrUntrusted) {
+			t.Errorf("the read %d: %v, final %t", n, err, v.Final())
 		}
 	}
 }

@@ -94,8 +94,10 @@ func (b *Blocks) PutInto(ctx context.Context, to ipfs.Putter) error {
 
 // Layout is an OCI image layout being made.
 type Layout struct {
-	t     testing.TB
-	put   ipfs.Putter
+	t   testing.TB
+	put ipfs.Putter
+	// Extra are files that are published beside what a layout has, or in place of it, by name.
+	Extra map[string][]byte
 	blobs map[digest.Digest][]byte
 }
 
@@ -179,11 +181,15 @@ func (l *Layout) Publish(top ...ocispec.Descriptor) cid.Cid {
 	for a, entries := range algorithms {
 		blobs[a] = l.dir(entries)
 	}
-	return l.dir(map[string]ipfs.Link{
+	root := map[string]ipfs.Link{
 		ocispec.ImageLayoutFile: l.file(oci.LayoutFile),
 		ocispec.ImageIndexFile:  l.file(index),
 		ocispec.ImageBlobsDir:   l.dir(blobs),
-	}).CID
+	}
+	for name, data := range l.Extra {
+		root[name] = l.file(data)
+	}
+	return l.dir(root).CID
 }
 
 // Write writes the layout with these top-level descriptors to a directory.
