@@ -287,6 +287,9 @@ func (a *answer) unknown(why error) error {
 			errs = append(errs, err)
 		}
 	}
+	if len(a.errs) == 0 && why == nil {
+		why = fmt.Errorf("%w: nobody who was asked answers", ipfs.ErrUnavailable)
+	}
 	if errs = append(errs, why); errors.Join(errs...) == nil {
 		return fmt.Errorf("%w: nobody has a record of %s: %w", ErrUnknown, a.name, errors.Join(a.errs...)) // each says that
 	}

@@ -2,6 +2,7 @@ package names
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -68,7 +69,14 @@ func TestSavedKeys(t *testing.T) {
 	if err != nil || again.Name != k.Name {
 		t.Fatal(again, err)
 	}
-	r, err := move(t, publisher(t, elsewhere), again, value(1), Move{Force: true})
+	by := publisher(t, elsewhere)
+	if err := by.Ask(t.Context(), again); !errors.Is(err, ErrUnsure) {
+		t.Errorf("while nobody has told the last record, asking gives %v", err)
+	}
+	if r, err := by.Publish(t.Context(), again, Move{}, func(context.Context) (string, error) { return value(0), nil }); !errors.Is(err, ErrUnsure) {
+		t.Errorf("it moves before anybody was asked: %+v, %v", r, err)
+	}
+	r, err := move(t, by, again, value(1), Move{Force: true})
 	if err != nil || r.Sequence != 2 {
 		t.Errorf("the next record is %+v, %v", r, err)
 	}

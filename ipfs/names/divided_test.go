@@ -158,3 +158,21 @@ func TestDamagedKey(t *testing.T) {
 		t.Errorf("the log has not told of %s once:\n%s", file, log.String())
 	}
 }
+
+// absent are sources of which none is there.
+type absent struct{}
+
+func (absent) String() string { return "peers" }
+
+func (absent) Records(context.Context, string, func(string, []byte, time.Duration, error)) {}
+
+// A name of which nobody answers is not unknown: who asks later may be told.
+func TestNobodyAnswers(t *testing.T) {
+	s := newStore(t)
+	k := created(t, newStore(t))
+	r := NewResolver(s, Options{Several: []ipfs.RecordsSource{absent{}}})
+	defer r.Close()
+	if _, err := r.Find(t.Context(), k.Name); !errors.Is(err, ipfs.ErrUnavailable) || errors.Is(err, ErrUnknown) || strings.Contains(err.Error(), "%!") {
+		t.Error(err)
+	}
+}

@@ -50,6 +50,12 @@ func (k Key) Export(format string) ([]byte, error) {
 // who moves a name would be that node. Errors match [ErrKey], [ErrKeyExists], and of
 // last [ErrForged] or [ErrTooLarge].
 func (s *Store) Import(alias string, data, last []byte) (Key, error) {
+	return s.importKey(alias, data, last, true)
+}
+
+// importKey is Import; isLast tells that last is the last record, after which the key may
+// sign, and not just one that was seen some time.
+func (s *Store) importKey(alias string, data, last []byte, isLast bool) (Key, error) {
 	priv, err := parseKey(data)
 	if err != nil {
 		return Key{}, fmt.Errorf("%w; want a file that image2ipfs name export or ipfs key export has written", err)
@@ -71,6 +77,8 @@ func (s *Store) Import(alias string, data, last []byte) (Key, error) {
 		st.Made, st.Mine, st.Stopped = false, nil, ""
 		if last != nil {
 			st.take(seen)
+		}
+		if last != nil && isLast {
 			st.Mine, st.Got = seen.Raw, time.Now()
 		}
 		return nil

@@ -58,7 +58,8 @@ func (s *Store) SaveKeys(path string) (int, error) {
 }
 
 // LoadKeys imports the keys of a file that [Store.SaveKeys] wrote, as [Store.Import] does,
-// and leaves those that are here already. It tells how many are new; errors are those of
+// and leaves those that are here already. The records in it were seen when it was written:
+// names may have moved since, so that none moves before others have been asked. It tells how many are new; errors are those of
 // the file and of Import.
 func (s *Store) LoadKeys(path string) (imported int, err error) {
 	text, err := os.ReadFile(path)
@@ -84,7 +85,7 @@ func (s *Store) LoadKeys(path string) (imported int, err error) {
 		if known[k.Name] {
 			continue
 		}
-		if _, err := s.Import(k.Alias, k.Key, k.Record); err != nil {
+		if _, err := s.importKey(k.Alias, k.Key, k.Record, false); err != nil {
 			return imported, fmt.Errorf("%s: %w", k.Alias, err)
 		}
 		imported++

@@ -292,7 +292,12 @@ func (r *Records) String() string { return "peers" }
 
 // Records implements [ipfs.RecordsSource].
 func (r *Records) Records(ctx context.Context, name string, yield func(from string, raw []byte, age time.Duration, err error)) {
-	r.n.askPeers(ctx, name, maxHops-1, r.n.names.node.Peers(), yield)
+	peers := r.n.names.node.Peers()
+	if len(peers) == 0 {
+		yield(r.String(), nil, 0, fmt.Errorf("%w: no peer is connected", ipfs.ErrUnavailable))
+		return
+	}
+	r.n.askPeers(ctx, name, maxHops-1, peers, yield)
 }
 
 // PutRecord implements [ipfs.RecordSink]: one peer that takes it is enough.

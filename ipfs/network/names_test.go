@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,5 +183,17 @@ func TestNamesProtocol(t *testing.T) {
 	}
 	if between.Network.names.all != 0 || len(between.Network.names.running) != 0 {
 		t.Error("places are not given back")
+	}
+}
+
+// While no peer is connected a name is not unknown, and the error says why.
+func TestNameWithoutPeers(t *testing.T) {
+	alone, elsewhere := newNode(t, p2p.Config{}), names.NewStore(t.TempDir())
+	k, err := elsewhere.Create("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alone.resolver.Find(t.Context(), k.Name); !errors.Is(err, ipfs.ErrUnavailable) || errors.Is(err, names.ErrUnknown) || !strings.Contains(err.Error(), "no peer is connected") {
+		t.Error(err)
 	}
 }
