@@ -54,11 +54,11 @@ func (s *Server) blob(w *response, r *request) error {
 		s.redirects.sent.note(r.Request)
 		return redirectTo(w, gw.gateway.FileURL(r.root, b.Path))
 	}
-	f, closeFile, err := s.openSame(w, r, c, d)
+	f, err := s.openSame(w, r, c, d)
 	if err != nil {
 		return err
 	}
-	defer closeFile()
+	defer f.Close()
 	h.Set("Content-Type", typeBlob)
 	return serveFile(w, r.Request, f)
 }
@@ -89,6 +89,12 @@ func (s *Server) refusal(r *request) error {
 	default:
 		return errorf(codeBlobUnknown, "a part of %s is missing from this server's store, and it has no other source", name)
 	}
+}
+
+// openedFile is one to close.
+type openedFile interface {
+	sizedFile
+	io.Closer
 }
 
 // sizedFile is a file of known length.

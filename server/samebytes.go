@@ -87,21 +87,21 @@ func otherBytes(d digest.Digest) error {
 // openSame is openFile for a blob whose bytes have to be those that are signed. What is in
 // the own store is read before any of it is sent; what comes from elsewhere is cut before
 // its last bytes, for who asks for all of it.
-func (s *Server) openSame(w *response, r *request, c cid.Cid, d digest.Digest) (sizedFile, func() error, error) {
+func (s *Server) openSame(w *response, r *request, c cid.Cid, d digest.Digest) (openedFile, error) {
 	signed := s.signatures.policy != nil && r.local == nil
 	if signed && r.Method != http.MethodHead && s.isLocal(r.Context(), c) {
 		if err := s.sameBytes(r.Context(), c, d); err != nil && !isAbsent(err) {
-			return nil, nil, absent(codeUnknown, err)
+			return nil, absent(codeUnknown, err)
 		}
 	}
 	f, err := s.openFile(w, r, c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if _, known := s.signatures.hashes.same.Get(fileOf{c, d}); signed && !known {
-		return &sameFile{f, d}, f.Close, nil
+		return &sameFile{f, d}, nil
 	}
-	return f, f.Close, nil
+	return f, nil
 }
 
 // sameFile is a file that is cut before its end when it is written whole and its bytes are

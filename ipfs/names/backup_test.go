@@ -70,9 +70,6 @@ func TestSavedKeys(t *testing.T) {
 		t.Fatal(again, err)
 	}
 	by := publisher(t, elsewhere)
-	if err := by.Ask(t.Context(), again); !errors.Is(err, ErrUnsure) {
-		t.Errorf("while nobody has told the last record, asking gives %v", err)
-	}
 	if r, err := by.Publish(t.Context(), again, Move{}, func(context.Context) (string, error) { return value(0), nil }); !errors.Is(err, ErrUnsure) {
 		t.Errorf("it moves before anybody was asked: %+v, %v", r, err)
 	}
