@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/car"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -179,12 +179,8 @@ func (s *Server) onlyLayout(ctx context.Context, root cid.Cid) error {
 		if err != nil && !errors.Is(err, ipfs.ErrCorrupt) {
 			return err
 		}
-		var says struct {
-			Version string `json:"imageLayoutVersion"`
-		}
-		in := json.NewDecoder(strings.NewReader(string(data)))
-		in.DisallowUnknownFields()
-		if err != nil || in.Decode(&says) != nil || says.Version != ocispec.ImageLayoutVersion || in.More() {
+		var says map[string]string
+		if err != nil || jsontext.Unmarshal(data, &says) != nil || len(says) != 1 || says["imageLayoutVersion"] != ocispec.ImageLayoutVersion {
 			return fmt.Errorf("%w: %s of %s says something else than version %s of the layout", trust.ErrUntrusted, name, ref.Ciq(root), ocispec.ImageLayoutVersion)
 		}
 		return nil
