@@ -88,7 +88,8 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 		Cut: func() { a.cut(cancel) },
 	}))
 	defer a.finish()
-	isRelay := r.URL.Query().Get(paramRelay) == "1"
+	isFetching := r.Header.Get(headerFetching) == "1"
+	isRelay := r.URL.Query().Get(paramRelay) == "1" && isFetching && x.isFetching(root)
 	release, ok := x.gate.enter(a.r.Context(), r.RemoteAddr, isRelay || len(list) == 1)
 	if !ok {
 		refuse(w)
@@ -100,14 +101,14 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer a.release()
-	if r.Header.Get(headerFetching) == "1" {
+	if isFetching {
 		x.note(r.RemoteAddr, root, fetching)
 	}
 	if isRelay {
 		a.from = x.relays(a.r.Context(), root, list)
 	}
 	w.Header().Set("Content-Type", car.MediaType+"; version=1; order=unk; dups=n")
-	w.Header().Set(headerState, string(x.tell(root).state))
+	w.Header().Set(headerState, string(x.tellState(root)))
 	if err := a.write(root, list); err != nil && r.Context().Err() == nil {
 		x.log.Debug("an answer to a peer was cut off", "peer", r.RemoteAddr, "error", err)
 		panic(http.ErrAbortHandler) // so that it is seen to be incomplete

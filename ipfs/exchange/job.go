@@ -173,6 +173,13 @@ func (j *job) last() time.Time { return latest(j.progress, time.Unix(0, j.moved.
 // lastCame tells when a block of any job, or a part of one, came.
 func (x *Exchange) lastCame() time.Time { return latest(x.came, time.Unix(0, x.moved.Load())) }
 
+// isFetching tells whether there is a job for the DAG under root.
+func (x *Exchange) isFetching(root cid.Cid) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.jobs[string(root.Hash())] != nil
+}
+
 // relays gives the job that fetches the DAG under root, and has it get those of
 // the listed blocks that are missing from holders; nil when there is none.
 func (x *Exchange) relays(ctx context.Context, root cid.Cid, list []cid.Cid) *job {

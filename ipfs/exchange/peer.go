@@ -245,6 +245,9 @@ func (x *Exchange) forget() {
 	for id, p := range x.peers {
 		if p.rt == nil && p.lanes[plain].running+p.lanes[relay].running == 0 && now.After(p.banned) {
 			delete(x.peers, id)
+			for _, j := range x.queue {
+				delete(j.views, id)
+			}
 		}
 	}
 }

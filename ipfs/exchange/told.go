@@ -126,11 +126,28 @@ func (x *Exchange) tell(root cid.Cid) told {
 	if t, ok := x.tellFetched(root); ok {
 		return t
 	}
-	t := told{state: x.gate.remember(string(root.Hash()), func() state { return x.look(x.ctx, root) })}
+	t := told{state: x.lookOnce(root)}
 	if owner, ok := x.store.(Owner); ok && t.state == holds {
 		t.own = owner.Own(x.ctx, root)
 	}
 	return t
+}
+
+// tellState gives the state alone, without a look at each block.
+func (x *Exchange) tellState(root cid.Cid) state {
+	x.mu.Lock()
+	j := x.jobs[string(root.Hash())]
+	isFetched := j != nil && !j.complete()
+	x.mu.Unlock()
+	if isFetched {
+		return fetching
+	}
+	return x.lookOnce(root)
+}
+
+// lookOnce looks what the store has of a DAG, unless that was done a moment ago.
+func (x *Exchange) lookOnce(root cid.Cid) state {
+	return x.gate.remember(string(root.Hash()), func() state { return x.look(x.ctx, root) })
 }
 
 // tellFetched is of a DAG that is being fetched; false when that is not so.

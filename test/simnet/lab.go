@@ -165,6 +165,17 @@ func (m *Machine) Has(ctx context.Context, file cid.Cid) bool {
 	return err == nil && whole
 }
 
+// IsShared tells whether some machines have all blocks among them of a file that this
+// one has.
+func (m *Machine) IsShared(ctx context.Context, file cid.Cid, all ...*Machine) bool {
+	shared := true
+	err := ipfs.Blocks(ctx, m.store, file, 0, func(c cid.Cid, _ int64) bool {
+		shared = shared && slices.ContainsFunc(all, func(other *Machine) bool { return other.store.Has(ctx, c) })
+		return shared
+	})
+	return err == nil && shared
+}
+
 // parallel is how many files an engine reads at once, and ahead how many blocks of each.
 const parallel, ahead = 3, 16
 
