@@ -98,28 +98,6 @@ func TestHostilePeers(t *testing.T) {
 	}
 }
 
-// A peer that always says that blocks are on their way is not believed when
-// somebody waits.
-func TestEndlessPromise(t *testing.T) {
-	good, bad, puller := newMachine(t, "good", Limits{}), newMachine(t, "bad", Limits{}), newMachine(t, "puller", Limits{Stall: 500 * time.Millisecond})
-	data := random(12<<20, 21)
-	c := good.publish(data)
-	bad.replace = claims(func(w http.ResponseWriter, r *http.Request, root cid.Cid, _ []cid.Cid) {
-		out, _ := car.NewWriter(w, root)
-		forever(w, r, func() error {
-			time.Sleep(50 * time.Millisecond)
-			return out.Block(awaited, nil)
-		})
-	})
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+Path+"{root}", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, string(fetching)) })
-	mux.Handle("POST "+Path+"{root}", bad.replace)
-	bad.replace = mux
-	join(good, puller)
-	join(bad, puller)
-	puller.mustFetch(c, data)
-}
-
 // A liar is not asked again, for single blocks either.
 func TestLiarIsLeft(t *testing.T) {
 	bad, good, puller := newMachine(t, "bad", Limits{}), newMachine(t, "good", Limits{}), newMachine(t, "puller", Limits{})

@@ -3,9 +3,12 @@ package exchange_test
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/car"
 	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
 	"github.com/image2ipfs/image2ipfs/test/simnet"
@@ -53,12 +57,17 @@ func (s *scene) liars(n int, state string, give give) (all []*liar) {
 // stalls never answers.
 func stalls(_ http.ResponseWriter, r *http.Request, _ cid.Cid) { <-r.Context().Done() }
 
-// lacks answers, just before it would be given up, that it has nothing.
-func lacks(w http.ResponseWriter, r *http.Request, root cid.Cid) {
+// pause waits, unless who asks leaves.
+func pause(r *http.Request, d time.Duration) {
 	select {
-	case <-time.After(4900 * time.Millisecond):
+	case <-time.After(d):
 	case <-r.Context().Done():
 	}
+}
+
+// lacks answers, just before it would be given up, that it has nothing.
+func lacks(w http.ResponseWriter, r *http.Request, root cid.Cid) {
+	pause(r, 4900*time.Millisecond)
 	_, _ = car.NewWriter(w, root)
 }
 
@@ -66,9 +75,38 @@ func lacks(w http.ResponseWriter, r *http.Request, root cid.Cid) {
 func promises(w http.ResponseWriter, r *http.Request, root cid.Cid) {
 	out, err := car.NewWriter(w, root)
 	for err == nil && r.Context().Err() == nil {
-		time.Sleep(time.Second)
+		pause(r, time.Second)
 		err = out.Block(cid.MustParse("bafkqaaa"), nil)
 	}
+}
+
+// drips sends a block a byte at a time.
+func drips(w http.ResponseWriter, r *http.Request, root cid.Cid) {
+	_, err := car.NewWriter(w, root)
+	if err == nil {
+		_, err = w.Write([]byte{0x80, 0x80, 0x40}) // a section of 1 MiB
+	}
+	for err == nil && r.Context().Err() == nil {
+		pause(r, 100*time.Millisecond)
+		_, err = w.Write([]byte{1})
+	}
+}
+
+// crawls sends just enough of a block not to stand still.
+func crawls(w http.ResponseWriter, r *http.Request, root cid.Cid) {
+	_, err := car.NewWriter(w, root)
+	if err == nil {
+		_, err = w.Write([]byte{0x80, 0x80, 0x80, 0x01}) // a section of 2 MiB
+	}
+	for err == nil && r.Context().Err() == nil {
+		pause(r, 4*time.Second)
+		_, err = w.Write(make([]byte, 64<<10+1))
+	}
+}
+
+// isBusy says that it has too much to do.
+func isBusy(w http.ResponseWriter, _ *http.Request, _ cid.Cid) {
+	http.Error(w, "too many requests", http.StatusTooManyRequests)
 }
 
 // hasAll is what a liar tells who says that it fetches a DAG and has these leaves.
@@ -98,9 +136,15 @@ func TestLiars(t *testing.T) {
 		"one that fetches has nothing":       {hasAll("has"), 1, 1, []int{100 * mib}, lacks, 20 * time.Second},
 		"one that gets it promises":          {hasAll("gets"), 1, 1, []int{20 * mib, 20 * mib}, promises, 16 * time.Second},
 		"four that fetch promise":            {"fetching\nhops 1", 4, 1, []int{20 * mib, 20 * mib}, promises, 25 * time.Second},
+		"a copy drips":                       {"holds", 1, 1, []int{20 * mib}, drips, 14 * time.Second},
+		"a copy crawls":                      {"holds", 1, 1, []int{20 * mib}, crawls, 25 * time.Second},
+		"a copy is busy":                     {"holds", 1, 1, []int{20 * mib}, isBusy, 5 * time.Second},
 		"a copy has nothing, many are there": {"holds", 1, 4, []int{20 * mib}, lacks, 12 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && test.layers[0] > 20*mib {
+				t.Skip("minutes with the race detector")
+			}
 			synctest.Test(t, func(t *testing.T) {
 				s := newScene(t, test.machines, exchange.Limits{}, test.layers...)
 				defer s.Close()
@@ -114,6 +158,55 @@ func TestLiars(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Single blocks come as well, however many are wanted, while a peer sends slowly on purpose.
+func TestLiarsAndSingleBlocks(t *testing.T) {
+	for name, give := range map[string]give{"stalls": stalls, "drips": drips, "crawls": crawls, "is busy": isBusy} {
+		t.Run("who "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScene(t, 1, exchange.Limits{}, slices.Repeat([]int{1000}, 20)...)
+				defer s.Close()
+				s.liars(1, "holds", give)
+				var all sync.WaitGroup
+				for i := range s.image {
+					c, err := s.origin.Publish(t.Context(), strings.NewReader(fmt.Sprint("block ", i)))
+					if err != nil {
+						t.Fatal(err)
+					}
+					all.Go(func() {
+						if _, err := s.machines[0].Get(t.Context(), c); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				began := time.Now()
+				if all.Wait(); time.Since(began) > 25*time.Second {
+					t.Errorf("it took %s", time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+// Who is told by the only holder that it has too much to do is told to come back, and
+// not that the block cannot be had.
+func TestBusyHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 1, exchange.Limits{}, 12<<20, 1000)
+		defer s.Close()
+		s.origin.Answers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { isBusy(w, r, cid.Undef) }))
+		_, err := s.machines[0].Get(t.Context(), s.image[1])
+		if _, busy := ipfs.BusyUntil(err); !busy || !errors.Is(err, ipfs.ErrUnavailable) {
+			t.Errorf("one block: %v", err)
+		}
+		g, release := s.machines[0].Fetch(s.image[0])
+		defer release()
+		_, err = g.Get(t.Context(), s.image[0])
+		if _, busy := ipfs.BusyUntil(err); !busy {
+			t.Errorf("a file: %v", err)
+		}
+	})
 }
 
 // The time for which a peer is left alone that gives nothing doubles, however readily

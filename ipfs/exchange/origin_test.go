@@ -2,15 +2,12 @@ package exchange
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
-	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
 // Identities cost nothing: whoever has many on one machine has no more of the places
@@ -47,25 +44,4 @@ func TestPlacesPerAddress(t *testing.T) {
 			t.Error("a peer has more than its share")
 		}
 	})
-}
-
-// Who is told by the only holder that it has too much to do is told to come back, and
-// not that the block cannot be had.
-func TestBusyHolder(t *testing.T) {
-	holder, puller := newMachine(t, "holder", Limits{}), newMachine(t, "puller", Limits{Give: 2 * time.Second})
-	c := holder.publish(random(1000, 90))
-	holder.replace = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { refuse(w) })
-	join(holder, puller)
-	_, err := puller.Get(t.Context(), c)
-	if _, busy := ipfs.BusyUntil(err); !busy || !errors.Is(err, ipfs.ErrUnavailable) {
-		t.Errorf("one block: %v", err)
-	}
-	large := holder.publish(random(12<<20, 91))
-	g, release := puller.Fetch(large)
-	defer release()
-	if _, err := g.Get(t.Context(), large); err == nil {
-		t.Error("a block came from nowhere")
-	} else if _, busy := ipfs.BusyUntil(err); !busy {
-		t.Errorf("a file: %v", err)
-	}
 }
