@@ -76,3 +76,54 @@ func TestCertsOnlyUnset(t *testing.T) {
 		t.Errorf("docker: %v, want ErrInvalid", err)
 	}
 }
+
+// TestCertsOnlyNobodyReads: without it a node whose containerd takes a list for the name
+// of one directory would look as if it were set up, or be told that nothing is set.
+func TestCertsOnlyNobodyReads(t *testing.T) {
+	const list = "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n  config_path = '/etc/containerd/certs.d:/etc/docker/certs.d'\n"
+	for name, extra := range map[string]string{"unused": "etc/docker/daemon.json", "used": "etc/docker/certs.d/registry.example/hosts.toml"} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"etc/containerd/config.toml": list, extra: "{}"}
+			if name == "used" {
+				files[extra] = "server = 'https://registry.example'\n"
+			}
+			m := newMachine(t, files)
+			_, err := New(Options{Engine: "containerd", CertsOnly: true, Root: m.root})
+			if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "config_path names several directories") || strings.Contains(err.Error(), "not set") {
+				t.Errorf("got %v", err)
+			}
+			m.expect(files)
+		})
+	}
+}
+
+// TestCertsOnlyUnseen: without it a pod that sees no /etc/docker would hide from
+// containerd what its certs.d says of registries.
+func TestCertsOnlyUnseen(t *testing.T) {
+	const list = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/etc/containerd/certs.d:/etc/docker/certs.d\"\n"
+	for name, seen := range map[string]bool{"not seen": false, "seen": true} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"etc/containerd/config.toml": list}
+			if seen {
+				files["etc/docker/daemon.json"] = "{}"
+			}
+			m := newMachine(t, files)
+			p := m.run(Options{Engine: "containerd", CertsOnly: true})
+			if _, there := m.files()["etc/containerd/certs.d/_default/hosts.toml"]; there != seen {
+				t.Errorf("_default is there: %t; notes: %q", there, p.Notes)
+			}
+		})
+	}
+}
+
+// TestCertsOnlyOtherContainerd: without it the node of a distribution that brings its own
+// containerd would look as if it were set up.
+func TestCertsOnlyOtherContainerd(t *testing.T) {
+	files := map[string]string{"etc/containerd/config.toml": "version = 2\n", "var/lib/rancher/k3s/x": "x"}
+	m := newMachine(t, files)
+	_, err := New(Options{Engine: "containerd", CertsOnly: true, Root: m.root, Config: m.root + "/etc/containerd/config.toml"})
+	if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "image2ipfs setup k3s") {
+		t.Errorf("got %v", err)
+	}
+	m.expect(files)
+}

@@ -77,6 +77,9 @@ func (p *Plan) wantedPath(o Options, c criConfig, dirs []string) (string, error)
 	if known {
 		return "", fmt.Errorf("%w: %s; or run setup nerdctl, which leaves CRI alone", ErrConfig, what)
 	}
+	if o.CertsOnly {
+		return "", fmt.Errorf("%w: %s; certs.d alone is to be written, and which version this containerd has is not seen from here: where it is older, image2ipfs setup %s --yes on that machine sees it", ErrConfig, what, o.Engine)
+	}
 	p.note("%s", what)
 	return c.configPath, nil
 }

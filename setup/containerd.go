@@ -28,7 +28,8 @@ func (p *Plan) containerd(o Options) error {
 		if err := p.named(); err != nil {
 			return err
 		}
-		if other := o.kubernetes(); other != "" && !o.exists("/etc/containerd") && o.Config == "" {
+		// Who sets up nodes (CertsOnly) means the containerd of their kubelet.
+		if other := o.kubernetes(); other != "" && (o.CertsOnly || o.Config == "" && !o.exists("/etc/containerd")) {
 			return fmt.Errorf("%w: the containerd of this machine is %s's, which reads nothing in /etc/containerd: image2ipfs setup %s", ErrConfig, other, other)
 		}
 	}
@@ -97,7 +98,7 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 	}
 	f := c.target
 	if o.CertsOnly {
-		return edits, f.unread(o.Engine, wanted)
+		return edits, c.unread(o.Engine, wanted)
 	}
 	made, err := p.madeLine(o.at(f.path), f.text)
 	if err == nil {
@@ -110,7 +111,8 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 }
 
 // unread says what makes CRI read certs.d, unless an earlier setup has written it.
-func (f *criFile) unread(engine, dir string) error {
+func (c criConfig) unread(engine, dir string) error {
+	f := c.target
 	whole := *f
 	var err error
 	if _, whole.tree, err = parseTOML(f.text); err == nil && whole.says(dir) {
@@ -120,8 +122,15 @@ func (f *criFile) unread(engine, dir string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, err)
 	}
-	c := Change{Path: f.path, Before: f.plain, After: text}
-	return fmt.Errorf("%w: %s: config_path is not set, so CRI reads no certs.d, and certs.d alone is to be written: put this into it and restart containerd (containers go on running), or have image2ipfs setup %s --yes do so on that machine\n%s", ErrConfig, f.path, engine, c.Diff())
+	fault := "config_path is not set"
+	switch {
+	case len(filepath.SplitList(c.configPath)) > 1:
+		fault = "config_path names several directories, which CRI of containerd 2.1 and later takes for the name of one"
+	case c.configPath != "":
+		fault = "config_path is set in a table that only some versions of containerd read"
+	}
+	change := Change{Path: f.path, Before: f.plain, After: text}
+	return fmt.Errorf("%w: %s: %s, so CRI reads no certs.d, and certs.d alone is to be written: put this into it and restart containerd (containers go on running), or have image2ipfs setup %s --yes do so on that machine\n%s", ErrConfig, f.path, fault, engine, change.Diff())
 }
 
 // nowRead tells of registries that only ctr and nerdctl have read of up to now.

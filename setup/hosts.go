@@ -95,8 +95,12 @@ func (p *Plan) certsDir(dirs []string) error {
 	}
 	for _, name := range hostsDirs {
 		path := filepath.Join(dirs[0], name, "hosts.toml")
-		leave := name == "_default" && len(hidden) > 0 && !p.Undo
-		if leave {
+		unseen := p.unseen(dirs[1:])
+		leave := name == "_default" && len(hidden)+len(unseen) > 0 && !p.Undo
+		switch {
+		case leave && len(hidden) == 0:
+			p.note("%s is left out, since it would hide from containerd what %s, which cannot be seen from here, may say: give ctr names with docker.io/ in front", p.options.within(filepath.Dir(path)), strings.Join(unseen, ", "))
+		case leave:
 			p.note("%s is left out, since it would hide %s in %s from containerd: give ctr names with docker.io/ in front", filepath.Dir(path), strings.Join(hidden, ", "), later)
 		}
 		if err := p.hostsFile(path, p.Undo || leave); err != nil {
@@ -147,6 +151,17 @@ func (p *Plan) hiddenBy(dirs []string) (names []string, err error) {
 		}
 	}
 	return names, nil
+}
+
+// unseen lists the directories of a node that a pod was not given to look into: those
+// which, as seen from there, lie in no directory.
+func (p *Plan) unseen(dirs []string) (names []string) {
+	for _, dir := range dirs {
+		if p.options.CertsOnly && p.options.Root != "" && !p.place.exists(filepath.Dir(dir)) {
+			names = append(names, p.options.within(dir))
+		}
+	}
+	return names
 }
 
 // noBareCertificates refuses a directory in Docker's older layout, since a
