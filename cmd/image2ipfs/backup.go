@@ -242,17 +242,24 @@ backup, it goes on to do so and is told, unless --replace is given.`,
 
 // restored is the JSON form of what was brought.
 type restored struct {
-	Images  int        `json:"images"`
-	Records int        `json:"records"`
-	Names   int        `json:"names"`
-	Keys    int        `json:"keys,omitempty"`
-	Blocks  int        `json:"blocks"`
-	Bytes   int64      `json:"bytes"`
-	Left    []string   `json:"left,omitempty"`
-	Stored  ipfs.Stats `json:"stored"`
+	Images   int        `json:"images"`
+	Records  int        `json:"records"`
+	Names    int        `json:"names"`
+	Keys     int        `json:"keys,omitempty"`
+	Blocks   int        `json:"blocks"`
+	Bytes    int64      `json:"bytes"`
+	Left     []string   `json:"left,omitempty"`
+	LeftKeys []string   `json:"leftKeys,omitempty"`
+	Stored   ipfs.Stats `json:"stored"`
 }
 
 func (o *restoreOptions) run(cmd *cobra.Command, from string) (err error) {
+	var keys *names.SavedKeys
+	if o.keys != "" { // before anything is kept
+		if keys, err = names.ReadKeys(o.keys); err != nil {
+			return err
+		}
+	}
 	in, size, err := openBackup(cmd, from)
 	if err != nil {
 		return err
@@ -283,8 +290,8 @@ func (o *restoreOptions) run(cmd *cobra.Command, from string) (err error) {
 			return err
 		}
 	}
-	if o.keys != "" {
-		if told.Keys, err = store.LoadKeys(o.keys); err != nil {
+	if keys != nil {
+		if told.Keys, told.LeftKeys, err = store.LoadKeys(keys); err != nil {
 			return err
 		}
 	}
@@ -319,6 +326,9 @@ func (o *restoreOptions) report(cmd *cobra.Command, own *packstore.Store, told r
 	}
 	if len(told.Left) > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "left as they are here, since they mean something else already: %s\n", someText(told.Left))
+	}
+	if len(told.LeftKeys) > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "keys not imported, since others are called so here: %s; image2ipfs name rm takes a key away, and name export keeps it before\n", someText(told.LeftKeys))
 	}
 	if !o.quiet {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d images in the %s%s\n", told.Images, own, newBytesText(told.Stored))

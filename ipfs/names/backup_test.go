@@ -61,8 +61,8 @@ func TestSavedKeys(t *testing.T) {
 		t.Errorf("others may read the keys: %v, %v", info.Mode(), err)
 	}
 	for i := range 2 {
-		if n, err := elsewhere.LoadKeys(path); n != 1-i || err != nil {
-			t.Errorf("time %d: %d new, %v", i, n, err)
+		if n, left, err := loadKeys(elsewhere, path); n != 1-i || len(left) > 0 || err != nil {
+			t.Errorf("time %d: %d new, %q left, %v", i, n, left, err)
 		}
 	}
 	again, err := elsewhere.Key(k.Alias)
@@ -85,7 +85,7 @@ func TestSavedKeys(t *testing.T) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := newStore(t).LoadKeys(path)
+		_, _, err := loadKeys(newStore(t), path)
 		if err == nil {
 			continue
 		}
@@ -97,13 +97,47 @@ func TestSavedKeys(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"keys":"SECRET"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := elsewhere.LoadKeys(path); !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), "field keys: expected an array, found a string") || strings.Contains(err.Error(), "SECRET") {
+	if _, _, err := loadKeys(elsewhere, path); !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), "field keys: expected an array, found a string") || strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("what is no list: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := elsewhere.LoadKeys(path); !errors.Is(err, ErrKey) {
+	if _, _, err := loadKeys(elsewhere, path); !errors.Is(err, ErrKey) {
 		t.Errorf("another file: %v", err)
+	}
+}
+
+func loadKeys(s *Store, path string) (int, []string, error) {
+	saved, err := ReadKeys(path)
+	if err != nil {
+		return 0, nil, err
+	}
+	return s.LoadKeys(saved)
+}
+
+// TestTakenAliases: without it one key that is called as another is would keep all behind
+// it from being restored.
+func TestTakenAliases(t *testing.T) {
+	s, elsewhere := newStore(t), newStore(t)
+	for _, alias := range []string{"a", "b", "c"} {
+		if _, err := s.Create(alias); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mine, err := elsewhere.Create("B")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "keys")
+	if _, err := s.SaveKeys(path); err != nil {
+		t.Fatal(err)
+	}
+	n, left, err := loadKeys(elsewhere, path)
+	if n != 2 || len(left) != 1 || left[0] != "b" || err != nil {
+		t.Errorf("%d are new, %q stay away, %v", n, left, err)
+	}
+	if k, err := elsewhere.Key("B"); err != nil || k.Name != mine.Name {
+		t.Errorf("the key that was here is %v, %v", k, err)
 	}
 }

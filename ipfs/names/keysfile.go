@@ -57,38 +57,51 @@ func (s *Store) SaveKeys(path string) (int, error) {
 	return len(all), durable.WriteFile(path, text)
 }
 
-// LoadKeys imports the keys of a file that [Store.SaveKeys] wrote, as [Store.Import] does,
-// and leaves those that are here already. The records in it were seen when it was written:
-// names may have moved since, so that none moves before others have been asked. It tells how many are new; errors are those of
-// the file and of Import.
-func (s *Store) LoadKeys(path string) (imported int, err error) {
+// ReadKeys reads a file that [Store.SaveKeys] wrote. Errors match [ErrKey] for another
+// one, or are those of the file.
+func ReadKeys(path string) (*SavedKeys, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var saved savedKeys
 	if err := jsontext.UnmarshalSecret(text, &saved); err != nil {
-		return 0, fmt.Errorf("%w: %s: expected a file of keys, as image2ipfs backup --keys writes it: %w", ErrKey, path, err)
+		return nil, fmt.Errorf("%w: %s: expected a file of keys, as image2ipfs backup --keys writes it: %w", ErrKey, path, err)
 	}
 	if saved.Format != keysFormat || saved.Version != keysVersion {
-		return 0, fmt.Errorf("%w: %s is no file of keys of version %d, as image2ipfs backup --keys writes", ErrKey, path, keysVersion)
+		return nil, fmt.Errorf("%w: %s is no file of keys of version %d, as image2ipfs backup --keys writes", ErrKey, path, keysVersion)
 	}
+	return &SavedKeys{saved.Keys}, nil
+}
+
+// SavedKeys are the keys of a file.
+type SavedKeys struct{ keys []savedKey }
+
+// LoadKeys imports keys as [Store.Import] does, and leaves those that are here already. It
+// tells how many are new, and what those are called that stay away, since another key is
+// called so here; errors are those of Import. The records in the file were seen when it was
+// written: the names may have moved since, so none moves before others have been asked.
+func (s *Store) LoadKeys(saved *SavedKeys) (imported int, left []string, err error) {
 	here, err := s.Keys()
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	known := map[string]bool{}
 	for _, k := range here {
 		known[k.Name] = true
 	}
-	for _, k := range saved.Keys {
+	for _, k := range saved.keys {
 		if known[k.Name] {
 			continue
 		}
-		if _, err := s.importKey(k.Alias, k.Key, k.Record, false); err != nil {
-			return imported, fmt.Errorf("%s: %w", k.Alias, err)
+		switch _, err := s.importKey(k.Alias, k.Key, k.Record, false); {
+		case err == nil:
+			imported++
+		case errors.Is(err, ErrKeyExists):
+			left = append(left, k.Alias)
+		default:
+			return imported, left, fmt.Errorf("%s: %w", k.Alias, err)
 		}
-		imported++
 	}
-	return imported, nil
+	return imported, left, nil
 }
