@@ -9,9 +9,11 @@ package budget
 
 import (
 	"errors"
+	"math"
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Default is what a process may take when nothing else is said, in bytes.
@@ -48,6 +50,15 @@ type Budget struct {
 	shares   []*Share
 	byOrigin map[string]int64
 	shrinks  []func(n int64) // of caches
+	caches   []aging
+
+	clock atomic.Uint64 // counts uses of what caches remember
+}
+
+// aging is a [Cache], of whatever.
+type aging interface {
+	oldest() (used uint64, ok bool)
+	forgetOldest()
 }
 
 // New divides total bytes, [Default] when 0: half are for strangers, the rest for the
@@ -156,6 +167,32 @@ func (b *Budget) shrink(n int64) {
 			return
 		}
 	}
+}
+
+// joins has a cache give way to the others.
+func (b *Budget) joins(c aging) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.caches = append(b.caches, c)
+}
+
+// forgetOldest forgets what was not used for longest in all caches; false where they are
+// empty. The caller holds the lock of none.
+func (b *Budget) forgetOldest() bool {
+	b.mu.Lock()
+	caches := slices.Clone(b.caches)
+	b.mu.Unlock()
+	var from aging
+	first := uint64(math.MaxUint64)
+	for _, c := range caches {
+		if used, ok := c.oldest(); ok && used < first {
+			from, first = c, used
+		}
+	}
+	if from != nil {
+		from.forgetOldest()
+	}
+	return from != nil
 }
 
 // Less takes n from what is counted of a key, which is counted no more when nothing

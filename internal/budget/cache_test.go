@@ -1,6 +1,7 @@
 package budget_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
@@ -47,5 +48,48 @@ func TestCacheGivesWay(t *testing.T) {
 	}
 	if held, _ := memory.Caches.Held(); held > 4<<20 {
 		t.Errorf("caches keep %d bytes, others need all but 4 MiB", held)
+	}
+}
+
+// TestCachesShare: without it a cache that was there first would keep all memory of the
+// caches for good, and everything else be looked up again and again.
+func TestCachesShare(t *testing.T) {
+	memory := budget.New(budget.Default)
+	large := budget.NewCache[int, string](128<<20, 1, memory)
+	small := budget.NewCache[int, string](1<<20, 1, memory)
+	for i := range 4 {
+		large.Put(i, "large", 20<<20)
+	}
+	for i := range 100 {
+		small.Put(i, "small", 4<<10)
+	}
+	if u := small.Usage(); u.Entries != 100 {
+		t.Errorf("%d of 100 small ones are remembered beside %+v", u.Entries, large.Usage())
+	}
+	if u := large.Usage(); u.Entries != 3 {
+		t.Errorf("%d of four large ones are remembered, though one makes room", u.Entries)
+	}
+	for i := range 100 {
+		small.Get(i)
+	}
+	large.Put(9, "large", 20<<20)
+	if u := small.Usage(); u.Entries != 100 {
+		t.Errorf("what was used last went before what was not: %+v", u)
+	}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for j := range 200 {
+				large.Put(i*1000+j, "large", 8<<20)
+				small.Put(i*1000+j, "small", 4<<10)
+				large.Weigh(i*1000+j, 12<<20)
+				small.Forget(i*1000 + j)
+			}
+		})
+	}
+	all.Wait()
+	held, _ := memory.Caches.Held()
+	if l, s := large.Usage(), small.Usage(); held != l.Bytes+s.Bytes || held > memory.Caches.Size() {
+		t.Errorf("%d bytes are charged for %d and %d", held, l.Bytes, s.Bytes)
 	}
 }

@@ -90,15 +90,16 @@ type claim struct {
 }
 
 // Charge takes n bytes for a cache; false when they are not free. See [Budget.Shrinks].
-func (s *Share) Charge(n int64) bool {
+func (s *Share) Charge(n int64) bool { return s.charge(n) == 0 }
+
+// charge is Charge, and tells how many bytes are not free.
+func (s *Share) charge(n int64) (lacks int64) {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
-	h := hold{&Holder{}, n}
-	if s.held+n > s.most || s.short(h) > 0 {
-		return false
+	if lacks = max(0, s.held+n-s.most, s.short(hold{&Holder{}, n})); lacks == 0 {
+		s.held += n
 	}
-	s.held += n
-	return true
+	return lacks
 }
 
 // Refund gives back what was charged.
