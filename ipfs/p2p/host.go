@@ -27,7 +27,11 @@ const (
 	// Above highWater connections the least useful are closed until lowWater
 	// are left; static peers stay.
 	lowWater, highWater = 64, 128
-	// maxFiles bounds the file descriptors of all connections.
+	// namedLowWater and namedHighWater are the same where peers are behind a name, of
+	// which each of hundreds may connect here.
+	namedLowWater, namedHighWater = 512, 640
+	// maxFiles bounds the file descriptors of all connections; where peers are behind a
+	// name they may be twice namedHighWater.
 	maxFiles = 512
 	// maxPerAddress is how many connections one IPv4 address, or one IPv6
 	// network of 56 bits, may have: machines behind one router, or containers.
@@ -44,12 +48,13 @@ const (
 
 // newHost makes a host that does not listen yet.
 func newHost(cfg Config, p *parsed) (host.Host, error) {
-	within, err := newResourceManager(cfg.Memory.Streams.Size())
+	low, high := p.water()
+	within, err := newResourceManager(cfg.Memory.Streams.Size(), high)
 	if err != nil {
 		return nil, fmt.Errorf("resource limits: %w", err)
 	}
 	limits := &fairStreams{ResourceManager: within, memory: cfg.Memory.Streams}
-	conns, err := connmgr.NewConnManager(lowWater, highWater)
+	conns, err := connmgr.NewConnManager(low, high)
 	if err != nil {
 		return nil, fmt.Errorf("connection manager: %w", err)
 	}
@@ -83,6 +88,14 @@ func newHost(cfg Config, p *parsed) (host.Host, error) {
 	return h, err
 }
 
+// water is between how many connections a node keeps.
+func (p *parsed) water() (low, high int) {
+	if len(p.names) > 0 {
+		return namedLowWater, namedHighWater
+	}
+	return lowWater, highWater
+}
+
 // defaultAgent is what peers are told when the configuration says nothing.
 const defaultAgent = "image2ipfs"
 
@@ -94,16 +107,17 @@ func newMuxer() *yamux.Transport {
 }
 
 // newResourceManager bounds what connections take. Buffers of streams that peers open
-// hold memory bytes, and those of the own half as much. How many streams there are is
+// hold memory bytes, and those of the own half as much. More than high connections are
+// some that are on their way, or about to be closed. How many streams there are is
 // for [fairStreams] to say, also while it is not known what they are for.
-func newResourceManager(memory int64) (network.ResourceManager, error) {
+func newResourceManager(memory int64, high int) (network.ResourceManager, error) {
 	scaling := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&scaling)
 	scaling.SystemBaseLimit.Memory = memory / 2 * 3
 	transient := &scaling.TransientBaseLimit
 	transient.Memory, transient.StreamsInbound, transient.Streams = memory, int(2*memory/streamCost), int(4*memory/streamCost)
-	scaling.SystemBaseLimit.FD = maxFiles
-	scaling.SystemBaseLimit.ConnsInbound, scaling.SystemBaseLimit.Conns = 2*highWater, 4*highWater
+	scaling.SystemBaseLimit.FD = max(maxFiles, 2*high)
+	scaling.SystemBaseLimit.ConnsInbound, scaling.SystemBaseLimit.Conns = 2*high, 4*high
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(scaling.Scale(0, 0)),
 		rcmgr.WithMetricsDisabled(),
 		rcmgr.WithConnRateLimiters(newConnRates()),
@@ -111,8 +125,8 @@ func newResourceManager(memory int64) (network.ResourceManager, error) {
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: maxPerAddress}},
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: maxPerAddress}}),
 		rcmgr.WithNetworkPrefixLimit(
-			[]rcmgr.NetworkPrefixLimit{{Network: loopback4, ConnCount: 2 * highWater}},
-			[]rcmgr.NetworkPrefixLimit{{Network: loopback6, ConnCount: 2 * highWater}}))
+			[]rcmgr.NetworkPrefixLimit{{Network: loopback4, ConnCount: 2 * high}},
+			[]rcmgr.NetworkPrefixLimit{{Network: loopback6, ConnCount: 2 * high}}))
 }
 
 // newConnRates bounds how fast an address may connect. libp2p's default, 16 and

@@ -12,7 +12,7 @@ import (
 // Machines behind one router, and pulls one after the other, can connect up to
 // the number that is promised; more are refused.
 func TestConnectionsOfOneAddress(t *testing.T) {
-	limits, err := newResourceManager(64 << 20)
+	limits, err := newResourceManager(64<<20, highWater)
 	if err != nil {
 		t.Fatal(err)
 	}

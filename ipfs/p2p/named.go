@@ -33,6 +33,9 @@ const (
 	// maxNamed is to how many of the addresses behind names a node connects. Each
 	// node takes others, so that all of a large cluster are joined all the same.
 	maxNamed = 48
+	// fewNamed is of how many addresses a name is at most whose peers all nodes connect
+	// to, such as that of a registry alone among a thousand mirrors.
+	fewNamed = 8
 )
 
 // dnsName is a name whose addresses are peers, such as that of a headless Service.
@@ -157,18 +160,27 @@ func (f *follower) lookup(ctx context.Context, name dnsName) (addrs []ma.Multiad
 	return addrs, err
 }
 
-// chosen are the addresses that this node connects to: all, or of many those whose
-// hash with the node's own ID is the lowest.
+// chosen are the addresses that this node connects to: all, or of many those of names
+// of few, and of the others those whose hash with the node's own ID is the lowest.
 func (f *follower) chosen() (addrs []ma.Multiaddr) {
+	place := map[string]uint64{}
 	for _, found := range f.found {
-		addrs = append(addrs, found...)
+		for _, a := range found {
+			sum := sha256.Sum256([]byte(string(f.node.host.ID()) + a.String()))
+			if _, known := place[a.String()]; !known {
+				addrs = append(addrs, a)
+				place[a.String()] = binary.BigEndian.Uint64(sum[:])
+			}
+		}
 	}
-	place := func(a ma.Multiaddr) uint64 {
-		sum := sha256.Sum256([]byte(string(f.node.host.ID()) + a.String()))
-		return binary.BigEndian.Uint64(sum[:])
+	for _, found := range f.found {
+		for _, a := range found {
+			if len(found) <= fewNamed {
+				place[a.String()] = 0
+			}
+		}
 	}
-	slices.SortFunc(addrs, func(a, b ma.Multiaddr) int { return cmp.Compare(place(a), place(b)) })
-	addrs = slices.CompactFunc(addrs, ma.Multiaddr.Equal)
+	slices.SortFunc(addrs, func(a, b ma.Multiaddr) int { return cmp.Compare(place[a.String()], place[b.String()]) })
 	return addrs[:min(len(addrs), maxNamed)]
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -199,6 +200,31 @@ func TestManyNamed(t *testing.T) {
 	}
 	if len(taken) < 3*maxNamed {
 		t.Errorf("four nodes chose %d different addresses", len(taken))
+	}
+}
+
+// TestFewNamedAreKept: without it most of the mirrors of a large cluster would find nobody
+// who has what was pushed to its registry, or be dropped by it.
+func TestFewNamedAreKept(t *testing.T) {
+	const mirrors = 200
+	registry := "10.2.0.1"
+	all := []string{registry}
+	for i := range mirrors {
+		all = append(all, fmt.Sprintf("10.1.0.%d", i+1))
+	}
+	for range 8 {
+		f := &follower{node: start(t, Config{}), found: map[dnsName][]ma.Multiaddr{{"all", 1}: addrs(t, all), {"registry", 1}: addrs(t, []string{registry})}}
+		chosen := f.chosen()
+		if len(chosen) != maxNamed || !slices.ContainsFunc(chosen, addrs(t, []string{registry})[0].Equal) {
+			t.Errorf("of %d addresses %d were chosen, and not the registry's", len(all), len(chosen))
+		}
+	}
+	p, err := Config{Peers: []string{"dns:all"}}.parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if low, high := p.water(); low < mirrors+maxNamed || high <= low {
+		t.Errorf("a node with peers behind a name keeps %d to %d connections, and %d nodes and %d that it dials are there", low, high, mirrors, maxNamed)
 	}
 }
 

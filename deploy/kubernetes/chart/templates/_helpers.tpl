@@ -29,6 +29,9 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 - --swarm-key=/etc/image2ipfs/swarm/{{ .Values.swarmKey.key }}
 - --swarm-listen=/ip4/0.0.0.0/tcp/{{ .Values.peers.port }}
 - --peers=dns:{{ include "image2ipfs.fullname" . }}-peers:{{ .Values.peers.port }}
+{{- if .Values.registry.enabled }}
+- --peers=dns:{{ include "image2ipfs.fullname" . }}-origin:{{ .Values.peers.port }}
+{{- end }}
 {{- range .Values.peers.extra }}
 - --peers={{ . }}
 {{- end }}
