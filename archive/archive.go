@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/image2ipfs/image2ipfs/internal/input"
 )
 
 // ErrFormat is matched by errors about input that is no archive, or a broken one.
@@ -47,7 +49,20 @@ type Archive struct {
 
 // Open opens the archive at path; "-" is standard input. A terminal there is
 // refused.
-func Open(path string) (*Archive, error) {
+func Open(path string) (*Archive, error) { return OpenContext(context.Background(), path) }
+
+// OpenContext is Open of what may let wait for it, such as a named pipe into which nobody
+// writes yet. The error is ctx's cause when that ends meanwhile, which ends later reads of
+// a file, too.
+func OpenContext(ctx context.Context, path string) (*Archive, error) {
+	a, err := openPath(ctx, path)
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return a, err
+}
+
+func openPath(ctx context.Context, path string) (*Archive, error) {
 	if path == "-" {
 		return openStdin()
 	}
@@ -64,7 +79,7 @@ func Open(path string) (*Archive, error) {
 		a.size = a.dirSize()
 		return a, nil
 	}
-	f, err := os.Open(path)
+	f, err := input.Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -235,6 +250,9 @@ func (c *contextReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	if c.count != nil {
 		c.count(n)
+	}
+	if err != nil && err != io.EOF && c.ctx.Err() != nil {
+		err = context.Cause(c.ctx)
 	}
 	return n, err
 }

@@ -52,7 +52,7 @@ func Open(ctx context.Context, s Spec, o Options) (*Source, error) {
 	case onIPFS:
 		return openIPFS(ctx, s, o)
 	}
-	a, err := archive.Open(s.rest)
+	a, err := archive.OpenContext(ctx, s.rest)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w; an image in an engine is published by  image2ipfs publish docker-daemon:%s  (or podman:, containerd:, docker://)", err, s.rest)
 	}

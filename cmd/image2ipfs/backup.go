@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/image2ipfs/image2ipfs/internal/input"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/backup"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
@@ -304,9 +305,9 @@ func openBackup(cmd *cobra.Command, from string) (in io.ReadCloser, size int64, 
 		if f, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 			return nil, 0, usageError{errors.New("standard input is a terminal: name a file, or send a backup")}
 		}
-		return io.NopCloser(cmd.InOrStdin()), -1, nil
+		return io.NopCloser(interruptible(cmd.Context())), -1, nil
 	}
-	f, err := os.Open(from)
+	f, err := input.Open(cmd.Context(), from)
 	if err != nil {
 		return nil, 0, err
 	}

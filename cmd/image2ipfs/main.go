@@ -26,7 +26,7 @@ func main() {
 	if err == nil && out.failed != nil {
 		err = out.failed
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded)) { // the latter of a read that waited
 		err = errInterrupted
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/internal/input"
 	"github.com/image2ipfs/image2ipfs/ipfs/names"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
@@ -246,13 +248,13 @@ of two that publish one name, the one that sees the other's record stops.`,
   ipfs key export app && image2ipfs name import app app.key`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := readSmall(args[1])
+			data, err := readSmall(cmd.Context(), args[1])
 			if err != nil {
 				return err
 			}
 			var last []byte
 			if record != "" {
-				if last, err = readSmall(record); err != nil {
+				if last, err = readSmall(cmd.Context(), record); err != nil {
 					return err
 				}
 			}
@@ -271,8 +273,8 @@ of two that publish one name, the one that sees the other's record stops.`,
 }
 
 // readSmall reads a file that is a key or a record, and no more of another.
-func readSmall(path string) ([]byte, error) {
-	f, err := os.Open(path)
+func readSmall(ctx context.Context, path string) ([]byte, error) {
+	f, err := input.Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/image2ipfs/image2ipfs/internal/input"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/kubo"
 	"github.com/image2ipfs/image2ipfs/layer"
@@ -144,7 +145,7 @@ type opener func(ctx context.Context) (*source.Source, error)
 func runPublish(cmd *cobra.Command, o *publishOptions, inputs []string) error {
 	wanted, err := parsePlatforms(o.platforms)
 	if err == nil && o.from != "" {
-		inputs, err = readList(o.from)
+		inputs, err = readList(cmd.Context(), o.from)
 	}
 	if err != nil {
 		return err
@@ -164,7 +165,9 @@ func runPublish(cmd *cobra.Command, o *publishOptions, inputs []string) error {
 		}
 		stdin = stdin || spec.IsStdin()
 		openers = append(openers, func(ctx context.Context) (*source.Source, error) {
-			closeOnCancel(ctx, spec)
+			if spec.IsStdin() {
+				interruptible(ctx)
+			}
 			from := o.engines.source(wanted)
 			from.Blocks = o.blocks
 			return source.Open(ctx, spec, from)
@@ -312,12 +315,11 @@ func checkInput(spec source.Spec, again bool) error {
 // errTerminal is about a command that was called without an archive.
 var errTerminal = errors.New("standard input is a terminal: pipe an archive in, such as  docker save app:1 | image2ipfs  or name a file, such as  image2ipfs publish app.tar")
 
-// closeOnCancel lets Ctrl-C end a read of standard input that waits for data.
-func closeOnCancel(ctx context.Context, spec source.Spec) {
-	if spec.IsStdin() {
-		pollStdin()
-		context.AfterFunc(ctx, func() { os.Stdin.Close() })
-	}
+// interruptible gives standard input, of which Ctrl-C ends a read that waits for data.
+func interruptible(ctx context.Context) *os.File {
+	pollStdin()
+	input.Interrupt(ctx, os.Stdin)
+	return os.Stdin
 }
 
 func newLogger(w io.Writer, debug bool) *slog.Logger {

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/internal/input"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/source"
@@ -30,17 +29,16 @@ func (o *publishOptions) checkArguments(args []string) error {
 }
 
 // readList reads the file of --from.
-func readList(path string) ([]string, error) {
-	var in io.Reader = os.Stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
+func readList(ctx context.Context, path string) ([]string, error) {
+	if path == "-" {
+		return source.ReadList(interruptible(ctx))
 	}
-	return source.ReadList(in)
+	f, err := input.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return source.ReadList(f)
 }
 
 // publishList publishes several sources at once, whichever fail. The error is that of

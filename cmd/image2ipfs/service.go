@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/image2ipfs/image2ipfs/internal/input"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ipfs/pinning"
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -116,7 +117,7 @@ func readToken(cmd *cobra.Command, file string) (token string, err error) {
 			return strings.TrimSpace(string(typed)), err
 		}
 	} else {
-		f, err := os.Open(file)
+		f, err := input.Open(cmd.Context(), file)
 		if err != nil {
 			return "", err
 		}
