@@ -13,6 +13,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/trust"
 )
@@ -35,6 +36,7 @@ const maxWholeRoots = 10_000
 // verdict is one that was reached at a time.
 type verdict struct {
 	*trust.Verdict
+	err   error     // in its place, where finding out takes more than is spent on it
 	until time.Time // zero for one that is final
 }
 
@@ -50,7 +52,7 @@ func newSignatures(s *Server) *signatures {
 // of tells what is signed of what is under root, which l reads. Errors have a code.
 func (g *signatures) of(ctx context.Context, root cid.Cid, l reader) (*trust.Verdict, error) {
 	if v, ok := g.known.Get(root); ok && (v.until.IsZero() || time.Now().Before(v.until)) {
-		return v.Verdict, nil
+		return v.Verdict, v.err
 	}
 	q := rootQuestion{root, mayFetch(ctx)}
 	v, err := g.examining.join(ctx, q, func(ctx context.Context) (*trust.Verdict, error) {
@@ -63,6 +65,10 @@ func (g *signatures) of(ctx context.Context, root cid.Cid, l reader) (*trust.Ver
 			return nil, errorf(codeDenied, "%w: %s was published by an image2ipfs before 0.2.0, which knew no signatures: publish it again (image2ipfs convert), sign it, and pull that", trust.ErrUntrusted, ref.Ciq(root))
 		}
 		v, err := g.policy.Examine(ctx, layout)
+		if errors.Is(err, oci.ErrLimit) { // so it is whoever asks, and whenever
+			err = absent(codeManifestInvalid, err)
+			g.known.Put(root, verdict{err: err}, 512)
+		}
 		if err != nil {
 			return nil, err
 		}

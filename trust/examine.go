@@ -21,6 +21,7 @@ import (
 const (
 	maxStatements = 2000     // layers that hold signatures
 	maxSignatures = 64       // of one of them
+	maxChecks     = 8192     // of all, each by each key: about a second of a processor
 	maxRead       = 64 << 20 // bytes of all
 	maxFaults     = 16       // that are remembered about one image
 )
@@ -60,6 +61,7 @@ type examination struct {
 	policy     *Policy
 	v          *Verdict
 	statements int
+	checks     int
 	bytes      int64
 	limit      oci.WalkLimit
 	followed   map[digest.Digest]bool
@@ -247,7 +249,10 @@ func (e *examination) judge(c registry.Claim, s *statement) (made bool, err erro
 		}
 		content, s.subjects = m.Content, []digest.Digest{c.Subject}
 	}
-	key := s.signer(e.policy.keys, content)
+	key, err := s.signer(e.policy.keys, content, e.check)
+	if err != nil {
+		return false, err
+	}
 	if key == nil {
 		if s.signs {
 			e.note(c, ErrOtherKey, "the signature %s is by none of %s", where, e.policy)
@@ -268,6 +273,14 @@ func (e *examination) judge(c registry.Claim, s *statement) (made bool, err erro
 	image := s.subjects[i]
 	e.v.signed[image] = append(e.v.signed[image], Signature{Image: image, Manifest: where, Format: s.format, Key: key})
 	return true, nil
+}
+
+// check is asked before each signature is checked by a key.
+func (e *examination) check() error {
+	if e.checks++; e.checks > maxChecks {
+		return fmt.Errorf("%w: more than %d signatures to be checked in one layout, each by each of %d keys", oci.ErrLimit, maxChecks, len(e.policy.keys))
+	}
+	return context.Cause(e.ctx)
 }
 
 // follow notes what is reached from a manifest or index that is signed. Of an index, what

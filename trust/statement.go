@@ -181,20 +181,23 @@ func (s *statement) envelope(e *dsse.Envelope) error {
 
 // signer is the first of the keys by which the statement is signed; content is that of the
 // image, for a signature of its bytes. It is nil for none.
-func (s *statement) signer(keys []*Key, content []byte) *Key {
+func (s *statement) signer(keys []*Key, content []byte, check func() error) (*Key, error) {
 	message := s.message
 	if message == nil {
 		message = content
 	}
 	if len(bytes.TrimSpace(message)) == 0 {
-		return nil
+		return nil, nil
 	}
 	for _, key := range keys {
 		for _, signature := range s.signatures {
+			if err := check(); err != nil {
+				return nil, err
+			}
 			if key.verifies(message, signature) {
-				return key
+				return key, nil
 			}
 		}
 	}
-	return nil
+	return nil, nil
 }

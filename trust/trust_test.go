@@ -7,10 +7,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -237,6 +239,43 @@ func TestSeveralSignatures(t *testing.T) {
 	v = examine(t, blocks, root, other.Public, by.Public)
 	if err := errors.Join(v.Check(image.Digest), v.Check(both.Digest)); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever publishes chooses how many signatures there are: the processor's time that is
+// spent on one layout is bounded, and spent on nobody who has gone.
+func TestChecksAreBounded(t *testing.T) {
+	by, other := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256), testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	examined := func(ctx context.Context, layers int) error {
+		blocks := testlayout.NewBlocks()
+		l := testlayout.New(t, blocks)
+		image := l.Image("amd64", []byte("layer"))
+		envelope := testsign.Envelope(other, testsign.PredicateSign, image.Digest)
+		for one := envelope["signatures"].([]any); len(envelope["signatures"].([]any)) < 64; {
+			envelope["signatures"] = append(envelope["signatures"].([]any), one...)
+		}
+		bundle := testsign.Bundle(l, map[string]any{"dsseEnvelope": envelope}, image)
+		var m ocispec.Manifest
+		if err := json.Unmarshal(l.Content(bundle.Digest), &m); err != nil {
+			t.Fatal(err)
+		}
+		many := slices.Repeat(m.Layers, layers)
+		opened, err := layout.Open(t.Context(), blocks, l.Publish(image, testsign.Holding(l, m.Subject, testsign.TypeBundle, many...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := trust.New(by.Public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.Examine(ctx, opened)
+		return err
+	}
+	if err := examined(t.Context(), 100); err != nil {
+		t.Errorf("6,400 checks: %v", err)
+	}
+	if err := examined(t.Context(), 129); !errors.Is(err, oci.ErrLimit) {
+		t.Errorf("8,256 checks: %v", err)
 	}
 }
 
