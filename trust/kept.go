@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/ipfs/go-cid"
 )
 
@@ -12,31 +13,20 @@ import (
 // zero value remembers nothing.
 type Kept struct {
 	mu    sync.Mutex
-	roots map[string]cid.Cid
-	order []string // last noted at the end
+	roots *simplelru.LRU[string, cid.Cid]
 }
 
-// maxKept is how many names are remembered.
+// maxKept is how many names are remembered: those that were asked for last.
 const maxKept = 4096
 
 // Note remembers that what a name, however precise, means under root is signed.
 func (k *Kept) Note(name string, root cid.Cid) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if known, ok := k.roots[name]; ok && known == root {
-		return
-	}
 	if k.roots == nil {
-		k.roots = map[string]cid.Cid{}
+		k.roots, _ = simplelru.NewLRU[string, cid.Cid](maxKept, nil) // fails for sizes below 1 alone
 	}
-	if i := slices.Index(k.order, name); i >= 0 {
-		k.order = slices.Delete(k.order, i, i+1)
-	} else if len(k.order) == maxKept {
-		delete(k.roots, k.order[0])
-		k.order = slices.Delete(k.order, 0, 1)
-	}
-	k.roots[name] = root
-	k.order = append(k.order, name)
+	k.roots.Add(name, root)
 }
 
 // Before lists the roots in which a name may be looked up when what it means now is not
@@ -45,7 +35,10 @@ func (k *Kept) Before(name string, before []cid.Cid) []cid.Cid {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	all := slices.Clone(before)
-	if root, ok := k.roots[name]; ok && !slices.Contains(all, root) {
+	if k.roots == nil {
+		return all
+	}
+	if root, ok := k.roots.Get(name); ok && !slices.Contains(all, root) {
 		all = append(all, root)
 	}
 	return all

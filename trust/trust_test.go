@@ -407,3 +407,26 @@ func TestNoRoom(t *testing.T) {
 		}
 	}
 }
+
+// What is asked for again and again stays, however many other names are asked for.
+func TestKeptForgetsWhatNobodyAsksFor(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	root := l.Publish(l.Image("amd64", []byte("layer")))
+	var kept trust.Kept
+	if before := kept.Before("steady", nil); len(before) > 0 {
+		t.Errorf("before anything was noted: %v", before)
+	}
+	for i := range 10_000 {
+		kept.Note(fmt.Sprint(i), root)
+		if i%1000 == 0 {
+			kept.Note("steady", root)
+		}
+	}
+	if before := kept.Before("steady", nil); len(before) != 1 {
+		t.Errorf("a name that is asked for is forgotten: %v", before)
+	}
+	if before := kept.Before("0", nil); len(before) != 0 {
+		t.Errorf("nothing is forgotten: %v", before)
+	}
+}

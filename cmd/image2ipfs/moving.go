@@ -97,7 +97,7 @@ func recordPlacesOf(k *kubo.Store, peers *network.Network, routing, gateways []s
 	if peers != nil {
 		all.several, all.sinks = append(all.several, peers.Records()), append(all.sinks, peers.Records())
 		if dht := peers.DHT(); dht != nil {
-			all.add(dht)
+			all.several, all.sinks = append(all.several, dht), append(all.sinks, dht)
 		}
 	}
 	for _, url := range routing {

@@ -312,7 +312,7 @@ func (r *Records) PutRecord(ctx context.Context, name string, raw []byte) error 
 	return err
 }
 
-// DHT is the DHT that the node takes part in, as a source and a sink of records; nil for
+// DHT is the DHT that the node takes part in, as sources and a sink of records; nil for
 // none.
 func (n *Network) DHT() *DHT {
 	if !n.node.HasDHT() {
@@ -321,7 +321,7 @@ func (n *Network) DHT() *DHT {
 	return &DHT{n.node}
 }
 
-// DHT is an [ipfs.RecordSource] and an [ipfs.RecordSink].
+// DHT is an [ipfs.RecordsSource] and an [ipfs.RecordSink].
 type DHT struct{ node *p2p.Node }
 
 func (d *DHT) String() string { return "the DHT" }
@@ -332,14 +332,16 @@ func routingKey(name string) (string, error) {
 	return "/ipns/" + string(c.Hash()), err
 }
 
-// Record implements [ipfs.RecordSource].
-func (d *DHT) Record(ctx context.Context, name string) ([]byte, time.Duration, error) {
+// Records implements [ipfs.RecordsSource]: whoever answers first may have an older record
+// than who comes after.
+func (d *DHT) Records(ctx context.Context, name string, yield func(from string, raw []byte, age time.Duration, err error)) {
 	key, err := routingKey(name)
-	if err != nil {
-		return nil, 0, err
+	if err == nil {
+		err = d.node.Values(ctx, key, func(raw []byte) { yield(d.String(), raw, 0, nil) })
 	}
-	raw, err := d.node.Value(ctx, key)
-	return raw, 0, err
+	if err != nil {
+		yield(d.String(), nil, 0, err)
+	}
 }
 
 // PutRecord implements [ipfs.RecordSink].
@@ -354,6 +356,6 @@ func (d *DHT) PutRecord(ctx context.Context, name string, raw []byte) error {
 var (
 	_ ipfs.RecordsSource = (*Records)(nil)
 	_ ipfs.RecordSink    = (*Records)(nil)
-	_ ipfs.RecordSource  = (*DHT)(nil)
+	_ ipfs.RecordsSource = (*DHT)(nil)
 	_ ipfs.RecordSink    = (*DHT)(nil)
 )

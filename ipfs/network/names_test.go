@@ -36,7 +36,7 @@ func newNode(t *testing.T, cfg p2p.Config) *node {
 	o := names.Options{Several: []ipfs.RecordsSource{n.Records()}}
 	sinks := []ipfs.RecordSink{n.Records()}
 	if d := n.DHT(); d != nil {
-		o, sinks = names.Options{Sources: []ipfs.RecordSource{d}}, []ipfs.RecordSink{d}
+		o, sinks = names.Options{Several: []ipfs.RecordsSource{d}}, []ipfs.RecordSink{d}
 	}
 	out.resolver = names.NewResolver(out.names, o)
 	t.Cleanup(func() { out.resolver.Close() })

@@ -2,7 +2,6 @@ package p2p
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -14,23 +13,36 @@ import (
 // HasDHT tells whether the node takes part in a DHT, where values can be found and kept.
 func (n *Node) HasDHT() bool { return n.dht != nil }
 
-// Value finds the best value of a key in the DHT, such as the record of an IPNS name
-// ("/ipns/" and its multihash), which the DHT has checked, and nobody here. Errors match
-// [ipfs.ErrNotFound] when nobody has one, [ipfs.ErrUnavailable] when there is nobody to
-// ask.
-func (n *Node) Value(ctx context.Context, key string) ([]byte, error) {
+// quorum is how many peers are heard before the best value there is counts as found, as
+// Kubo has it for records of IPNS: any of them may have kept an older one.
+const quorum = 16
+
+// Values finds the best value of a key in the DHT, such as the record of an IPNS name
+// ("/ipns/" and its multihash), which the DHT has checked, and nobody here: yield is given
+// each that is better than those before, until enough peers have answered or ctx ends.
+// Errors match [ipfs.ErrNotFound] when nobody has one, [ipfs.ErrUnavailable] when there is
+// nobody to ask, or nobody answers.
+func (n *Node) Values(ctx context.Context, key string, yield func([]byte)) error {
 	values, err := n.values()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	data, err := values.GetValue(ctx, key, dht.Quorum(1))
-	if errors.Is(err, routing.ErrNotFound) {
-		return nil, fmt.Errorf("%w: nobody in the DHT has it", ipfs.ErrNotFound)
-	}
+	better, err := values.SearchValue(ctx, key, dht.Quorum(quorum))
 	if err != nil {
-		return nil, fmt.Errorf("%w: the DHT: %w", ipfs.ErrUnavailable, err)
+		return fmt.Errorf("%w: the DHT: %w", ipfs.ErrUnavailable, err)
 	}
-	return data, nil
+	found := false
+	for value := range better { // closed when ctx ends
+		found = true
+		yield(value)
+	}
+	switch {
+	case found:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: the DHT: %w", ipfs.ErrUnavailable, context.Cause(ctx))
+	}
+	return fmt.Errorf("%w: nobody in the DHT has it", ipfs.ErrNotFound)
 }
 
 // PutValue has the peers of the DHT keep a value that is nearest to its key. Errors match
