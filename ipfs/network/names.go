@@ -3,6 +3,7 @@ package network
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ type namesPart struct {
 	names   Names // nil before there are any
 	running map[string]int
 	all     int
-	told    []string // the last records that were passed on
+	told    [][sha256.Size]byte // of the last records that were passed on
 }
 
 // UseNames has peers told what is known of names, and what they tell taken.
@@ -100,11 +101,14 @@ func (p *namesPart) enter(peer string) (names Names, leave func(), ok bool) {
 func (p *namesPart) isNew(raw []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if slices.Contains(p.told, string(raw)) {
+	sum := sha256.Sum256(raw)
+	if slices.Contains(p.told, sum) {
 		return false
 	}
-	p.told = append(p.told, string(raw))
-	p.told = p.told[max(len(p.told)-maxTold, 0):]
+	if len(p.told) == maxTold {
+		p.told = slices.Delete(p.told, 0, 1)
+	}
+	p.told = append(p.told, sum)
 	return true
 }
 
@@ -193,18 +197,33 @@ func (n *Network) takeRecord(w http.ResponseWriter, r *http.Request, names Names
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// ask makes one request to a peer.
+// busyPause is about for how long a peer that has too much to do is left alone.
+const busyPause = 300 * time.Millisecond
+
+// ask makes one request to a peer, again and again while that has too much to do.
 func (n *Network) ask(ctx context.Context, p p2p.Peer, method, name string, hops int, body []byte) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "http://peer"+namesPath+name, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
+	for {
+		r, err := http.NewRequestWithContext(ctx, method, "http://peer"+namesPath+name, bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set(headerHops, strconv.Itoa(hops))
+		resp, err := p.RoundTrip(r)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ipfs.ErrUnavailable, err)
+		}
+		if resp.StatusCode != http.StatusTooManyRequests {
+			return resp, nil
+		}
+		if err := resp.Body.Close(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ipfs.ErrUnavailable, err)
+		}
+		select {
+		case <-time.After(busyPause/2 + rand.N(busyPause)): //nolint:gosec // G404: no secret
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: it has too much to do: %w", ipfs.ErrUnavailable, context.Cause(ctx))
+		}
 	}
-	r.Header.Set(headerHops, strconv.Itoa(hops))
-	resp, err := p.RoundTrip(r)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ipfs.ErrUnavailable, err)
-	}
-	return resp, nil
 }
 
 // others are the connected peers but one, at most so many, others each time.

@@ -197,3 +197,30 @@ func TestNameWithoutPeers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A peer that has too much to do for the moment is asked again.
+func TestBusyPeerIsAskedAgain(t *testing.T) {
+	owner := newNode(t, p2p.Config{})
+	asker := newNode(t, p2p.Config{Peers: owner.node.Addrs()})
+	k, err := owner.names.Create("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner.move(t, k, pathOne, time.Hour)
+	var leave []func()
+	for range maxAnswersOfPeer {
+		_, l, ok := owner.Network.names.enter(asker.node.ID())
+		if !ok {
+			t.Fatal("a peer has no place of its own")
+		}
+		leave = append(leave, l)
+	}
+	time.AfterFunc(2*busyPause, func() {
+		for _, l := range leave {
+			l()
+		}
+	})
+	if _, err := asker.resolver.Find(t.Context(), k.Name); err != nil {
+		t.Error(err)
+	}
+}
