@@ -16,16 +16,16 @@ import (
 // A manifest.json that cannot be read is told for what it is, not as absent.
 func TestUnreadableManifest(t *testing.T) {
 	for manifest, words := range map[string][]string{
-		"":                           {"manifest.json", "an empty file"},
-		"null":                       {"manifest.json", `"null"`, "of 4 bytes"},
+		"":                           {"manifest.json is empty", "no repositories file"},
+		"null":                       {"manifest.json", "lists no image", "of 4 bytes"},
 		"hello":                      {"manifest.json", `"hello"`, "of 5 bytes"},
 		"\xef\xbb\xbf[]":             {"manifest.json", "byte order mark", "of 5 bytes"},
 		"\xff\xfe[\x00]\x00":         {"manifest.json", "UTF-16", "of 6 bytes"},
 		`[{"Config":"c`:              {"manifest.json", "of 13 bytes", "save the image again"},
 		`[{}]`:                       {"manifest.json", "no Config"},
-		`[{"Config":7}]`:             {"manifest.json", "expected a string, found a number"},
+		`[{"Config":7}]`:             {"manifest.json", "expected a string, found the number 7"},
 		"[" + string(make5MiB(t)):    {"manifest.json", "JSON that is too large", "of 5242881 bytes"},
-		`[{"Config":"","Layers":7}]`: {"manifest.json", "expected an array, found a number"},
+		`[{"Config":"","Layers":7}]`: {"manifest.json", "expected an array, found the number 7"},
 	} {
 		f := docker20().without("repositories").replace("manifest.json", []byte(manifest))
 		refusedBy(t, manifest[:min(len(manifest), 20)], f.tar(), words...)
