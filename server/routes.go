@@ -45,10 +45,10 @@ func (s *Server) route(w *response, r *http.Request) error {
 	path := r.URL.Path
 	if !isRead(r.Method) && strings.HasPrefix(path, "/ipfs/") {
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
-	}
-	if r.Method == http.MethodOptions && strings.HasPrefix(path, "/ipfs/") { // a browser asks before a script may
-		w.WriteHeader(http.StatusNoContent)
-		return nil
+		if r.Method == http.MethodOptions { // a browser asks before a script may
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
 	}
 	if !isRead(r.Method) {
 		return errorf(codeUnsupported, "%s is not supported: this registry is read-only; publish with image2ipfs", clip(r.Method))

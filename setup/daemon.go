@@ -68,11 +68,11 @@ func (o Options) daemons(program string, units ...string) (found []daemon, err e
 // script.
 func (o Options) openRC(name, program string) (*daemon, error) {
 	script := "/etc/init.d/" + name
-	if units, err := o.unitFiles(name + ".service"); err != nil || len(units) > 0 {
-		return nil, err
-	}
 	text, err := o.read(script)
 	if err != nil || text == nil {
+		return nil, err
+	}
+	if units, err := o.unitFiles(name + ".service"); err != nil || len(units) > 0 {
 		return nil, err
 	}
 	environment := map[string]string{}
@@ -88,14 +88,14 @@ func (o Options) openRC(name, program string) (*daemon, error) {
 	return &daemon{argv: append([]string{program}, words(environment["command_args"])...), environment: environment, where: script}, nil
 }
 
-// variableOf is a variable that a daemon has; empty when none does.
-func variableOf(daemons []daemon, name string) string {
+// variableOf is a variable that a daemon has, and where that is told; empty when none does.
+func variableOf(daemons []daemon, name string) (value, where string) {
 	for _, d := range daemons {
 		if value := d.environment[name]; value != "" {
-			return value
+			return value, d.where
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // configFlag is the file that a daemon's command line names, as the engine sees

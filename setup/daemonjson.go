@@ -144,9 +144,6 @@ func strictly(text []byte, value hujson.Value) int {
 	return 1
 }
 
-// lineAt is the line of an offset, the first being 1.
-func lineAt(text []byte, offset int) int { return 1 + bytes.Count(text[:offset], []byte("\n")) }
-
 func stringList(v hujson.Value) (*hujson.Array, error) {
 	list, ok := v.Value.(*hujson.Array)
 	if !ok {

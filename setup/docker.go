@@ -130,12 +130,18 @@ func (o Options) daemonJSON(daemons []daemon) string {
 	return o.file("/etc/docker/daemon.json", "docker/daemon.json", named)
 }
 
+const mirrorOption = "--registry-mirror"
+
+// hasMirror tells whether a dockerd's flags name a server as a mirror.
+func (d daemon) hasMirror(server string) bool {
+	return slices.ContainsFunc(d.flag(mirrorOption), func(m string) bool { return strings.TrimRight(m, "/") == server })
+}
+
 // mirrorFlag refuses a daemon.json with mirrors for a dockerd that has mirrors on
 // its command line: with both it does not start. Where is what has the server's.
 func mirrorFlag(daemons []daemon, server string) (where string, err error) {
 	for _, d := range daemons {
-		mirrors := d.flag("--registry-mirror")
-		if slices.ContainsFunc(mirrors, func(m string) bool { return strings.TrimRight(m, "/") == server }) {
+		if mirrors := d.flag(mirrorOption); d.hasMirror(server) {
 			where = d.where
 		} else if len(mirrors) > 0 {
 			err = fmt.Errorf("%w: %s has --registry-mirror %s, and dockerd does not start with mirrors there and in daemon.json: write --registry-mirror %s in front of it there by hand, or move it into daemon.json; then restart dockerd, which reads its flags only then (%s), and run setup again",
@@ -150,9 +156,7 @@ const dockerRestart = "sudo systemctl daemon-reload && sudo systemctl restart do
 // dockerFlags says what is left to do where a flag names the server: a restart, unless
 // what runs was started with it.
 func dockerFlags(o Options, daemons []daemon, server string) []string {
-	runs := slices.ContainsFunc(daemons, func(d daemon) bool {
-		return !d.started.IsZero() && slices.ContainsFunc(d.flag("--registry-mirror"), func(m string) bool { return strings.TrimRight(m, "/") == server })
-	})
+	runs := slices.ContainsFunc(daemons, func(d daemon) bool { return !d.started.IsZero() && d.hasMirror(server) })
 	switch {
 	case runs:
 		return nil
@@ -175,8 +179,8 @@ func (o Options) validates(ctx context.Context, path string, daemons []daemon) e
 	}
 	args := []string{"--validate", "--config-file", o.within(path)}
 	for _, d := range daemons {
-		for _, m := range d.flag("--registry-mirror") {
-			args = append(args, "--registry-mirror", m)
+		for _, m := range d.flag(mirrorOption) {
+			args = append(args, mirrorOption, m)
 		}
 	}
 	if _, err := ask(ctx, program, args...); err != nil {

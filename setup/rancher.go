@@ -72,7 +72,8 @@ func (o Options) rancherDaemons() ([]daemon, error) {
 func (o Options) rancherConfig(daemons []daemon) ([]string, error) {
 	main := o.within(o.Config)
 	if o.Config == "" || !o.stargz { // of setup k3s that is registries.yaml
-		main = cmp.Or(configFlag(daemons, "--config", "-c"), variableOf(daemons, o.rancherVariable("CONFIG_FILE")), "/etc/rancher/"+o.Engine+"/config.yaml")
+		named, _ := variableOf(daemons, o.rancherVariable("CONFIG_FILE"))
+		main = cmp.Or(configFlag(daemons, "--config", "-c"), named, "/etc/rancher/"+o.Engine+"/config.yaml")
 	}
 	paths, err := o.glob(main + ".d/*")
 	paths = slices.DeleteFunc(paths, func(path string) bool {
@@ -106,10 +107,8 @@ func (o Options) rancherSetting(of func(rancherSettings) string, variable string
 			return values[len(values)-1], d.where, nil
 		}
 	}
-	for _, d := range daemons {
-		if value := d.environment[o.rancherVariable(variable)]; variable != "" && value != "" {
-			return value, d.where, nil
-		}
+	if value, where = variableOf(daemons, o.rancherVariable(variable)); variable != "" && value != "" {
+		return value, where, nil
 	}
 	paths, err := o.rancherConfig(daemons)
 	if err != nil {

@@ -112,6 +112,9 @@ func lineOfKey(text []byte, found []expression, path ...string) (line int) {
 	return line
 }
 
+// lineAt is the line of an offset, the first being 1.
+func lineAt(text []byte, offset int) int { return 1 + bytes.Count(text[:offset], []byte("\n")) }
+
 func lineStart(text []byte, offset int) int {
 	return bytes.LastIndexByte(text[:offset], '\n') + 1
 }

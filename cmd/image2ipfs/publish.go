@@ -189,8 +189,9 @@ func (o *publishOptions) blocks(ctx context.Context) (ipfs.Getter, func() error,
 	return ipfs.Verified(from), func() error { return errors.Join(from.Close(), all.Close()) }, nil
 }
 
-func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err error) {
-	options := layer.Options{Compression: layer.Compression(o.compression), Level: o.level, Lazy: o.lazy}
+// check refuses options that cannot be, or not together, for so many sources, and says what
+// not every engine reads.
+func (o *publishOptions) check(cmd *cobra.Command, options layer.Options, sources int) error {
 	if err := options.Validate(); err != nil {
 		return usageError{err}
 	}
@@ -203,7 +204,7 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 	if err := ref.CheckRegistry(o.registry); err != nil {
 		return usageError{fmt.Errorf("-r: %w", err)}
 	}
-	if err := o.checkTag(len(openers)); err != nil {
+	if err := o.checkTag(sources); err != nil {
 		return usageError{err}
 	}
 	if o.pin.name != "" && (o.noAdd || o.from != "") {
@@ -212,8 +213,16 @@ func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err e
 	if o.output != "" && !o.noAdd {
 		return usageError{errors.New("-o needs -n: published images go to IPFS, not to a directory")}
 	}
-	if o.output != "" && len(openers) > 1 {
-		return usageError{fmt.Errorf("-o %s holds one layout: write the %d sources one by one", o.output, len(openers))}
+	if o.output != "" && sources > 1 {
+		return usageError{fmt.Errorf("-o %s holds one layout: write the %d sources one by one", o.output, sources)}
+	}
+	return nil
+}
+
+func (o *publishOptions) publishAll(cmd *cobra.Command, openers []opener) (err error) {
+	options := layer.Options{Compression: layer.Compression(o.compression), Level: o.level, Lazy: o.lazy}
+	if err := o.check(cmd, options, len(openers)); err != nil {
+		return err
 	}
 	if o.pin.name != "" { // before anything is published
 		if _, _, err := o.pin.client(); err != nil {

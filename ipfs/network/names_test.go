@@ -126,6 +126,24 @@ func TestNamesInOwnDHT(t *testing.T) {
 	awaited(t, func() bool { return means(t, asker, k.Name, pathOne) })
 }
 
+// occupy takes all places that a peer has, until leave is called.
+func (n *node) occupy(t *testing.T, peer string) (leave func()) {
+	t.Helper()
+	var all []func()
+	for range maxAnswersOfPeer {
+		_, l, ok := n.Network.names.enter(peer)
+		if !ok {
+			t.Fatal("a peer has no place of its own")
+		}
+		all = append(all, l)
+	}
+	return func() {
+		for _, l := range all {
+			l()
+		}
+	}
+}
+
 // Answers to others are bounded: a question that has gone far enough is not asked on, and
 // what is no name, no record or too much is refused.
 func TestNamesProtocol(t *testing.T) {
@@ -162,14 +180,7 @@ func TestNamesProtocol(t *testing.T) {
 	if _, _, ok := between.resolver.Kept(k.Name); ok {
 		t.Error("a peer has made this node keep a record")
 	}
-	var leave []func()
-	for range maxAnswersOfPeer {
-		_, l, ok := between.Network.names.enter("peer")
-		if !ok {
-			t.Fatal("a peer has no place of its own")
-		}
-		leave = append(leave, l)
-	}
+	leave := between.occupy(t, "peer")
 	if _, _, ok := between.Network.names.enter("peer"); ok {
 		t.Error("a peer has more places than it may")
 	}
@@ -178,9 +189,7 @@ func TestNamesProtocol(t *testing.T) {
 	} else {
 		l()
 	}
-	for _, l := range leave {
-		l()
-	}
+	leave()
 	if between.Network.names.all != 0 || len(between.Network.names.running) != 0 {
 		t.Error("places are not given back")
 	}
@@ -207,19 +216,8 @@ func TestBusyPeerIsAskedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	owner.move(t, k, pathOne, time.Hour)
-	var leave []func()
-	for range maxAnswersOfPeer {
-		_, l, ok := owner.Network.names.enter(asker.node.ID())
-		if !ok {
-			t.Fatal("a peer has no place of its own")
-		}
-		leave = append(leave, l)
-	}
-	time.AfterFunc(2*busyPause, func() {
-		for _, l := range leave {
-			l()
-		}
-	})
+	leave := owner.occupy(t, asker.node.ID())
+	time.AfterFunc(2*busyPause, leave)
 	if _, err := asker.resolver.Find(t.Context(), k.Name); err != nil {
 		t.Error(err)
 	}
