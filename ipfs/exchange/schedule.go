@@ -218,9 +218,9 @@ const maxPatience = 2 * time.Minute
 
 // patience is how long a block may take in each kind of lane before another is asked for
 // it, though who was asked goes on sending: twice Stall, or, where that is longer, as
-// some requests to the quickest of those who have all take at the moment. So where an origin is slow, nobody asks it for
-// what another gets from there; and who is slower than those who have all, or only says
-// that he is getting a block, is not waited for.
+// some requests to the quickest of those who have all take at the moment. So where an
+// origin is slow, nobody asks it for what another gets from there; and who is slower than
+// those who have all, or only says that he is getting a block, is not waited for.
 func (x *Exchange) patience(j *job, now time.Time) (p [2]time.Duration) {
 	quickest := time.Duration(0)
 	for _, p := range x.peers {
@@ -232,8 +232,7 @@ func (x *Exchange) patience(j *job, now time.Time) (p [2]time.Duration) {
 		}
 	}
 	for kind, requests := range [2]int{plain: 2, relay: queued} {
-		most := time.Duration(float64(requests) * float64(quickest))
-		p[kind] = min(max(most, 2*x.limits.Stall), maxPatience)
+		p[kind] = min(max(time.Duration(requests)*quickest, 2*x.limits.Stall), maxPatience)
 	}
 	return p
 }
