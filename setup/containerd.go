@@ -265,8 +265,11 @@ func Stale(o Options) (stale, known bool) {
 	if owner == "containerd" {
 		owner = ""
 	}
-	daemons := running(o.proc(), "containerd", owner, o.Rootless)
-	if err != nil || len(daemons) == 0 {
+	if err != nil || o.Root != "" { // whose processes are not looked at
+		return false, false
+	}
+	daemons := running("/proc", "containerd", owner, o.Rootless)
+	if len(daemons) == 0 {
 		return false, false
 	}
 	for _, f := range files {

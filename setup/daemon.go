@@ -43,7 +43,7 @@ func (d daemon) flag(names ...string) (values []string) {
 // are named without their ending.
 func (o Options) daemons(program string, units ...string) (found []daemon, err error) {
 	if o.Root == "" {
-		found = running(o.proc(), program, "", o.Rootless)
+		found = running("/proc", program, "", o.Rootless)
 	}
 	for _, unit := range units {
 		d, err := o.unit(unit+".service", program)
@@ -107,13 +107,6 @@ func configFlag(daemons []daemon, names ...string) string {
 		}
 	}
 	return ""
-}
-
-func (o Options) proc() string {
-	if o.procDir != "" {
-		return o.procDir
-	}
-	return "/proc"
 }
 
 // running finds daemons of this machine and user by /proc, that somebody runs for

@@ -57,9 +57,8 @@ type Options struct {
 	// is the one on the PATH, and with a Root or a Config nobody is asked.
 	Program []string
 
-	procDir string // in place of /proc
-	ownHome bool   // Home is this process's user's
-	stargz  bool   // lines go in between the marks of stargz
+	ownHome bool // Home is this process's user's
+	stargz  bool // lines go in between the marks of stargz
 }
 
 // Change is what happens to one file.

@@ -292,7 +292,7 @@ func (c *containerd) unread(o Options) string {
 // stale tells whether what runs has not read the files that are there.
 func (c *containerd) stale(o Options) (stale, known bool) {
 	if c.kind != "k3s" && c.kind != "rke2" {
-		return setup.Stale(setup.Options{Engine: c.kind, HostsDir: o.HostsDir})
+		return setup.Stale(setup.Options{Engine: c.kind, Root: o.root, HostsDir: o.HostsDir})
 	}
 	text, err := os.ReadFile(filepath.Join(c.certs, "docker.io", "hosts.toml")) // made at the start
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -48,6 +48,13 @@ type Options struct {
 	Podman     []string      // command and arguments to run podman by
 	Nerdctl    []string      // command and arguments to run nerdctl by
 	Timeout    time.Duration // of each check, a minute when 0
+
+	root string // directory that is seen as this machine's /, whose processes are not looked at then
+}
+
+// setup is how setup is asked about an engine of this machine.
+func (o Options) setup(kind string) setup.Options {
+	return setup.Options{Engine: kind, Server: o.Server, Root: o.root, HostsDir: o.HostsDir, Rootless: setup.Rootless(kind)}
 }
 
 // cleanup is how long it may take to remove the probe from an engine.
@@ -166,7 +173,7 @@ func setupCommand(kind string, o Options) string {
 // advice is what setup has to do for an engine on this machine: its command, or
 // why it refuses. It is empty when the files have what setup puts there.
 func advice(kind string, o Options) string {
-	plan, err := setup.New(setup.Options{Engine: kind, Server: o.Server, HostsDir: o.HostsDir, Rootless: setup.Rootless(kind)})
+	plan, err := setup.New(o.setup(kind))
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return "sudo image2ipfs doctor " + kind

@@ -200,7 +200,7 @@ func TestDocker(t *testing.T) {
 			d.t = t
 			api := httptest.NewServer(&d)
 			defer api.Close()
-			o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"tcp://" + strings.TrimPrefix(api.URL, "http://")}, Timeout: 500 * time.Millisecond}
+			o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"tcp://" + strings.TrimPrefix(api.URL, "http://")}, Timeout: 500 * time.Millisecond, root: t.TempDir()}
 			got := engines(t, o, probe)
 			if len(got) != 1 || got[0].Status != c.status || !strings.Contains(got[0].Detail, c.detail) || !strings.Contains(got[0].Next, c.next) {
 				t.Errorf("got %+v", got)
@@ -210,7 +210,7 @@ func TestDocker(t *testing.T) {
 			}
 		})
 	}
-	o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"unix:///nonexistent/docker.sock"}}
+	o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"unix:///nonexistent/docker.sock"}, root: t.TempDir()}
 	if got := engines(t, o, probe); got[0].Status != Problem || !strings.Contains(got[0].Next, "systemctl start docker") {
 		t.Errorf("no dockerd: %+v", got)
 	}
@@ -230,7 +230,7 @@ func TestProgram(t *testing.T) {
 		t.Skip("the stand-in is a shell script")
 	}
 	_, probe, url := published(t)
-	dir := t.TempDir()
+	dir, root := t.TempDir(), t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
@@ -249,7 +249,7 @@ esac`)
 	fails := write("fails", `case $1 in --version) echo 1 ;; *) echo "Error: short name did not resolve" >&2; exit 125 ;; esac`)
 	hangs := write("hangs", `case $1 in pull) exec sleep 100 ;; image) exit 1 ;; esac`)
 	try := func(command string) Check {
-		return engines(t, Options{Server: url, Engines: []string{"podman"}, Podman: []string{command}, Timeout: time.Second}, probe)[0]
+		return engines(t, Options{Server: url, Engines: []string{"podman"}, Podman: []string{command}, Timeout: time.Second, root: root}, probe)[0]
 	}
 	if c := try(works); c.Status != OK {
 		t.Errorf("%+v", c)
@@ -273,7 +273,7 @@ esac`)
 		t.Errorf("%+v", c)
 	}
 	t.Setenv("PATH", dir)
-	if got := engines(t, Options{Engines: []string{"podman", "nerdctl"}}, probe); len(got) != 2 || got[0].Status != Problem {
+	if got := engines(t, Options{Engines: []string{"podman", "nerdctl"}, root: root}, probe); len(got) != 2 || got[0].Status != Problem {
 		t.Errorf("engines that are not there: %+v", got)
 	}
 }

@@ -84,7 +84,7 @@ func (o Options) containerds(kind string) (found []engine) {
 	certs := o.HostsDir
 	if certs == "" {
 		var err error
-		if certs, err = setup.CertsDir(kind, setup.Options{}); err != nil {
+		if certs, err = setup.CertsDir(kind, setup.Options{Root: o.root}); err != nil {
 			certs = "/etc/containerd/certs.d"
 		}
 	}

@@ -19,7 +19,7 @@ var errPlugin = errors.New("does not know the snapshotter stargz")
 func lazily(ctx context.Context, o Options) Check {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout())
 	defer cancel()
-	found, err := setup.FindStargz(setup.Options{})
+	found, err := setup.FindStargz(setup.Options{Root: o.root})
 	name := "stargz"
 	switch {
 	case err != nil && isDenied(err):

@@ -204,7 +204,7 @@ func TestAdviceForDocker(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer hung.Close()
-	o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"tcp://" + strings.TrimPrefix(hung.URL, "http://")}, Timeout: 300 * time.Millisecond}
+	o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"tcp://" + strings.TrimPrefix(hung.URL, "http://")}, Timeout: 300 * time.Millisecond, root: t.TempDir()}
 	says(t, engines(t, o, probe)[0], Problem, "no answer within", "dockerd hangs")
 
 	d := &dockerd{host: "unix:///x", mirrors: []string{url + "/"}, answers: true}
@@ -233,8 +233,9 @@ func TestAdviceIsNotALoop(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the files are Linux's")
 	}
-	certs := t.TempDir()
-	o := Options{Server: "http://127.0.0.1:5000", HostsDir: certs}
+	root := t.TempDir()
+	certs := filepath.Join(root, "certs.d")
+	o := Options{Server: "http://127.0.0.1:5000", HostsDir: certs, root: root}
 	c := &containerd{kind: "containerd", address: "/x", certs: certs}
 	if next := c.Next(errors.New("not found"), o); !strings.Contains(next, "setup containerd --yes --hosts-dir "+certs) {
 		t.Errorf("before setup: %q", next)
