@@ -39,7 +39,10 @@ func newDoctor() *cobra.Command {
 		Long: `Check the store, the server, IPFS gateways, Kubo when it is asked for, and every
 container engine that is found, or only those named (docker, containerd, nerdctl,
 podman, k3s, rke2, microk8s, k0s). A tiny image is published, served, and pulled by each engine under a
-ciq… name without a host; then it is removed again everywhere. Of stargz-snapshotter (stargz) it says whether it
+ciq… name without a host; then it is removed again everywhere. Each engine is also asked for an ordinary name, one
+that nobody has: such a name has to go on from the server to docker.io. Nothing is fetched for it; dockerd and CRI
+ask docker.io themselves, in its place a stand-in of doctor's answers podman, nerdctl and containerd's client, and
+where docker.io cannot be reached doctor says so, which is no problem. Of stargz-snapshotter (stargz) it says whether it
 listens, containerd knows it and its configuration leads here. With --image it also says who has that image.
 
 For each problem it says what to do. The exit code is 0 when all that is there

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,9 +60,7 @@ func (c *containerd) Try(ctx context.Context, name string, want digest.Digest) (
 		return "", err
 	}
 	ctx = quiet(ctx)
-	resolver := docker.NewResolver(docker.ResolverOptions{
-		Hosts: config.ConfigureHosts(ctx, config.HostOptions{HostDir: config.HostDirFromRoot(c.certs)}),
-	})
+	resolver := c.resolver(ctx, nil)
 	got, err := fetchAndForget(ctx, engine, resolver, hubPrefix+name)
 	if err != nil {
 		return "", fmt.Errorf("by %s/docker.io: %w", c.certs, err)
@@ -80,6 +79,18 @@ func (c *containerd) Try(ctx context.Context, name string, want digest.Digest) (
 		return "", errOther(desc.Digest.String(), want)
 	}
 	return "containerd " + version, nil
+}
+
+// resolver finds names as ctr does; with a stand-in nobody but the server is asked.
+func (c *containerd) resolver(ctx context.Context, s *standIn) remotes.Resolver {
+	hosts := config.HostOptions{HostDir: config.HostDirFromRoot(c.certs)}
+	if s != nil {
+		hosts.UpdateClient = func(client *http.Client) error {
+			client.Transport = s.instead(client.Transport)
+			return nil
+		}
+	}
+	return docker.NewResolver(docker.ResolverOptions{Hosts: config.ConfigureHosts(ctx, hosts)})
 }
 
 // quiet keeps containerd's library from logging to standard error what is

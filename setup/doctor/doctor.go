@@ -85,6 +85,11 @@ type engine interface {
 	// Next says what to do about an error of Try; it is never what was done
 	// already.
 	Next(err error, o Options) string
+	// Ordinary pulls a name of docker.io that nobody has, with a stand-in for
+	// registries where the engine can be led to one.
+	Ordinary(ctx context.Context, name string, s *standIn) onward
+	// Beyond says what to do where such names do not get past the server.
+	Beyond(o Options) string
 }
 
 // Engines pulls the probe through every engine that is found or was asked for
@@ -116,10 +121,10 @@ func Engines(ctx context.Context, o Options, probe *Probe, report func(Check)) {
 }
 
 func try(ctx context.Context, o Options, e engine, probe *Probe) Check {
-	ctx, cancel := context.WithTimeout(ctx, o.timeout())
+	limited, cancel := context.WithTimeout(ctx, o.timeout())
 	defer cancel()
 	began := time.Now()
-	detail, err := e.Try(ctx, probe.Name(), probe.Digest)
+	detail, err := e.Try(limited, probe.Name(), probe.Digest)
 	switch {
 	case errors.Is(err, errNotServed):
 		return Check{Name: e.String(), Status: Absent, Detail: err.Error()}
@@ -133,7 +138,12 @@ func try(ctx context.Context, o Options, e engine, probe *Probe) Check {
 	if probe.elsewhere != "" {
 		by = ", blobs from " + probe.elsewhere
 	}
-	return Check{Name: e.String(), Status: OK, Detail: fmt.Sprintf("%s pulls ciq… names%s, %v", detail, by, time.Since(began).Round(time.Millisecond))}
+	detail = fmt.Sprintf("%s pulls ciq… names%s, %v", detail, by, time.Since(began).Round(time.Millisecond))
+	onward, err := ordinary(ctx, o, e)
+	if err != nil {
+		return Check{Name: e.String(), Status: Problem, Detail: detail + "; " + oneLine(err), Next: e.Beyond(o)}
+	}
+	return Check{Name: e.String(), Status: OK, Detail: detail + "; " + onward}
 }
 
 // sentAway is what to do when an engine does not get to where the server sends it for

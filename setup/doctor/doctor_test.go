@@ -142,6 +142,9 @@ type fakeDocker struct {
 	hangs   bool
 	image   bool // it has the probe
 	removed int
+
+	others   int    // times that it was asked for a name that nobody has
+	ordinary string // what it says of a name that nobody has; a refusal of Docker Hub's when empty
 }
 
 func (d *fakeDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -161,6 +164,18 @@ func (d *fakeDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", "1.44")
 	case path == "/info":
 		answer(http.StatusOK, map[string]any{"ServerVersion": "1.2.3", "Driver": "none", "RegistryConfig": map[string]any{"Mirrors": d.mirrors}})
+	case path == "/images/create" && strings.Contains(r.FormValue("fromImage"), probeName+"-"):
+		d.others++
+		switch d.ordinary {
+		case "":
+			answer(http.StatusNotFound, map[string]string{"message": "pull access denied for x, repository does not exist or may require 'docker login': denied: requested access to the resource is denied"})
+		case "hangs":
+			<-r.Context().Done()
+		case "an image":
+			answer(http.StatusOK, map[string]string{"status": "Digest: sha256:1"})
+		default:
+			answer(http.StatusNotFound, map[string]string{"message": d.ordinary})
+		}
 	case path == "/images/create" && d.hangs:
 		<-r.Context().Done()
 	case path == "/images/create" && d.digest == "":
@@ -208,6 +223,9 @@ func TestDocker(t *testing.T) {
 			if d.removed != c.removed {
 				t.Errorf("removed %d times, expected %d", d.removed, c.removed)
 			}
+			if (d.others > 0) != (c.status == OK) {
+				t.Errorf("asked for an ordinary name %d times", d.others)
+			}
 		})
 	}
 	o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"unix:///nonexistent/docker.sock"}, root: t.TempDir()}
@@ -242,7 +260,7 @@ func TestProgram(t *testing.T) {
 	image := filepath.Join(dir, "image")
 	works := write("works", `case $1 in
 --version) echo podman version 9 ;;
-pull) touch `+image+` ;;
+pull) case $3 in docker.io/library/*) echo "docker.io/library/x: requested access to the resource is denied" >&2; exit 125 ;; esac; touch `+image+` ;;
 image) [ -e `+image+` ] || exit 1; echo '["docker.io/x@`+probe.Digest.String()+`"]' ;;
 rmi) rm `+image+` ;;
 esac`)

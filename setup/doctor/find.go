@@ -81,18 +81,24 @@ func (o Options) containerds(kind string) (found []engine) {
 	if containerdSockets[kind] == containerdSockets["k3s"] && len(o.Containerd) == 0 && setup.Kubernetes() != kind {
 		return nil // the other one's
 	}
-	certs := o.HostsDir
-	if certs == "" {
-		var err error
-		if certs, err = setup.CertsDir(kind, setup.Options{Root: o.root}); err != nil {
-			certs = "/etc/containerd/certs.d"
-		}
-	}
+	certs := o.certs(kind)
 	for _, a := range addresses {
 		c := containerd{kind: kind, address: a, certs: certs}
 		found = append(found, &c, &cri{c})
 	}
 	return found
+}
+
+// certs is the certs.d that an engine reads.
+func (o Options) certs(kind string) string {
+	if o.HostsDir != "" {
+		return o.HostsDir
+	}
+	dir, err := setup.CertsDir(kind, setup.Options{Root: o.root, Rootless: kind == "nerdctl" && setup.Rootless(kind)})
+	if err != nil {
+		return "/etc/containerd/certs.d"
+	}
+	return dir
 }
 
 // kindOf tells whose containerd listens at a socket.
@@ -118,7 +124,7 @@ func (o Options) program(kind string, command []string) []engine {
 		}
 		command = []string{kind}
 	}
-	return []engine{&program{kind: kind, command: command}}
+	return []engine{&program{kind: kind, command: command, server: o.server(), certs: o.certs(kind)}}
 }
 
 // sockets gives those of the paths that are there, each once.

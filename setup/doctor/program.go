@@ -16,6 +16,10 @@ import (
 type program struct {
 	kind    string
 	command []string // with the arguments that all its uses share
+	server  string   // URL of the server
+	certs   string   // certs.d, for nerdctl
+
+	environment []string // in place of this process's
 }
 
 func (p *program) String() string { return p.kind }
@@ -70,7 +74,7 @@ func (p *program) run(ctx context.Context, args ...string) (string, error) {
 	argv := append(append([]string{}, p.command...), args...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var out, complaint bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &complaint, 5*time.Second
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay, cmd.Env = &out, &complaint, 5*time.Second, p.environment
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		err = ctx.Err()

@@ -325,6 +325,12 @@ func (p pulling) Try(context.Context, string, digest.Digest) (string, error) { r
 
 func (pulling) Next(error, Options) string { return "as ever" }
 
+func (pulling) Ordinary(context.Context, string, *standIn) onward {
+	return onward{asked: []string{"registry-1.docker.io"}, err: errors.New("not found")}
+}
+
+func (pulling) Beyond(Options) string { return "" }
+
 type absent struct{ engine }
 
 func (absent) String() string { return "absent" }

@@ -93,6 +93,13 @@ var states = []state{
 	}, byHand: func(t *testing.T, w *ward, _ string) {
 		w.write(t, hubFile, "[host.\"http://ip6-localhost:5000\"]\n[host.\""+w.l.url()+"\"]\n")
 	}},
+	{name: "ordinary names stop at the server", kind: "containerd", engine: "containerd2", short: true, says: "ordinary names do not go on from the mirror", next: "take out the line server = …",
+		enter: started("containerd", map[string]string{
+			configFile: "version = 3\n" + registryOf2 + "config_path = \"/etc/containerd/certs.d\"\n",
+			hubFile:    "server = \"SERVER\"\n[host.\"SERVER\"]\n",
+		}), byHand: func(t *testing.T, w *ward, _ string) {
+			w.write(t, hubFile, "[host.\""+w.l.url()+"\"]\n")
+		}},
 	{name: "no version line in config.toml", kind: "containerd", engine: "containerd2", next: "image2ipfs setup containerd --yes --server", enter: func(t *testing.T, w *ward) {
 		started("containerd", map[string]string{configFile: "[plugins.cri.registry]\nconfig_path = \"/etc/containerd/certs.d\"\n", hubFile: "[host.\"SERVER\"]\n", "etc/containerd/certs.d/_default/hosts.toml": "[host.\"SERVER\"]\n"})(t, w)
 	}},
@@ -100,6 +107,12 @@ var states = []state{
 		started("containerd", map[string]string{configFile: "version = 3\n" + registryOf2 + "config_path = \"/etc/containerd/certs.d:/etc/docker/certs.d\"\n"})(t, w)
 	}},
 	{name: "not set up", kind: "podman", engine: "podman", short: true, enter: started("podman", nil), next: "image2ipfs setup podman --yes --server"},
+	{name: "ordinary names stop at the server", kind: "podman", engine: "podman", short: true, says: "ordinary names do not go on from the mirror", next: "its location has to be docker.io", enter: func(t *testing.T, w *ward) {
+		started("podman", nil)(t, w)
+		w.write(t, "etc/containers/registries.conf", hubAt(w.l.addr)+"insecure = true\n")
+	}, byHand: func(t *testing.T, w *ward, _ string) {
+		w.write(t, "etc/containers/registries.conf", hubAt("docker.io")+"[[registry.mirror]]\nlocation = \""+w.l.addr+"\"\ninsecure = true\n")
+	}},
 	{name: "root's own file counts", kind: "podman", engine: "podman", next: "image2ipfs setup podman --yes --server", enter: started("podman", map[string]string{
 		"home/.config/containers/registries.conf":                 "unqualified-search-registries = [\"docker.io\"]\n",
 		"etc/containers/registries.conf.d/image2ipfs-before.conf": "[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = \"127.0.0.1:9\"\n",
@@ -107,6 +120,11 @@ var states = []state{
 	{name: "names without a host go elsewhere", kind: "podman", engine: "podman", next: "image2ipfs setup podman --yes --server", enter: started("podman", map[string]string{
 		"etc/containers/registries.conf": "unqualified-search-registries = [\"127.0.0.1:9\"]\nshort-name-mode = \"enforcing\"\n",
 	})},
+}
+
+// hubAt has podman take names of docker.io from a registry.
+func hubAt(location string) string {
+	return "unqualified-search-registries = [\"docker.io\"]\n[[registry]]\nprefix = \"docker.io\"\nlocation = \"" + location + "\"\n"
 }
 
 // notLoopback is an address of the machine that secureServer adds: of those on the

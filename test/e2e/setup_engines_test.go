@@ -71,7 +71,7 @@ func testDocker(t *testing.T, l *local, docker command, socket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.doctor(t, []string{"docker " + socket}, "docker", "--docker", socket)
+	l.doctor(t, []string{"docker " + socket, "; ordinary names go on to docker.io"}, "docker", "--docker", socket)
 	if after, err := docker.output(deadline(t), "images", "--all", "--digests"); err != nil || after != before {
 		t.Errorf("images before doctor:\n%s\nand after (%v):\n%s", before, err, after)
 	}
@@ -107,7 +107,7 @@ func TestSetupContainerd(t *testing.T) {
 			})
 			testCtr(t, l, ctr, p.inner("certs.d"))
 			testCRI(t, l, p.outer("sock"))
-			l.doctor(t, []string{"certs.d", "CRI of containerd"}, "containerd", "--containerd", p.outer("sock"), "--hosts-dir", p.outer("certs.d"))
+			l.doctor(t, []string{"certs.d", "CRI of containerd", "; ordinary names go on to " + l.upstream}, "containerd", "--containerd", p.outer("sock"), "--hosts-dir", p.outer("certs.d"))
 			nothingLeft(t, ctr)
 			l.setup(t, append(args, "--undo")...)
 			p.expect(t, "config.toml", config)
@@ -268,7 +268,11 @@ func testPodman(t *testing.T, l *local, c command, upstream bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.doctor(t, []string{"podman"}, "podman", "--podman", c[0])
+	registry := "registry-1.docker.io"
+	if upstream {
+		registry = l.upstream
+	}
+	l.doctor(t, []string{"podman", "; ordinary names go on to " + registry}, "podman", "--podman", c[0])
 	if after, err := c.output(deadline(t), "images", "--all", "--quiet"); err != nil || after != before {
 		t.Errorf("images before doctor: %q, after: %q (%v)", before, after, err)
 	}
@@ -294,7 +298,7 @@ func TestSetupNerdctl(t *testing.T) {
 			if err := l.pullsLike(deadline(t), e); err != nil {
 				t.Error(err)
 			}
-			l.doctor(t, []string{"nerdctl"}, "nerdctl", "--nerdctl", strings.Join(nerdctl, " "))
+			l.doctor(t, []string{"nerdctl", "; ordinary names go on to registry-1.docker.io"}, "nerdctl", "--nerdctl", strings.Join(nerdctl, " "))
 			l.setup(t, "nerdctl", "--hosts-dir", certs, "--undo")
 			if err := l.pullsLike(deadline(t), e); err == nil {
 				t.Error("it pulls names with a CID after the undo")
