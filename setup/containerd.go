@@ -268,7 +268,7 @@ func Stale(o Options) (stale, known bool) {
 	if err != nil || o.Root != "" { // whose processes are not looked at
 		return false, false
 	}
-	daemons := running("/proc", "containerd", owner, o.Rootless)
+	daemons := running("/proc", "containerd", owner, o.user())
 	if len(daemons) == 0 {
 		return false, false
 	}

@@ -43,7 +43,7 @@ func (d daemon) flag(names ...string) (values []string) {
 // are named without their ending.
 func (o Options) daemons(program string, units ...string) (found []daemon, err error) {
 	if o.Root == "" {
-		found = running("/proc", program, "", o.Rootless)
+		found = running("/proc", program, "", o.user())
 	}
 	for _, unit := range units {
 		d, err := o.unit(unit+".service", program)
@@ -109,10 +109,10 @@ func configFlag(daemons []daemon, names ...string) string {
 	return ""
 }
 
-// running finds daemons of this machine and user by /proc, that somebody runs for
+// running finds daemons of this machine and a user by /proc, that somebody runs for
 // itself (see [ownerOf]) or nobody; those in containers, which have process numbers of
 // their own, are not of this machine.
-func running(proc, program, owner string, rootless bool) (found []daemon) {
+func running(proc, program, owner string, user int) (found []daemon) {
 	entries, err := os.ReadDir(proc)
 	if err != nil || runtime.GOOS != "linux" {
 		return nil
@@ -132,7 +132,7 @@ func running(proc, program, owner string, rootless bool) (found []daemon) {
 		if err != nil {
 			continue
 		}
-		if there, err := os.Readlink(filepath.Join(dir, "ns/pid")); err == nil && there != here || rootless != !ownedByRoot(info) {
+		if there, err := os.Readlink(filepath.Join(dir, "ns/pid")); err == nil && there != here || userOf(info) != user {
 			continue
 		}
 		found = append(found, daemon{argv: argv, environment: environmentOf(dir), where: program + ", process " + e.Name(), started: startOf(proc, e.Name())})

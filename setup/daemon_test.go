@@ -47,16 +47,48 @@ func TestRunning(t *testing.T) {
 	process("15", "containerd\x00-c\x00/var/lib/rancher/rke2/agent/etc/containerd/config.toml\x00-a\x00/run/k3s/containerd/containerd.sock\x00", "pid:[1]")
 	process("10", "/usr/bin/containerd-shim\x00", "pid:[1]")
 	process("11", "", "pid:[1]")
-	found := running(proc, "containerd", "", os.Geteuid() != 0)
+	found := running(proc, "containerd", "", os.Geteuid())
 	if len(found) != 1 || configFlag(found, "--config", "-c") != "/data/c.toml" || found[0].where != "containerd, process 7" || found[0].started.Unix() != 1000123 {
 		t.Errorf("found %+v", found)
 	}
-	if found := running(proc, "containerd", "", os.Geteuid() == 0); len(found) > 0 {
-		t.Errorf("another user's: %+v", found)
+	for _, other := range []int{os.Geteuid() + 1, 0} {
+		if found := running(proc, "containerd", "", other); other != os.Geteuid() && len(found) > 0 {
+			t.Errorf("taken for user %d's: %+v", other, found)
+		}
 	}
 	for owner, where := range map[string]string{"docker": "process 9", "k3s": "process 12", "rke2": "process 15", "k0s": "process 13", "microk8s": "process 14"} {
-		if found := running(proc, "containerd", owner, os.Geteuid() != 0); len(found) != 1 || !strings.HasSuffix(found[0].where, where) {
+		if found := running(proc, "containerd", owner, os.Geteuid()); len(found) != 1 || !strings.HasSuffix(found[0].where, where) {
 			t.Errorf("%s's: %+v", owner, found)
+		}
+	}
+}
+
+// Without root it is the user's own daemon whose flags count, or that of whose home
+// directory is given, and no other user's.
+func TestUserOfEngine(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("processes are looked at on Linux alone")
+	}
+	home := t.TempDir()
+	owner := os.Geteuid()
+	if owner == 0 {
+		owner = 1234
+		if err := os.Chown(home, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		o    Options
+		want int
+	}{
+		"root's":                {Options{Home: home}, 0},
+		"the caller's":          {Options{Rootless: true, Home: home, ownHome: true}, os.Geteuid()},
+		"not completed":         {Options{Rootless: true}, os.Geteuid()},
+		"another user's":        {Options{Rootless: true, Home: home}, owner},
+		"of whose home is gone": {Options{Rootless: true, Home: home + "/none"}, os.Geteuid()},
+	} {
+		if got := c.o.user(); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
 }
@@ -75,7 +107,7 @@ func TestTitled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found := running(proc, "k3s", "", os.Geteuid() != 0)
+	found := running(proc, "k3s", "", os.Geteuid())
 	config, _ := variableOf(found, "K3S_CONFIG_FILE")
 	if len(found) != 1 || !slices.Equal(found[0].argv, []string{"/usr/local/bin/k3s", "agent"}) || config != "/data/k3s.yaml" {
 		t.Errorf("found %+v", found)

@@ -14,5 +14,5 @@ func sameOwner(*os.File, fs.FileInfo) error { return nil }
 // place.
 func severalNames(fs.FileInfo) bool { return false }
 
-// ownedByRoot is asked on unix only.
-func ownedByRoot(fs.FileInfo) bool { return true }
+// userOf is asked on unix only.
+func userOf(fs.FileInfo) int { return -1 }

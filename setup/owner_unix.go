@@ -30,9 +30,11 @@ func severalNames(info fs.FileInfo) bool {
 	return ok && stat.Nlink > 1
 }
 
-// ownedByRoot tells whether a file, or a process by its directory in /proc, is
-// root's.
-func ownedByRoot(info fs.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Uid == 0
+// userOf is the number of the user whose a file is, or a process by its directory in
+// /proc; -1 when that is not told.
+func userOf(info fs.FileInfo) int {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(stat.Uid)
+	}
+	return -1
 }

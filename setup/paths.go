@@ -34,6 +34,18 @@ func Rootless(engine string) bool {
 	return false
 }
 
+// user is the number of the user whose engine is meant: root, or, without root, this
+// process's, or the one whose the home directory is that was given.
+func (o Options) user() int {
+	if !o.Rootless {
+		return 0
+	}
+	if info, err := os.Stat(o.Home); err == nil && !o.ownHome && o.Home != "" {
+		return userOf(info)
+	}
+	return os.Geteuid()
+}
+
 // at gives a path of the engine as it is seen from here.
 func (o Options) at(path string) string {
 	if o.Root == "" {
