@@ -50,8 +50,8 @@ type Timeouts struct {
 	// still; 30 s when 0.
 	Idle time.Duration
 	// Busy is how long a source that asks to be left alone (429, 503 with
-	// Retry-After) is come back to; 5 min when 0, and never longer than the
-	// context of a call.
+	// Retry-After) is come back to, and never longer than the context of a call.
+	// When 0 it is until that context's deadline; 5 min where it has none.
 	Busy time.Duration
 }
 
@@ -176,7 +176,8 @@ func (c *config) sources() *sources.Set {
 		all = append(all, sources.Far(g))
 	}
 	return sources.New(sources.Options{
-		Hedge: c.timeouts.Hedge, Fetch: c.timeouts.Block, Retry: c.timeouts.Retry, Insist: true, Patience: cmp.Or(c.timeouts.Busy, sources.Patience), Logger: c.log,
+		Hedge: c.timeouts.Hedge, Fetch: c.timeouts.Block, Retry: c.timeouts.Retry, Insist: true,
+		Patience: cmp.Or(c.timeouts.Busy, sources.Patience), UntilDeadline: c.timeouts.Busy == 0, Logger: c.log,
 	}, all...)
 }
 

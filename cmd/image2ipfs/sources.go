@@ -102,7 +102,7 @@ func (o *sourceOptions) blocks(all stores) (*sources.Set, error) {
 	for _, g := range gateways {
 		from = append(from, sources.Origin{Far: g})
 	}
-	return sources.Of(sources.Options{Patience: sources.Patience, Insist: true}, from...), err
+	return sources.Of(sources.Options{Patience: sources.Patience, UntilDeadline: true, Insist: true}, from...), err
 }
 
 // origins are where blocks come from beside gateways; each may be nil.

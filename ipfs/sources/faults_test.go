@@ -130,6 +130,38 @@ func TestWaitingForBusyEnds(t *testing.T) {
 	})
 }
 
+// Who has a deadline comes back to a busy source until then, sooner or later than all
+// patience, if the set is told so.
+func TestPatienceUntilDeadline(t *testing.T) {
+	for name, c := range map[string]struct {
+		until      bool
+		deadline   time.Duration // 0 for none
+		wait       time.Duration // that the source asks for
+		want       bool
+		afterwards time.Duration
+	}{
+		"later than all patience":     {true, time.Hour, 30 * time.Minute, true, 30 * time.Minute},
+		"too late":                    {true, 20 * time.Minute, 30 * time.Minute, false, 0},
+		"before all patience":         {true, time.Minute, 2 * time.Minute, false, 0},
+		"none, within patience":       {true, 0, 4 * time.Minute, true, 4 * time.Minute},
+		"none, beyond patience":       {true, 0, 30 * time.Minute, false, 0},
+		"a set with its own patience": {false, time.Hour, 30 * time.Minute, false, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := newSet(t, Options{Patience: Patience, UntilDeadline: c.until}, busyFor(c.wait))
+			ctx, cancel := t.Context(), context.CancelFunc(func() {})
+			if c.deadline > 0 {
+				ctx, cancel = context.WithTimeout(ctx, c.deadline)
+			}
+			defer cancel()
+			began := time.Now()
+			if _, err := s.Get(ctx, block(t)); (err == nil) != c.want || time.Since(began) != c.afterwards {
+				t.Errorf("%s: %v after %s", name, err, time.Since(began))
+			}
+		})
+	}
+}
+
 // Many who were turned away at once do not come back at once.
 func TestBackOffVaries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -28,8 +28,8 @@ import (
 // program, which is logged with its stack.
 var ErrPanic = errors.New("panic")
 
-// Patience is for how long whoever pulls comes back to a source that has too much to
-// do, unless his own deadline is before that.
+// Patience is for how long whoever pulls and has no deadline comes back to a source
+// that has too much to do.
 const Patience = 5 * time.Minute
 
 // Options are the limits of a [Set]; the zero value is good.
@@ -54,6 +54,8 @@ type Options struct {
 	// Patience is how long a source that asks to be left alone for a while is
 	// waited for when no other has the block; not at all when 0.
 	Patience time.Duration
+	// UntilDeadline has who has a deadline wait until that in place of Patience.
+	UntilDeadline bool
 	// Logger is told which sources fail; nil for none.
 	Logger *slog.Logger
 }
@@ -157,7 +159,7 @@ func (s *Set) get(ctx context.Context, c cid.Cid) ([]byte, *Source, error) {
 		}
 		failed = append(failed, err)
 	}
-	for end := time.Now().Add(s.opts.Patience); ; {
+	for end := s.patientUntil(ctx); ; {
 		r := &race{set: s, c: c, failed: slices.Clone(failed)}
 		r.queue, r.failed = s.queue(r.failed)
 		data, from, err := r.run(ctx)
@@ -165,6 +167,14 @@ func (s *Set) get(ctx context.Context, c cid.Cid) ([]byte, *Source, error) {
 			return data, from, err
 		}
 	}
+}
+
+// patientUntil is when whoever asks now gives busy sources up.
+func (s *Set) patientUntil(ctx context.Context) time.Time {
+	if deadline, ok := ctx.Deadline(); ok && s.opts.UntilDeadline {
+		return deadline
+	}
+	return time.Now().Add(s.opts.Patience)
 }
 
 // wait waits for the first of those sources that have asked to be left alone;
