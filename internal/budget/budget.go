@@ -22,8 +22,8 @@ const Default = 512 << 20
 // Least is what a process needs to answer at all, in bytes.
 const Least = 128 << 20
 
-// ErrFull is matched by errors about memory of which nothing is left.
-var ErrFull = errors.New("the memory for this kind of work is in use")
+// ErrFull is matched by errors about memory, or places, of which nothing is left.
+var ErrFull = errors.New("all that there is for this kind of work is in use")
 
 // Budget is what a process may hold for strangers, by what it is held for. It is
 // safe for concurrent use.

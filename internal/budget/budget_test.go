@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -220,6 +221,25 @@ func room(s *Share, n int64) bool {
 		release()
 	}
 	return ok
+}
+
+// What is said to be in use is as much as there is, small as it may be, in its unit.
+func TestFullSaysOfWhat(t *testing.T) {
+	small := New(64 << 10)
+	for want, s := range map[string]*Share{
+		"in use: 8MiB for manifests being read: ": New(128 << 20).Reading,
+		"in use: 4KiB for manifests being read: ": small.Reading,
+		"in use: 64 for places: ":                 NewShare("places", 64),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			mustTry(as(t, "a"), t, s, s.Size())
+			ctx, cancel := context.WithTimeout(as(t, "b"), time.Second)
+			defer cancel()
+			if _, err := s.Take(ctx, s.Size()); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+		})
+	}
 }
 
 // Those who wait are few, of one origin too: waiting costs memory.

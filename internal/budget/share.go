@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/docker/go-units"
 )
 
 const (
@@ -27,7 +29,9 @@ const (
 func NewShare(name string, size int64) *Share {
 	b := &Budget{total: size, size: size, byOrigin: map[string]int64{}}
 	b.Caches = b.share("caches", 0, 0)
-	return b.share(name, size, size)
+	s := b.share(name, size, size)
+	s.counted = true
+	return s
 }
 
 func (b *Budget) share(name string, least, most int64) *Share {
@@ -41,6 +45,7 @@ type Share struct {
 	pool        *Budget
 	name        string
 	least, most int64 // bytes that are kept for it, and that it may have
+	counted     bool  // in another unit than bytes
 
 	// Under pool.mu.
 	held     int64
@@ -110,6 +115,14 @@ func (s *Share) Refund(n int64) {
 	s.pool.serve()
 }
 
+// String tells of how much of what, such as "8MiB for manifests being read".
+func (s *Share) String() string {
+	if s.counted {
+		return fmt.Sprintf("%d for %s", s.most, s.name)
+	}
+	return units.BytesSize(float64(s.most)) + " for " + s.name
+}
+
 // Size is the most that the share may have, in bytes.
 func (s *Share) Size() int64 { return s.most }
 
@@ -148,7 +161,7 @@ func (s *Share) Take(ctx context.Context, n int64) (release func(), err error) {
 	}
 	c := &claim{hold: hold{holderOf(ctx), s.bounded(n)}, granted: make(chan func(), 1)}
 	if !s.queue(c) {
-		return nil, fmt.Errorf("%w: %d MiB for %s, and too many wait", ErrFull, s.most>>20, s.name)
+		return nil, fmt.Errorf("%w: %s, and too many wait", ErrFull, s)
 	}
 	look := time.NewTicker(pressEvery)
 	defer look.Stop()
@@ -162,7 +175,7 @@ func (s *Share) Take(ctx context.Context, n int64) (release func(), err error) {
 			if release := s.leave(c); release != nil {
 				release() // it came at the last moment
 			}
-			return nil, fmt.Errorf("%w: %d MiB for %s: %w", ErrFull, s.most>>20, s.name, context.Cause(ctx))
+			return nil, fmt.Errorf("%w: %s: %w", ErrFull, s, context.Cause(ctx))
 		}
 	}
 }
