@@ -37,8 +37,8 @@ func (o *movingOptions) dnsFlag(f *pflag.FlagSet) {
 }
 
 // options are those of a resolver of names that asks sources.
-func (o *movingOptions) options(log *slog.Logger, from recordPlaces) (names.Options, error) {
-	opts := names.Options{Sources: from.sources, Several: from.several, Logger: log}
+func (o *movingOptions) options(log *slog.Logger, from names.Places) (names.Options, error) {
+	opts := names.Options{Sources: from.Sources, Several: from.Several, Logger: log}
 	for _, d := range o.dnslink {
 		d, err := ref.ParseDomain(d)
 		if err != nil {
@@ -77,47 +77,27 @@ func meantBy(own *packstore.Store) (local.Meant, error) {
 	return names.NewStore(names.Dir(own.Path())).Meant()
 }
 
-// recordPlaces are who can be asked for records, and who takes them.
-type recordPlaces struct {
-	sources []ipfs.RecordSource
-	several []ipfs.RecordsSource
-	sinks   []ipfs.RecordSink
-}
-
-// add adds who gives records and takes them.
-func (all *recordPlaces) add(p recordPlace) {
-	all.sources, all.sinks = append(all.sources, p), append(all.sinks, p)
-}
-
-// recordPlacesOf are a Kubo, peers, routing servers and gateways; the first two may be nil.
-func recordPlacesOf(k *kubo.Store, peers *network.Network, routing, gateways []string) (all recordPlaces, err error) {
+// recordPlaces are a Kubo, peers, routing servers and gateways, for records; the first two
+// may be nil.
+func recordPlaces(k *kubo.Store, peers *network.Network, routing, gateways []string) (all names.Places, err error) {
 	if k != nil {
-		all.add(k)
+		all.Add(k)
 	}
 	if peers != nil {
-		all.several, all.sinks = append(all.several, peers.Records()), append(all.sinks, peers.Records())
-		if dht := peers.DHT(); dht != nil {
-			all.several, all.sinks = append(all.several, dht), append(all.sinks, dht)
-		}
+		all.Add(peers.Records()...)
 	}
 	for _, url := range routing {
 		r, err := names.NewRouting(url)
 		if err != nil {
 			return all, usageError{err}
 		}
-		all.add(r)
+		all.Add(r)
 	}
 	dialed, err := dialGateways(gateways)
 	for _, g := range dialed {
-		all.sources = append(all.sources, g)
+		all.Add(g)
 	}
 	return all, err
-}
-
-// recordPlace gives records and takes them.
-type recordPlace interface {
-	ipfs.RecordSource
-	ipfs.RecordSink
 }
 
 // findMoving finds the root of a name that moves, from what the store knows and Kubo.
@@ -126,11 +106,11 @@ func (o *storeOptions) findMoving(cmd *cobra.Command, all stores, n ref.Name) (_
 	if err != nil {
 		return n, err
 	}
-	places, err := recordPlacesOf(all.kubo, nil, nil, nil)
+	places, err := recordPlaces(all.kubo, nil, nil, nil)
 	if err != nil {
 		return n, err
 	}
-	return lookUp(cmd, store, names.Options{Sources: places.sources, Logger: warnings(cmd)}, n, cmd.ErrOrStderr())
+	return lookUp(cmd, store, names.Options{Sources: places.Sources, Logger: warnings(cmd)}, n, cmd.ErrOrStderr())
 }
 
 // find is [local.Stores.Find] that knows names that move, too.
@@ -142,8 +122,8 @@ func (o *storeOptions) find(cmd *cobra.Command, all stores, arg string) (ref.Nam
 }
 
 // records are all that can be asked for records, and that take them.
-func (o *sourceOptions) records(all stores) (recordPlaces, error) {
-	return recordPlacesOf(all.kubo, o.network, o.peers.routing, gatewayURLs(o.gateways))
+func (o *sourceOptions) records(all stores) (names.Places, error) {
+	return recordPlaces(all.kubo, o.network, o.peers.routing, gatewayURLs(o.gateways))
 }
 
 // findMoving finds the root of a name that moves, from all sources; those must have been

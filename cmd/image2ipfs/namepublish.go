@@ -82,9 +82,9 @@ func (o *namePublishOptions) run(cmd *cobra.Command, alias, arg string) (err err
 	if err != nil {
 		return err
 	}
-	r := names.NewResolver(store, names.Options{Sources: places.sources, Several: places.several, Logger: warnings(cmd)})
+	r := names.NewResolver(store, names.Options{Sources: places.Sources, Several: places.Several, Logger: warnings(cmd)})
 	defer func() { err = errors.Join(err, r.Close()) }()
-	p := names.NewPublisher(store, r, names.PublisherOptions{Sinks: places.sinks, Logger: warnings(cmd)})
+	p := names.NewPublisher(store, r, names.PublisherOptions{Sinks: places.Sinks, Logger: warnings(cmd)})
 	rec, err := o.publish(ctx, p, key, name)
 	if err != nil {
 		return err

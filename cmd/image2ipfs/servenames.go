@@ -41,21 +41,21 @@ func (o *serveNames) start(ctx context.Context, all stores, from *serveOptions, 
 	if err != nil {
 		return nil, err
 	}
-	reserved, err := recordPlacesOf(all.kubo, peers, from.peers.routing, nil)
+	reserved, err := recordPlaces(all.kubo, peers, from.peers.routing, nil)
 	if err != nil {
 		return nil, err
 	}
-	public, err := recordPlacesOf(nil, nil, nil, append(gatewayURLs(from.gateways), from.sources...))
+	public, err := recordPlaces(nil, nil, nil, append(gatewayURLs(from.gateways), from.sources...))
 	if err != nil {
 		return nil, err
 	}
-	public.several = reserved.several
+	public.Several = reserved.Several
 	opts, err := o.options(log, public)
 	if err != nil {
 		return nil, err
 	}
-	r := names.NewDivided(store, opts, reserved.sources...)
-	p := names.NewPublisher(store, r.All(), names.PublisherOptions{Sinks: reserved.sinks, Logger: log})
+	r := names.NewDivided(store, opts, reserved.Sources...)
+	p := names.NewPublisher(store, r.All(), names.PublisherOptions{Sinks: reserved.Sinks, Logger: log})
 	cfg.Names, cfg.Collectors = r, append(cfg.Collectors, names.Collector(r, p))
 	if peers != nil {
 		peers.UseNames(r.All())

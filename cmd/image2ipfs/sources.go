@@ -130,25 +130,14 @@ func dialGateways(urls []string) ([]*gateway.Gateway, error) {
 	return all, nil
 }
 
-// healer gives a healer of the own store if that keeps root and there are other
-// sources of blocks; nil otherwise. It is to be closed.
+// healer is [sources.HealerOf] of the own store and all other sources; nil without one.
 func (o *sourceOptions) healer(ctx context.Context, all stores, root cid.Cid, tell func(cid.Cid)) (*sources.Healer, error) {
 	if all.own == nil {
 		return nil, nil
 	}
 	others, err := o.blocks(newStores(nil, all.kubo))
-	if err != nil || len(others.Sources()) == 0 {
-		return nil, err
-	}
-	healing, err := all.own.Heal(ctx, root)
-	if err != nil {
-		err = errors.Join(err, others.Close())
-	}
-	if errors.Is(err, ipfs.ErrNotFound) {
-		return nil, nil // it is not for this store to have
-	}
 	if err != nil {
 		return nil, err
 	}
-	return sources.NewHealer(all.own, healing, others, tell), nil
+	return sources.HealerOf(all.own, func() (sources.Mender, error) { return all.own.Heal(ctx, root) }, others, tell)
 }

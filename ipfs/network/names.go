@@ -300,8 +300,14 @@ func refusal(resp *http.Response) error {
 	return fmt.Errorf("%w: it answers %s", ipfs.ErrUnavailable, resp.Status)
 }
 
-// Records are the peers as a source and a sink of records.
-func (n *Network) Records() *Records { return &Records{n} }
+// Records are the peers, and the DHT that the node takes part in, if any: each an
+// [ipfs.RecordsSource] and an [ipfs.RecordSink].
+func (n *Network) Records() []fmt.Stringer {
+	if !n.node.HasDHT() {
+		return []fmt.Stringer{&Records{n}}
+	}
+	return []fmt.Stringer{&Records{n}, &DHT{n.node}}
+}
 
 // Records are what peers know of names that move. It is an [ipfs.RecordsSource] and an
 // [ipfs.RecordSink].
@@ -331,16 +337,7 @@ func (r *Records) PutRecord(ctx context.Context, name string, raw []byte) error 
 	return err
 }
 
-// DHT is the DHT that the node takes part in, as sources and a sink of records; nil for
-// none.
-func (n *Network) DHT() *DHT {
-	if !n.node.HasDHT() {
-		return nil
-	}
-	return &DHT{n.node}
-}
-
-// DHT is an [ipfs.RecordsSource] and an [ipfs.RecordSink].
+// DHT is the one that a node takes part in. It is an [ipfs.RecordsSource] and an [ipfs.RecordSink].
 type DHT struct{ node *p2p.Node }
 
 func (d *DHT) String() string { return "the DHT" }

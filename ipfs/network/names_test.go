@@ -33,15 +33,13 @@ func newNode(t *testing.T, cfg p2p.Config) *node {
 	}
 	t.Cleanup(func() { closed(t, n) })
 	out := &node{Network: n, names: names.NewStore(names.Dir(s.Path()))}
-	o := names.Options{Several: []ipfs.RecordsSource{n.Records()}}
-	sinks := []ipfs.RecordSink{n.Records()}
-	if d := n.DHT(); d != nil {
-		o, sinks = names.Options{Several: []ipfs.RecordsSource{d}}, []ipfs.RecordSink{d}
-	}
-	out.resolver = names.NewResolver(out.names, o)
+	all := n.Records() // a DHT is asked alone, so that it is seen to be enough
+	var places names.Places
+	places.Add(all[len(all)-1])
+	out.resolver = names.NewResolver(out.names, names.Options{Several: places.Several})
 	t.Cleanup(func() { out.resolver.Close() })
 	n.UseNames(out.resolver)
-	out.publisher = names.NewPublisher(out.names, out.resolver, names.PublisherOptions{Sinks: sinks})
+	out.publisher = names.NewPublisher(out.names, out.resolver, names.PublisherOptions{Sinks: places.Sinks})
 	return out
 }
 

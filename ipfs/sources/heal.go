@@ -39,6 +39,23 @@ func NewHealer(stored ipfs.Getter, mender Mender, others *Set, tell func(c cid.C
 	return &Healer{stored: ipfs.Verified(stored), mender: mender, others: others, tell: tell, healed: map[cid.Cid]bool{}}
 }
 
+// HealerOf is [NewHealer] of a mender that is begun where there are others to mend from;
+// nil without them, and where mend finds that the store is not to have the blocks: its error
+// then matches [ipfs.ErrNotFound].
+func HealerOf(stored ipfs.Getter, mend func() (Mender, error), others *Set, tell func(c cid.Cid)) (*Healer, error) {
+	if len(others.Sources()) == 0 {
+		return nil, others.Close()
+	}
+	mender, err := mend()
+	switch {
+	case errors.Is(err, ipfs.ErrNotFound):
+		return nil, others.Close()
+	case err != nil:
+		return nil, errors.Join(err, others.Close())
+	}
+	return NewHealer(stored, mender, others, tell), nil
+}
+
 // Close makes durable what was healed.
 func (h *Healer) Close() error { return errors.Join(h.mender.Close(), h.others.Close()) }
 

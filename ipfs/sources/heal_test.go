@@ -73,3 +73,34 @@ func TestHealer(t *testing.T) {
 		}
 	}
 }
+
+// A store is healed where it is to have the blocks and somebody else may have them; what
+// was opened for it is closed otherwise.
+func TestHealerOf(t *testing.T) {
+	full := errors.New("disk is full")
+	for name, test := range map[string]struct {
+		others []getFunc
+		mend   error
+		begun  bool
+		healer bool
+		want   error
+	}{
+		"nobody else":               {},
+		"not for the store to hold": {others: []getFunc{good}, mend: ipfs.ErrNotFound, begun: true},
+		"it cannot be begun":        {others: []getFunc{good}, mend: full, begun: true, want: full},
+		"damaged or not":            {others: []getFunc{good}, begun: true, healer: true},
+	} {
+		others, _ := newSet(t, Options{}, test.others...)
+		begun := false
+		h, err := HealerOf(&fake{get: good}, func() (Mender, error) { begun = true; return &mender{}, test.mend }, others, nil)
+		if (h != nil) != test.healer || !errors.Is(err, test.want) || begun != test.begun {
+			t.Errorf("%s: healer %t, error %v, begun %t", name, h != nil, err, begun)
+		}
+		if h != nil {
+			err = h.Close()
+		}
+		if test.want == nil && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
