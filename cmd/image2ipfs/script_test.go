@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("IMAGE2IPFS_PATH", filepath.Join(env.WorkDir, "store"))
 			env.Setenv("IMAGE2IPFS_SERVE_ADDR", "127.0.0.1:0") // another server may have the default port
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second under the race detector
+			env.Setenv("GORACE", "atexit_sleep_ms=0")          // else each command takes a second under the race detector
 			signed, err := filepath.Abs("../../trust/testdata")
 			env.Setenv("SIGNED", signed) // archives that cosign signed, and keys
 			return err

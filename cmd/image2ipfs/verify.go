@@ -96,7 +96,8 @@ func (o *verifyOptions) run(cmd *cobra.Command, args []string) (err error) {
 	return errors.Join(faults...)
 }
 
-// verifyAll verifies everything that is kept, in each store that keeps it.
+// verifyAll verifies everything that is kept, in each store that keeps it; what is removed
+// meanwhile is passed over.
 func (o *verifyOptions) verifyAll(cmd *cobra.Command, all stores) error {
 	kept, damaged := all.Roots(cmd.Context())
 	if local.IsFatal(damaged) {
@@ -109,16 +110,20 @@ func (o *verifyOptions) verifyAll(cmd *cobra.Command, all stores) error {
 	}
 	faults := []error{damaged}
 	by := map[ipfs.Store]*ipfs.Verifier{}
-	wrong := 0
+	wrong, gone := 0, 0
 	for i, k := range kept {
 		if by[k.Store] == nil {
 			by[k.Store] = new(ipfs.Verifier)
 		}
 		err := o.verify(cmd, all, verification{
-			name: ref.Name{Root: k.CID}, from: k.Store, by: by[k.Store], store: k.Store.String(),
+			name: ref.Name{Root: k.CID}, from: k.Store, by: by[k.Store], store: k.Store,
 			label: fmt.Sprintf("%d of %d, %s", i+1, len(kept), ref.Ciq(k.CID)),
 		})
-		if err != nil {
+		switch {
+		case errors.Is(err, errGone):
+			gone++
+			continue
+		case err != nil:
 			wrong++
 		}
 		if cmd.Context().Err() != nil {
@@ -127,7 +132,7 @@ func (o *verifyOptions) verifyAll(cmd *cobra.Command, all stores) error {
 		faults = append(faults, err)
 	}
 	if !o.quiet && !o.json {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d are right\n", len(kept)-wrong, len(kept))
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d are right\n", len(kept)-gone-wrong, len(kept)-gone)
 	}
 	return errors.Join(faults...)
 }
@@ -143,20 +148,26 @@ type verified struct {
 	Error  string      `json:"error,omitempty"`
 }
 
+// errGone is about what was removed before it was verified.
+var errGone = errors.New("not kept any more")
+
 // verification is one thing to verify.
 type verification struct {
 	name  ref.Name
 	from  ipfs.Getter
 	by    *ipfs.Verifier
-	store string // where it is kept, for --all
-	label string // for progress
+	store ipfs.Store // where it was kept when --all began; nil for a name
+	label string     // for progress
 }
 
 func (o *verifyOptions) verify(cmd *cobra.Command, all stores, v verification) (err error) {
 	ctx, name := cmd.Context(), v.name
-	result := verified{Root: ref.Spell(name.Root), Store: v.store}
+	result := verified{Root: ref.Spell(name.Root)}
+	if v.store != nil {
+		result.Store = v.store.String()
+	}
 	var h *sources.Healer
-	if v.store == "" || all.own != nil && v.from == ipfs.Getter(all.own) {
+	if v.store == nil || all.own != nil && v.from == ipfs.Getter(all.own) {
 		h, err = o.healer(ctx, all, name.Root, func(c cid.Cid) { result.Healed = append(result.Healed, c.String()) })
 		if err != nil {
 			return err
@@ -182,6 +193,9 @@ func (o *verifyOptions) verify(cmd *cobra.Command, all stores, v verification) (
 	}
 	if h != nil {
 		err = errors.Join(err, h.Close())
+	}
+	if v.store != nil && errors.Is(err, ipfs.ErrNotFound) && errors.Is(local.Stores{v.store}.IsKept(ctx, local.Match{Name: name}), ipfs.ErrNotFound) {
+		return errGone
 	}
 	if result.OK = err == nil; !result.OK {
 		err = o.advise(ctx, all, name.Root, h != nil, err)
