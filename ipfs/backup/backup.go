@@ -57,7 +57,7 @@ type Options struct {
 	// Progress is told of the bytes of each block; nil for nobody.
 	Progress func(n int)
 	// Replace has records take the place of others that are there already, such as what a
-	// local name means.
+	// local name means. None ends earlier than what was there.
 	Replace bool
 }
 

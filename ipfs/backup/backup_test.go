@@ -150,6 +150,69 @@ func TestLeft(t *testing.T) {
 	}
 }
 
+// A blob that is kept for good since its image was pushed loses nothing by a backup of when
+// it was kept for a day: neither the same, nor another cut of the same bytes.
+func TestReplaceShortensNothing(t *testing.T) {
+	for _, row := range []struct {
+		say        string
+		was        time.Duration // for how long what the backup has is kept; 0 for ever
+		is         time.Duration
+		want       time.Duration
+		other      bool // another content is there by then
+		otherValue bool
+	}{
+		{say: "the same, for good by now", was: 24 * time.Hour, is: 0, want: 0},
+		{say: "the same, for longer by now", was: 24 * time.Hour, is: 48 * time.Hour, want: 48 * time.Hour},
+		{say: "the same, for good in the backup", was: 0, is: 24 * time.Hour, want: 0},
+		{say: "another, for good by now", was: 24 * time.Hour, is: 0, want: 0, other: true},
+		{say: "another value, for good by now", was: 24 * time.Hour, is: 0, want: 0, otherValue: true},
+		{say: "another, for less by now", was: 48 * time.Hour, is: 24 * time.Hour, want: 48 * time.Hour, other: true},
+	} {
+		s, start := open(t), time.Now().UTC().Truncate(time.Second)
+		until := func(d time.Duration) time.Time {
+			if d == 0 {
+				return time.Time{}
+			}
+			return start.Add(d)
+		}
+		was := recordUntil(t, s, []byte("blob"), until(row.was), `{"a":1}`)
+		data := backupOf(t, s)
+		content, value := []byte("blob"), `{"a":1}`
+		if row.other {
+			content = []byte("another")
+		}
+		if row.otherValue {
+			value = `{"a":2}`
+		}
+		recordUntil(t, s, content, until(row.is), value)
+		if _, err := backup.Read(t.Context(), bytes.NewReader(data), s, backup.Options{Replace: true}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.Record(t.Context(), was.Key)
+		if err != nil || !r.CID.Equals(was.CID) || string(r.Value) != `{"a":1}` || !r.Until.Equal(until(row.want)) {
+			t.Errorf("%s: it is %s until %v, want %v; %v", row.say, r.Value, r.Until, until(row.want), err)
+		}
+	}
+}
+
+// recordUntil keeps a blob for a time.
+func recordUntil(t *testing.T, s *packstore.Store, data []byte, until time.Time, value string) ipfs.Record {
+	t.Helper()
+	tx, err := s.BeginRecords(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := ipfs.AddFile(t.Context(), tx, bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := ipfs.Record{Key: ipfs.Key{Kind: "blob", Space: "app", Name: "sha256:x"}, CID: link.CID, Until: until, Value: []byte(value)}
+	if _, err := tx.CommitRecords(t.Context(), nil, r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // A backup that was cut anywhere, or in which anything is wrong, is refused, and leaves the
 // store as it was.
 func TestRefused(t *testing.T) {

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -129,13 +130,18 @@ func chosen(ctx context.Context, to ipfs.Recorder, all []ipfs.Record, replace bo
 		}
 		old, err := to.Record(ctx, r.Key)
 		switch {
-		case errors.Is(err, ipfs.ErrNotFound), err == nil && replace:
+		case errors.Is(err, ipfs.ErrNotFound):
 			take = append(take, r)
 		case err != nil:
 			return nil, nil, err
+		case replace && !same(old, r):
+			if lasts(old, r) { // what the store has needs it for as long as that
+				r.Until = old.Until
+			}
+			take = append(take, r)
 		case old.CID != r.CID:
 			left = append(left, r)
-		case !old.Until.IsZero() && (r.Until.IsZero() || r.Until.After(old.Until)):
+		case lasts(r, old):
 			take = append(take, r)
 		}
 	}
@@ -145,6 +151,22 @@ func chosen(ctx context.Context, to ipfs.Recorder, all []ipfs.Record, replace bo
 		return cmp.Or(cmp.Compare(order[a.Kind], order[b.Kind]), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Space, b.Space))
 	})
 	return take, left, nil
+}
+
+// same tells whether two records say the same, for however long.
+func same(a, b ipfs.Record) bool {
+	var of [2]bytes.Buffer
+	for i, v := range [][]byte{a.Value, b.Value} {
+		if len(v) > 0 && json.Compact(&of[i], v) != nil {
+			return false
+		}
+	}
+	return a.CID == b.CID && bytes.Equal(of[0].Bytes(), of[1].Bytes())
+}
+
+// lasts tells whether a record ends later than another.
+func lasts(a, than ipfs.Record) bool {
+	return !than.Until.IsZero() && (a.Until.IsZero() || a.Until.After(than.Until))
 }
 
 // input is a backup that is being read.
