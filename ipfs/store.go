@@ -116,6 +116,9 @@ type Root struct {
 	// Pushed tells that it came of pushes alone, whose registry may take it away again;
 	// publishing it ends that for good.
 	Pushed bool `json:"pushed,omitempty"`
+	// Pinned tells that somebody has it kept by command, whatever it is called: it goes by
+	// command alone. Not all stores know.
+	Pinned bool `json:"pinned,omitempty"`
 }
 
 // Stats tells what a Commit added to the store. A store that cannot know it

@@ -24,7 +24,7 @@ const (
 )
 
 // Keep copies the whole layout l from wherever its blocks are to a store, and
-// publishes it there under the names that it has. Blobs are read from the start
+// publishes it there under the names that it has, as pinned by command. Blobs are read from the start
 // on, so that sources can stream them. Errors match those of from and to.
 func Keep(ctx context.Context, from *sources.Set, to ipfs.Store, l *layout.Layout) (stats ipfs.Stats, err error) {
 	root, err := rootOf(ctx, l)
@@ -62,7 +62,7 @@ func (g withLayoutFile) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 
 // rootOf describes a layout as it is to be published.
 func rootOf(ctx context.Context, l *layout.Layout) (ipfs.Root, error) {
-	root := ipfs.Root{CID: l.Files().Root, Names: []string{}, Published: time.Now().UTC().Truncate(time.Millisecond)}
+	root := ipfs.Root{CID: l.Files().Root, Names: []string{}, Published: time.Now().UTC().Truncate(time.Millisecond), Pinned: true}
 	lines, err := l.Lines(ctx)
 	if err != nil {
 		return root, err

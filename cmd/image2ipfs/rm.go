@@ -41,8 +41,10 @@ each was: name one by its CID, or take --keep 1, which leaves the newest, or --a
 
 Rules choose among NAME, --match and all that is --untagged, and each leaves more:
 --match takes images all of whose present names match, --keep leaves the newest N of
-each repository among them, --older what is younger. With --dry-run nothing goes, and
-it is told what would, and how many bytes nothing else needs.`,
+each repository among them, --older what is younger. What a local name is now counts as
+newer than what none is, and as old as the name's meaning it. --untagged leaves what was
+pinned by command. With --dry-run nothing goes, and it is told what would, and how many
+bytes nothing else needs.`,
 		Example: `  image2ipfs rm app:1
   image2ipfs rm --keep 1 app:1 && image2ipfs gc
   image2ipfs rm --match 'app:pr-*' --keep 5 --older 30d --dry-run
@@ -56,9 +58,9 @@ it is told what would, and how many bytes nothing else needs.`,
 	f := cmd.Flags()
 	f.BoolVar(&opts.all, "all", false, "unpublish all that was published under the name")
 	f.StringArrayVar(&opts.match, "match", nil, "unpublish what is called like this, repository:tag or repository, where * is any text without a slash; may be given several times")
-	f.BoolVar(&opts.untagged, "untagged", false, "only what no local name is, and that was pushed or whose names are other images by now")
+	f.BoolVar(&opts.untagged, "untagged", false, "only what no local name is, and that was pushed, or that a name was when it was published")
 	f.IntVar(&opts.keep, "keep", 0, "leave this many of the newest in each repository")
-	f.Var(&opts.older, "older", "leave what was published in this time, such as 30d, 2w or 12h")
+	f.Var(&opts.older, "older", "leave what was published in this time, or what a name came to mean in it, such as 30d, 2w or 12h")
 	f.BoolVarP(&opts.dryRun, "dry-run", "n", false, "tell what would go and what that frees, unpublish nothing")
 	f.BoolVar(&opts.json, "json", false, "print a JSON object for each root")
 	return cmd

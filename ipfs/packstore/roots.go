@@ -99,6 +99,7 @@ func (d dir) writeRoot(r ipfs.Root) error {
 	}
 	if err == nil {
 		r.Pushed = r.Pushed && old.Pushed
+		r.Pinned = r.Pinned || old.Pinned
 	}
 	if r.Published.IsZero() {
 		r.Published = time.Now()

@@ -127,31 +127,6 @@ func (s Stores) IsKept(ctx context.Context, m Match) error {
 	return NotPublished(m.Name.Root)
 }
 
-// Superseded parts what was found by a name: old are the roots each of whose names
-// a newer root has, too, and current the others, which are the newest of a name, or
-// of which no store says when they were published.
-func (s Stores) Superseded(ctx context.Context, found []Match) (old, current []Match, err error) {
-	kept, damaged := s.byAge(ctx)
-	if IsFatal(damaged) {
-		return nil, nil, damaged
-	}
-	newest := map[string]Kept{}
-	for _, k := range kept {
-		for _, n := range k.Names {
-			newest[n] = k
-		}
-	}
-	for _, m := range found {
-		isNewest := func(name string) bool { return newest[name].CID.Equals(m.CID) }
-		if m.Published.IsZero() || len(m.Names) == 0 || slices.ContainsFunc(m.Names, isNewest) {
-			current = append(current, m)
-		} else {
-			old = append(old, m)
-		}
-	}
-	return old, current, nil
-}
-
 // meant gives the name by which a root has the wanted one.
 func meant(k Kept, wanted string) (ref.Name, bool) {
 	for _, n := range k.Names {
@@ -174,9 +149,10 @@ func (s Stores) byAge(ctx context.Context) ([]Kept, error) {
 			continue
 		}
 		r.Names = slices.Clone(r.Names)
-		for _, earlier := range roots[:i] {
+		for _, earlier := range slices.DeleteFunc(slices.Clone(roots[:i]), func(k Kept) bool { return !same(k) }) {
+			r.Pushed, r.Pinned = r.Pushed && earlier.Pushed, r.Pinned || earlier.Pinned
 			for _, n := range earlier.Names {
-				if same(earlier) && !slices.Contains(r.Names, n) {
+				if !slices.Contains(r.Names, n) {
 					r.Names = append(r.Names, n)
 				}
 			}

@@ -1,9 +1,11 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 // ErrPattern is matched by errors about patterns that make no sense.
@@ -24,13 +27,16 @@ type Retention struct {
 	// slash, ? one letter and [a-z] one of several: an image is chosen when all that it is
 	// called at present match.
 	Names, Match []string
-	// Untagged leaves those of them alone that no local name is, and that were pushed
-	// or whose names are other images by now; without Names and Match, those of all.
+	// Untagged leaves those of them alone that no local name is, and that were pushed,
+	// or were a local name because they were published; never what was pinned by command.
+	// Of a store without local names it leaves those whose names others have by now.
+	// Without Names and Match it leaves those of all.
 	Untagged bool
 	// Keep has that many of the newest in each repository stay, and those of unknown age;
-	// 0 for none.
+	// 0 for none. What a local name is now is newer than what none is.
 	Keep int
 	// Older has those stay that are not older than this, or of unknown age; 0 for none.
+	// What a local name is now is as old as that name's meaning it.
 	Older time.Duration
 	// Meant has those stay that names which move mean.
 	Meant Meant
@@ -57,11 +63,11 @@ func (s Stores) Retain(ctx context.Context, r Retention, now time.Time) (going [
 	count := map[string]int{} // of repositories, from the newest on
 	for _, m := range slices.Backward(chosen) {
 		why := c.keeps(m, count)
-		if why == "" && m.Published.IsZero() && c.byAge() {
+		if why == "" && c.age(m.Kept).IsZero() && c.byAge() {
 			why = unknownAge
 		}
 		if why == "" && r.Older > 0 {
-			why = tooYoung(m, now.Add(-r.Older))
+			why = tooYoung(c.age(m.Kept), now.Add(-r.Older))
 		}
 		if why == "" {
 			why = c.called(m)
@@ -83,11 +89,11 @@ func (s Stores) Retain(ctx context.Context, r Retention, now time.Time) (going [
 // unknownAge is why a root stays that an older one may be, or a newer.
 const unknownAge = "no store says how old it is"
 
-func tooYoung(m Match, before time.Time) string {
+func tooYoung(age, before time.Time) string {
 	switch {
-	case m.Published.IsZero():
+	case age.IsZero():
 		return unknownAge
-	case m.Published.After(before):
+	case age.After(before):
 		return "it is not that old"
 	}
 	return ""
@@ -96,13 +102,12 @@ func tooYoung(m Match, before time.Time) string {
 // chooser finds what a Retention is about.
 type chooser struct {
 	Retention
-	s       Stores
-	kept    []Kept              // newest last
-	names   bool                // there are local names, current lists them by root
-	current map[string][]string // by [cid.Cid.KeyString]
-	newest  map[string]Kept     // by name, where there are no local names
-	is      map[string]bool     // all local names
-	byName  map[string]ref.Name // of roots that Names means, by [cid.Cid.KeyString]
+	s      Stores
+	kept   []Kept              // newest last, and those last that a local name is
+	names  bool                // there are local names
+	is     pushed.Standing     // of these
+	newest map[string]Kept     // by name, where there are no local names
+	byName map[string]ref.Name // of roots that Names means, by [cid.Cid.KeyString]
 }
 
 func (c *chooser) read(ctx context.Context) (err error) {
@@ -114,26 +119,46 @@ func (c *chooser) read(ctx context.Context) (err error) {
 	if c.kept, err = c.s.byAge(ctx); IsFatal(err) {
 		return err
 	}
-	c.current, c.newest, c.is = map[string][]string{}, map[string]Kept{}, map[string]bool{}
+	c.is = pushed.Standing{Current: map[string][]string{}, Since: map[string]time.Time{}, Published: map[string]bool{}}
 	for _, names := range c.s.registries() {
 		c.names = true
-		current, err := names.Current(ctx)
+		is, err := names.Standing(ctx)
 		if err != nil {
 			return err
 		}
-		for root, of := range current {
-			for _, name := range of {
-				c.is[name] = true
-			}
-			c.current[root] = append(c.current[root], of...)
+		for root, of := range is.Current {
+			c.is.Current[root] = append(c.is.Current[root], of...)
 		}
+		for root, at := range is.Since {
+			if c.is.Since[root].Before(at) {
+				c.is.Since[root] = at
+			}
+		}
+		maps.Copy(c.is.Published, is.Published)
 	}
+	c.newest = map[string]Kept{}
 	for _, k := range c.kept {
 		for _, n := range k.Names {
 			c.newest[n] = k
 		}
 	}
+	slices.SortStableFunc(c.kept, func(a, b Kept) int {
+		return cmp.Or(cmp.Compare(c.rank(a), c.rank(b)), c.age(a).Compare(c.age(b)))
+	})
 	return nil
+}
+
+// rank has what a local name is now stand above what none is: that was superseded,
+// although it may have been published later.
+func (c *chooser) rank(k Kept) int { return min(len(c.is.Current[k.CID.KeyString()]), 1) }
+
+// age is since when a root is what it is: since it was published, or since the last of
+// the local names that are it now came to mean it; zero where nobody knows.
+func (c *chooser) age(k Kept) time.Time {
+	if since := c.is.Since[k.CID.KeyString()]; since.After(k.Published) {
+		return since
+	}
+	return k.Published
 }
 
 // chosen are what Names, Match and Untagged choose, newest last.
@@ -167,19 +192,21 @@ func (c *chooser) chosen(ctx context.Context) (all []Match, err error) {
 // live is what a root is called at present.
 func (c *chooser) live(k Kept) []string {
 	if c.names {
-		return slices.Clone(c.current[k.CID.KeyString()])
+		return slices.Clone(c.is.Current[k.CID.KeyString()])
 	}
 	return slices.Clone(k.Names)
 }
 
+// untagged tells whether a root is nobody's by now. What a root happens to be called tells
+// nothing where there are local names: another machine's image may have the same name.
 func (c *chooser) untagged(k Kept) bool {
-	mine := func(name string) bool { return c.newest[name].CID.Equals(k.CID) }
-	if c.names {
-		if len(c.live(k)) > 0 || k.Pushed {
-			return len(c.live(k)) == 0
-		}
-		mine = func(name string) bool { return !c.is[name] } // it is nothing else
+	switch {
+	case k.Pinned:
+		return false
+	case c.names:
+		return len(c.live(k)) == 0 && (k.Pushed || c.is.Published[k.CID.KeyString()])
 	}
+	mine := func(name string) bool { return c.newest[name].CID.Equals(k.CID) }
 	return len(k.Names) > 0 && !slices.ContainsFunc(k.Names, mine)
 }
 
@@ -203,7 +230,7 @@ func (c *chooser) matches(name string) bool {
 // known; they are asked about from the newest on. What a root was called counts where it
 // has no name at present.
 func (c *chooser) keeps(m Match, count map[string]int) (why string) {
-	if c.Keep == 0 || m.Published.IsZero() {
+	if c.Keep == 0 || c.age(m.Kept).IsZero() {
 		return ""
 	}
 	repositories := map[string]bool{}

@@ -75,8 +75,9 @@ func (s Stores) Usage(ctx context.Context) (all []Usage, total int64, err error)
 }
 
 // Frees is how many bytes of blocks nobody has any more with each of these roots, when
-// those before it are gone. What cannot be read does not count. Errors are those of
-// [Stores.Roots].
+// those before it are gone. What cannot be read does not count, neither as needed nor as
+// freed, and is told. Errors are those of [Stores.Roots], and beside those that leave
+// something to go on with of what could not be read.
 func (s Stores) Frees(ctx context.Context, going ...cid.Cid) (bytes []int64, err error) {
 	r, damaged := s.references(ctx)
 	if r == nil {

@@ -21,13 +21,15 @@ type Spare struct {
 // tags are those that have a root, by the CID of that, and when each root became what
 // its tag was before.
 type tags struct {
-	now  map[string][]string  // "repository:tag" by [cid.Cid.KeyString] of the root
-	left map[string]time.Time // when the last of them left it
+	now       map[string][]string  // "repository:tag" by [cid.Cid.KeyString] of the root
+	since     map[string]time.Time // when the last of these became it
+	left      map[string]time.Time // when the last of them left it
+	published map[string]bool      // publish had one be it, once or now
 }
 
 // tags reads all of them.
 func (g *Registry) tags(ctx context.Context) (t tags, err error) {
-	t = tags{now: map[string][]string{}, left: map[string]time.Time{}}
+	t = tags{now: map[string][]string{}, since: map[string]time.Time{}, left: map[string]time.Time{}, published: map[string]bool{}}
 	repositories, err := g.store.Spaces(ctx, kindTag)
 	if err != nil {
 		return t, err
@@ -45,17 +47,41 @@ func (g *Registry) tags(ctx context.Context) (t tags, err error) {
 			if !v.Root {
 				continue
 			}
-			t.now[r.CID.KeyString()] = append(t.now[r.CID.KeyString()], repository+":"+r.Name)
-			after := v.Pushed
-			for _, p := range v.Past { // newest first
-				if k := p.Root.KeyString(); t.left[k].Before(after) {
-					t.left[k] = after
-				}
-				after = p.Since
-			}
+			t.add(repository, r, v)
 		}
 	}
 	return t, nil
+}
+
+// add adds a tag that has a root.
+func (t *tags) add(repository string, r ipfs.Record, v tagValue) {
+	k, after := r.CID.KeyString(), v.Pushed
+	t.now[k] = append(t.now[k], repository+":"+r.Name)
+	if t.since[k].Before(after) {
+		t.since[k] = after
+	}
+	t.published[k] = t.published[k] || v.By == ByPublish
+	for _, p := range v.Past { // newest first
+		k := p.Root.KeyString()
+		if t.left[k].Before(after) {
+			t.left[k] = after
+		}
+		after = p.Since
+		t.published[k] = t.published[k] || p.By == ByPublish
+	}
+}
+
+// Standing is what roots are by local names; all by [cid.Cid.KeyString].
+type Standing struct {
+	Current   map[string][]string  // the local names that are each now, "repository:tag"
+	Since     map[string]time.Time // when the last of these came to mean it
+	Published map[string]bool      // a local name is it, or was, because it was published
+}
+
+// Standing tells what each root is.
+func (g *Registry) Standing(ctx context.Context) (Standing, error) {
+	t, err := g.tags(ctx)
+	return Standing{Current: t.now, Since: t.since, Published: t.published}, err
 }
 
 // Current lists the local names that are each root now, "repository:tag", by
