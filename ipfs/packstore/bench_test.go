@@ -102,6 +102,18 @@ func BenchmarkPublishAgain(b *testing.B) {
 	})
 }
 
+// BenchmarkPublishAgainLargeIndex finds that all blocks are there by an index that is not
+// kept in memory.
+func BenchmarkPublishAgainLargeIndex(b *testing.B) {
+	w := &workload{count: 65536, size: 32}
+	w.prepare(b)
+	s := open(b, b.TempDir()+"/store")
+	w.publish(b, s)
+	for b.Loop() {
+		w.publish(b, s)
+	}
+}
+
 // publishRandom publishes n random blocks.
 func publishRandom(t testing.TB, s *packstore.Store, n int) cid.Cid {
 	tx, err := s.Begin(t.Context())

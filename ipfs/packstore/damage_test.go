@@ -181,18 +181,7 @@ func TestTruncatedPack(t *testing.T) {
 // write over the block there.
 func TestHealWrongEntry(t *testing.T) {
 	s := open(t, newPath(t))
-	tx, err := s.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Abort()
-	var cids []cid.Cid
-	for n := range 25000 { // an index of more than 1 MiB is not read as a whole when it is opened
-		cids = append(cids, putRaw(t, tx, binary.BigEndian.AppendUint64(nil, uint64(n))))
-	}
-	if _, err := tx.Commit(t.Context(), ipfs.Root{CID: fileOf(t, tx, cids, 8)}); err != nil {
-		t.Fatal(err)
-	}
+	cids, _ := publishMany(t, s)
 	flip(t, wantFiles(t, s, "index", 1)[0], 33) // the first entry's offset
 	s = open(t, s.Path())
 	before, err := os.ReadFile(wantFiles(t, s, "packs", 1)[0])
@@ -212,6 +201,47 @@ func TestHealWrongEntry(t *testing.T) {
 	after, err := os.ReadFile(wantFiles(t, s, "packs", 1)[0])
 	if err != nil || !bytes.Equal(before, after) || wrong != 1 {
 		t.Errorf("%d blocks could not be read (want 1), the pack is as before: %v (%v)", wrong, bytes.Equal(before, after), err)
+	}
+}
+
+// publishMany publishes a file of so many blocks that an index of them is not read as a
+// whole when it is opened.
+func publishMany(t *testing.T, s *packstore.Store) (leaves []cid.Cid, stats ipfs.Stats) {
+	t.Helper()
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Abort()
+	for n := range 25000 {
+		leaves = append(leaves, putRaw(t, tx, binary.BigEndian.AppendUint64(nil, uint64(n))))
+	}
+	if stats, err = tx.Commit(t.Context(), ipfs.Root{CID: fileOf(t, tx, leaves, 8)}); err != nil {
+		t.Fatal(err)
+	}
+	return leaves, stats
+}
+
+// A publication over a large index that a flipped bit sends astray is whole, too, and
+// over one that is right it writes nothing.
+func TestPublishByWrongEntry(t *testing.T) {
+	s := open(t, newPath(t))
+	leaves, _ := publishMany(t, s)
+	if _, stats := publishMany(t, s); stats != (ipfs.Stats{}) {
+		t.Errorf("the second time there was something to do: %+v", stats)
+	}
+	index := wantFiles(t, s, "index", 1)[0]
+	for _, off := range []int{33, 40, -2000} { // an offset, a length, one of the last entries
+		flip(t, index, off)
+	}
+	s = open(t, s.Path())
+	if _, stats := publishMany(t, s); stats.NewBlocks == 0 {
+		t.Errorf("nothing was put right: %+v", stats)
+	}
+	for n, c := range leaves {
+		if data, err := s.Get(t.Context(), c); err != nil || !bytes.Equal(data, binary.BigEndian.AppendUint64(nil, uint64(n))) {
+			t.Fatalf("block %d of a publication that said success: %x (%v)", n, data, err)
+		}
 	}
 }
 

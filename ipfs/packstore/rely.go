@@ -22,6 +22,8 @@ type reliance struct {
 	known  checks
 	read   bool // known has been read
 	packs  map[packID]packTrust
+	sizes  map[packID]int64 // of whole packs, in bytes, in which nothing was put right
+	segs   map[*segment]*segTrust
 	fresh  checks              // for Commit to remember
 	opened map[packID]*os.File // packs in which blocks were put right
 	healed int                 // blocks
@@ -55,6 +57,7 @@ func (t *tx) trust(ctx context.Context, id packID) (packTrust, error) {
 	}
 	if !r.read {
 		r.read, r.known, r.packs, r.fresh = true, t.s.dir.readChecks(), map[packID]packTrust{}, checks{}
+		r.sizes, r.segs = map[packID]int64{}, map[*segment]*segTrust{}
 	}
 	err := t.s.claims.take(ctx, t.s.dir, id)
 	if errors.Is(err, os.ErrNotExist) {
@@ -70,7 +73,7 @@ func (t *tx) trust(ctx context.Context, id packID) (packTrust, error) {
 		return packGone, err
 	}
 	if c, ok := r.known[id]; ok && c.holds(now, time.Now()) {
-		r.packs[id] = packWhole
+		r.packs[id], r.sizes[id] = packWhole, now.size
 		return packWhole, nil
 	}
 	c, whole, err := t.s.readPack(ctx, id, func(int) error { return nil })
@@ -80,11 +83,43 @@ func (t *tx) trust(ctx context.Context, id packID) (packTrust, error) {
 	case ctx.Err() != nil:
 		return packGone, ctx.Err()
 	case whole:
-		r.packs[id], r.fresh[id] = packWhole, c
+		r.packs[id], r.sizes[id], r.fresh[id] = packWhole, c.state.size, c
 	default: // also when the disk cannot read it: what is needed of it shows
 		r.packs[id] = packSuspect
 	}
 	return r.packs[id], nil
+}
+
+// segTrust is what a publication knows of a segment.
+type segTrust struct {
+	looked int64 // blocks whose headers were read
+	tried  bool  // its entries were compared with their checksum
+	intact bool
+}
+
+// entriesPerHeader is about how many entries of the index are read, one after the other,
+// in the time that the header of one block takes.
+const entriesPerHeader = 100
+
+// leads tells whether an entry of the index leads to its block in a whole pack. Blocks
+// stay where they are, so an entry does that is what was written. Of a segment in memory
+// each is; another is read whole when that costs no more than the headers that were read
+// instead.
+func (t *tx) leads(seg *segment, c cid.Cid, at location) bool {
+	known := t.relies.segs[seg]
+	if known == nil {
+		known = &segTrust{}
+		t.relies.segs[seg] = known
+	}
+	if !known.tried && (seg.verified || known.looked*entriesPerHeader >= seg.n) {
+		known.tried, known.intact = true, seg.verify() == nil
+	}
+	if size, ok := t.relies.sizes[at.pack]; ok && known.intact {
+		return at.off+int64(at.size) <= size // else the pack was cut between blocks
+	}
+	known.looked++
+	_, err := t.s.packs.dataSize(c, at)
+	return err == nil
 }
 
 // copies is what the index knows of a block in the store.
@@ -131,9 +166,9 @@ func (t *tx) lookIn(ctx context.Context, v *view, c cid.Cid) (found copies, err 
 		}
 		switch trust {
 		case packWhole:
-			if _, err := t.s.packs.dataSize(c, e.location); err == nil {
+			if t.leads(seg, c, e.location) {
 				found.sound, found.at = true, e.location
-			} else { // the entry is wrong, or the pack was cut between blocks
+			} else { // the entry is wrong, or what it leads to is cut off
 				found.damaged = append(found.damaged, damagedCopy{e.location, seg})
 			}
 		case packSuspect:
@@ -203,6 +238,7 @@ func (t *tx) overwrite(loc location, c cid.Cid, data []byte) (err error) {
 		}
 		t.relies.opened[loc.pack] = f
 	}
+	delete(t.relies.sizes, loc.pack) // which may be longer now, with gaps
 	return overwriteAt(f, loc, c, data)
 }
 

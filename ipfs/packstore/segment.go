@@ -127,6 +127,7 @@ type segment struct {
 	packs []packID
 	crc   uint32
 
+	verified bool // mem is what was written
 	checking sync.Once
 	checked  error // what check found
 }
@@ -159,10 +160,13 @@ func openSegment(path, name string) (*segment, error) {
 		return nil, err
 	}
 	s, err := memorySegment(mem, name)
-	if err == nil && crc32.Checksum(s.mem[:s.n*entrySize], crcTable) != s.crc {
-		err = s.damaged("checksum of the entries")
+	if err != nil {
+		return s, err
 	}
-	return s, err
+	if s.verified = crc32.Checksum(s.mem[:s.n*entrySize], crcTable) == s.crc; !s.verified {
+		return s, s.damaged("checksum of the entries")
+	}
+	return s, nil
 }
 
 func memorySegment(mem []byte, name string) (*segment, error) {
@@ -209,16 +213,24 @@ func (s *segment) damaged(what string, args ...any) error {
 
 // check compares the entries with their checksum, once.
 func (s *segment) check() error {
-	s.checking.Do(func() {
-		c, err := newCursor(s)
-		for err == nil {
-			err = c.next()
-		}
-		if err != io.EOF {
-			s.checked = err
-		}
-	})
+	s.checking.Do(func() { s.checked = s.verify() })
 	return s.checked
+}
+
+// verify compares the entries with their checksum. Those in memory were when they were
+// read.
+func (s *segment) verify() error {
+	if s.verified {
+		return nil
+	}
+	c, err := newCursor(s)
+	for err == nil {
+		err = c.next()
+	}
+	if err != io.EOF {
+		return err
+	}
+	return nil
 }
 
 // entries gives the raw entries from to to-1, in buf if they have to be read.
