@@ -65,8 +65,8 @@ func (w onward) tell() (string, error) {
 	case denied.MatchString(w.err.Error()):
 		return "ordinary names go on to docker.io" + w.unreached(), nil
 	}
-	if w.hub {
-		return "ordinary names go on to docker.io, as always in dockerd, whose error tells no more: " + oneLine(w.err), nil
+	if w.hub && strings.HasSuffix(w.err.Error(), ": not found") {
+		return "ordinary names go on to docker.io, as always in dockerd, which does not tell whether it gets there", nil
 	}
 	return "where ordinary names go its error does not tell: " + oneLine(w.err), nil
 }

@@ -107,7 +107,7 @@ var states = []state{
 		started("containerd", map[string]string{configFile: "version = 3\n" + registryOf2 + "config_path = \"/etc/containerd/certs.d:/etc/docker/certs.d\"\n"})(t, w)
 	}},
 	{name: "not set up", kind: "podman", engine: "podman", short: true, enter: started("podman", nil), next: "image2ipfs setup podman --yes --server"},
-	{name: "ordinary names stop at the server", kind: "podman", engine: "podman", short: true, says: "ordinary names do not go on from the mirror", next: "its location has to be docker.io", enter: func(t *testing.T, w *ward) {
+	{name: "ordinary names stop at the server", kind: "podman", engine: "podman", says: "ordinary names do not go on from the mirror", next: "its location has to be docker.io", enter: func(t *testing.T, w *ward) {
 		started("podman", nil)(t, w)
 		w.write(t, "etc/containers/registries.conf", hubAt(w.l.addr)+"insecure = true\n")
 	}, byHand: func(t *testing.T, w *ward, _ string) {
