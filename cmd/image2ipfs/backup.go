@@ -168,7 +168,7 @@ func contentsOf(cmd *cobra.Command, own *packstore.Store, snap *packstore.Snapsh
 func someOf(cmd *cobra.Command, own *packstore.Store, snap *packstore.Snapshot, args []string) (c backup.Contents, err error) {
 	all := newStores(own, nil)
 	for _, arg := range args {
-		m, err := findOne(cmd.Context(), all, arg, "")
+		m, err := findOne(cmd.Context(), all, arg)
 		if err != nil {
 			return c, err
 		}

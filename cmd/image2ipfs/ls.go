@@ -28,7 +28,12 @@ func newLs() *cobra.Command {
 		Short:   "List what was published",
 		Long: `List what was published. With NAME, a local name such as app:1 or the repository app,
 list what that is and what it was before, the latest first: by a push, by publish or
-by tag.`,
+by tag.
+
+Each command takes names as they are listed here, all of them: example.com/app:1 and
+app:1 are two. Those that read take a name with a registry's host in front that is none
+here, such as quay.io/coreos/etcd:3 from docker images, for what follows the host, as
+publish names it; rm, untag and pin rm, which take away, do not.`,
 		Example: `  image2ipfs ls
   image2ipfs ls app
   image2ipfs ls --json | jq -r '.[].root.cidv1'
@@ -113,14 +118,24 @@ func printRoots(cmd *cobra.Command, roots []local.Kept, asJSON, quiet bool) erro
 // listNamed lists what a local name is and was, or the roots that have a name that is
 // none.
 func listNamed(cmd *cobra.Command, all stores, arg string, roots []local.Kept, asJSON, quiet bool) error {
-	history, err := all.History(cmd.Context(), arg)
-	if errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, local.ErrNoNames) {
-		found, err := all.FindAll(cmd.Context(), arg)
-		if err != nil {
-			return err
+	type found struct {
+		history []pushed.Local
+		roots   []local.Match // where there is none
+	}
+	named, err := local.Typed(arg, func(name string) (f found, err error) {
+		f.history, err = all.History(cmd.Context(), name)
+		if errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, local.ErrNoNames) {
+			f.roots, err = all.Called(cmd.Context(), name)
 		}
+		return f, err
+	})
+	if err != nil {
+		return err
+	}
+	history := named.history
+	if history == nil {
 		var kept []local.Kept
-		for _, m := range found {
+		for _, m := range named.roots {
 			if m.Store == nil {
 				return local.NotPublished(m.Name.Root)
 			}
@@ -130,9 +145,6 @@ func listNamed(cmd *cobra.Command, all stores, arg string, roots []local.Kept, a
 			kept = append(kept, m.Kept)
 		}
 		return printRoots(cmd, kept, asJSON, quiet)
-	}
-	if err != nil {
-		return err
 	}
 	out := cmd.OutOrStdout()
 	if asJSON {

@@ -121,6 +121,14 @@ func (o *storeOptions) find(cmd *cobra.Command, all stores, arg string) (ref.Nam
 	return all.Find(cmd.Context(), arg)
 }
 
+// findListed is find for what takes away: names as they are listed.
+func (o *storeOptions) findListed(cmd *cobra.Command, all stores, arg string) (ref.Name, error) {
+	if n, ok := new(movingOptions).parse(arg); ok {
+		return o.findMoving(cmd, all, n)
+	}
+	return all.FindListed(cmd.Context(), arg)
+}
+
 // records are all that can be asked for records, and that take them.
 func (o *sourceOptions) records(all stores) (names.Places, error) {
 	return recordPlaces(all.kubo, o.network, o.peers.routing, gatewayURLs(o.gateways))

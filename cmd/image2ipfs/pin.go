@@ -169,7 +169,7 @@ func (o *pinOptions) find(cmd *cobra.Command, all stores, arg string) (ref.Name,
 	if n, ok := o.moving.parse(arg); ok {
 		return o.findMoving(cmd, all, n, o.quiet || o.json)
 	}
-	found, err := findOne(cmd.Context(), all, arg, "")
+	found, err := findOne(cmd.Context(), all, arg)
 	return found.Name, err
 }
 

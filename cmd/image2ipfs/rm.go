@@ -36,6 +36,9 @@ of an archive have one root and go together. Running servers no longer find them
 once; space comes back with image2ipfs gc (embedded store) or ipfs repo gc (Kubo,
 which gives what it has until then). What is being sent meanwhile is sent to its end.
 
+A name is taken as image2ipfs ls prints it, with what looks like a host: where
+example.com/app:1 is none, app:1 stays.
+
 A name that was published several times is refused, with a list that says when
 each was: name one by its CID, or take --keep 1, which leaves the newest, or --all.
 
@@ -172,12 +175,10 @@ func (o *rmOptions) choose(cmd *cobra.Command, all stores, args []string) (going
 		return going, err
 	}
 	for _, arg := range args {
-		var found []local.Match
-		if o.all {
-			found, err = all.FindAll(ctx, arg)
-		} else {
+		found, err := all.FindAllListed(ctx, arg)
+		if !o.all {
 			var m local.Match
-			m, err = findOne(ctx, all, arg, "; or --keep 1 for all but the newest, --all for all:")
+			m, err = onlyOne(arg, found, err, "; or --keep 1 for all but the newest, --all for all:")
 			found = []local.Match{m}
 		}
 		if err != nil {
@@ -227,11 +228,24 @@ func (o *rmOptions) describe(cmd *cobra.Command, all stores, m local.Match) (rem
 	if names == nil {
 		names = m.Names
 	}
-	out := removed{Root: ref.Spell(m.CID), Names: append([]string{}, names...), Size: m.Size, DryRun: o.dryRun}
+	out := removed{Root: ref.Spell(m.CID), Names: asListed(names, m.Names), Size: m.Size, DryRun: o.dryRun}
 	if !m.Published.IsZero() {
 		out.Published = &m.Published
 	}
 	return out, nil
+}
+
+// asListed gives names of a layout, which have no host, as ls prints those that do.
+func asListed(names, listed []string) []string {
+	all := []string{}
+	for _, n := range names {
+		i := slices.IndexFunc(listed, func(l string) bool { return ref.TrimHost(l) == n })
+		if i >= 0 && !slices.Contains(listed, n) {
+			n = listed[i]
+		}
+		all = append(all, n)
+	}
+	return all
 }
 
 // report prints what has gone, or would go.

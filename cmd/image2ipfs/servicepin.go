@@ -251,7 +251,7 @@ func (o *serviceOption) remove(cmd *cobra.Command, from *storeOptions, args []st
 		return err
 	}
 	for _, arg := range args {
-		name, err := from.find(cmd, all, arg)
+		name, err := from.findListed(cmd, all, arg)
 		if err != nil {
 			return err
 		}

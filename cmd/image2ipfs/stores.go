@@ -176,10 +176,16 @@ func (o *storeOptions) openExisting(ctx context.Context) (stores, error) {
 	return newStores(own, k), nil
 }
 
-// findOne finds the one root that an argument means; hint says what else can be done
+// findOne finds the one root that an argument means.
+func findOne(ctx context.Context, all stores, arg string) (local.Match, error) {
+	found, err := all.FindAll(ctx, arg)
+	return onlyOne(arg, found, err, "")
+}
+
+// onlyOne is the one root that was found of an argument; hint says what else can be done
 // where there are several.
-func findOne(ctx context.Context, all stores, arg, hint string) (local.Match, error) {
-	m, err := all.FindOne(ctx, arg)
+func onlyOne(arg string, found []local.Match, err error, hint string) (local.Match, error) {
+	m, err := local.One(arg, found, err)
 	if several, ok := errors.AsType[*local.AmbiguousError](err); ok {
 		err = usageError{fmt.Errorf("%w: %q was published %d times; name one of these by its CID%s\n%s", local.ErrAmbiguous, arg, len(several.Found), hint, datedRoots(several.Found))}
 	}

@@ -19,7 +19,8 @@ func newTag() *cobra.Command {
 		Long: `Give a published image a local name, by which serve --push serves it on its push
 address: NEW is that from now on, whatever it was before. OLD is a name by which the
 image is found here, local or with a CID in it. No CID changes: both names mean the
-same root. What NEW was before stays published, and ls NEW lists it.`,
+same root. What NEW was before stays published, and ls NEW lists it. NEW is taken as it
+stands: example.com/app:1 is another name than app:1.`,
 		Example: `  image2ipfs tag app:stable app:1
   image2ipfs tag team/app:1 ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app`,
 		Args:              usage(cobra.ExactArgs(2)),
@@ -54,7 +55,9 @@ func newUntag() *cobra.Command {
 		Use:   "untag NAME...",
 		Short: "Take local names away",
 		Long: `Take local names away: the push address of serve --push no longer answers to them.
-What they were and are stays published under its CID, until image2ipfs rm.`,
+What they were and are stays published under its CID, until image2ipfs rm. A name is
+taken as image2ipfs ls prints it, with what looks like a host: where example.com/app:1
+is none, app:1 stays.`,
 		Example:           `  image2ipfs untag app:stable`,
 		Args:              usage(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: completeNames(opts),

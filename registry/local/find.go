@@ -39,18 +39,55 @@ func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("%v: %q was published %d times; name one of%s", ErrAmbiguous, e.Arg, len(e.Found), &text)
 }
 
+// Typed looks for what people type: for all of it, since a local name may begin like a
+// registry's host ("example.com/app:1"), and only where that is nothing for what follows
+// a host ("quay.io/app:1", which publish calls app:1). It is for what reads alone. The
+// error of look that goes on matches [ipfs.ErrNotFound].
+func Typed[T any](arg string, look func(name string) (T, error)) (T, error) {
+	found, err := look(arg)
+	if short := ref.TrimHost(arg); short != arg && errors.Is(err, ipfs.ErrNotFound) {
+		if other, failed := look(short); !errors.Is(failed, ipfs.ErrNotFound) {
+			return other, failed
+		}
+	}
+	return found, err
+}
+
+// listed looks for a name as [Stores.Roots] and [Stores.History] list it, for what takes
+// away: what has the name without its host may be another image, and the error tells
+// of that.
+func listed[T any](arg string, look func(name string) (T, error)) (T, error) {
+	found, err := look(arg)
+	if short := ref.TrimHost(arg); short != arg && errors.Is(err, ipfs.ErrNotFound) {
+		if _, failed := look(short); failed == nil {
+			err = fmt.Errorf("%w; %s is here, which may be another image: to take that away, name it so", err, short)
+		}
+	}
+	return found, err
+}
+
 // Find gives the name that an argument means: any spelling of a pull name, or an
 // image name ("app:1", "app"), which means what that is as a local name, whose tag is
-// latest where none is given, as in [ParseName], else the newest root that has it. The
-// error matches [ipfs.ErrNotFound] when there is none.
+// latest where none is given, as in [ParseName], else the newest root that has it. A
+// host in front counts as in [Typed]. The error matches [ipfs.ErrNotFound] when there is
+// none.
 func (s Stores) Find(ctx context.Context, arg string) (ref.Name, error) {
+	return Typed(arg, func(name string) (ref.Name, error) { return s.find(ctx, name) })
+}
+
+// FindListed is [Stores.Find] for what takes away: it takes names as they are listed.
+func (s Stores) FindListed(ctx context.Context, arg string) (ref.Name, error) {
+	return listed(arg, func(name string) (ref.Name, error) { return s.find(ctx, name) })
+}
+
+func (s Stores) find(ctx context.Context, arg string) (ref.Name, error) {
 	if name, err := ref.ParseName(arg); err == nil { // no store need be asked
 		return name, nil
 	}
-	if name, err := s.pushed(ctx, ref.TrimHost(arg)); !errors.Is(err, ipfs.ErrNotFound) {
+	if name, err := s.pushed(ctx, arg); !errors.Is(err, ipfs.ErrNotFound) {
 		return name, err
 	}
-	found, err := s.FindAll(ctx, arg)
+	found, err := s.Called(ctx, arg)
 	if err != nil {
 		return ref.Name{}, err
 	}
@@ -69,10 +106,9 @@ func (s Stores) pushed(ctx context.Context, image string) (ref.Name, error) {
 	return ref.Name{}, fmt.Errorf("%w: %q is no local name here", ipfs.ErrNotFound, image)
 }
 
-// FindOne is [Stores.FindAll] for an argument that must mean one root: an image name
-// that several have is an [AmbiguousError].
-func (s Stores) FindOne(ctx context.Context, arg string) (Match, error) {
-	found, err := s.FindAll(ctx, arg)
+// One is what was found of an argument that must mean one root, with the error of
+// looking for it: an image name that several have is an [AmbiguousError].
+func One(arg string, found []Match, err error) (Match, error) {
 	if err != nil {
 		return Match{}, err
 	}
@@ -83,9 +119,20 @@ func (s Stores) FindOne(ctx context.Context, arg string) (Match, error) {
 }
 
 // FindAll gives all roots that an argument can mean, the newest last, each once: as
-// of the later date where two stores keep it. The error matches [ipfs.ErrNotFound]
-// when no root has that name; a CID always means its own.
+// of the later date where two stores keep it. A host in front counts as in [Typed]. The
+// error matches [ipfs.ErrNotFound] when no root has that name; a CID always means its own.
 func (s Stores) FindAll(ctx context.Context, arg string) ([]Match, error) {
+	return Typed(arg, func(name string) ([]Match, error) { return s.Called(ctx, name) })
+}
+
+// FindAllListed is [Stores.FindAll] for what takes away: it takes names as they are
+// listed.
+func (s Stores) FindAllListed(ctx context.Context, arg string) ([]Match, error) {
+	return listed(arg, func(name string) ([]Match, error) { return s.Called(ctx, name) })
+}
+
+// Called is [Stores.FindAll] for a name as it stands.
+func (s Stores) Called(ctx context.Context, arg string) ([]Match, error) {
 	kept, damaged := s.byAge(ctx)
 	if name, err := ref.ParseName(arg); err == nil { // whether or not a store answers
 		m := Match{Name: name}
@@ -101,7 +148,7 @@ func (s Stores) FindAll(ctx context.Context, arg string) ([]Match, error) {
 	}
 	var found []Match
 	for _, k := range kept {
-		if name, ok := meant(k, ref.TrimHost(arg)); ok {
+		if name, ok := meant(k, arg); ok {
 			found = append(found, Match{name, k})
 		}
 	}

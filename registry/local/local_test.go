@@ -73,10 +73,12 @@ func TestFind(t *testing.T) {
 	if _, err := all.Find(t.Context(), "app:9"); !errors.Is(err, ipfs.ErrNotFound) {
 		t.Errorf("app:9: %v, want ErrNotFound", err)
 	}
-	if _, err := all.FindOne(t.Context(), "app:1"); !errors.Is(err, local.ErrAmbiguous) {
+	found, err := all.FindAll(t.Context(), "app:1")
+	if _, err := local.One("app:1", found, err); !errors.Is(err, local.ErrAmbiguous) {
 		t.Errorf("app:1, of which there are two: %v, want ErrAmbiguous", err)
 	}
-	if got, err := all.FindOne(t.Context(), "lone:1"); err != nil || !got.Name.Root.Equals(single) || got.Size != 100 {
+	found, err = all.FindAll(t.Context(), "lone:1")
+	if got, err := local.One("lone:1", found, err); err != nil || !got.Name.Root.Equals(single) || got.Size != 100 {
 		t.Errorf("lone:1: %v, %v", got, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
@@ -38,12 +39,17 @@ func (s Stores) names() (*pushed.Registry, error) {
 	return nil, fmt.Errorf("%w: the embedded store keeps them, and there is none: image2ipfs publish and serve make one", ErrNoNames)
 }
 
-// ParseName reads a local name, "[host/]repository[:tag]". The error says what is wrong
-// with one that can be none.
+// ParseName reads a local name, "repository[:tag]", all of which counts: the repository
+// may begin like a registry's host. The error says what is wrong with one that can be
+// none.
 func ParseName(arg string) (repository, tag string, err error) {
-	repository, tag, _ = ref.CutTag(ref.TrimHost(arg))
+	repository, tag, _ = ref.CutTag(arg)
 	tag = cmp.Or(tag, oci.DefaultTag)
-	return repository, tag, pushed.CheckName(repository, tag)
+	err = pushed.CheckName(repository, tag)
+	if host, rest, found := strings.Cut(arg, "/"); err != nil && found && strings.Contains(host, ":") {
+		err = fmt.Errorf("%w; the host of a registry is no part of it: %s", err, rest)
+	}
+	return repository, tag, err
 }
 
 // Tag has a local name mean what old does, any name that [Stores.Find] finds. Was is what
@@ -116,7 +122,10 @@ func (s Stores) Untag(ctx context.Context, name string) (was pushed.Local, err e
 	if err != nil {
 		return was, err
 	}
-	before, err := names.History(ctx, repository, tag)
+	before, err := listed(name, func(name string) ([]pushed.Local, error) {
+		repository, tag, _ := ref.CutTag(name)
+		return names.History(ctx, repository, cmp.Or(tag, oci.DefaultTag))
+	})
 	if err != nil {
 		return was, err
 	}
@@ -125,9 +134,9 @@ func (s Stores) Untag(ctx context.Context, name string) (was pushed.Local, err e
 }
 
 // History lists what a local name is and was, "repository:tag", or all of a repository;
-// see [pushed.Registry.History].
+// see [pushed.Registry.History]. All of the name counts.
 func (s Stores) History(ctx context.Context, arg string) ([]pushed.Local, error) {
-	repository, tag, _ := ref.CutTag(ref.TrimHost(arg))
+	repository, tag, _ := ref.CutTag(arg)
 	names, err := s.names()
 	if err != nil {
 		return nil, err

@@ -165,7 +165,7 @@ func (c *chooser) age(k Kept) time.Time {
 func (c *chooser) chosen(ctx context.Context) (all []Match, err error) {
 	c.byName = map[string]ref.Name{}
 	for _, arg := range c.Names {
-		found, err := c.s.FindAll(ctx, arg)
+		found, err := c.s.FindAllListed(ctx, arg)
 		if err != nil {
 			return nil, err
 		}

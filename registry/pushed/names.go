@@ -28,21 +28,32 @@ type Name struct {
 func (n Name) String() string { return n.Repository + ":" + n.Tag }
 
 // CheckName refuses what can be no local name: what breaks the grammar
-// (distribution-spec, "Pulling manifests"), begins with a root or an IPNS name, and so
-// means that, or is a tag of what refers to an image.
+// (distribution-spec, "Pulling manifests"), is one with a root or an IPNS name
+// ([CheckRepository]), or is a tag of what refers to an image.
 func CheckName(repository, tag string) error {
-	_, _, _, notMoving := ref.SplitMoving(strings.Split(repository, "/"), nil)
-	switch _, _, err := ref.ParseRepository(repository); {
-	case notMoving == nil:
-		return fmt.Errorf("%s begins with an IPNS name, which means what its owner says: a local name begins otherwise", repository)
-	case err == nil:
-		return fmt.Errorf("%s begins with a CID, which means what it means: a local name begins otherwise", repository)
+	if err := CheckRepository(repository); err != nil {
+		return err
+	}
+	switch {
 	case !oci.ValidName(repository):
 		return fmt.Errorf("%q is no name of a repository: expected lower-case letters, digits, and . _ - / between them, such as team/app:1", repository)
 	case !oci.ValidTag(tag):
 		return fmt.Errorf("%q is no tag: expected at most 128 letters, digits and . _ -, such as app:1", tag)
 	case oci.IsReferrerTag(tag):
 		return fmt.Errorf("tag %s is one of what refers to an image, which comes with that image", tag)
+	}
+	return nil
+}
+
+// CheckRepository refuses a repository that begins with a root or an IPNS name, also
+// behind what is read as a host, and so means that.
+func CheckRepository(repository string) error {
+	_, _, _, notMoving := ref.SplitMoving(strings.Split(repository, "/"), nil)
+	switch _, err := ref.ParseName(repository); {
+	case notMoving == nil:
+		return fmt.Errorf("%s begins with an IPNS name, which means what its owner says: a local name begins otherwise", repository)
+	case err == nil:
+		return fmt.Errorf("%s begins with a CID, which means what it means: a local name begins otherwise", repository)
 	}
 	return nil
 }
