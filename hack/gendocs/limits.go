@@ -77,15 +77,28 @@ func declared(of string, d *ast.GenDecl) (limits []limit) {
 	for _, spec := range d.Specs {
 		switch s := spec.(type) {
 		case *ast.ValueSpec:
-			if d.Tok == token.CONST && len(s.Names) == 1 && len(s.Values) == 1 {
-				if value := valueText(s.Names[0].Name, s.Values[0]); value != "" {
-					limits = append(limits, limit{of, s.Names[0].Name, value, commentText(s.Doc, s.Comment, d.Doc)})
-				}
+			if d.Tok == token.CONST {
+				limits = append(limits, constants(of, s, commentText(s.Doc, s.Comment, d.Doc))...)
 			}
 		case *ast.TypeSpec:
 			if fields, ok := s.Type.(*ast.StructType); ok {
 				limits = append(limits, defaults(of, s.Name.Name, fields)...)
 			}
+		}
+	}
+	return limits
+}
+
+// constants are the limits of a line of declarations, which may have several; they share
+// its comment.
+func constants(of string, s *ast.ValueSpec, meaning string) (limits []limit) {
+	for i, name := range s.Names {
+		if i >= len(s.Values) { // a repetition of the line before
+			break
+		}
+		isCount := func(n *ast.Ident) bool { return counted.MatchString(n.Name) }
+		if value := valueText(name.Name, s.Values[i], slices.ContainsFunc(s.Names, isCount)); value != "" {
+			limits = append(limits, limit{of, name.Name, value, meaning})
 		}
 	}
 	return limits
@@ -116,11 +129,13 @@ func commentText(comments ...*ast.CommentGroup) string {
 	return ""
 }
 
-// counted matches the names of limits that are plain numbers.
-var counted = regexp.MustCompile(`^(max|most|min|least)[A-Z]`)
+// counted matches the names of limits that are plain numbers, and of numbers that are
+// none without the others on their line.
+var counted = regexp.MustCompile(`^(max|most|min|least)[A-Z]|(Burst|Each)$`)
 
-// valueText is a constant's value for humans; "" for one that is no limit.
-func valueText(name string, e ast.Expr) string {
+// valueText is a constant's value for humans; "" for one that is no limit. Of plain
+// numbers those are limits whose line says so.
+func valueText(name string, e ast.Expr, isCount bool) string {
 	text := types.ExprString(e)
 	for unit, d := range map[string]time.Duration{"Millisecond": time.Millisecond, "Second": time.Second, "Minute": time.Minute, "Hour": time.Hour} {
 		text = strings.ReplaceAll(text, "time."+unit, strconv.FormatInt(int64(d), 10))
@@ -138,7 +153,7 @@ func valueText(name string, e ast.Expr) string {
 		return timeText(time.Duration(n))
 	case strings.Contains(text, "<<"):
 		return sizeText(n)
-	case counted.MatchString(name):
+	case isCount:
 		return strconv.FormatInt(n, 10)
 	}
 	return ""

@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	// queued is how many lines wait; where there are more the newest are lost.
-	queued = 1000
+	// maxQueued is how many lines wait; where there are more the newest are lost.
+	maxQueued = 1000
 	// postTimeout is for one request, firstPause until it is repeated; each pause
 	// doubles, up to lastPause.
 	postTimeout, firstPause, lastPause = 10 * time.Second, time.Second, time.Minute
@@ -94,7 +94,7 @@ func Open(to string, o Options) (*Lines, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	l := &Lines{to: t, log: silent.Logger(o.Logger), wait: make(chan line, queued), done: make(chan struct{}), stop: stop}
+	l := &Lines{to: t, log: silent.Logger(o.Logger), wait: make(chan line, maxQueued), done: make(chan struct{}), stop: stop}
 	go l.run(ctx)
 	return l, nil
 }
@@ -122,7 +122,7 @@ func (l *Lines) Send(text []byte) {
 	select {
 	case l.wait <- line{append(bytes.Clone(text), '\n'), time.Now()}:
 	default:
-		l.lost(text, fmt.Errorf("%d others wait", queued))
+		l.lost(text, fmt.Errorf("%d others wait", maxQueued))
 	}
 }
 

@@ -145,12 +145,12 @@ func TestBounds(t *testing.T) {
 		var log testlog.Log
 		r := &receiver{statuses: make([]int, 1<<20)}
 		l := openURL(t, r, slog.New(slog.NewTextHandler(&log, nil)))
-		for range queued + 11 {
+		for range maxQueued + 11 {
 			l.Send([]byte("x"))
 			synctest.Wait()
 		}
 		if lost := strings.Count(log.String(), "an event was lost"); lost != 10 {
-			t.Errorf("%d of %d are lost", lost, queued+11)
+			t.Errorf("%d of %d are lost", lost, maxQueued+11)
 		}
 		time.Sleep(maxAge + 2*lastPause)
 		synctest.Wait()

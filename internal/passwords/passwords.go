@@ -28,9 +28,9 @@ const (
 	// maxCost is the most that a hash may cost to compare: each step doubles it, and
 	// 14 are about a second.
 	maxCost = 14
-	// tries are the wrong passwords that one origin may send at once; after them one
+	// maxTries are the wrong passwords that one origin may send at once; after them one
 	// each tryPause.
-	tries    = 10
+	maxTries = 10
 	tryPause = 6 * time.Second
 	// comparing is how many passwords are compared at once, of which one origin has
 	// half at most.
@@ -88,7 +88,7 @@ func Open(file string, o Options) (*File, error) {
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
 	return &File{
-		users: read, turns: budget.NewFair("passwords that are compared", comparing), wrong: budget.NewRates(tryPause, tries),
+		users: read, turns: budget.NewFair("passwords that are compared", comparing), wrong: budget.NewRates(tryPause, maxTries),
 		key: key, verified: map[[sha256.Size]byte]struct{}{},
 	}, nil
 }

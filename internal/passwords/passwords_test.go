@@ -121,14 +121,14 @@ func TestTries(t *testing.T) {
 		if err := guess("known", "secret"); err != nil {
 			t.Fatal(err)
 		}
-		for i := range tries {
+		for i := range maxTries {
 			if err := guess("known", fmt.Sprint(i)); !errors.Is(err, ErrWrong) {
 				t.Fatalf("try %d: %v", i, err)
 			}
 		}
 		var slow *TriesError
 		if err := guess("known", "again"); !errors.As(err, &slow) || slow.After > tryPause || slow.After < tryPause/2 {
-			t.Errorf("after %d tries: %v", tries, err)
+			t.Errorf("after %d tries: %v", maxTries, err)
 		}
 		if err := guess("known", "secret"); err != nil {
 			t.Errorf("who has come in before: %v", err)
