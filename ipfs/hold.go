@@ -52,8 +52,9 @@ func HoldDecoding(ctx context.Context, json []byte) (release func(), err error) 
 }
 
 // JSONWeight is about how many bytes of memory JSON takes when it is decoded into
-// Go's maps, slices and strings: empty strings and short keys take many times what
-// they have in the text.
+// Go's maps, slices and strings: empty strings, short keys and empty objects, each of
+// which becomes a descriptor, take many times what they have in the text.
 func JSONWeight(json []byte) int64 {
-	return int64(2*len(json)) + 96*int64(bytes.Count(json, []byte{','})+bytes.Count(json, []byte{':'}))
+	count := func(c byte) int64 { return int64(bytes.Count(json, []byte{c})) }
+	return int64(2*len(json)) + 96*(count(',')+count(':')) + 160*count('{')
 }

@@ -61,6 +61,9 @@ func TestRoomIsTakenAndGivenBack(t *testing.T) {
 	} else if _, err := HoldDecoding(ctx, []byte(costly)); !errors.Is(err, oci.ErrLimit) {
 		t.Errorf("a million empty strings are decoded: %v", err)
 	}
+	if costly := "[" + strings.Repeat(`{},`, 1<<20) + `{}]`; JSONWeight([]byte(costly)) < 200<<20 { // descriptors, in a slice that grows
+		t.Errorf("a million empty objects weigh %d", JSONWeight([]byte(costly)))
+	}
 	index := `{"manifests":[` + strings.Repeat(`{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:`+strings.Repeat("0", 64)+`","size":1},`, 24_000) + `{}]}`
 	if release, err = HoldDecoding(ctx, []byte(index)); err != nil {
 		t.Errorf("an index of %d bytes is refused: %v", len(index), err)

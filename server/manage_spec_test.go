@@ -1,12 +1,15 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -193,11 +196,22 @@ func TestSpecErrorCodes(t *testing.T) {
 func TestSpecErrorCodesOfClients(t *testing.T) {
 	p := startPush(t, t.TempDir())
 	at := p.begin("app")
-	t.Run(string(codeUploadInvalid), func(t *testing.T) { // two requests write to one upload
-		p.s.uploads.mu.Lock()
-		p.s.uploads.open[at[strings.LastIndexByte(at, '/')+1:]].busy = true
-		p.s.uploads.mu.Unlock()
-		p.send(http.MethodPatch, at, []byte("xy")).expect(t, http.StatusBadRequest, codeUploadInvalid)
+	t.Run(string(codeUploadInvalid), func(t *testing.T) { // a body that stalls
+		stall := p.s.cfg.Limits.Stall
+		p.s.cfg.Limits.Stall = 50 * time.Millisecond
+		defer func() { p.s.cfg.Limits.Stall = stall }()
+		began := time.Now()
+		conn := p.raw(http.MethodPatch, at, 10, "", []byte("01234"))
+		got, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, _ := io.ReadAll(got.Body); got.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), string(codeUploadInvalid)) {
+			t.Errorf("%s: %s", got.Status, text)
+		}
+		if took := time.Since(began); took > bodyTimeout {
+			t.Errorf("more is waited for, %s", took)
+		}
 	})
 	t.Run(string(codeTooMany), func(t *testing.T) {
 		for range uploadsEach - 1 {

@@ -65,7 +65,7 @@ func (s *Server) manifest(w *response, r *request) error {
 	h.Set("Cache-Control", cache)
 	setDigest(h, d)
 	w.source = "manifest"
-	if n := int64(len(m.Content)); n > smallManifest && r.Method != http.MethodHead {
+	if n := int64(len(m.Content)); n > smallManifest && r.Method != http.MethodHead && r.local == nil {
 		if err := s.streams.hold(r.Context(), n); err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func (s *Server) nameRoot(w *response, r *request) {
 // readManifest reads a manifest of what a request's name is looked up in.
 func (s *Server) readManifest(r *request, l reader, d digest.Digest) (registry.Manifest, error) {
 	if r.local != nil { // at hand, and perhaps gone tomorrow
-		m, err := l.Manifest(r.Context(), d)
+		m, err := s.readPushed(r, d)
 		return m, absent(codeManifestUnknown, err)
 	}
 	s.redirects.prepare(r.Request, r.root)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type response struct {
 	bytes  int64  // of the body
 	source string // where the content came from, for the log
 	target string // where the client was sent, for the log
+	broken bool   // the request's body ended before its end, or stalled
 
 	private bool   // who asks was asked for a password…
 	user    string // …and is this one
@@ -39,8 +41,19 @@ func (w *response) WriteHeader(status int) {
 // setStatus notes that the answer begins.
 func (w *response) setStatus(status int) {
 	if w.status == 0 {
+		if w.private {
+			keepPrivate(w.Header())
+		}
 		w.status = status
 		w.begun.Store(true)
+	}
+}
+
+// keepPrivate has what is asked for by password given by no shared cache to others
+// (RFC 9111, 3.5).
+func keepPrivate(h http.Header) {
+	if kept, public := strings.CutPrefix(h.Get("Cache-Control"), "public"); public {
+		h.Set("Cache-Control", "private"+kept)
 	}
 }
 

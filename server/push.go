@@ -2,13 +2,16 @@ package server
 
 import (
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
@@ -32,9 +35,13 @@ func (s *Server) routePush(w *response, r *http.Request) error {
 	}
 	name, rest := splitPush(path)
 	if moving, _ := s.findMoving(name, ""); moving != "" || isRoot(name) {
+		if !isRead(r.Method) && rest != "" {
+			return s.refusePush(w, r, errorf(codeUnsupported, "%s is not supported: %s begins with %s, which is read-only; push to a name that begins otherwise, such as team/app", clip(r.Method), clip(name), whatBegins(moving)))
+		}
 		return s.route(w, r)
 	}
 	r = s.admit(oneRange(r))
+	r = r.WithContext(ipfs.WithRoom(r.Context(), pushedMemory{s.memory}))
 	if err := s.present(); err != nil {
 		return err
 	}
@@ -52,13 +59,51 @@ func (s *Server) routePush(w *response, r *http.Request) error {
 	case !oci.ValidName(name):
 		return errorf(codeNameInvalid, "%q is no name of a repository (distribution-spec, \"Pulling manifests\")", clip(name))
 	}
-	if !isRead(r.Method) {
-		if err := s.uploads.mayWrite(s.requestOrigin(r)); err != nil {
-			refuseBody(w, r)
+	if isRead(r.Method) {
+		return serve(s, w, q)
+	}
+	err := s.uploads.mayWrite(s.requestOrigin(r))
+	if err == nil && r.Method != http.MethodDelete {
+		if reserved := pushed.CheckRepository(name); reserved != nil {
+			err = errorf(codeNameInvalid, "%w", reserved)
+		}
+	}
+	if err == nil {
+		err = serve(s, w, q)
+	}
+	return s.refusePush(w, r, err)
+}
+
+// mostDrained is how many bytes of a body that is refused are read: clients that read
+// no answer before they have sent all see it for manifests at least.
+const mostDrained = 2 * oci.MaxManifestSize
+
+// refusePush gives err, for which a request that writes is refused if there is one, when
+// what its client still sends has come, or it is too much, or takes too long.
+func (s *Server) refusePush(w *response, r *http.Request, err error) error {
+	if err == nil || r.ContentLength == 0 || w.status != 0 {
+		return err
+	}
+	if r.Header.Get("Expect") == "" && !w.broken && !w.wasCut() { // else it waits to be told to send, or nothing comes
+		w.awaitBody(time.Now().Add(bodyTimeout))
+		if _, rest := io.CopyN(io.Discard, r.Body, mostDrained); rest == io.EOF {
+			w.awaitBody(time.Time{})
 			return err
 		}
 	}
-	return serve(s, w, q)
+	refuseBody(w, r)
+	return err
+}
+
+// whatBegins is how a name begins that is read-only; moving as in [request].
+func whatBegins(moving string) string {
+	switch {
+	case moving == "":
+		return "a CID"
+	case ref.IsIPNS(moving):
+		return "an IPNS name"
+	}
+	return "a domain of --dnslink"
 }
 
 // isRoot tells whether a repository's name begins with a root.
@@ -137,6 +182,7 @@ func (s *Server) pushedCatalog(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Cache-Control", cacheMoving)
 	return serveJSON(w, r, "application/json", map[string]any{"repositories": page})
 }
 

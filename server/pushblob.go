@@ -40,7 +40,7 @@ func (s *Server) startUpload(w *response, r *request) error {
 	algorithm := digest.SHA256
 	if text := query.Get("digest-algorithm"); text != "" {
 		if algorithm = digest.Algorithm(text); !algorithm.Available() {
-			return errorf(codeDigestInvalid, "digest algorithm %q is not known here: sha256 and sha512 are", clip(text))
+			return errorf(codeDigestInvalid, "digest algorithm %q is not known here: sha256, sha384 and sha512 are", clip(text))
 		}
 	}
 	if text := query.Get("digest"); text != "" {
@@ -56,8 +56,11 @@ func (s *Server) startUpload(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	if query.Has("digest") {
-		return s.finish(w, r, up)
+	if query.Has("digest") { // all in one request: nobody is told how it could go on
+		return s.finish(w, r, up, func() {
+			s.uploads.note("refused")
+			_ = s.uploads.cancel(up) // what is left is gc's
+		})
 	}
 	defer s.uploads.done(up)
 	return tell(w, up, http.StatusAccepted)
@@ -83,23 +86,23 @@ func (s *Server) putUpload(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	return s.finish(w, r, up)
+	return s.finish(w, r, up, func() { s.uploads.done(up) })
 }
 
-// finish receives what a request brings and makes the upload a blob, unless it is
-// refused before anything of it was taken.
-func (s *Server) finish(w *response, r *request, up *upload) error {
+// finish receives what a request brings and makes the upload a blob; leave is called
+// when that is refused, or has not come whole.
+func (s *Server) finish(w *response, r *request, up *upload, leave func()) error {
 	d, err := askedDigest(r.URL.Query().Get("digest"))
 	if err == nil {
 		err = s.receive(w, r, up)
 	}
 	if err != nil {
-		s.uploads.done(up)
+		leave()
 		return err
 	}
 	release, err := s.uploads.hold(r.Context(), up)
 	if err != nil {
-		s.uploads.done(up)
+		leave()
 		return err
 	}
 	defer release()
@@ -166,9 +169,10 @@ func setRange(h http.Header, up *upload) {
 var contentRange = regexp.MustCompile(`^([0-9]{1,18})-([0-9]{1,18})$`)
 
 // receive appends a request's body to an upload. A chunk that does not begin where the
-// last has ended is refused, and the upload goes on as it was.
+// last has ended is refused, and the upload goes on as it was; of one that is longer than
+// it says, so much is taken, and its Range tells that.
 func (s *Server) receive(w *response, r *request, up *upload) error {
-	length := r.ContentLength // -1 when it is not told
+	length, told := r.ContentLength, int64(-1) // -1 where nothing is told, by the header or Content-Range
 	if text := r.Header.Get("Content-Range"); text != "" {
 		bounds := contentRange.FindStringSubmatch(text)
 		if bounds == nil {
@@ -182,6 +186,7 @@ func (s *Server) receive(w *response, r *request, up *upload) error {
 		if length >= 0 && length != last-first+1 {
 			return errorf(codeSizeInvalid, "Content-Range %q is of %d bytes, Content-Length says %d", text, last-first+1, length)
 		}
+		told = last - first + 1
 	}
 	if length == 0 || r.Body == http.NoBody {
 		return nil
@@ -195,7 +200,7 @@ func (s *Server) receive(w *response, r *request, up *upload) error {
 		return err
 	}
 	defer release()
-	return s.copyBody(w, r, up)
+	return s.copyBody(w, r, up, told)
 }
 
 func (s *Server) outOfRange(w *response, up *upload, message string) error {
@@ -206,14 +211,19 @@ func (s *Server) outOfRange(w *response, up *upload, message string) error {
 var bodies = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
 // copyBody copies a body as it comes: its sender may be slow for as long as it likes,
-// but not stall.
-func (s *Server) copyBody(w *response, r *request, up *upload) error {
+// but not stall. Told is how many bytes it has by its Content-Range, -1 without one.
+func (s *Server) copyBody(w *response, r *request, up *upload, told int64) error {
+	came := int64(0)
 	buf := bodies.Get().(*[256 << 10]byte)
 	defer bodies.Put(buf)
 	for {
 		w.awaitBody(time.Now().Add(s.cfg.Limits.Stall))
 		n, err := r.Body.Read(buf[:])
 		w.moves()
+		came += int64(n)
+		if told >= 0 && came > told {
+			n -= int(came - told)
+		}
 		if n > 0 {
 			if err := up.fits(int64(n), s.cfg.Limits.Blob); err != nil {
 				refuseBody(w, r.Request)
@@ -223,11 +233,15 @@ func (s *Server) copyBody(w *response, r *request, up *upload) error {
 				return err
 			}
 		}
+		if told >= 0 && (came > told || err == io.EOF && came < told) {
+			return s.outOfRange(w, up, fmt.Sprintf("Content-Range is %q: expected %d bytes, %d came before this was noticed", clip(r.Header.Get("Content-Range")), told, came))
+		}
 		if err == io.EOF {
 			w.awaitBody(time.Time{})
 			return nil
 		}
 		if err != nil {
+			w.broken = true
 			return errorf(codeUploadInvalid, "after %d bytes of the blob nothing more came: %w", up.Size(), err)
 		}
 	}

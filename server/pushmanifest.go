@@ -26,7 +26,14 @@ func (s *Server) putManifest(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	release, err := borrow(r.Context(), s.memory.Reading, oci.MaxManifestSize, "too many manifests are being read")
+	length := r.ContentLength // of the body; -1 when it is not told
+	switch {
+	case length < 0:
+		length = 2 * oci.MaxManifestSize // its buffer grows
+	case length > oci.MaxManifestSize:
+		return manifestTooLarge
+	}
+	release, err := borrow(r.Context(), s.memory.Reading, length, "too many manifests are being read")
 	if err != nil {
 		return err
 	}
@@ -62,8 +69,10 @@ func (s *Server) putManifest(w *response, r *request) error {
 	if result.Subject != "" {
 		h.Set("OCI-Subject", result.Subject.String())
 	}
-	for _, tag := range r.URL.Query()["tag"] {
-		h.Add("OCI-Tag", tag)
+	if r.URL.Query().Has("tag") {
+		for _, tag := range m.Tags {
+			h.Add("OCI-Tag", tag)
+		}
 	}
 	if err := created(w, "/v2/"+r.name+"/manifests/"+m.Descriptor.Digest.String(), m.Descriptor.Digest); err != nil {
 		return err
@@ -105,18 +114,22 @@ const maxTags = 100
 
 // pushedManifest reads what a request says of its manifest. A digest may stand beside
 // a tag, as ?digest=, and tags beside a digest, as ?tag= (distribution-spec, "Pushing
-// Manifests").
+// Manifests"); nothing may contradict the path.
 func pushedManifest(r *request) (m pushed.Manifest, err error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		return m, &apiError{code: codeManifestInvalid, status: http.StatusBadRequest, message: fmt.Sprintf("Content-Type is %q: expected that of a manifest", clip(r.Header.Get("Content-Type")))}
 	}
 	m.Descriptor = ocispec.Descriptor{MediaType: mediaType}
-	asked := r.URL.Query().Get("digest")
-	m.Tags = slices.Compact(slices.Sorted(slices.Values(r.URL.Query()["tag"])))
-	if strings.Contains(r.reference, ":") {
-		asked = r.reference
-	} else {
+	query := r.URL.Query()
+	asked := slices.Clone(query["digest"])
+	m.Tags = slices.Compact(slices.Sorted(slices.Values(query["tag"])))
+	switch {
+	case strings.Contains(r.reference, ":"):
+		asked = append(asked, r.reference)
+	case len(m.Tags) > 0 && !slices.Equal(m.Tags, []string{r.reference}):
+		return m, &apiError{code: codeManifestInvalid, status: http.StatusBadRequest, message: fmt.Sprintf("the path sets tag %s, and ?tag= others: expected ?tag= beside a digest in the path", clip(r.reference))}
+	default:
 		m.Tags = []string{r.reference}
 	}
 	if len(m.Tags) > maxTags {
@@ -127,25 +140,39 @@ func pushedManifest(r *request) (m pushed.Manifest, err error) {
 			return m, &apiError{code: codeManifestInvalid, status: http.StatusBadRequest, message: fmt.Sprintf("%q is neither a tag nor a digest", clip(tag))}
 		}
 	}
-	if asked != "" {
-		m.Descriptor.Digest, err = askedDigest(asked)
+	for _, text := range asked {
+		d, err := askedDigest(text)
+		if err != nil {
+			return m, err
+		}
+		if before := m.Descriptor.Digest; before != "" && before != d {
+			return m, errorf(codeDigestInvalid, "the request says that the manifest is %s, and that it is %s: expected one digest", before, d)
+		}
+		m.Descriptor.Digest = d
 	}
-	return m, err
+	return m, nil
 }
 
-// manifestBody reads a manifest of at most [oci.MaxManifestSize] bytes.
+var manifestTooLarge = &apiError{code: codeSizeInvalid, status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("a manifest has at most %d bytes", oci.MaxManifestSize)}
+
+// manifestBody reads a manifest of at most [oci.MaxManifestSize] bytes. Of one whose
+// length is told no more is held.
 func (s *Server) manifestBody(w *response, r *request) ([]byte, error) {
-	tooLarge := &apiError{code: codeSizeInvalid, status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("a manifest has at most %d bytes", oci.MaxManifestSize)}
-	if r.ContentLength > oci.MaxManifestSize {
-		return nil, tooLarge
-	}
 	w.awaitBody(time.Now().Add(s.cfg.Limits.Stall))
-	data, err := io.ReadAll(io.LimitReader(r.Body, oci.MaxManifestSize+1))
+	var data []byte
+	var err error
+	if r.ContentLength >= 0 {
+		data = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(r.Body, data)
+	} else {
+		data, err = io.ReadAll(io.LimitReader(r.Body, oci.MaxManifestSize+1))
+	}
 	if err != nil {
+		w.broken = true
 		return nil, errorf(codeSizeInvalid, "the manifest has not come whole: %w", err)
 	}
 	if len(data) > oci.MaxManifestSize {
-		return nil, tooLarge
+		return nil, manifestTooLarge
 	}
 	return data, nil
 }

@@ -17,16 +17,14 @@ func (s *Server) listReferrers(w *response, r *request) error {
 	if err := checkDigest(r.reference); err != nil {
 		return err
 	}
-	l, err := s.openNamed(r)
-	if err != nil {
-		return err
-	}
+	r.cacheList(w.Header())
 	query := r.URL.Query()
 	wanted := slices.DeleteFunc(query["artifactType"], func(t string) bool { return t == "" })
-	found, err := s.referrers(r, l, digest.Digest(r.reference), wanted)
-	if err == nil {
-		found, err = s.onlySigned(r, l, found)
+	ask := s.referrersOfRoot
+	if r.local != nil {
+		ask = s.referrersPushed
 	}
+	found, more, err := ask(r, digest.Digest(r.reference), query.Get("last"), wanted)
 	if err != nil {
 		return absent(codeUnknown, err)
 	}
@@ -36,18 +34,30 @@ func (s *Server) listReferrers(w *response, r *request) error {
 	if len(wanted) > 0 {
 		w.Header().Set("OCI-Filters-Applied", "artifactType")
 	}
-	if last := query.Get("last"); last != "" {
-		i := slices.IndexFunc(found, func(d ocispec.Descriptor) bool { return d.Digest.String() > last })
-		if i < 0 {
-			i = len(found)
-		}
-		found = found[i:]
-	}
 	if n := fitting(found); n < len(found) {
 		found = found[:n]
-		linkNext(w.Header(), r.URL, found[n-1].Digest.String())
+		more = found[n-1].Digest
+	}
+	if more != "" {
+		linkNext(w.Header(), r.URL, more.String())
 	}
 	return serveJSON(w, r.Request, ocispec.MediaTypeImageIndex, oci.NewIndex(append([]ocispec.Descriptor{}, found...)))
+}
+
+// referrersOfRoot lists what refers to a digest in a root, behind last. It gives all of
+// them; more is "".
+func (s *Server) referrersOfRoot(r *request, d digest.Digest, last string, types []string) (found []ocispec.Descriptor, more digest.Digest, err error) {
+	l, err := s.openNamed(r)
+	if err != nil {
+		return nil, "", err
+	}
+	if found, err = s.referrers(r, l, d, types); err == nil {
+		found, err = s.onlySigned(r, l, found)
+	}
+	if err == nil && last != "" {
+		found = slices.DeleteFunc(slices.Clone(found), func(d ocispec.Descriptor) bool { return d.Digest.String() <= last })
+	}
+	return found, "", err
 }
 
 // fitting is how many of the descriptors fit into one answer, at least one.
@@ -64,9 +74,6 @@ func fitting(found []ocispec.Descriptor) int {
 // referrers asks l. The first question reads every manifest of an image, which
 // goes on for those who come back when one who asked goes away.
 func (s *Server) referrers(r *request, l reader, d digest.Digest, types []string) ([]ocispec.Descriptor, error) {
-	if r.local != nil {
-		return l.Referrers(r.Context(), d, types...)
-	}
 	q := rootQuestion{r.root, mayFetch(r.Context())}
 	_, err := s.listing.join(r.Context(), q, func(ctx context.Context) (struct{}, error) {
 		defer s.roots.recount(r.root, l)

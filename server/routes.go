@@ -8,18 +8,19 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
 // request is a registry request whose name has been read.
 type request struct {
 	*http.Request
-	name       string  // as in the path, for answers
-	root       cid.Cid // the layout
-	repository string  // image in the layout; may be empty
-	reference  string  // last component of the path: tag, digest, or ID of an upload
-	local      reader  // of a local name; nil where there is a root
-	moving     string  // the name that moves by which root was found; "" for a CID
-	older      bool    // there is another root to look in, which the name meant before
+	name       string             // as in the path, for answers
+	root       cid.Cid            // the layout
+	repository string             // image in the layout; may be empty
+	reference  string             // last component of the path: tag, digest, or ID of an upload
+	local      *pushed.Repository // of a local name; nil where there is a root
+	moving     string             // the name that moves by which root was found; "" for a CID
+	older      bool               // there is another root to look in, which the name meant before
 }
 
 // handler serves one kind of request. What it returns is written by answerError.

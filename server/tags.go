@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -19,8 +20,8 @@ func (s *Server) tags(w *response, r *request) error {
 		tags, err = l.Tags(r.Context(), r.repository)
 	} else {
 		tags, err = r.movingTags(l)
-		w.Header().Set("Cache-Control", cacheMoving)
 	}
+	r.cacheList(w.Header())
 	if err != nil {
 		return absent(codeNameUnknown, err)
 	}
@@ -29,6 +30,13 @@ func (s *Server) tags(w *response, r *request) error {
 		return err
 	}
 	return serveJSON(w, r.Request, "application/json", map[string]any{"name": r.name, "tags": page})
+}
+
+// cacheList has lists of names that may mean another thing in a moment asked for anew.
+func (r *request) cacheList(h http.Header) {
+	if r.local != nil || r.moving != "" {
+		h.Set("Cache-Control", cacheMoving)
+	}
 }
 
 // paged is the part of a sorted list that a request asks for by n and last, never
@@ -66,10 +74,13 @@ func linkNext(h http.Header, u *url.URL, last string) {
 
 // serveJSON answers with v; HEAD with the same header.
 func serveJSON(w *response, r *http.Request, mediaType string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
+	var text bytes.Buffer
+	to := json.NewEncoder(&text)
+	to.SetEscapeHTML(false) // which would make six bytes of one
+	if err := to.Encode(v); err != nil {
 		return err
 	}
+	data := bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("Content-Length", strconv.Itoa(len(data)))
@@ -81,6 +92,6 @@ func serveJSON(w *response, r *http.Request, mediaType string, v any) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	_, err = w.Write(data)
+	_, err := w.Write(data)
 	return err
 }

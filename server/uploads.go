@@ -20,6 +20,8 @@ import (
 const (
 	maxUploads, uploadsEach = 1024, 64 // that are open, of which one origin has uploadsEach
 	uploadIdle              = 10 * time.Minute
+	// busyAfter is when to ask again for an upload that another request is at.
+	busyAfter = time.Second
 	// uploadPatience is how long an upload waits for memory.
 	uploadPatience = 30 * time.Second
 	// writeBurst are the requests that write which one origin may send at once; after
@@ -96,7 +98,7 @@ func (u *uploads) take(id, name string) (*upload, error) {
 		return nil, errorf(codeUploadUnknown, "no upload %q to %q is open: it has ended, was idle for %s, or the server was restarted; begin again", clip(id), name, u.idle)
 	}
 	if up.busy {
-		return nil, errorf(codeUploadInvalid, "another request is writing to this upload")
+		return nil, &apiError{code: codeTooMany, after: busyAfter, message: "another request is at this upload, or has been cut and its end is not known yet: ask again"}
 	}
 	up.busy = true
 	return up, nil

@@ -54,6 +54,11 @@ type Root struct {
 // root. What refers to an image that has a tag gives that a new root. When it returns
 // all of it is safe on disk. Errors match [oci.ErrManifestInvalid], or [ErrLacking].
 func (g *Registry) PutManifest(ctx context.Context, repository string, m Manifest) (Result, error) {
+	release, err := ipfs.HoldDecoding(ctx, m.Content) // as long as what it says is held
+	if err != nil {
+		return Result{}, refused(fmt.Errorf("%s: %w", m.Descriptor.Digest, err))
+	}
+	defer release()
 	subject, err := check(m)
 	if err != nil {
 		return Result{}, err

@@ -95,6 +95,15 @@ func (r *Repository) Manifest(ctx context.Context, d digest.Digest) (registry.Ma
 	return registry.Manifest{Descriptor: ocispec.Descriptor{MediaType: v.MediaType, Digest: d, Size: v.File.Size}, Content: data}, nil
 }
 
+// Size is how many bytes a manifest has, as its record says. Errors are those of Manifest.
+func (r *Repository) Size(ctx context.Context, d digest.Digest) (int64, error) {
+	_, v, err := read[manifestValue](ctx, r.g.store, manifestKey(r.name, d))
+	if err != nil {
+		return 0, r.unknown(ctx, err, "manifest "+d.String())
+	}
+	return v.File.Size, nil
+}
+
 // content reads a small content and checks it.
 func (g *Registry) content(ctx context.Context, d digest.Digest, l link) ([]byte, error) {
 	data, err := ipfs.ReadFile(ctx, ipfs.Verified(g.store), l.CID, oci.MaxManifestSize)
@@ -158,26 +167,6 @@ func (r *Repository) Images(ctx context.Context) ([]registry.Image, error) {
 		images = append(images, registry.Image{Descriptor: ocispec.Descriptor{MediaType: v.MediaType, Digest: v.Digest, Size: v.Size}, Names: []oci.ImageName{name}})
 	}
 	return images, nil
-}
-
-// Referrers implements [registry.Reader].
-func (r *Repository) Referrers(ctx context.Context, d digest.Digest, artifactTypes ...string) ([]ocispec.Descriptor, error) {
-	list, err := r.g.store.Records(ctx, kindReferrer, referrerSpace(r.name, d))
-	if err != nil {
-		return nil, err
-	}
-	found := []ocispec.Descriptor{}
-	for _, entry := range list {
-		m, err := r.Manifest(ctx, digest.Digest(entry.Name))
-		if err != nil {
-			return nil, fmt.Errorf("listing what refers to %s: %w", d, err)
-		}
-		_, desc, ok := oci.Referrer(m.Descriptor, m.Content)
-		if ok && (len(artifactTypes) == 0 || slices.Contains(artifactTypes, desc.ArtifactType)) {
-			found = append(found, desc)
-		}
-	}
-	return found, nil
 }
 
 // Root is where a tag's root is, by the name that its image has there. The error

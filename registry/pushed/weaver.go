@@ -30,6 +30,7 @@ type weaver struct {
 	deleted    digest.Digest // that is being taken out
 	size       int64         // bytes of what is being pushed, with all that it reaches
 	moved      bool          // one of its tags had a root before
+	release    func()        // what is held of the manifest that was read last; nil for nothing
 
 	made    []Root
 	fallen  []cid.Cid
@@ -71,6 +72,7 @@ func (g *Registry) change(ctx context.Context, repository string, fn func(w *wea
 	}
 	defer func() { err = errors.Join(err, tx.Abort()) }() // after a commit it does nothing
 	w := g.weaver(ctx, repository, tx)
+	defer w.let()
 	forget, err := fn(w)
 	if err == nil {
 		result, err = w.commit()
@@ -127,13 +129,26 @@ func (w *weaver) keep(desc ocispec.Descriptor, subject digest.Digest) (hold cid.
 	return tree.CID, err
 }
 
-// Manifest implements [oci.Contents].
+// Manifest implements [oci.Contents]. What it gives is held until the next is asked for.
 func (w *weaver) Manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
 	f, err := w.look(desc.Digest)
 	if err != nil || f.data != nil {
 		return f.data, err
 	}
-	return w.g.content(ctx, desc.Digest, f.link)
+	w.let()
+	data, err := w.g.content(ctx, desc.Digest, f.link)
+	if err == nil {
+		w.release, err = ipfs.HoldDecoding(ctx, data)
+	}
+	return data, err
+}
+
+// let gives back what is held of the manifest that was read last.
+func (w *weaver) let() {
+	if w.release != nil {
+		w.release()
+		w.release = nil
+	}
 }
 
 // Size implements [oci.Contents].
