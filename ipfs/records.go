@@ -25,6 +25,14 @@ type Recorder interface {
 	// Forget removes records; those that are not there do not matter. What they
 	// kept goes with the next garbage collection.
 	Forget(ctx context.Context, keys ...Key) error
+	// Revise has fn change records that are there, or with false forget them, at a time
+	// when nobody else commits or forgets: what they name stays what it is. Those that are
+	// over or damaged are forgotten.
+	Revise(ctx context.Context, keys []Key, fn func(Record) (Record, bool)) error
+	// RemoveIf is Remove of a root of which may says that it may go, at a time when nobody
+	// commits. It is given what is recorded of the root by then, of a damaged record the
+	// CID alone, and may read roots and records.
+	RemoveIf(ctx context.Context, root cid.Cid, may func(Root) (bool, error)) (gone bool, err error)
 	// LockSpace is for who reads records of a space to change them: nobody else has
 	// it, in this process or another, until unlock.
 	LockSpace(ctx context.Context, space string) (unlock func() error, err error)
@@ -38,6 +46,10 @@ type RecordTx interface {
 	// transaction. All is safe on disk when it returns; cut off in between, it leaves
 	// the first of them.
 	CommitRecords(ctx context.Context, roots []Root, records ...Record) (Stats, error)
+	// CommitRevised is CommitRecords that asks revise what is to be kept in place of each
+	// record that is there and not over, at a time when nobody else commits or forgets. Of
+	// a damaged one was has the key alone. What records name stays what it is.
+	CommitRevised(ctx context.Context, revise func(is, was Record) Record, roots []Root, records ...Record) (Stats, error)
 }
 
 // Checker is a [Tx] that tells whether a file can be relied on.

@@ -149,10 +149,12 @@ func TestUploadBesideGC(t *testing.T) {
 	at := p.begin("app")
 	p.send(http.MethodPatch, at, layer[:half]).expect(t, http.StatusAccepted, "")
 	p.do(http.MethodDelete, "/v2/app/manifests/1").expect(t, http.StatusAccepted, "")
-	if err := p.s.cfg.Pushed.Drop(t.Context(), roots[0].CID); err != nil {
+	if err := p.s.cfg.Pushed.Remove(t.Context(), roots[0].CID); err != nil {
 		t.Fatal(err)
 	}
-	removeAndCollect(t, dir, roots[0].CID)
+	if _, err := p.store.GC(t.Context(), packstore.GCOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	p.blob("app", []byte("another meanwhile"))
 	d := digest.FromBytes(layer).String()
 	p.send(http.MethodPut, at+"?digest="+d, layer[half:]).expect(t, http.StatusCreated, "")

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	shell "github.com/ipfs/go-ipfs-api"
@@ -133,6 +134,10 @@ func (e *Store) exec(ctx context.Context, r *shell.RequestBuilder) error {
 // its errors carry no codes.
 var notFound = []string{"not found", "could not find", "is not pinned", "not pinned or pinned indirectly"}
 
+func saysNotFound(message string) bool {
+	return slices.ContainsFunc(notFound, func(words string) bool { return strings.Contains(message, words) })
+}
+
 // mapError gives an error of a request its meaning: [ipfs.ErrNotFound] for
 // what Kubo says it does not have, [ipfs.ErrUnavailable] for a Kubo that
 // cannot be reached, ctx's own error when that has ended.
@@ -150,10 +155,8 @@ func (e *Store) mapError(ctx context.Context, err error) error {
 		}
 		return fmt.Errorf("%w: %s: %w", ipfs.ErrUnavailable, e, jsontext.Fault(err))
 	}
-	for _, words := range notFound {
-		if strings.Contains(answer.Message, words) {
-			return fmt.Errorf("%w: %s: %s", ipfs.ErrNotFound, e, answer)
-		}
+	if saysNotFound(answer.Message) {
+		return fmt.Errorf("%w: %s: %s", ipfs.ErrNotFound, e, answer)
 	}
 	return fmt.Errorf("%s: %w", e, answer)
 }

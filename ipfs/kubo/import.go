@@ -252,6 +252,9 @@ func (t *tx) finish(of string, pins ...cid.Cid) error {
 		if !ok {
 			return fmt.Errorf("%s imported the blocks, but does not say that it pinned %s; publish again", t.e, root)
 		}
+		if saysNotFound(why) {
+			return fmt.Errorf("%w: %s could not pin %s: %s", ipfs.ErrNotFound, t.e, root, why)
+		}
 		if why != "" {
 			return fmt.Errorf("%s could not pin %s: %s", t.e, root, why)
 		}

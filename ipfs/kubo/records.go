@@ -131,6 +131,11 @@ func (r *Recorder) Forget(ctx context.Context, keys ...ipfs.Key) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	return r.forget(ctx, keys)
+}
+
+// forget is Forget by who holds the lock of pins.
+func (r *Recorder) forget(ctx context.Context, keys []ipfs.Key) error {
 	var own []ipfs.Key
 	freed := map[cid.Cid]bool{}
 	for _, k := range keys {
@@ -138,7 +143,7 @@ func (r *Recorder) Forget(ctx context.Context, keys ...ipfs.Key) (err error) {
 		found, err := r.Record(ctx, k)
 		if err == nil {
 			freed[found.CID] = true
-		} else if !errors.Is(err, ipfs.ErrNotFound) {
+		} else if !errors.Is(err, ipfs.ErrNotFound) && !errors.Is(err, ipfs.ErrCorrupt) {
 			return err
 		}
 	}
@@ -196,7 +201,12 @@ type recordTx struct {
 
 // CommitRecords implements [ipfs.RecordTx]. What is pinned and has no record yet, since
 // somebody was cut off here, goes with the next look at what records are over.
-func (t *recordTx) CommitRecords(ctx context.Context, roots []ipfs.Root, records ...ipfs.Record) (stats ipfs.Stats, err error) {
+func (t *recordTx) CommitRecords(ctx context.Context, roots []ipfs.Root, records ...ipfs.Record) (ipfs.Stats, error) {
+	return t.CommitRevised(ctx, nil, roots, records...)
+}
+
+// CommitRevised implements [ipfs.RecordTx].
+func (t *recordTx) CommitRevised(ctx context.Context, revise func(is, was ipfs.Record) ipfs.Record, roots []ipfs.Root, records ...ipfs.Record) (stats ipfs.Stats, err error) {
 	stats = ipfs.Stats{NewBlocks: -1, NewBytes: -1}
 	if t.ended {
 		return stats, errEnded
@@ -213,7 +223,7 @@ func (t *recordTx) CommitRecords(ctx context.Context, roots []ipfs.Root, records
 	if err := t.pinAll(ctx, roots, records); err != nil {
 		return stats, err
 	}
-	if err := t.r.write(ctx, records); err != nil {
+	if err := t.r.write(ctx, t.r.revised(ctx, revise, records)); err != nil {
 		return stats, err
 	}
 	return stats, t.r.sweep(ctx)

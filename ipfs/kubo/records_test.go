@@ -15,6 +15,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
+	"github.com/image2ipfs/image2ipfs/ipfs/storetest"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
@@ -215,16 +216,26 @@ func TestPushIntoKubo(t *testing.T) {
 	if kept, err := s.r.Roots(t.Context()); err != nil || len(kept) != 1 || !kept[0].Pushed || kept[0].Names[0] != "app:1" {
 		t.Errorf("published %+v, %v, want one that came of a push", kept, err)
 	}
-	if err := again.Drop(t.Context(), roots[1]); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.r.Remove(t.Context(), roots[1]); err != nil {
+	if err := again.Remove(t.Context(), roots[1]); err != nil {
 		t.Fatal(err)
 	}
 	s.gc()
 	if s.has(file) {
 		t.Error("the layer is there after rm and gc")
 	}
+}
+
+// Records in Kubo keep what all records promise.
+func TestRecorder(t *testing.T) {
+	s := newSite(t)
+	storetest.RunRecords(t, func(t *testing.T) ipfs.Recorder {
+		records, err := packstore.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = records.Close() })
+		return s.d.store(t).Recorder(records)
+	})
 }
 
 // In Kubo, too, the history of a tag takes away what fell out of it, and what somebody

@@ -167,7 +167,7 @@ func (t *tx) publish(ctx context.Context, kept []cid.Cid, entries []entry, roots
 	if err != nil {
 		return err
 	}
-	if err := t.s.dir.show(roots, records); err != nil {
+	if err := t.s.dir.show(roots, t.revised(records)); err != nil {
 		return errors.Join(err, commit())
 	}
 	_ = t.s.dir.remember(t.learnt)                // what is forgotten costs time only

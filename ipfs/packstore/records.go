@@ -184,20 +184,55 @@ func (s *Store) forgetOver(ctx context.Context, keys []ipfs.Key) error {
 	})
 }
 
+// Revise implements [ipfs.Recorder].
+func (s *Store) Revise(ctx context.Context, keys []ipfs.Key, fn func(ipfs.Record) (ipfs.Record, bool)) error {
+	unlock, err := lockExclusive(ctx, s.dir.commitLock(), nil)
+	if err != nil {
+		return err
+	}
+	var stay []ipfs.Record
+	var gone []ipfs.Key
+	for _, k := range keys {
+		was, err := loadRecord(s.dir.recordFile(k))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		is, stays := was, false
+		if err == nil && !isOver(was) {
+			is, stays = fn(was)
+		}
+		if is.Key, is.CID = k, was.CID; stays {
+			stay = append(stay, is)
+		} else {
+			gone = append(gone, k)
+		}
+	}
+	err = s.dir.show(nil, stay)
+	if err == nil {
+		err = s.dir.forget(gone, func(string) bool { return true })
+	}
+	return errors.Join(err, unlock())
+}
+
 // forget removes the records of keys that are to go.
 func (s *Store) forget(ctx context.Context, keys []ipfs.Key, goes func(path string) bool) error {
 	unlock, err := lockExclusive(ctx, s.dir.commitLock(), nil)
 	if err != nil {
 		return err
 	}
+	return errors.Join(s.dir.forget(keys, goes), unlock())
+}
+
+// forget is that of a store. The caller holds the commit lock.
+func (d dir) forget(keys []ipfs.Key, goes func(path string) bool) error {
 	changed := map[string]bool{}
 	for _, k := range keys {
-		path := s.dir.recordFile(k)
+		path := d.recordFile(k)
 		if !goes(path) {
 			continue
 		}
-		if err = os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return errors.Join(fmt.Errorf("removing record %s %q of %q: %w", k.Kind, k.Name, k.Space, err), unlock())
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing record %s %q of %q: %w", k.Kind, k.Name, k.Space, err)
 		} else if err == nil {
 			changed[filepath.Dir(path)] = true
 		}
@@ -206,7 +241,7 @@ func (s *Store) forget(ctx context.Context, keys []ipfs.Key, goes func(path stri
 	for dir := range changed {
 		errs = append(errs, syncDir(dir))
 	}
-	return errors.Join(append(errs, unlock())...)
+	return errors.Join(errs...)
 }
 
 // LockSpace implements [ipfs.Recorder].
@@ -224,6 +259,35 @@ func (s *Store) BeginRecords(ctx context.Context) (ipfs.RecordTx, error) { retur
 // CommitRecords implements [ipfs.RecordTx].
 func (t *tx) CommitRecords(ctx context.Context, roots []ipfs.Root, records ...ipfs.Record) (ipfs.Stats, error) {
 	return t.commit(ctx, roots, records)
+}
+
+// CommitRevised implements [ipfs.RecordTx].
+func (t *tx) CommitRevised(ctx context.Context, revise func(is, was ipfs.Record) ipfs.Record, roots []ipfs.Root, records ...ipfs.Record) (ipfs.Stats, error) {
+	t.mu.Lock()
+	t.revise = revise
+	t.mu.Unlock()
+	return t.commit(ctx, roots, records)
+}
+
+// revised are records as they are to be kept beside what is there. The caller holds the
+// commit lock.
+func (t *tx) revised(records []ipfs.Record) []ipfs.Record {
+	if t.revise == nil {
+		return records
+	}
+	records = slices.Clone(records)
+	for i, is := range records {
+		was, err := loadRecord(t.s.dir.recordFile(is.Key))
+		if errors.Is(err, os.ErrNotExist) || err == nil && isOver(was) {
+			continue
+		}
+		if err != nil {
+			was = ipfs.Record{Key: is.Key}
+		}
+		records[i] = t.revise(is, was)
+		records[i].Key, records[i].CID = is.Key, is.CID
+	}
+	return records
 }
 
 // writeRecords keeps records; those of one kind and space that follow each other

@@ -179,13 +179,12 @@ func (s *Store) Roots(ctx context.Context) ([]ipfs.Root, error) {
 // Remove ends the keeping of a root, which nobody finds any more; GC frees the
 // space. The error matches [ipfs.ErrNotFound] when c is not kept.
 func (s *Store) Remove(ctx context.Context, c cid.Cid) error {
-	_, err := s.RemoveIf(ctx, c, func() (bool, error) { return true, nil })
+	_, err := s.RemoveIf(ctx, c, func(ipfs.Root) (bool, error) { return true, nil })
 	return err
 }
 
-// RemoveIf is Remove of a root of which may says that it may go, at a time when nobody
-// publishes anything; it may read roots and records.
-func (s *Store) RemoveIf(ctx context.Context, c cid.Cid, may func() (bool, error)) (gone bool, err error) {
+// RemoveIf implements [ipfs.Recorder].
+func (s *Store) RemoveIf(ctx context.Context, c cid.Cid, may func(ipfs.Root) (bool, error)) (gone bool, err error) {
 	if !c.Defined() {
 		return false, fmt.Errorf("%w: undefined CID", ipfs.ErrNotFound)
 	}
@@ -194,16 +193,18 @@ func (s *Store) RemoveIf(ctx context.Context, c cid.Cid, may func() (bool, error
 		return false, err
 	}
 	defer unlock()
-	if ok, err := may(); err != nil || !ok {
-		return false, err
-	}
-	if _, kept := os.Stat(s.dir.rootFile(c)); kept == nil {
-		s.dir.noteRemoved(c)
-	}
-	err = s.dir.hideRoot(s.dir.rootFile(c))
+	root, err := s.dir.readRoot(c)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, fmt.Errorf("%w: root %s is not kept in %s", ipfs.ErrNotFound, c, s)
 	}
+	if err != nil || !root.CID.Defined() {
+		root = ipfs.Root{CID: c}
+	}
+	if ok, err := may(root); err != nil || !ok {
+		return false, err
+	}
+	s.dir.noteRemoved(c)
+	err = s.dir.hideRoot(s.dir.rootFile(c))
 	if err != nil {
 		return false, fmt.Errorf("removing root %s: %w", c, err)
 	}

@@ -33,9 +33,10 @@ type tx struct {
 	failed   error // the first failed write; what came after is lost
 	done     bool
 
-	learnt    []record // to be remembered by Commit
-	memory    memory   // what was remembered, once it has been read
-	remembers bool     // memory has been read
+	revise    func(is, was ipfs.Record) ipfs.Record // has the last word about what is recorded; nil for nobody
+	learnt    []record                              // to be remembered by Commit
+	memory    memory                                // what was remembered, once it has been read
+	remembers bool                                  // memory has been read
 }
 
 var _ ipfs.Memory = (*tx)(nil)

@@ -24,6 +24,9 @@ func RunRecords(t *testing.T, open func(t *testing.T) ipfs.Recorder) {
 		{"records that are over are gone", testRecordsOver},
 		{"a root and its records are kept together", testRootAndRecords},
 		{"a space has one lock", testLockSpace},
+		{"a record that is there has its say", testCommitRevised},
+		{"records are changed and forgotten", testRevise},
+		{"a root goes if it may", testRemoveIf},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -142,6 +145,74 @@ func testRootAndRecords(t *testing.T, s ipfs.Recorder) {
 	}
 	if _, err := s.Record(t.Context(), k); err != nil {
 		t.Errorf("the record: %v", err)
+	}
+}
+
+func testCommitRevised(t *testing.T, s ipfs.Recorder) {
+	key := func(name string) ipfs.Key { return ipfs.Key{Kind: "blob", Space: "app", Name: name} }
+	until := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
+	files := map[string][]byte{"f": Random(100, "revised")}
+	Keep(t, s, files, ipfs.Record{Key: key("there"), Value: json.RawMessage(`1`)}, ipfs.Record{Key: key("over"), Until: time.Now().Add(-time.Minute)})
+	tx := beginRecords(t, s)
+	c := Add(t, tx, files)
+	asked := 0
+	revise := func(is, was ipfs.Record) ipfs.Record {
+		if asked++; is.Key != key("there") || was.Key != is.Key || !was.Until.IsZero() || string(was.Value) != "1" || !is.Until.Equal(until) {
+			t.Errorf("%+v in place of %+v", is, was)
+		}
+		return ipfs.Record{Until: was.Until, Value: json.RawMessage(`3`)}
+	}
+	if _, err := tx.CommitRevised(t.Context(), revise, nil,
+		ipfs.Record{Key: key("there"), CID: c, Until: until, Value: json.RawMessage(`2`)},
+		ipfs.Record{Key: key("over"), CID: c, Until: until}, ipfs.Record{Key: key("new"), CID: c, Until: until}); err != nil || asked != 1 {
+		t.Fatalf("asked about %d, %v", asked, err)
+	}
+	for name, want := range map[string]time.Time{"there": {}, "over": until, "new": until} {
+		if r, err := s.Record(t.Context(), key(name)); err != nil || !r.CID.Equals(c) || !r.Until.Equal(want) || name == "there" && string(r.Value) != "3" {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
+func testRevise(t *testing.T, s ipfs.Recorder) {
+	key := func(name string) ipfs.Key { return ipfs.Key{Kind: "blob", Space: "app", Name: name} }
+	until := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
+	c := Keep(t, s, map[string][]byte{"f": Random(100, "changed")}, ipfs.Record{Key: key("changes"), Value: json.RawMessage(`1`)},
+		ipfs.Record{Key: key("goes")}, ipfs.Record{Key: key("over"), Until: time.Now().Add(-time.Minute)}, ipfs.Record{Key: key("other")})
+	err := s.Revise(t.Context(), []ipfs.Key{key("changes"), key("goes"), key("over"), key("nothing")}, func(r ipfs.Record) (ipfs.Record, bool) {
+		if r.Name != "changes" && r.Name != "goes" {
+			t.Errorf("asked about %+v", r)
+		}
+		return ipfs.Record{Until: until, Value: r.Value}, r.Name == "changes"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.Records(t.Context(), "blob", "app"); err != nil || len(list) != 2 || !list[0].Until.Equal(until) || string(list[0].Value) != "1" || !list[0].CID.Equals(c) || list[1].Name != "other" {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func testRemoveIf(t *testing.T, s ipfs.Recorder) {
+	tx := beginRecords(t, s)
+	c := Add(t, tx, map[string][]byte{"f": Random(100, "may go")})
+	k := ipfs.Key{Kind: "tag", Space: "app", Name: "1"}
+	if _, err := tx.CommitRecords(t.Context(), []ipfs.Root{{CID: c, Names: []string{"app:1"}, Pushed: true}}, ipfs.Record{Key: k, CID: c}); err != nil {
+		t.Fatal(err)
+	}
+	for _, may := range []bool{false, true} {
+		gone, err := s.RemoveIf(t.Context(), c, func(r ipfs.Root) (bool, error) {
+			if _, err := s.Record(t.Context(), k); err != nil || !r.CID.Equals(c) || !r.Pushed || !slices.Equal(r.Names, []string{"app:1"}) {
+				t.Errorf("asked about %+v, %v", r, err)
+			}
+			return may, nil
+		})
+		if _, kept := isKept(t, s, c); err != nil || gone != may || kept == may {
+			t.Errorf("it may go: %t; gone %t, kept %t, %v", may, gone, kept, err)
+		}
+	}
+	if _, err := s.RemoveIf(t.Context(), c, func(ipfs.Root) (bool, error) { return true, nil }); !errors.Is(err, ipfs.ErrNotFound) {
+		t.Errorf("once more: %v, want ErrNotFound", err)
 	}
 }
 

@@ -149,12 +149,11 @@ func (s Stores) Doomed(ctx context.Context, name ref.Name) (names []string, err 
 func (s Stores) Remove(ctx context.Context, root cid.Cid) error {
 	removed := false
 	for _, store := range s {
+		remove := store.Remove
 		if r, ok := store.(ipfs.Recorder); ok {
-			if err := pushed.New(r, pushed.Options{}).Drop(ctx, root); err != nil {
-				return fmt.Errorf("removing %s from what was pushed to the %s: %w", ref.Ciq(root), store, err)
-			}
+			remove = pushed.New(r, pushed.Options{}).Remove
 		}
-		err := store.Remove(ctx, root)
+		err := remove(ctx, root)
 		if errors.Is(err, ipfs.ErrNotFound) {
 			continue
 		}

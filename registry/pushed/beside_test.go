@@ -68,7 +68,7 @@ func TestBeside(t *testing.T) {
 	if got, err := b.FindBeside(t.Context(), root); err != nil || got != other.CID {
 		t.Errorf("after the same root: %s, %v", got, err)
 	}
-	if err := b.Drop(t.Context(), root); err != nil {
+	if err := b.Remove(t.Context(), root); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.FindBeside(t.Context(), root); !errors.Is(err, oci.ErrNotFound) {

@@ -73,36 +73,23 @@ func (g *Registry) checkUnneeded(ctx context.Context, repository string, d diges
 
 // DeleteManifest takes a manifest out of a repository (distribution-spec, "Deleting
 // Manifests"), with the tags that it has, what refers to it, what nothing else of the
-// repository needs, and the roots that came of pushing it and that no other name has.
+// repository needs, blobs a day later, and the roots that came of pushing it and that no
+// other name has.
 // Tags of images to which it refers get new roots. Errors match
 // [oci.ErrManifestUnknown], [oci.ErrNameUnknown], or [ErrNeeded] for one that an index
 // lists.
 func (g *Registry) DeleteManifest(ctx context.Context, repository string, d digest.Digest) (Result, error) {
-	var roots []cid.Cid
-	result, err := g.change(ctx, repository, func(w *weaver) ([]ipfs.Key, error) {
+	return g.change(ctx, repository, func(w *weaver) ([]ipfs.Key, error) {
 		r := &remover{weaver: w, needed: map[digest.Digest]bool{}}
-		forget, err := r.manifest(d)
-		roots = r.orphans
-		return forget, err
+		return r.manifest(d)
 	})
-	for _, c := range roots {
-		free, failed := g.isFree(ctx, c)
-		if failed == nil && free && err == nil {
-			failed = errors.Join(g.store.Forget(ctx, besideKey(repository, c)), g.store.Remove(ctx, c))
-		}
-		if failed != nil && !errors.Is(failed, oci.ErrNotFound) {
-			err = errors.Join(err, failed)
-		}
-	}
-	return result, err
 }
 
 // remover takes a manifest out.
 type remover struct {
 	*weaver
-	needed  map[digest.Digest]bool
-	tags    []ipfs.Key // that go with it: its own, and those of what refers to it
-	orphans []cid.Cid  // roots of the manifest
+	needed map[digest.Digest]bool
+	tags   []ipfs.Key // that go with it: its own, and those of what refers to it
 }
 
 func (r *remover) manifest(d digest.Digest) (forget []ipfs.Key, err error) {
@@ -133,7 +120,8 @@ func (r *remover) manifest(d digest.Digest) (forget []ipfs.Key, err error) {
 	if err := r.hold(held, m.CID); err != nil {
 		return nil, err
 	}
-	more, err := g.unneeded(r.ctx, r.repository, held, r.needed)
+	more, blobs, err := g.unneeded(r.ctx, r.repository, held, r.needed)
+	r.blobs = blobs
 	return append(r.tags, more...), err
 }
 

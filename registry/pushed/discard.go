@@ -114,52 +114,15 @@ func (g *Registry) Spares(ctx context.Context) (spares []Spare, err error) {
 	return spares, nil
 }
 
-// conditional is a store that removes a root only if it may go at that very time: who
-// publishes it, or has a name of another repository mean it, waits for no repository here.
-type conditional interface {
-	RemoveIf(ctx context.Context, root cid.Cid, may func() (bool, error)) (gone bool, err error)
-}
-
 // Discard takes a root away that is a [Spare] still, with all that nothing else of its
 // repositories needs. Gone is false for one that somebody has published, or has named by
 // a tag, meanwhile; the error matches [oci.ErrNotFound] for one that is gone already.
 func (g *Registry) Discard(ctx context.Context, root cid.Cid) (gone bool, err error) {
-	roots, err := g.store.Roots(ctx)
-	if err != nil && !errors.Is(err, oci.ErrCorrupt) {
+	spares, err := g.Spares(ctx)
+	if err != nil || !slices.ContainsFunc(spares, func(s Spare) bool { return s.CID.Equals(root) }) {
 		return false, err
 	}
-	repositories, err := g.repositoriesOf(ctx, root, roots)
-	if err != nil {
-		return false, err
-	}
-	held, err := g.digests(ctx, root)
-	if err != nil && !errors.Is(err, oci.ErrNotFound) && !errors.Is(err, oci.ErrCorrupt) {
-		return false, err
-	}
-	isSpare := func() (bool, error) {
-		spares, err := g.Spares(ctx)
-		return slices.ContainsFunc(spares, func(s Spare) bool { return s.CID.Equals(root) }), err
-	}
-	err = g.locked(ctx, repositories, func() error {
-		if is, err := isSpare(); err != nil || !is { // as it is now, when no other push may change it
-			return err
-		}
-		others, err := g.store.Roots(ctx)
-		if err != nil && !errors.Is(err, oci.ErrCorrupt) {
-			return err
-		}
-		others = slices.DeleteFunc(others, func(r ipfs.Root) bool { return r.CID.Equals(root) })
-		for _, repository := range repositories {
-			if err := g.dropFrom(ctx, repository, root, held, others); err != nil {
-				return err
-			}
-		}
-		if s, ok := g.store.(conditional); ok {
-			gone, err = s.RemoveIf(ctx, root, isSpare)
-			return err
-		}
-		gone = true
-		return g.store.Remove(ctx, root)
+	return g.take(ctx, root, 0, func(r ipfs.Root) (bool, error) {
+		return g.isNobodys(ctx, r, func(t ipfs.Record, v tagValue) bool { return v.Root && t.CID.Equals(root) })
 	})
-	return gone && err == nil, err
 }

@@ -148,48 +148,43 @@ func (g *Registry) History(ctx context.Context, repository, tag string) ([]Local
 }
 
 // Retire takes away roots that came of pushes alone and that no tag is, or has in its
-// history, any more; with them goes what nothing else of their repositories needs.
-// What somebody has published stays. Gone are those that were taken.
+// history, any more; with them goes what nothing else of their repositories needs, blobs
+// a day later. What somebody has published stays. Gone are those that were taken.
 func (g *Registry) Retire(ctx context.Context, roots ...cid.Cid) (gone []cid.Cid, err error) {
 	for _, c := range roots {
-		free, err := g.isFree(ctx, c)
-		if err == nil && free {
-			err = g.Drop(ctx, c)
-		}
-		if err == nil && free {
-			err = g.store.Remove(ctx, c)
-		}
+		went, err := g.take(ctx, c, Alone, func(r ipfs.Root) (bool, error) { return g.isFree(ctx, r) })
 		if err != nil && !errors.Is(err, oci.ErrNotFound) {
 			return gone, fmt.Errorf("taking %s away, which fell out of the history of its tag: %w", c, err)
 		}
-		if err == nil && free {
+		if went {
 			gone = append(gone, c)
 		}
 	}
 	return gone, nil
 }
 
-// isFree tells whether a root is there for pushes alone and no tag has it.
-func (g *Registry) isFree(ctx context.Context, c cid.Cid) (bool, error) {
-	roots, err := g.store.Roots(ctx)
-	if err != nil && !errors.Is(err, oci.ErrCorrupt) {
-		return false, err
-	}
-	i := slices.IndexFunc(roots, func(r ipfs.Root) bool { return r.CID.Equals(c) })
-	if i < 0 || !roots[i].Pushed {
+// isFree tells whether a root is there for pushes alone and no tag is it, or has it in
+// its history.
+func (g *Registry) isFree(ctx context.Context, root ipfs.Root) (bool, error) {
+	return g.isNobodys(ctx, root, func(t ipfs.Record, v tagValue) bool {
+		return t.CID.Equals(root.CID) || slices.ContainsFunc(v.Past, func(p past) bool { return p.Root.Equals(root.CID) })
+	})
+}
+
+// isNobodys tells whether a root is there for pushes alone, and for none of the tags that
+// it had.
+func (g *Registry) isNobodys(ctx context.Context, root ipfs.Root, has func(t ipfs.Record, v tagValue) bool) (bool, error) {
+	if !root.Pushed {
 		return false, nil
 	}
-	for _, name := range roots[i].Names {
+	for _, name := range root.Names {
 		repository, tag, _ := ref.CutTag(name)
 		t, v, err := read[tagValue](ctx, g.store, tagKey(repository, tag))
 		if errors.Is(err, oci.ErrNotFound) {
 			continue
 		}
-		if err != nil {
+		if err != nil || has(t, v) {
 			return false, err
-		}
-		if t.CID.Equals(c) || slices.ContainsFunc(v.Past, func(p past) bool { return p.Root.Equals(c) }) {
-			return false, nil
 		}
 	}
 	return true, nil

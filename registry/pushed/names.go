@@ -122,9 +122,8 @@ func (a *adopter) names(root ipfs.Root, by string, names []Name) (left []Name, e
 		if err := a.set(root.CID, by, n); err != nil {
 			return nil, fmt.Errorf("%s as a local name: %w", n, err)
 		}
-		if !slices.Contains(root.Names, n.String()) {
-			a.roots = append(a.roots, ipfs.Root{CID: root.CID, Names: []string{n.String()}, Published: root.Published, Size: root.Size, Pushed: root.Pushed})
-		}
+		// Also where it has the name: somebody may have taken it away since it was looked up.
+		a.roots = append(a.roots, ipfs.Root{CID: root.CID, Names: []string{n.String()}, Published: root.Published, Size: root.Size, Pushed: root.Pushed})
 	}
 	return left, nil
 }

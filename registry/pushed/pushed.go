@@ -11,6 +11,7 @@
 //	manifest  repository     digest  the blobs/ of a layout of it: all that it reaches
 //	referrer  repository@subject  digest  the same of a manifest that has this subject
 //	tag       repository     tag     the root
+//	arrived   repository     any     a file whose digest is being computed, for a day
 //
 // So any number of processes may use it, and nothing is lost with the one that took
 // a push.
@@ -36,6 +37,7 @@ const (
 	kindManifest = "manifest"
 	kindReferrer = "referrer"
 	kindTag      = "tag"
+	kindArrived  = "arrived"
 )
 
 // Alone is how long a blob is kept that no manifest needs.
@@ -71,6 +73,14 @@ func New(store ipfs.Recorder, o Options) *Registry {
 // Repositories lists those that have a manifest, sorted.
 func (g *Registry) Repositories(ctx context.Context) ([]string, error) {
 	return g.store.Spaces(ctx, kindManifest)
+}
+
+// blobValue is what is recorded of a blob.
+type blobValue struct {
+	link
+	// Promised is, where a manifest needs the blob, until when somebody else was told
+	// that it stays, whose manifest is yet to come.
+	Promised time.Time `json:"promised,omitzero"`
 }
 
 // link is an [ipfs.Link] as it is recorded.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
@@ -13,32 +14,70 @@ import (
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
-// Drop takes what a root holds out of the repositories of its names, before the store
-// stops keeping it: tags that are it, and manifests and blobs that nothing else of the
-// repository needs. Of a root that cannot be read the tags go.
-func (g *Registry) Drop(ctx context.Context, root cid.Cid) error {
-	roots, err := g.store.Roots(ctx)
-	if err != nil && !errors.Is(err, oci.ErrCorrupt) {
-		return err
-	}
-	others := slices.DeleteFunc(slices.Clone(roots), func(r ipfs.Root) bool { return r.CID.Equals(root) })
-	repositories, err := g.repositoriesOf(ctx, root, roots)
-	if err != nil || len(repositories) == 0 {
-		return err
-	}
+// Remove ends the keeping of a root, and takes what it holds out of the repositories of
+// its names: tags that are it, and manifests and blobs that nothing else of the repository
+// needs, but for blobs that somebody was told to be here for a manifest that is yet to
+// come. Of a root that cannot be read the tags go. The error matches [oci.ErrNotFound]
+// when the store does not keep it.
+func (g *Registry) Remove(ctx context.Context, root cid.Cid) error {
+	_, err := g.take(ctx, root, 0, func(ipfs.Root) (bool, error) { return true, nil })
+	return err
+}
+
+// take removes a root that may go, as [Registry.Remove] does. Nobody can push, or set
+// names in the repositories of the root, from when may is asked first until it is gone;
+// it is asked again at a time when nobody commits anything. Blobs stay for grace.
+func (g *Registry) take(ctx context.Context, root cid.Cid, grace time.Duration, may func(ipfs.Root) (bool, error)) (gone bool, err error) {
 	held, err := g.digests(ctx, root)
 	if err != nil && !errors.Is(err, oci.ErrNotFound) && !errors.Is(err, oci.ErrCorrupt) {
-		return err
+		return false, err
+	}
+	roots, repositories, err := g.keptIn(ctx, root)
+	for err == nil {
+		var again []string
+		err = g.locked(ctx, repositories, func() (err error) {
+			if roots, again, err = g.keptIn(ctx, root); err != nil || !slices.Equal(again, repositories) {
+				return err
+			}
+			gone, err = g.takeFrom(ctx, repositories, root, roots, held, grace, may)
+			return err
+		})
+		if err == nil && slices.Equal(again, repositories) {
+			break
+		}
+		repositories = again // it was given a name elsewhere meanwhile
+	}
+	return gone && err == nil, err
+}
+
+// keptIn lists all roots, and the repositories of one.
+func (g *Registry) keptIn(ctx context.Context, root cid.Cid) (roots []ipfs.Root, repositories []string, err error) {
+	roots, err = g.store.Roots(ctx)
+	if err != nil && !errors.Is(err, oci.ErrCorrupt) {
+		return nil, nil, err
+	}
+	repositories, err = g.repositoriesOf(ctx, root, roots)
+	return roots, repositories, err
+}
+
+// takeFrom is take by who has locked the repositories.
+func (g *Registry) takeFrom(ctx context.Context, repositories []string, root cid.Cid, roots []ipfs.Root, held map[digest.Digest]bool, grace time.Duration, may func(ipfs.Root) (bool, error)) (gone bool, err error) {
+	is := ipfs.Root{CID: root}
+	others := slices.DeleteFunc(roots, func(r ipfs.Root) bool {
+		if r.CID.Equals(root) {
+			is = r
+		}
+		return r.CID.Equals(root)
+	})
+	if ok, err := may(is); err != nil || !ok {
+		return false, err
 	}
 	for _, repository := range repositories {
-		err := g.locked(ctx, []string{repository}, func() error {
-			return g.dropFrom(ctx, repository, root, held, others)
-		})
-		if err != nil {
-			return err
+		if err := g.dropFrom(ctx, repository, root, held, others, grace); err != nil {
+			return false, err
 		}
 	}
-	return nil
+	return g.store.RemoveIf(ctx, root, may)
 }
 
 // locked runs fn while nobody else changes records of the repositories, which are sorted.
@@ -99,7 +138,7 @@ func (g *Registry) digests(ctx context.Context, root cid.Cid) (map[digest.Digest
 
 // dropFrom takes a root, and what it holds, out of one repository. Others are the
 // roots that stay. The caller has locked the repository.
-func (g *Registry) dropFrom(ctx context.Context, repository string, root cid.Cid, held map[digest.Digest]bool, others []ipfs.Root) (err error) {
+func (g *Registry) dropFrom(ctx context.Context, repository string, root cid.Cid, held map[digest.Digest]bool, others []ipfs.Root, grace time.Duration) (err error) {
 	tags, err := g.store.Records(ctx, kindTag, repository)
 	if err != nil {
 		return err
@@ -129,7 +168,7 @@ func (g *Registry) dropFrom(ctx context.Context, repository string, root cid.Cid
 			needed[d] = true
 		}
 	}
-	more, err := g.unneeded(ctx, repository, held, needed)
+	more, blobs, err := g.unneeded(ctx, repository, held, needed)
 	if err != nil {
 		return err
 	}
@@ -138,7 +177,10 @@ func (g *Registry) dropFrom(ctx context.Context, repository string, root cid.Cid
 			gone = append(gone, t.Key)
 		}
 	}
-	return g.store.Forget(ctx, append(gone, more...)...)
+	if err := g.store.Forget(ctx, append(gone, more...)...); err != nil {
+		return err
+	}
+	return g.release(ctx, grace, blobs...)
 }
 
 // refersTo tells whether a tag is one of what refers to any of these.
@@ -157,17 +199,17 @@ func refersTo(tag string, to map[digest.Digest]bool) bool {
 
 // unneeded are the records of a repository's manifests and blobs among held that
 // neither needed nor another manifest needs; those become needed.
-func (g *Registry) unneeded(ctx context.Context, repository string, held, needed map[digest.Digest]bool) (gone []ipfs.Key, err error) {
+func (g *Registry) unneeded(ctx context.Context, repository string, held, needed map[digest.Digest]bool) (gone, blobs []ipfs.Key, err error) {
 	manifests, err := g.store.Records(ctx, kindManifest, repository)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, m := range manifests {
 		if d := digest.Digest(m.Name); held[d] && !needed[d] {
 			continue
 		}
 		if err := g.needs(ctx, m.CID, needed); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	for _, m := range manifests {
@@ -182,10 +224,10 @@ func (g *Registry) unneeded(ctx context.Context, repository string, held, needed
 	}
 	for d := range held {
 		if !needed[d] {
-			gone = append(gone, blobKey(repository, d))
+			blobs = append(blobs, blobKey(repository, d))
 		}
 	}
-	return gone, nil
+	return gone, blobs, nil
 }
 
 // needs adds the digests in a blobs/ directory to those that are needed.

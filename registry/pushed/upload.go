@@ -2,6 +2,7 @@ package pushed
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash"
@@ -132,36 +133,24 @@ func (u *Upload) Commit(ctx context.Context, d digest.Digest) error {
 	if err != nil {
 		return errors.Join(err, r.tx.Abort())
 	}
-	key := blobKey(u.repository, d)
 	if d.Algorithm() != u.algorithm { // of which nothing is known yet
-		key.Name = digest.NewDigest(u.algorithm, r.hash).String()
+		return u.g.rehash(ctx, r.tx, u.repository, d, link(r.link))
 	}
-	if err := u.g.keepBlob(ctx, r.tx, key, link(r.link)); err != nil || key.Name == d.String() {
+	return u.g.keepBlob(ctx, r.tx, blobKey(u.repository, d), link(r.link))
+}
+
+// rehash ends a transaction with a file of which the digest was not found on the way. It
+// is kept under no digest until it has been read again and has the one that was asked for.
+func (g *Registry) rehash(ctx context.Context, arrived ipfs.RecordTx, repository string, d digest.Digest, l link) (err error) {
+	hold, err := record(ipfs.Key{Kind: kindArrived, Space: repository, Name: rand.Text()}, l.CID, now().Add(Alone), struct{}{})
+	if err != nil {
+		return errors.Join(err, arrived.Abort())
+	}
+	stats, err := arrived.CommitRecords(ctx, nil, hold)
+	if err != nil {
 		return err
 	}
-	return u.g.rehash(ctx, u.repository, d, link(r.link))
-}
-
-// keepBlob ends a transaction with the record of a blob.
-func (g *Registry) keepBlob(ctx context.Context, tx ipfs.RecordTx, key ipfs.Key, l link) error {
-	until := now().Add(Alone)
-	if old, err := g.store.Record(ctx, key); err == nil && old.Until.IsZero() { // a manifest needs it
-		until = old.Until
-	}
-	r, err := record(key, l.CID, until, l)
-	if err != nil {
-		return errors.Join(err, tx.Abort())
-	}
-	stats, err := tx.CommitRecords(ctx, nil, r)
-	if err == nil {
-		g.arrived.add(key, stats.NewBytes)
-	}
-	return err
-}
-
-// rehash keeps a file that is in the store under a digest of another algorithm, if it
-// has that.
-func (g *Registry) rehash(ctx context.Context, repository string, d digest.Digest, l link) error {
+	defer func() { err = errors.Join(err, g.store.Forget(context.WithoutCancel(ctx), hold.Key)) }()
 	tx, err := g.store.BeginRecords(ctx) // before the file is read: what is there then is there in the end
 	if err != nil {
 		return err
@@ -178,7 +167,12 @@ func (g *Registry) rehash(ctx context.Context, repository string, d digest.Diges
 	if err != nil {
 		return errors.Join(err, tx.Abort())
 	}
-	return g.keepBlob(ctx, tx, blobKey(repository, d), l)
+	key := blobKey(repository, d)
+	if err := g.keepBlob(ctx, tx, key, l); err != nil {
+		return err
+	}
+	g.arrived.add(key, stats.NewBytes)
+	return nil
 }
 
 // Mount makes a blob of one repository one of another, too (distribution-spec,

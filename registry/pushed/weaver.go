@@ -36,6 +36,8 @@ type weaver struct {
 	fallen  []cid.Cid
 	roots   []ipfs.Root   // to be kept
 	records []ipfs.Record // to be kept, in this order
+	blobs   []ipfs.Key    // that no manifest needs any more
+	orphans []cid.Cid     // roots that go unless another name has them
 }
 
 func (g *Registry) weaver(ctx context.Context, repository string, tx ipfs.RecordTx) *weaver {
@@ -48,7 +50,7 @@ func (w *weaver) commit() (Result, error) {
 	if len(w.records) == 0 {
 		return result, w.tx.Abort()
 	}
-	stats, err := w.tx.CommitRecords(w.ctx, w.roots, w.records...)
+	stats, err := w.tx.CommitRevised(w.ctx, both, w.roots, w.records...)
 	if w.pushed == "" || err != nil {
 		return result, err
 	}
@@ -59,7 +61,7 @@ func (w *weaver) commit() (Result, error) {
 }
 
 // change runs fn with the lock of a repository, which is to end in a commit, and then
-// forgets the records that fn has put aside.
+// forgets the records that fn has put aside, and lets go of blobs and orphans.
 func (g *Registry) change(ctx context.Context, repository string, fn func(w *weaver) (forget []ipfs.Key, err error)) (result Result, err error) {
 	unlock, err := g.store.LockSpace(ctx, repository)
 	if err != nil {
@@ -80,7 +82,25 @@ func (g *Registry) change(ctx context.Context, repository string, fn func(w *wea
 	if err == nil {
 		err = g.store.Forget(ctx, forget...)
 	}
+	if err == nil {
+		err = w.letGo()
+	}
 	return result, err
+}
+
+// letGo ends the keeping of blobs and orphans.
+func (w *weaver) letGo() error {
+	err := w.g.release(w.ctx, Alone, w.blobs...)
+	for _, c := range w.orphans {
+		gone, failed := w.g.store.RemoveIf(w.ctx, c, func(r ipfs.Root) (bool, error) { return w.g.isFree(w.ctx, r) })
+		if gone {
+			failed = w.g.store.Forget(w.ctx, besideKey(w.repository, c))
+		}
+		if failed != nil && !errors.Is(failed, oci.ErrNotFound) {
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
 }
 
 // found is a content of the repository.
