@@ -87,7 +87,8 @@ func (o *pushOptions) apply(cfg *server.Config, all stores) (err error) {
 	if history == 0 {
 		history = -1 // none, where the registry's 0 is its default
 	}
-	cfg.Pushed = pushed.New(all.recorder, pushed.Options{History: history})
+	meant := func() (map[string]string, error) { return meantBy(all.own) }
+	cfg.Pushed = pushed.New(all.recorder, pushed.Options{History: history, Meant: meant})
 	if o.recompress {
 		cfg.Recompress = func(ctx context.Context, root cid.Cid, to ipfs.Store) (cid.Cid, error) {
 			again, err := publish.Again(ctx, all.recorder, root, to, publish.Options{Recompress: true})

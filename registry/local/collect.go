@@ -229,11 +229,8 @@ func (c *Collector) meant() (Meant, error) {
 
 // discard takes an image away, unless somebody needs it by now.
 func (c *Collector) discard(ctx context.Context, s spare, done *Collection) error {
-	meant, err := c.meant() // one may have moved since the spares were listed
-	if err != nil || meant[s.CID.KeyString()] != "" {
-		return err
-	}
-	gone, err := pushed.New(c.store, pushed.Options{}).Discard(ctx, s.CID)
+	// A name may have moved since the spares were listed, or move now.
+	gone, err := pushed.New(c.store, pushed.Options{Meant: func() (map[string]string, error) { return c.meant() }}).Discard(ctx, s.CID)
 	if errors.Is(err, oci.ErrNotFound) {
 		return nil
 	}

@@ -200,3 +200,36 @@ func TestRemoveLeavesUploads(t *testing.T) {
 		t.Errorf("the upload stays for %s", got)
 	}
 }
+
+// What was refused leaves nothing, under no digest that it has, and what was there before
+// stays as it was.
+func TestRefusedUpload(t *testing.T) {
+	b := newBench(t)
+	wrong := digest.SHA512.FromString("something else")
+	send := func(text string) error {
+		u := b.Begin(t.Context(), "app", digest.SHA256)
+		if _, err := u.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		return u.Commit(t.Context(), wrong)
+	}
+	b.image("app", "there") // ends in a day
+	for text, want := range map[string]string{"refused": "no time", "there": "a day"} {
+		if err := send(text); !errors.Is(err, pushed.ErrDigest) {
+			t.Errorf("%s: %v, want ErrDigest", text, err)
+		}
+		if got := b.stays("app", text); got != want {
+			t.Errorf("%s stays for %s, want %s", text, got, want)
+		}
+	}
+	if spaces, err := b.store.Spaces(t.Context(), "arrived"); err != nil || len(spaces) > 0 {
+		t.Errorf("records of what arrived in %q, %v", spaces, err)
+	}
+	wrong = digest.SHA512.FromString("right")
+	if err := send("right"); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Repository("app").Blob(t.Context(), wrong); err != nil {
+		t.Error(err)
+	}
+}

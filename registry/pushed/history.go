@@ -25,8 +25,8 @@ type past struct {
 
 // Bounds of a tag's history.
 const (
-	// mostOfOne is how many roots are kept of an image that a tag was before: each
-	// signature makes one.
+	// mostOfOne is how many roots are kept of an image that a tag is or was: the first,
+	// whose CID was told when it was pushed, and the last. Each signature makes one.
 	mostOfOne = 16
 	// mostPast is how many roots are remembered that nobody takes away, since they
 	// were published.
@@ -48,14 +48,16 @@ func pastOf(old ipfs.Record, v tagValue, to cid.Cid) []past {
 }
 
 // trim parts a history into what is kept of it, and what falls out: all but the last
-// images, however many roots an image had.
-func trim(all []past, now digest.Digest, images int) (kept []past, fallen []cid.Cid) {
+// images, however many roots an image had, and of an image that stays roots between the
+// first and the last ones. What others mean stays, too.
+func trim(all []past, now digest.Digest, images int, meant map[string]string) (kept []past, fallen []cid.Cid) {
 	last, before, same := now, 0, 0
-	for _, p := range all {
+	for i, p := range all {
 		if p.Digest != last {
 			last, same, before = p.Digest, 0, before+1
 		}
-		if same++; before > images || same > mostOfOne {
+		first := i+1 == len(all) || all[i+1].Digest != p.Digest
+		if same++; (before > images || same >= mostOfOne && !first) && meant[p.Root.KeyString()] == "" {
 			fallen = append(fallen, p.Root)
 		} else {
 			kept = append(kept, p)
@@ -77,8 +79,13 @@ func (w *weaver) move(to cid.Cid, tag string, v tagValue) error {
 	if w.from != nil { // nothing is pushed
 		v.Past = v.Past[:min(len(v.Past), mostPast)]
 	} else {
+		all := v.Past
 		var fallen []cid.Cid
-		v.Past, fallen = trim(v.Past, v.Digest, w.g.history)
+		if v.Past, fallen = trim(all, v.Digest, w.g.history, nil); len(fallen) > 0 {
+			// What cannot be told now is told by Retire, and no reason to refuse a push.
+			meant, _ := w.g.meant()
+			v.Past, fallen = trim(all, v.Digest, w.g.history, meant)
+		}
 		w.fallen = append(w.fallen, fallen...)
 	}
 	r, err := record(tagKey(w.repository, tag), to, noEnd, v)
@@ -164,15 +171,15 @@ func (g *Registry) Retire(ctx context.Context, roots ...cid.Cid) (gone []cid.Cid
 }
 
 // isFree tells whether a root is there for pushes alone and no tag is it, or has it in
-// its history.
+// its history, and no name that moves means it.
 func (g *Registry) isFree(ctx context.Context, root ipfs.Root) (bool, error) {
 	return g.isNobodys(ctx, root, func(t ipfs.Record, v tagValue) bool {
 		return t.CID.Equals(root.CID) || slices.ContainsFunc(v.Past, func(p past) bool { return p.Root.Equals(root.CID) })
 	})
 }
 
-// isNobodys tells whether a root is there for pushes alone, and for none of the tags that
-// it had.
+// isNobodys tells whether a root is there for pushes alone, and neither for one of the tags
+// that it had nor for a name that moves.
 func (g *Registry) isNobodys(ctx context.Context, root ipfs.Root, has func(t ipfs.Record, v tagValue) bool) (bool, error) {
 	if !root.Pushed {
 		return false, nil
@@ -187,5 +194,9 @@ func (g *Registry) isNobodys(ctx context.Context, root ipfs.Root, has func(t ipf
 			return false, err
 		}
 	}
-	return true, nil
+	meant, err := g.meant()
+	if err != nil {
+		return false, fmt.Errorf("finding what names that move mean: %w", err)
+	}
+	return meant[root.CID.KeyString()] == "", nil
 }

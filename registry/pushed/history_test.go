@@ -91,3 +91,63 @@ func TestNoHistory(t *testing.T) {
 		t.Errorf("gone are %v", gone)
 	}
 }
+
+// Who was told a CID when an image was pushed pulls it for as long as the image is in the
+// history, however often it is signed; of what came between some goes.
+func TestFirstRootStays(t *testing.T) {
+	b := newBench(t)
+	b.Registry = pushed.New(b.store, pushed.Options{History: 1})
+	image := b.image("app", "layer")
+	first, _ := b.retired("1", image)
+	var roots []cid.Cid
+	for i := range 20 {
+		r, err := b.PutManifest(t.Context(), "app", b.signature("app", fmt.Sprint("signature ", i), image))
+		if err == nil {
+			_, err = b.Retire(t.Context(), r.Fallen...)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if roots = append(roots, r.Roots[0].CID); !b.keeps(first) {
+			t.Fatalf("after %d signatures the first root is gone", i+1)
+		}
+	}
+	for i, c := range roots {
+		if got, want := b.keeps(c), i >= len(roots)-16; got != want {
+			t.Errorf("the root of signature %d is kept: %t, want %t", i, got, want)
+		}
+	}
+	b.retired("1", b.image("app", "another"))
+	if !b.keeps(first) {
+		t.Error("the first root of the image in the history is gone")
+	}
+	b.retired("1", b.image("app", "one more"))
+	if b.keeps(first) {
+		t.Error("the first root of what fell out of the history is kept")
+	}
+}
+
+// What a name that moves means stays until it means something else, and then it goes with
+// the history as ever.
+func TestMeantStays(t *testing.T) {
+	b := newBench(t)
+	meant := map[string]string{}
+	b.Registry = pushed.New(b.store, pushed.Options{History: -1, Meant: func() (map[string]string, error) { return meant, nil }})
+	image := b.image("app", "one")
+	first, _ := b.retired("1", image)
+	meant[first.KeyString()] = "k51"
+	b.retired("1", b.image("app", "two"))
+	if _, err := b.DeleteManifest(t.Context(), "app", image.Descriptor.Digest); err != nil || !b.keeps(first) {
+		t.Errorf("after a push and DELETE it is kept: %t, %v", b.keeps(first), err)
+	}
+	second := b.root("app", "1")
+	meant[second.KeyString()] = "k52"
+	b.retired("1", b.image("app", "three"))
+	if gone, err := b.Retire(t.Context(), second); err != nil || len(gone) > 0 || !b.keeps(second) {
+		t.Errorf("what is meant: gone %v, %v", gone, err)
+	}
+	clear(meant)
+	if _, gone := b.retired("1", b.image("app", "four")); len(gone) != 2 || b.keeps(second) {
+		t.Errorf("when the name means it no more, gone are %v", gone)
+	}
+}

@@ -55,6 +55,9 @@ type Options struct {
 	// History is how many images that a tag was before are kept when something is
 	// pushed by it; 0 is [DefaultHistory], less than 0 none.
 	History int
+	// Meant gives the roots that names mean which move and whose keys are here, by
+	// [cid.Cid.KeyString]: no push and no deletion by digest takes them away. Nil for none.
+	Meant func() (map[string]string, error)
 }
 
 // Registry is what was pushed to one store, and the local names of what else is
@@ -62,12 +65,16 @@ type Options struct {
 type Registry struct {
 	store   ipfs.Recorder
 	history int
+	meant   func() (map[string]string, error)
 	arrived arrivals
 }
 
 // New gives the registry in a store.
 func New(store ipfs.Recorder, o Options) *Registry {
-	return &Registry{store: store, history: max(cmp.Or(o.History, DefaultHistory), 0)}
+	if o.Meant == nil {
+		o.Meant = func() (map[string]string, error) { return nil, nil }
+	}
+	return &Registry{store: store, history: max(cmp.Or(o.History, DefaultHistory), 0), meant: o.Meant}
 }
 
 // Repositories lists those that have a manifest, sorted.
