@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
@@ -111,7 +110,7 @@ func verifyIndices(ctx context.Context, l *Layout, blobs []ocispec.Descriptor) (
 			faults = append(faults, fmt.Errorf("manifest %s: %w", desc.Digest, err))
 		}
 		for _, d := range m.Layers {
-			if !there[d.Digest] || !hasIndex(d) {
+			if !there[d.Digest] || !layer.HasIndex(d.Annotations) {
 				continue
 			}
 			if told[d.Digest] == nil {
@@ -126,12 +125,6 @@ func verifyIndices(ctx context.Context, l *Layout, blobs []ocispec.Descriptor) (
 		}
 	}
 	return faults
-}
-
-// hasIndex tells whether a layer's descriptor tells of an index in it.
-func hasIndex(d ocispec.Descriptor) bool {
-	told := d.Annotations[layer.AnnotationTOC] != "" || d.Annotations[layer.AnnotationChunkedTOC] != ""
-	return told && (strings.HasSuffix(d.MediaType, "gzip") || strings.HasSuffix(d.MediaType, "zstd"))
 }
 
 func verifyIndex(ctx context.Context, l *Layout, d digest.Digest, annotations []map[string]string) error {

@@ -148,22 +148,20 @@ func listIndex(blob *source, size int64, annotations map[string]string) (*Listin
 	}
 	l := &Listing{Indexed: true}
 	if isFrame(head) {
-		s, err := statedBy(blob, size, annotations)
-		if err == nil && s.positions.toc == 0 {
-			s.positions, err = readChunkedFooter(blob, size)
+		all, err := statedBy(blob, size, annotations)
+		if err == nil && len(all) == 0 {
+			all, err = statedBy(blob, size, map[string]string{AnnotationTOC: ""}) // perhaps its last bytes tell of one
 		}
 		if err != nil {
 			return nil, err
 		}
-		if s.positions.toc > uint64(size) || s.tocSize > uint64(size)-s.positions.toc || s.tocSize > maxIndex {
-			return nil, fmt.Errorf("%w: its index is not in the layer", ErrIndex)
-		}
+		s := all[0]
 		text, err := inflated(blob, s.positions.toc, s.tocSize, s.checksum)
 		if err != nil {
 			return nil, err
 		}
 		defer text.Close()
-		return l, jsontext.Fault(l.decode(&bounded{text, blob.ctx, 0}))
+		return l, jsontext.Fault(l.decode(blob.ctx, text))
 	}
 	offset, err := readFooter(blob, size)
 	if err != nil {
@@ -181,54 +179,53 @@ func listIndex(blob *source, size int64, annotations map[string]string) (*Listin
 	if h, err := files.Next(); err != nil || h.Name != tocName {
 		return nil, fmt.Errorf("%w: no %s at %d", ErrIndex, tocName, offset)
 	}
-	return l, jsontext.Fault(l.decode(&bounded{files, blob.ctx, 0}))
+	return l, jsontext.Fault(l.decode(blob.ctx, files))
 }
 
+// errListed ends reading an index of which no more is listed.
+var errListed = errors.New("no more files are listed")
+
 // decode reads the JSON of an index, of which only the entries matter.
-func (l *Listing) decode(text *bounded) error {
-	d := json.NewDecoder(text)
-	text.left = maxEntryRead
-	for token := json.Token(nil); token != "entries"; {
-		var err error
-		if token, err = d.Token(); err != nil {
-			return err
-		}
-	}
-	if _, err := d.Token(); err != nil { // the bracket
-		return err
-	}
+func (l *Listing) decode(ctx context.Context, text io.Reader) error {
 	parts, listed := 0, false // whether the parts that come are those of the last file
-	for d.More() {
+	begun := false
+	_, err := readIndex(ctx, text, func(raw []byte, end int64) error {
+		begun = true
 		var e listedEntry
-		err := d.Decode(&e)
-		if errors.Is(err, errTooMuch) || d.InputOffset() > maxBrowsedText {
+		if end > maxBrowsedText {
 			l.Cut = true
-			return nil
+			return errListed
 		}
-		if err != nil {
+		if err := json.Unmarshal(raw, &e); err != nil {
 			return err
 		}
-		text.left = maxEntryRead
 		if e.Type == typeChunk {
 			if parts++; parts > maxListedParts {
 				l.Cut = true
-				return nil
+				return errListed
 			}
 			if listed {
 				last := &l.Files[len(l.Files)-1]
 				last.parts = append(last.parts, e.place())
 			}
-			continue
+			return nil
 		}
 		f := File{Name: cleanName(e.Name), Kind: e.Type, Link: e.LinkName, Mode: e.Mode & 0o7777, Size: e.Size}
 		if e.Type == typeReg && e.Size > 0 {
 			f.parts = []place{e.place()}
 		}
 		if listed = l.add(f); l.full() {
-			return nil
+			return errListed
 		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errListed):
+		return nil
+	case begun && errors.Is(err, errTooMuch): // one entry that is too long to be read
+		l.Cut = true
+		return nil
 	}
-	_, err := d.Token() // the other bracket: an index that is cut off tells of no files
 	return err
 }
 

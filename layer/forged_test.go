@@ -42,7 +42,7 @@ func TestForgedIndex(t *testing.T) {
 			endless := &repeated{text: text}
 			l := &Listing{Indexed: true}
 			text := io.MultiReader(strings.NewReader(`{"version":1,"entries":[{"type":"reg","name":"first","size":9},`), io.LimitReader(endless, 200<<20))
-			if err := l.decode(&bounded{text, t.Context(), 0}); err != nil || !l.Cut {
+			if err := l.decode(t.Context(), text); err != nil || !l.Cut {
 				t.Errorf("cut: %t, %v", l.Cut, err)
 			}
 			parts, names := 0, 0
@@ -62,7 +62,7 @@ func TestForgedIndex(t *testing.T) {
 		})
 	}
 	cut := &Listing{}
-	if err := cut.decode(&bounded{strings.NewReader(`{"entries":[{"name":"a"}`), t.Context(), 0}); err == nil {
+	if err := cut.decode(t.Context(), strings.NewReader(`{"entries":[{"name":"a"}`)); err == nil {
 		t.Error("an index that is cut off is taken for a whole one")
 	}
 }

@@ -19,14 +19,39 @@ const AnnotationTOC = "containerd.io/snapshot/stargz/toc.digest"
 // docs/containers-storage-zstd-chunked.md).
 const (
 	chunkedPrefix             = "io.github.containers.zstd-chunked."
-	AnnotationChunkedTOC      = chunkedPrefix + "manifest-checksum"
-	annotationChunkedAt       = chunkedPrefix + "manifest-position"
-	annotationChunkedTarSplit = chunkedPrefix + "tarsplit-position"
+	chunkedTOC                = "manifest-checksum"
+	chunkedAt                 = "manifest-position"
+	chunkedTarSplit           = "tarsplit-position"
+	AnnotationChunkedTOC      = chunkedPrefix + chunkedTOC
+	annotationChunkedAt       = chunkedPrefix + chunkedAt
+	annotationChunkedTarSplit = chunkedPrefix + chunkedTarSplit
 )
 
-// indexAnnotations begin all annotations that say something of an index, among
-// them those of versions of podman before its prefix changed.
-var indexAnnotations = []string{"containerd.io/snapshot/", "io.containers.estargz.", chunkedPrefix, "io.containers.zstd-chunked."}
+// chunkedPrefixes are those that podman reads: that of today, and that of 4.3 and before.
+var chunkedPrefixes = []string{chunkedPrefix, "io.containers.zstd-chunked."}
+
+// indexAnnotations begin all annotations that say something of an index.
+var indexAnnotations = append([]string{"containerd.io/snapshot/", "io.containers.estargz."}, chunkedPrefixes...)
+
+// digestAnnotations give, each to one reader, the digest of an index that is then read.
+func digestAnnotations() []string {
+	names := []string{AnnotationTOC}
+	for _, prefix := range chunkedPrefixes {
+		names = append(names, prefix+chunkedTOC)
+	}
+	return names
+}
+
+// HasIndex tells whether annotations of a layer have a reader look for an index in it,
+// as readers do, whatever the layer's media type and first bytes are.
+func HasIndex(annotations map[string]string) bool {
+	for _, name := range digestAnnotations() {
+		if _, found := annotations[name]; found {
+			return true
+		}
+	}
+	return false
+}
 
 // IsIndexAnnotation tells whether an annotation of a layer is about its index.
 func IsIndexAnnotation(name string) bool {

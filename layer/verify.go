@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,8 +28,9 @@ const (
 // VerifyIndex compares the index of a layer of this size, of gzip as ours or any
 // eStargz has it or of zstd:chunked, with the layer: whoever reads lazily sees the
 // names, attributes and digests of the index, and the bytes where it points to.
-// annotations are those of the layer in each manifest that has it. Errors match
-// [ErrIndex] where the layer is at fault.
+// annotations are those of the layer in each manifest that has it; each index that they
+// tell of, as [HasIndex] has it, is compared. Errors match [ErrIndex] where the layer
+// is at fault.
 func VerifyIndex(blob io.ReadSeeker, size int64, annotations ...map[string]string) error {
 	head := make([]byte, skippableHeader)
 	if size < int64(len(head)) {
@@ -39,14 +39,24 @@ func VerifyIndex(blob io.ReadSeeker, size int64, annotations ...map[string]strin
 	if err := readAt(blob, 0, head); err != nil {
 		return err
 	}
+	wanted := map[digest.Digest]bool{} // of eStargz
+	for _, a := range annotations {
+		for _, name := range digestAnnotations() {
+			text, found := a[name]
+			if !found {
+				continue
+			}
+			if err := digest.Digest(text).Validate(); err != nil {
+				return fmt.Errorf("%w: annotation %s is %q: %w", ErrIndex, name, text, err)
+			}
+			if name != AnnotationTOC && !isFrame(head) {
+				return fmt.Errorf("%w: annotation %s tells of zstd:chunked, and the layer begins with no frame of zstd", ErrIndex, name)
+			}
+			wanted[digest.Digest(text)] = true
+		}
+	}
 	if isFrame(head) {
 		return verifyChunked(blob, size, annotations)
-	}
-	wanted := map[digest.Digest]bool{}
-	for _, a := range annotations {
-		if want := a[AnnotationTOC]; want != "" {
-			wanted[digest.Digest(want)] = true
-		}
 	}
 	for want := range wanted {
 		if err := verifyGzip(blob, size, want); err != nil {
@@ -71,6 +81,7 @@ func verifyGzip(blob io.ReadSeeker, size int64, want digest.Digest) error {
 		return err
 	}
 	told := newTold()
+	told.tocAt = offset
 	if err := told.readTOC(blob, offset, size-footerSize-offset, want); err != nil {
 		return err
 	}
@@ -113,7 +124,7 @@ func (t *told) readTOC(blob io.ReadSeeker, offset, n int64, want digest.Digest) 
 	}
 	verifier := digest.Canonical.Digester()
 	text := io.TeeReader(files, verifier.Hash())
-	if err := t.decode(json.NewDecoder(text)); err != nil {
+	if err := t.decode(text); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrIndex, tocName, jsontext.Fault(err))
 	}
 	if _, err := io.Copy(io.Discard, text); err != nil {
@@ -131,6 +142,8 @@ type gzipMembers struct {
 	z      gzip.Reader
 	member bytes.Buffer
 }
+
+func (g *gzipMembers) end() int64 { return g.in.n }
 
 func (g *gzipMembers) next() (offset int64, data []byte, err error) {
 	offset = g.in.n

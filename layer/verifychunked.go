@@ -3,7 +3,7 @@ package layer
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,22 +19,24 @@ import (
 func verifyChunked(blob io.ReadSeeker, size int64, annotations []map[string]string) error {
 	checked := map[stated]bool{}
 	for _, a := range annotations {
-		want, err := statedBy(blob, size, a)
+		all, err := statedBy(blob, size, a)
 		if err != nil {
 			return err
 		}
-		if want == (stated{}) || checked[want] {
-			continue
-		}
-		checked[want] = true
-		if err := want.verify(blob); err != nil {
-			return err
+		for _, want := range all {
+			if checked[want] {
+				continue
+			}
+			checked[want] = true
+			if err := want.verify(blob, size); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// stated is what a descriptor says of the index of its layer.
+// stated is what a descriptor says of an index of its layer to one reader.
 type stated struct {
 	positions
 	splitAt  uint64        // of the tar-split; 0 without one
@@ -42,39 +44,67 @@ type stated struct {
 	checksum digest.Digest // of the compressed JSON, where it says that
 }
 
-// statedBy reads the annotations of a descriptor. Those of podman say where the
-// parts lie; for stargz-snapshotter the footer does.
-func statedBy(blob io.ReadSeeker, size int64, a map[string]string) (s stated, err error) {
-	s.toc, s.checksum = digest.Digest(a[AnnotationTOC]), digest.Digest(a[AnnotationChunkedTOC])
-	switch {
-	case s.checksum != "":
-		kind := uint64(0)
-		if _, err := fmt.Sscanf(a[annotationChunkedAt], "%d:%d:%d:%d", &s.positions.toc, &s.tocSize, &s.tocRaw, &kind); err != nil || kind != chunkedType {
-			return s, fmt.Errorf("%w: annotation %s is %q, which names no place of type %d", ErrIndex, annotationChunkedAt, a[annotationChunkedAt], chunkedType)
+// statedBy reads the annotations of a descriptor. Those of podman, under the prefix of
+// today and that before, say where the parts lie; for stargz-snapshotter the footer does.
+func statedBy(blob io.ReadSeeker, size int64, a map[string]string) (all []stated, err error) {
+	for _, prefix := range chunkedPrefixes {
+		checksum, found := a[prefix+chunkedTOC]
+		if !found {
+			continue
 		}
-		if at := a[annotationChunkedTarSplit]; at != "" {
+		s := stated{checksum: digest.Digest(checksum)}
+		kind := uint64(0)
+		if _, err := fmt.Sscanf(a[prefix+chunkedAt], "%d:%d:%d:%d", &s.positions.toc, &s.tocSize, &s.tocRaw, &kind); err != nil || kind != chunkedType {
+			return nil, fmt.Errorf("%w: annotation %s is %q, which names no place of type %d", ErrIndex, prefix+chunkedAt, a[prefix+chunkedAt], chunkedType)
+		}
+		if at := a[prefix+chunkedTarSplit]; at != "" {
 			if _, err := fmt.Sscanf(at, "%d:%d:%d", &s.splitAt, &s.splitSize, &s.splitRaw); err != nil {
-				return s, fmt.Errorf("%w: annotation %s is %q, which names no place", ErrIndex, annotationChunkedTarSplit, at)
+				return nil, fmt.Errorf("%w: annotation %s is %q, which names no place", ErrIndex, prefix+chunkedTarSplit, at)
 			}
 		}
-	case s.toc != "":
+		all = append(all, s)
+	}
+	if toc, found := a[AnnotationTOC]; found {
+		s := stated{toc: digest.Digest(toc)}
 		if s.positions, err = readChunkedFooter(blob, size); err != nil {
-			return s, err
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	for _, s := range all {
+		if err := s.check(size); err != nil {
+			return nil, err
 		}
 	}
-	for _, part := range [][2]uint64{{s.positions.toc, s.tocSize}, {s.splitAt, s.splitSize}} {
-		if part[0] > uint64(size) || part[1] > uint64(size)-part[0] {
-			return s, fmt.Errorf("%w: %d bytes at %d of a layer of %d bytes", ErrIndex, part[1], part[0], size)
-		}
-	}
-	if s.tocRaw > maxIndexText || s.tocSize > maxIndex || s.splitSize > maxIndex {
-		return s, fmt.Errorf("%w: it has more than %d MiB", ErrIndex, maxIndex>>20)
-	}
-	return s, nil
+	return all, nil
 }
 
-func (s stated) verify(blob io.ReadSeeker) error {
+// check tells whether the parts lie in a layer of this size, and can be read.
+func (s stated) check(size int64) error {
+	for _, part := range [][2]uint64{{s.positions.toc, s.tocSize}, {s.splitAt, s.splitSize}} {
+		if part[0] > uint64(size) || part[1] > uint64(size)-part[0] {
+			return fmt.Errorf("%w: %d bytes at %d of a layer of %d bytes", ErrIndex, part[1], part[0], size)
+		}
+	}
+	if s.positions.toc < skippableHeader {
+		return fmt.Errorf("%w: no frame ends at %d", ErrIndex, s.positions.toc)
+	}
+	if s.tocSize > maxIndex || s.splitSize > maxIndex {
+		return fmt.Errorf("%w: it has more than %d MiB", ErrIndex, maxIndex>>20)
+	}
+	if s.tocRaw > maxIndexText || s.splitRaw > maxIndexText {
+		return fmt.Errorf("%w: it has more than %d MiB inflated", ErrIndex, maxIndexText>>20)
+	}
+	return nil
+}
+
+func (s stated) verify(blob io.ReadSeeker, size int64) error {
+	if err := s.onlySkipped(blob, size); err != nil {
+		return err
+	}
 	told := newTold()
+	told.podman, told.full = s.checksum != "", s.splitAt > 0
+	told.times = told.full
 	if err := s.readTOC(blob, told); err != nil {
 		return err
 	}
@@ -118,7 +148,7 @@ func (s stated) readTOC(blob io.ReadSeeker, told *told) error {
 	defer text.Close()
 	hash := digest.Canonical.Digester()
 	counted := &limited{r: io.TeeReader(text, hash.Hash()), left: int64(s.tocRaw)}
-	if err := told.decode(json.NewDecoder(counted)); err != nil {
+	if err := told.decode(counted); err != nil {
 		return fmt.Errorf("%w: its JSON: %w", ErrIndex, jsontext.Fault(err))
 	}
 	if _, err := io.Copy(io.Discard, counted); err != nil || counted.left != 0 {
@@ -130,6 +160,34 @@ func (s stated) readTOC(blob io.ReadSeeker, told *told) error {
 	return nil
 }
 
+// onlySkipped tells whether all frames from the table of contents on are those that
+// decompressors pass over: whoever pulls the layer as a whole would get what is in
+// others, which a lazy reader does not see.
+func (s stated) onlySkipped(blob io.ReadSeeker, size int64) error {
+	head := make([]byte, skippableHeader)
+	at := int64(s.positions.toc) - skippableHeader
+	for at < size {
+		w := frameWalk{}
+		if size-at >= skippableHeader {
+			if err := readAt(blob, at, head); err != nil {
+				return err
+			}
+			w.step(head)
+		}
+		if !w.last || w.left > size-at {
+			return fmt.Errorf("%w: no frame to be skipped at %d, where its table of contents, or what is behind that, is", ErrIndex, at)
+		}
+		at += w.left
+	}
+	return nil
+}
+
+// Bounds of what a tar-split may have to be compared.
+const (
+	maxSplitEntry = 16 << 20  // bytes of the JSON of one entry; tar-split cuts what is longer at 1 MiB
+	maxSplitNames = 256 << 20 // bytes of all names, which are kept to find one that is there twice
+)
+
 // readSplit reads the tar-split, whose digest the table of contents states.
 func (s stated) readSplit(blob io.ReadSeeker, want digest.Digest) (*sameSplit, error) {
 	text, err := inflated(blob, s.splitAt, s.splitSize, want)
@@ -138,13 +196,20 @@ func (s stated) readSplit(blob io.ReadSeeker, want digest.Digest) (*sameSplit, e
 	}
 	defer text.Close()
 	split := newSameSplit()
-	for entries := storage.NewJSONUnpacker(text); ; {
+	counted := &limited{r: text, left: int64(s.splitRaw)}
+	entry := &bounded{counted, context.Background(), 0}
+	names := 0
+	for entries := storage.NewJSONUnpacker(entry); ; {
+		entry.left = maxSplitEntry
 		e, err := entries.Next()
-		if err == io.EOF {
+		if err == io.EOF && counted.left == 0 {
 			return split, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: its tar-split: %w", ErrIndex, err)
+			return nil, fmt.Errorf("%w: its tar-split, of which %d bytes are stated: %w", ErrIndex, s.splitRaw, err)
+		}
+		if names += len(e.GetNameBytes()); names > maxSplitNames {
+			return nil, fmt.Errorf("%w: its tar-split has more than %d MiB of names", ErrIndex, maxSplitNames>>20)
 		}
 		if _, err := split.AddEntry(*e); err != nil {
 			return nil, err
@@ -196,6 +261,8 @@ func newZstdFrames(r io.Reader) (*zstdFrames, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxMember))
 	return &zstdFrames{in: bufio.NewReaderSize(r, 64<<10), zstd: d}, err
 }
+
+func (z *zstdFrames) end() int64 { return z.n }
 
 func (z *zstdFrames) next() (offset int64, data []byte, err error) {
 	offset = z.n

@@ -142,8 +142,22 @@ func TestVerifyComparesIndices(t *testing.T) {
 	}
 	l, layers := layersOf(t, s, r)
 	blob := blobOf(t, l, layers[0])
-	desc := layers[0]
-	desc.Annotations = map[string]string{layer.AnnotationTOC: digest.FromString("other").String()}
+	other := digest.FromString("other").String()
+	for _, media := range []string{ocispec.MediaTypeImageLayerGzip, ocispec.MediaTypeImageLayer, "application/vnd.docker.image.rootfs.diff.tar", "application/x-other"} { // readers look at the annotation alone
+		for _, name := range []string{layer.AnnotationTOC, layer.AnnotationChunkedTOC, "io.containers.zstd-chunked.manifest-checksum"} {
+			desc := layers[0]
+			desc.MediaType, desc.Annotations = media, map[string]string{name: other}
+			lie := mustPublish(t, s, layoutOf(t, blob, desc).write(t))
+			if _, err := ipfs.Verify(context.Background(), s, lie.Root, func(int) {}); !errors.Is(err, ipfs.ErrCorrupt) || !strings.Contains(err.Error(), desc.Digest.String()) {
+				t.Errorf("verify of a layer of type %s with another index by %s: %v", media, name, err)
+			}
+		}
+	}
+}
+
+// layoutOf is a layout of an image of one layer.
+func layoutOf(t *testing.T, blob []byte, desc ocispec.Descriptor) files {
+	t.Helper()
 	config := configOf(layerTar(1))
 	manifest, err := json.Marshal(ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
@@ -156,9 +170,5 @@ func TestVerifyComparesIndices(t *testing.T) {
 	for _, data := range [][]byte{blob, config, manifest} {
 		f = f.add(oci.BlobPath(digest.FromBytes(data)), data)
 	}
-	f = f.add("oci-layout", oci.LayoutFile).json("index.json", oci.NewIndex([]ocispec.Descriptor{descriptor(ocispec.MediaTypeImageManifest, manifest)}))
-	lie := mustPublish(t, s, f.write(t))
-	if _, err := ipfs.Verify(context.Background(), s, lie.Root, func(int) {}); !errors.Is(err, ipfs.ErrCorrupt) || !strings.Contains(err.Error(), desc.Digest.String()) {
-		t.Errorf("verify of a layer with another index: %v", err)
-	}
+	return f.add("oci-layout", oci.LayoutFile).json("index.json", oci.NewIndex([]ocispec.Descriptor{descriptor(ocispec.MediaTypeImageManifest, manifest)}))
 }
