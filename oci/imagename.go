@@ -93,8 +93,7 @@ func ImageNames(desc ocispec.Descriptor) []ImageName {
 // equal tells whether two names are one to engines, for which "library/app" is
 // what people type as "app".
 func (n ImageName) equal(other ImageName) bool {
-	const library = "library/"
-	return n.Tag == other.Tag && strings.TrimPrefix(n.Repository, library) == strings.TrimPrefix(other.Repository, library)
+	return n.Tag == other.Tag && ref.TrimLibrary(n.Repository) == ref.TrimLibrary(other.Repository)
 }
 
 // parseImageName reads a full reference; defaultTag is that of one with neither

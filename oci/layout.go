@@ -46,13 +46,19 @@ func BlobPath(d digest.Digest) string {
 // Named gives desc the annotations by which engines find an image of this name,
 // "[host/]repository:tag", in index.json: the full name for containerd, docker
 // and BuildKit, and as org.opencontainers.image.ref.name the name as people type
-// it, "app:1", by which skopeo and podman look for it and whose tag regctl takes.
+// it, "app:1", by which skopeo and podman look for it and whose tag regctl takes. Of a
+// name with tag and digest it is the tag, as in [ImageNames].
 func Named(desc ocispec.Descriptor, name string) ocispec.Descriptor {
+	if before, _, _ := strings.Cut(name, "@"); before != name {
+		if _, _, tagged := ref.CutTag(before); tagged {
+			name = before
+		}
+	}
 	full, short := name, name
 	if named, err := reference.ParseDockerRef(name); err == nil {
 		full, short = named.String(), reference.FamiliarString(named)
-		if strings.HasPrefix(name, "library/") { // as it was typed
-			short = "library/" + short
+		if library := "library/"; strings.HasPrefix(name, library) && !strings.HasPrefix(short, library) { // as it was typed
+			short = library + short
 		}
 	}
 	annotations := maps.Clone(desc.Annotations)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/containerd/platforms"
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -100,6 +101,11 @@ func checkTargets(t *testing.T, l *layout.Layout, line layout.Line, what string)
 	}
 	if len(others) > 0 || line.Pull.Tag != "" && (len(own) != 1 || own[0] != asked) {
 		t.Errorf("%s: the directory has %q of it, and %q of others", what, own, others)
+	}
+	if !oci.IsManifest(image.Target.MediaType) { // of which a docker archive takes one platform
+		if image, err = pull.Select(t.Context(), l, line.Pull, platforms.Only(platforms.MustParse("linux/amd64"))); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
 	}
 	var out bytes.Buffer
 	if err := image.ToTar(t.Context(), &out, pull.Progress{}); err != nil {

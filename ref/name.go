@@ -112,9 +112,19 @@ func TrimHost(name string) string {
 		return name
 	}
 	if host == "docker.io" || host == "index.docker.io" {
-		return strings.TrimPrefix(rest, "library/")
+		return TrimLibrary(rest)
 	}
 	return rest
+}
+
+// TrimLibrary drops the "library/" by which Docker's full names tell those of one
+// component: "library/busybox:1" gives "busybox:1". In front of several, such as
+// "library/team/app", it is part of the name.
+func TrimLibrary(name string) string {
+	if rest, found := strings.CutPrefix(name, "library/"); found && !strings.Contains(rest, "/") {
+		return rest
+	}
+	return name
 }
 
 // CleanRegistry turns the value of a registry flag into the host that stands

@@ -98,6 +98,7 @@ func TestTrimHost(t *testing.T) {
 		"library/busybox":             "library/busybox",
 		"docker.io/library/busybox:1": "busybox:1",
 		"docker.io/coreos/etcd":       "coreos/etcd",
+		"docker.io/library/team/app":  "library/team/app",
 		"busybox:1.36":                "busybox:1.36",
 	} {
 		if got := TrimHost(in); got != want {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/containerd/platforms"
@@ -45,7 +44,7 @@ func openRegistry(ctx context.Context, s Spec, o Options) (*Source, error) {
 		name.Digest = digested.Digest()
 	}
 	if host == "docker.io" {
-		name.Repository = strings.TrimPrefix(path, "library/")
+		name.Repository = ref.TrimLibrary(path)
 	}
 	return &Source{images: newFetched(s.String(), repository, name, o.Platforms)}, nil
 }

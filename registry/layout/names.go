@@ -129,7 +129,7 @@ func addDistinct(entries []*entry, e *entry) []*entry {
 
 // plain makes repositories comparable: registry host and "library/" go.
 func plain(repository string) string {
-	return strings.TrimPrefix(ref.TrimHost(repository), "library/")
+	return ref.TrimLibrary(ref.TrimHost(repository))
 }
 
 // What `cosign save` says of its entries, which have no names: an image or index,
