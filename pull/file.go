@@ -46,7 +46,7 @@ func (f *File) To(ctx context.Context, to Target) (err error) {
 		return to.Load(ctx, write)
 	case Archive:
 		if to.Docker {
-			return to.Write(write)
+			return to.Write(ctx, write)
 		}
 	}
 	return fmt.Errorf("%w: %s is one file, not an image layout: pull it with --to docker or --to docker-archive:FILE, or publish that", ErrTarget, ref.Ciq(f.root))

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/engine"
+	"github.com/image2ipfs/image2ipfs/internal/output"
 )
 
 // Job is one pull.
@@ -64,27 +64,23 @@ func (a Archive) String() string {
 
 // Pull implements [Target] by [Image.ToTar]. A file appears when it is complete.
 func (a Archive) Pull(ctx context.Context, j Job) (string, error) {
-	return "", a.Write(func(w io.Writer) error { return j.Image.ToTar(ctx, w, j.Progress) })
+	return "", a.Write(ctx, func(w io.Writer) error { return j.Image.ToTar(ctx, w, j.Progress) })
 }
 
 // Write lets fn write the archive. What is there and no regular file, such as a
-// named pipe or a device, is written to as it is.
-func (a Archive) Write(fn func(w io.Writer) error) error {
+// named pipe or a device, is written to as it is. When ctx ends, so does waiting for
+// somebody who reads.
+func (a Archive) Write(ctx context.Context, fn func(w io.Writer) error) error {
 	if a.Path == "-" {
-		return fn(os.Stdout)
+		return fn(output.Until(ctx, os.Stdout))
 	}
-	path := a.Path
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		return errors.Join(fn(f), f.Close())
+	if info, err := os.Stat(a.Path); err == nil && info.IsDir() {
+		return fmt.Errorf("%w: %s is a directory: name a file", ErrTarget, a.Path)
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil { // the link stays one
-		path = real
+	if is, err := output.Special(ctx, a.Path, fn); is {
+		return err
 	}
-	return writeFile(path, fn)
+	return writeFile(output.Real(a.Path), fn)
 }
 
 // Close implements [Target].

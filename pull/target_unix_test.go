@@ -33,7 +33,7 @@ func TestArchiveIntoPipe(t *testing.T) {
 		}
 		read <- string(data)
 	}()
-	if err := (pull.Archive{Path: path}).Write(writes("archive")); err != nil {
+	if err := (pull.Archive{Path: path}).Write(t.Context(), writes("archive")); err != nil {
 		t.Fatal(err)
 	}
 	if got := <-read; got != "archive" {
@@ -54,7 +54,7 @@ func TestArchiveThroughLink(t *testing.T) {
 	if err := os.Symlink(file, link); err != nil {
 		t.Fatal(err)
 	}
-	if err := (pull.Archive{Path: link}).Write(writes("after")); err != nil {
+	if err := (pull.Archive{Path: link}).Write(t.Context(), writes("after")); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := os.ReadFile(file); err != nil || string(data) != "after" {

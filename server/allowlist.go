@@ -1,14 +1,15 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/input"
 	"github.com/image2ipfs/image2ipfs/ref"
 )
 
@@ -19,14 +20,14 @@ var ErrAllowList = errors.New("list of images that are served")
 // file with one on each line, where empty lines and those that begin with # say
 // nothing. Errors match [ErrAllowList], also when no root is named, or those of
 // reading files.
-func ReadAllowList(values ...string) ([]cid.Cid, error) {
+func ReadAllowList(ctx context.Context, values ...string) ([]cid.Cid, error) {
 	var roots []cid.Cid
 	for _, value := range values {
 		if name, err := ref.ParseName(value); err == nil {
 			roots = append(roots, name.Root)
 			continue
 		}
-		listed, err := rootsInFile(value)
+		listed, err := rootsInFile(ctx, value)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: %q is neither a name with a CID in it nor a file", ErrAllowList, value)
 		}
@@ -41,8 +42,11 @@ func ReadAllowList(values ...string) ([]cid.Cid, error) {
 	return roots, nil
 }
 
-func rootsInFile(file string) ([]cid.Cid, error) {
-	data, err := os.ReadFile(file)
+// maxAllowList is how large a list may be, in bytes: half a million roots take it.
+const maxAllowList = 64 << 20
+
+func rootsInFile(ctx context.Context, file string) ([]cid.Cid, error) {
+	data, err := input.ReadFile(ctx, file, maxAllowList)
 	if err != nil {
 		return nil, err
 	}

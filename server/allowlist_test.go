@@ -22,7 +22,7 @@ func TestReadAllowList(t *testing.T) {
 		}
 		return path
 	}
-	roots, err := ReadAllowList(one+"/app:1", write("# nobody has this\n\n  "+two+"  \n"))
+	roots, err := ReadAllowList(t.Context(), one+"/app:1", write("# nobody has this\n\n  "+two+"  \n"))
 	if err != nil || len(roots) != 2 {
 		t.Fatalf("%v, %v", roots, err)
 	}
@@ -40,11 +40,11 @@ func TestReadAllowList(t *testing.T) {
 		"no values":        {nil, "no image"},
 		"a broken line":    {[]string{one, write(two + "\nnonsense\n")}, "line 2"},
 	} {
-		if _, err := ReadAllowList(test.values...); !errors.Is(err, ErrAllowList) || !strings.Contains(err.Error(), test.says) {
+		if _, err := ReadAllowList(t.Context(), test.values...); !errors.Is(err, ErrAllowList) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v, want ErrAllowList that says %q", name, err, test.says)
 		}
 	}
-	if _, err := ReadAllowList(t.TempDir()); err == nil || errors.Is(err, ErrAllowList) || errors.Is(err, fs.ErrNotExist) {
+	if _, err := ReadAllowList(t.Context(), t.TempDir()); err == nil || errors.Is(err, ErrAllowList) || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a directory: %v, want the error of reading it", err)
 	}
 }

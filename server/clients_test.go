@@ -203,7 +203,7 @@ func TestCrowdTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	keyPair(t, certFile, keyFile, 1)
-	secure, err := TLS(certFile, keyFile, Options{})
+	secure, err := TLS(t.Context(), certFile, keyFile, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

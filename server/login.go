@@ -30,9 +30,10 @@ var ErrHtpasswd = passwords.ErrFile
 
 // Htpasswd lets in the users of a file that htpasswd -B (bcrypt) wrote. It is read
 // again when it changes; as long as what is there then makes no sense, those of before
-// are let in and the logger is told. Errors match [ErrHtpasswd], or are those of reading it.
-func Htpasswd(file string, o Options) (Passwords, error) {
-	return passwords.Open(file, passwords.Options{Logger: o.Logger})
+// are let in and the logger is told. What is no regular file, such as a named pipe, is read
+// once; until ctx ends it waits for who writes it. Errors match [ErrHtpasswd], or are those of reading it.
+func Htpasswd(ctx context.Context, file string, o Options) (Passwords, error) {
+	return passwords.Open(ctx, file, passwords.Options{Logger: o.Logger})
 }
 
 // ErrExposed is matched by errors about an address that others reach and that is to

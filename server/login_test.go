@@ -34,7 +34,7 @@ func htpasswd(t *testing.T) Passwords {
 	if err := os.WriteFile(file, append([]byte("ann:"), hash...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Htpasswd(file, Options{})
+	p, err := Htpasswd(t.Context(), file, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestExpose(t *testing.T) {
 	at := func(addr string) net.Listener { return placeless{addr: &net.TCPAddr{IP: net.ParseIP(addr)}} }
 	dir := t.TempDir()
 	keyPair(t, filepath.Join(dir, "cert"), filepath.Join(dir, "key"), 1)
-	secure, err := TLS(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), Options{})
+	secure, err := TLS(t.Context(), filepath.Join(dir, "cert"), filepath.Join(dir, "key"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestPromisedErrors(t *testing.T) {
 	if err := os.WriteFile(file, []byte("no colon\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Htpasswd(file, Options{}); !errors.Is(err, ErrHtpasswd) {
+	if _, err := Htpasswd(t.Context(), file, Options{}); !errors.Is(err, ErrHtpasswd) {
 		t.Errorf("a file without hashes: %v", err)
 	}
 	if err := htpasswd(t).Check(t.Context(), "here", "nobody", "secret"); !errors.Is(err, ErrLogin) {

@@ -55,7 +55,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	keyPair(t, certFile, keyFile, 1)
 	var log testlog.Log
-	cfg, err := TLS(certFile, keyFile, Options{Logger: log.Logger()})
+	cfg, err := TLS(t.Context(), certFile, keyFile, Options{Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestServeTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	keyPair(t, certFile, keyFile, 1)
-	cfg, err := TLS(certFile, keyFile, Options{})
+	cfg, err := TLS(t.Context(), certFile, keyFile, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestServeTLS(t *testing.T) {
 
 func TestTLSNamesTheFile(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "nothing.pem")
-	if _, err := TLS(missing, missing, Options{}); err == nil || !strings.Contains(err.Error(), missing) {
+	if _, err := TLS(t.Context(), missing, missing, Options{}); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("%v; want an error that names %s", err, missing)
 	}
 }

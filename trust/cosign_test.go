@@ -54,7 +54,7 @@ func archived(t *testing.T, file string) (ipfs.Getter, cid.Cid, ocispec.Index) {
 func TestCosign(t *testing.T) {
 	keys := map[string]*trust.Key{}
 	for _, name := range []string{"cosign", "other"} {
-		read, err := trust.ReadKeys("testdata/" + name + ".pub")
+		read, err := trust.ReadKeys(t.Context(), "testdata/"+name+".pub")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -14,9 +15,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
+
+	"github.com/image2ipfs/image2ipfs/internal/input"
 )
 
 // Key is a public key: ECDSA on P-256, P-384 or P-521, Ed25519, or RSA of at least
@@ -38,10 +39,11 @@ const (
 )
 
 // ReadKeys reads files with public keys in PEM, as cosign generate-key-pair and openssl
-// write them; each may have several. Errors match [ErrKey], or are those of reading files.
-func ReadKeys(files ...string) (all []*Key, err error) {
+// write them; each may have several. Of a named pipe it waits for who writes, until ctx
+// ends. Errors match [ErrKey], or are those of reading files.
+func ReadKeys(ctx context.Context, files ...string) (all []*Key, err error) {
 	for _, file := range files {
-		data, err := readKeyFile(file)
+		data, err := readKeyFile(ctx, file)
 		if err != nil {
 			return nil, err
 		}
@@ -57,19 +59,12 @@ func ReadKeys(files ...string) (all []*Key, err error) {
 	return all, nil
 }
 
-func readKeyFile(file string) (data []byte, err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
+func readKeyFile(ctx context.Context, file string) ([]byte, error) {
+	data, err := input.ReadFile(ctx, file, maxKeyFile)
+	if errors.Is(err, input.ErrTooLarge) {
+		err = fmt.Errorf("%w: %w, expected a key in PEM", ErrKey, err)
 	}
-	defer f.Close()
-	if data, err = io.ReadAll(io.LimitReader(f, maxKeyFile+1)); err != nil {
-		return nil, err
-	}
-	if len(data) > maxKeyFile {
-		return nil, fmt.Errorf("%w: %s has more than %d bytes, expected a key in PEM", ErrKey, file, maxKeyFile)
-	}
-	return data, nil
+	return data, err
 }
 
 // ParseKeys reads public keys in PEM, of types PUBLIC KEY (RFC 7468, section 13) and RSA

@@ -283,7 +283,7 @@ func TestSignatureOutOfReach(t *testing.T) {
 // Files of keys that are none, private, weak or unknown are refused by name.
 func TestReadKeys(t *testing.T) {
 	dir := t.TempDir()
-	if keys, err := trust.ReadKeys("testdata/cosign.pub", "testdata/other.pub"); err != nil || len(keys) != 2 || keys[0].Name != "cosign.pub" || keys[0].Fingerprint == keys[1].Fingerprint {
+	if keys, err := trust.ReadKeys(t.Context(), "testdata/cosign.pub", "testdata/other.pub"); err != nil || len(keys) != 2 || keys[0].Name != "cosign.pub" || keys[0].Fingerprint == keys[1].Fingerprint {
 		t.Errorf("%v %v", keys, err)
 	}
 	good := testsign.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)).Public()
@@ -296,7 +296,7 @@ func TestReadKeys(t *testing.T) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := trust.ReadKeys(file); !errors.Is(err, trust.ErrKey) || !strings.Contains(err.Error(), file) {
+		if _, err := trust.ReadKeys(t.Context(), file); !errors.Is(err, trust.ErrKey) || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -61,12 +61,12 @@ func checkPair(cert, key, flag string) error {
 }
 
 // apply puts the flags into a server's configuration.
-func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
+func (o *accessOptions) apply(ctx context.Context, cfg *server.Config, all stores) (err error) {
 	if err := checkPair(o.tlsCert, o.tlsKey, "--tls"); err != nil {
 		return err
 	}
 	if o.tlsCert != "" {
-		if cfg.TLS, err = server.TLS(o.tlsCert, o.tlsKey, server.Options{Logger: cfg.Logger}); err != nil {
+		if cfg.TLS, err = server.TLS(ctx, o.tlsCert, o.tlsKey, server.Options{Logger: cfg.Logger}); err != nil {
 			return err
 		}
 	}
@@ -100,10 +100,10 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 		sum.Roots, sum.Bytes, err = all.Total(ctx)
 		return sum, err
 	}
-	if cfg.Signed, err = policyOf(o.keys); err != nil {
+	if cfg.Signed, err = policyOf(ctx, o.keys); err != nil {
 		return fmt.Errorf("--%s: %w", signedFlag, err)
 	}
-	limits, err := o.limits(all, cfg.Logger)
+	limits, err := o.limits(ctx, all, cfg.Logger)
 	if len(limits) > 0 {
 		cfg.Allow = server.AnyOf(limits...)
 	}
@@ -111,9 +111,9 @@ func (o *accessOptions) apply(cfg *server.Config, all stores) (err error) {
 }
 
 // limits are those of --allow and --pinned; none where everything is served.
-func (o *accessOptions) limits(all stores, log *slog.Logger) (limits []server.Allow, err error) {
+func (o *accessOptions) limits(ctx context.Context, all stores, log *slog.Logger) (limits []server.Allow, err error) {
 	if len(o.allow) > 0 {
-		roots, err := server.ReadAllowList(o.allow...)
+		roots, err := server.ReadAllowList(ctx, o.allow...)
 		if errors.Is(err, server.ErrAllowList) {
 			return nil, usageError{fmt.Errorf("--allow: %w", err)}
 		}

@@ -126,7 +126,7 @@ func (o *backupOptions) run(cmd *cobra.Command, to string, args []string) (err e
 	p.done()
 	told.Blocks, told.Bytes = stats.Blocks, stats.Bytes
 	if o.keys != "" {
-		if told.Keys, err = names.NewStore(names.Dir(own.Path())).SaveKeys(o.keys); err != nil {
+		if told.Keys, err = names.NewStore(names.Dir(own.Path())).SaveKeys(cmd.Context(), o.keys); err != nil {
 			return err
 		}
 	}
@@ -257,7 +257,7 @@ type restored struct {
 func (o *restoreOptions) run(cmd *cobra.Command, from string) (err error) {
 	var keys *names.SavedKeys
 	if o.keys != "" { // before anything is kept
-		if keys, err = names.ReadKeys(o.keys); err != nil {
+		if keys, err = names.ReadKeys(cmd.Context(), o.keys); err != nil {
 			return err
 		}
 	}

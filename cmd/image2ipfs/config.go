@@ -37,7 +37,7 @@ func applySettings(out, serve *cobra.Command, file string) (map[string]settings.
 	for _, name := range settings.Strangers("serve", serve.Flags()) {
 		out.PrintErrf("warning: $%s is no setting of serve\n", oci.Quoted(name))
 	}
-	from, err := settings.Apply("serve", serve.Flags(), file, unset...)
+	from, err := settings.Apply(out.Context(), "serve", serve.Flags(), file, unset...)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("%w\nSee 'image2ipfs config ls'", err)}
 	}
@@ -145,7 +145,7 @@ func newConfigExample() *cobra.Command {
 		Args:    usage(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			serve := newServe()
-			from, err := settings.Apply("", serve.Flags(), "", unset...) // no command: the environment says nothing of it
+			from, err := settings.Apply(cmd.Context(), "", serve.Flags(), "", unset...) // no command: the environment says nothing of it
 			if err != nil {
 				return err
 			}

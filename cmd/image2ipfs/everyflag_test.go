@@ -114,7 +114,7 @@ func given(t *testing.T, name, variable, line, file string) *pflag.Flag {
 			t.Fatal(err)
 		}
 	}
-	from, err := settings.Apply("serve", cmd.Flags(), path, unset...)
+	from, err := settings.Apply(t.Context(), "serve", cmd.Flags(), path, unset...)
 	if err != nil {
 		t.Fatal(err)
 	}

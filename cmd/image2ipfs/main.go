@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/image2ipfs/image2ipfs/internal/output"
 	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
 )
 
@@ -19,8 +20,8 @@ func main() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
-	out := &result{to: standardOutput()}
-	root := newRoot(out, os.Stderr)
+	out := &result{to: standardOutput(ctx)}
+	root := newRoot(out, output.Until(ctx, os.Stderr))
 	p2p.LogTo(root.ErrOrStderr())
 	err := root.ExecuteContext(ctx)
 	if err == nil && out.failed != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -248,13 +247,13 @@ of two that publish one name, the one that sees the other's record stops.`,
   ipfs key export app && image2ipfs name import app app.key`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := readSmall(cmd.Context(), args[1])
+			data, err := input.ReadFile(cmd.Context(), args[1], maxKey)
 			if err != nil {
 				return err
 			}
 			var last []byte
 			if record != "" {
-				if last, err = readSmall(cmd.Context(), record); err != nil {
+				if last, err = input.ReadFile(cmd.Context(), record, maxKey); err != nil {
 					return err
 				}
 			}
@@ -270,14 +269,4 @@ of two that publish one name, the one that sees the other's record stops.`,
 	}
 	cmd.Flags().StringVar(&record, "record", "", "file with the name's last record, as name export --record writes it")
 	return cmd
-}
-
-// readSmall reads a file that is a key or a record, and no more of another.
-func readSmall(ctx context.Context, path string) ([]byte, error) {
-	f, err := input.Open(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, 64<<10))
 }

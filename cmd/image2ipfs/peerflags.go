@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
 
+	"github.com/image2ipfs/image2ipfs/internal/input"
 	"github.com/image2ipfs/image2ipfs/ipfs/network"
 	"github.com/image2ipfs/image2ipfs/ipfs/p2p"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
@@ -65,15 +65,18 @@ func (o *peerOptions) check() error {
 	return nil
 }
 
+// maxKey is how large a file with a key or a record may be, in bytes.
+const maxKey = 64 << 10
+
 // config is what the flags say of a node; listens is for one that others can
 // connect to.
-func (o *peerOptions) config(listens bool) (p2p.Config, error) {
+func (o *peerOptions) config(ctx context.Context, listens bool) (p2p.Config, error) {
 	cfg := p2p.Config{
 		UserAgent: "image2ipfs/" + version,
 		Peers:     o.peers, MDNS: o.mdns, Public: o.public, Bootstrap: o.bootstrap, Routing: o.routing,
 	}
 	if o.swarmKey != "" {
-		key, err := os.ReadFile(o.swarmKey)
+		key, err := input.ReadFile(ctx, o.swarmKey, maxKey)
 		if err != nil {
 			return cfg, fmt.Errorf("--swarm-key: %w", err)
 		}
@@ -96,7 +99,7 @@ func (o *peerOptions) join(ctx context.Context, store *packstore.Store, server b
 	if err := o.check(); err != nil || !o.asked() {
 		return nil, err
 	}
-	node, err := o.config(server)
+	node, err := o.config(ctx, server)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/internal/output"
 )
 
 // printer is what all that a command prints goes through, on standard output and
@@ -37,11 +39,20 @@ func exact(cmd *cobra.Command) io.Writer {
 
 // terminal is the file that w ends in, nil when that is none.
 func terminal(w io.Writer) *os.File {
-	if p, ok := w.(*printer); ok {
-		w = p.to
+	for {
+		switch to := w.(type) {
+		case *os.File:
+			return to
+		case *printer:
+			w = to.to
+		case *result:
+			w = to.to
+		case *output.Writer:
+			return to.File()
+		default:
+			return nil
+		}
 	}
-	f, _ := w.(*os.File)
-	return f
 }
 
 // printable shows what a terminal would obey or hide instead of sending it there:

@@ -112,7 +112,7 @@ func (o *pullOptions) run(cmd *cobra.Command, arg string) (err error) {
 	if o.json && o.to == "-" {
 		return usageError{errors.New("standard output takes the archive or the JSON: name a file with --to docker-archive:FILE")}
 	}
-	if o.policy, err = policyOf(o.keys); err != nil {
+	if o.policy, err = policyOf(ctx, o.keys); err != nil {
 		return err
 	}
 	all, err := o.openAll(ctx)

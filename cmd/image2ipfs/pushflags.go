@@ -82,7 +82,7 @@ func (o *pushOptions) openEvents(log *slog.Logger) (*server.Events, error) {
 }
 
 // apply puts the flags into a server's configuration.
-func (o *pushOptions) apply(cfg *server.Config, all stores) (err error) {
+func (o *pushOptions) apply(ctx context.Context, cfg *server.Config, all stores) (err error) {
 	history := o.history
 	if history == 0 {
 		history = -1 // none, where the registry's 0 is its default
@@ -100,14 +100,14 @@ func (o *pushOptions) apply(cfg *server.Config, all stores) (err error) {
 	}
 	cfg.AuthRead, cfg.AnyoneMayPush, cfg.Registry = o.authRead, o.anyone, o.registry
 	if o.tlsCert != "" {
-		if cfg.PushTLS, err = server.TLS(o.tlsCert, o.tlsKey, server.Options{Logger: cfg.Logger}); err != nil {
+		if cfg.PushTLS, err = server.TLS(ctx, o.tlsCert, o.tlsKey, server.Options{Logger: cfg.Logger}); err != nil {
 			return err
 		}
 	}
 	if o.htpasswd == "" {
 		return nil
 	}
-	if cfg.Passwords, err = server.Htpasswd(o.htpasswd, server.Options{Logger: cfg.Logger}); errors.Is(err, server.ErrHtpasswd) {
+	if cfg.Passwords, err = server.Htpasswd(ctx, o.htpasswd, server.Options{Logger: cfg.Logger}); errors.Is(err, server.ErrHtpasswd) {
 		return usageError{fmt.Errorf("--htpasswd: %w", err)}
 	}
 	if err != nil {

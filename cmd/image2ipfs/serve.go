@@ -317,10 +317,10 @@ func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
 // config decides where images come from and whom the server fetches for.
 func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Network, log *slog.Logger) (server.Config, error) {
 	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, NoAccessLog: !o.accessLog, Logger: log, Dir: all.own.Path(), Memory: o.peers.memory}
-	if err := o.access.apply(&cfg, all); err != nil {
+	if err := o.access.apply(ctx, &cfg, all); err != nil {
 		return cfg, err
 	}
-	if err := o.push.apply(&cfg, all); err != nil {
+	if err := o.push.apply(ctx, &cfg, all); err != nil {
 		return cfg, err
 	}
 	given := gatewayURLs(o.gateways)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,16 +118,18 @@ func readToken(cmd *cobra.Command, file string) (token string, err error) {
 			return strings.TrimSpace(string(typed)), err
 		}
 	} else {
-		f, err := input.Open(cmd.Context(), file)
+		data, err := input.ReadFile(cmd.Context(), file, maxToken)
 		if err != nil {
 			return "", err
 		}
-		defer f.Close()
-		in = f
+		in = bytes.NewReader(data)
 	}
 	line, err := bufio.NewReader(io.LimitReader(in, maxToken)).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return "", err
+	}
+	if len(line) == maxToken && err == io.EOF {
+		return "", usageError{fmt.Errorf("the token on standard input has %d bytes or more: expected one line", maxToken)}
 	}
 	if token = strings.TrimSpace(line); token == "" {
 		return "", usageError{errors.New("there is no token: give --token-file FILE, $" + tokenEnv + ", or one line on standard input")}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/image2ipfs/image2ipfs/internal/output"
 )
 
 // errStdoutClosed is about a result that nobody gets.
@@ -20,14 +23,14 @@ func (closed) Write([]byte) (int, error) { return 0, errStdoutClosed }
 // it (>&-): Go's runtime opens /dev/null there, to which all writes succeed. It
 // does so for each file by itself, for reading and writing, and not to be closed by
 // exec; who discards output has opened it otherwise, or has it several times.
-func standardOutput() io.Writer {
+func standardOutput(ctx context.Context) io.Writer {
 	var out, null unix.Stat_t
 	if unix.Fstat(1, &out) != nil || unix.Stat(os.DevNull, &null) != nil || out.Mode&unix.S_IFMT != unix.S_IFCHR || out.Rdev != null.Rdev {
-		return os.Stdout
+		return output.Until(ctx, os.Stdout)
 	}
 	flags, err := unix.FcntlInt(1, unix.F_GETFL, 0)
 	if err != nil || flags&unix.O_ACCMODE != unix.O_RDWR || flags&(unix.O_CLOEXEC|unix.O_APPEND|unix.O_NONBLOCK) != 0 || shared(flags) {
-		return os.Stdout
+		return output.Until(ctx, os.Stdout)
 	}
 	return closed{}
 }

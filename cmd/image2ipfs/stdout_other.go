@@ -3,8 +3,11 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
+
+	"github.com/image2ipfs/image2ipfs/internal/output"
 )
 
-func standardOutput() io.Writer { return os.Stdout }
+func standardOutput(ctx context.Context) io.Writer { return output.Until(ctx, os.Stdout) }

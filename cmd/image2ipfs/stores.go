@@ -34,12 +34,12 @@ func (o *storeOptions) storeFlags(cmd *cobra.Command) {
 }
 
 // credentials are those of --api-auth, else of the environment.
-func (o *storeOptions) credentials() (kubo.Credentials, error) {
+func (o *storeOptions) credentials(ctx context.Context) (kubo.Credentials, error) {
 	text := o.auth
 	if text == "" {
 		text = os.Getenv(apiAuthEnv)
 	}
-	c, err := kubo.ParseCredentials(text)
+	c, err := kubo.ParseCredentials(ctx, text)
 	if err != nil {
 		err = usageError{err}
 	}
@@ -107,7 +107,7 @@ func existingStore() (*packstore.Store, error) {
 
 // kubo connects to Kubo when it was asked for; nil otherwise.
 func (o *storeOptions) kubo(ctx context.Context) (*kubo.Store, error) {
-	c, err := o.credentials()
+	c, err := o.credentials(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -23,11 +23,11 @@ func signedFlags(f *pflag.FlagSet, keys *[]string, what string) {
 }
 
 // policyOf reads the keys of a flag; nil for none.
-func policyOf(files []string) (*trust.Policy, error) {
+func policyOf(ctx context.Context, files []string) (*trust.Policy, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
-	keys, err := trust.ReadKeys(files...)
+	keys, err := trust.ReadKeys(ctx, files...)
 	if err != nil {
 		return nil, err
 	}

@@ -65,7 +65,7 @@ or a peer, if there is one that has it, and put right.`,
 }
 
 func (o *verifyOptions) run(cmd *cobra.Command, args []string) (err error) {
-	if o.policy, err = policyOf(o.keys); err != nil {
+	if o.policy, err = policyOf(cmd.Context(), o.keys); err != nil {
 		return err
 	}
 	open := o.openAll // blocks of others are kept

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -75,6 +76,45 @@ func TestReadOfIdleWriter(t *testing.T) {
 	cancel()
 	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A small file is read to its end, from a pipe too; one without an end is refused, by name,
+// and a pipe to which nobody writes ends with the context.
+func TestReadFile(t *testing.T) {
+	path := pipe(t)
+	go func() {
+		if err := os.WriteFile(path, []byte("content"), 0o600); err != nil {
+			t.Error(err)
+		}
+	}()
+	if data, err := ReadFile(t.Context(), path, 7); string(data) != "content" || err != nil {
+		t.Errorf("%q, %v", data, err)
+	}
+	plain := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(plain, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{plain, "/dev/zero"} {
+		if _, err := ReadFile(t.Context(), path, 6); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	ended := make(chan error)
+	go func() {
+		_, err := ReadFile(ctx, path, 7)
+		ended <- err
+	}()
+	w, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	cancel(enough)
+	if err := <-ended; !errors.Is(err, enough) {
+		t.Errorf("%v, want %v", err, enough)
 	}
 }
 

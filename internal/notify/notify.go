@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/image2ipfs/image2ipfs/internal/output"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/internal/transport"
 )
@@ -114,6 +115,9 @@ func open(to string) (target, error) {
 		return nil, fmt.Errorf("%w: it is empty", ErrTarget)
 	}
 	f := file(to)
+	if info, err := os.Stat(to); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		return f, nil // whoever reads it may come later
+	}
 	return f, f.put(context.Background(), nil)
 }
 
@@ -171,12 +175,15 @@ func (l *Lines) deliver(ctx context.Context, next line) error {
 }
 
 // file is one to which lines are appended. It is opened for each, so that it may be
-// moved away.
+// moved away. Of a named pipe lines wait for a reader.
 type file string
 
 func (f file) String() string { return string(f) }
 
-func (f file) put(_ context.Context, text []byte) error {
+func (f file) put(ctx context.Context, text []byte) error {
+	if is, err := output.Special(ctx, string(f), func(w io.Writer) error { _, err := w.Write(text); return err }); is {
+		return err
+	}
 	to, err := os.OpenFile(string(f), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err

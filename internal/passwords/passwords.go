@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
+	"github.com/image2ipfs/image2ipfs/internal/input"
 	"github.com/image2ipfs/image2ipfs/internal/reread"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 )
@@ -79,9 +80,9 @@ type Options struct {
 
 // Open reads a file. Errors match [ErrFile], or are those of reading it. What is wrong
 // later is told to the logger, and what was there before stays.
-func Open(file string, o Options) (*File, error) {
+func Open(ctx context.Context, file string, o Options) (*File, error) {
 	log := silent.Logger(o.Logger)
-	read, err := reread.Open(log, "passwords", func() (*users, error) { return readUsers(file, log) }, file)
+	read, err := reread.Open(log, "passwords", func() (*users, error) { return readUsers(ctx, file, log) }, file)
 	if err != nil {
 		return nil, err
 	}
@@ -93,18 +94,18 @@ func Open(file string, o Options) (*File, error) {
 	}, nil
 }
 
-func readUsers(file string, log *slog.Logger) (*users, error) {
+func readUsers(ctx context.Context, file string, log *slog.Logger) (*users, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("%w %s has %d bytes, expected at most %d", ErrFile, file, info.Size(), maxFile)
-	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		log.Warn("others on this machine may read or change the file of passwords: chmod 600", "file", file, "mode", info.Mode().Perm().String())
 	}
-	data, err := os.ReadFile(file)
+	data, err := input.ReadFile(ctx, file, maxFile)
+	if errors.Is(err, input.ErrTooLarge) {
+		return nil, fmt.Errorf("%w %w", ErrFile, err)
+	}
 	if err != nil {
 		return nil, err
 	}

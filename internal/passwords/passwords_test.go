@@ -41,7 +41,7 @@ func TestCheck(t *testing.T) {
 	const fromApache = "apache:$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC\n" // of "myPassword", Apache's documentation
 	write(t, file, "# people\n\n"+line(t, "ann", "secret")+line(t, "bob", "")+fromApache)
 	synctest.Test(t, func(t *testing.T) {
-		f, err := Open(file, Options{})
+		f, err := Open(t.Context(), file, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestCheck(t *testing.T) {
 func TestVerifiedIsKnown(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "htpasswd")
 	write(t, file, line(t, "ann", "secret")+line(t, "bob", "another"))
-	f, err := Open(file, Options{})
+	f, err := Open(t.Context(), file, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestTries(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "htpasswd")
 	write(t, file, line(t, "ann", "secret"))
 	synctest.Test(t, func(t *testing.T) {
-		f, err := Open(file, Options{})
+		f, err := Open(t.Context(), file, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,12 +159,12 @@ func TestFiles(t *testing.T) {
 		strings.Repeat("#", maxFile+1):        "at most",
 	} {
 		write(t, file, text)
-		_, err := Open(file, Options{})
+		_, err := Open(t.Context(), file, Options{})
 		if !errors.Is(err, ErrFile) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "W6ph") {
 			t.Errorf("%.30q: %v", text, err)
 		}
 	}
-	if _, err := Open(file+".none", Options{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Open(t.Context(), file+".none", Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 	var log bytes.Buffer
@@ -172,7 +172,7 @@ func TestFiles(t *testing.T) {
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(file, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil || !strings.Contains(log.String(), "chmod 600") {
+	if _, err := Open(t.Context(), file, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil || !strings.Contains(log.String(), "chmod 600") {
 		t.Errorf("log %q, %v", log.String(), err)
 	}
 }

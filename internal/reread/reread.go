@@ -35,7 +35,7 @@ type stamp struct {
 }
 
 // Open reads a value from files; the error is read's. From then on they are read again
-// when they change. As long as what is there then is of no use the old value stays,
+// when they change; what is no regular file, such as a named pipe, is not. As long as what is there then is of no use the old value stays,
 // and log is told so; what names the value there.
 func Open[T any](log *slog.Logger, what string, read func() (T, error), files ...string) (*Value[T], error) {
 	v := &Value[T]{what: what, read: read, log: silent.Logger(log), files: files}
@@ -80,7 +80,7 @@ func (v *Value[T]) load(now []stamp) error {
 func (v *Value[T]) stamps() []stamp {
 	all := make([]stamp, len(v.files))
 	for i, file := range v.files {
-		if info, err := os.Stat(file); err == nil {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() { // what is none can be read once
 			all[i] = stamp{info.Size(), info.ModTime()}
 		}
 	}

@@ -1,11 +1,13 @@
 package kubo
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
+
+	"github.com/image2ipfs/image2ipfs/internal/input"
 )
 
 // Credentials are what an RPC API asks for whose API.Authorizations is set
@@ -20,16 +22,9 @@ const maxCredentials = 64 << 10
 // "bearer:TOKEN" or the token alone, "basic:USER:PASSWORD" or "basic:BASE64" of the two;
 // and "@FILE" for a file that holds one of these. An empty text is none. Errors do not
 // have the secret in them.
-func ParseCredentials(text string) (Credentials, error) {
+func ParseCredentials(ctx context.Context, text string) (Credentials, error) {
 	if path, ok := strings.CutPrefix(text, "@"); ok {
-		info, err := os.Stat(path)
-		if err != nil {
-			return Credentials{}, fmt.Errorf("credentials for Kubo: %w", err)
-		}
-		if info.Size() > maxCredentials {
-			return Credentials{}, fmt.Errorf("credentials for Kubo: %s has %d bytes, more than any token", path, info.Size())
-		}
-		data, err := os.ReadFile(path)
+		data, err := input.ReadFile(ctx, path, maxCredentials)
 		if err != nil {
 			return Credentials{}, fmt.Errorf("credentials for Kubo: %w", err)
 		}

@@ -39,7 +39,7 @@ func TestCredentials(t *testing.T) {
 		"bearer:s3cret": "Bearer s3cret", "@" + file: "Bearer s3cret", "basic:u:s3cret:x": "Basic dTpzM2NyZXQ6eA==",
 		"s3cret": "Bearer s3cret", "basic:dTpzM2NyZXQ6eA==": "Basic dTpzM2NyZXQ6eA==",
 	} {
-		c, err := ParseCredentials(text)
+		c, err := ParseCredentials(t.Context(), text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"bearer:", "basic:s3cret", "basic:czNjcmV0", "@" + file, "@/nonexistent/s", "bearer:a\nb", "digest:s3cret:x"} {
-		if _, err := ParseCredentials(text); err == nil || strings.Contains(err.Error(), "s3cret") {
+		if _, err := ParseCredentials(t.Context(), text); err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestCredentialsRealDaemon(t *testing.T) {
 	t.Setenv("IPFS_API", "")
 	t.Setenv("IPFS_PATH", d.repo)
 	for text, ok := range map[string]bool{"": false, "bearer:sesam": false, "basic:alice:closed": false, "bearer:sesame": true, "basic:alice:open": true} {
-		c, err := ParseCredentials(text)
+		c, err := ParseCredentials(t.Context(), text)
 		if err != nil {
 			t.Fatal(err)
 		}

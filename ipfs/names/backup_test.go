@@ -54,7 +54,7 @@ func TestSavedKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "keys")
-	if n, err := s.SaveKeys(path); n != 1 || err != nil {
+	if n, err := s.SaveKeys(t.Context(), path); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 {
@@ -109,7 +109,7 @@ func TestSavedKeys(t *testing.T) {
 }
 
 func loadKeys(s *Store, path string) (int, []string, error) {
-	saved, err := ReadKeys(path)
+	saved, err := ReadKeys(context.Background(), path)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -130,7 +130,7 @@ func TestTakenAliases(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "keys")
-	if _, err := s.SaveKeys(path); err != nil {
+	if _, err := s.SaveKeys(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
 	n, left, err := loadKeys(elsewhere, path)

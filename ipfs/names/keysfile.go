@@ -1,13 +1,16 @@
 package names
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/internal/input"
 	"github.com/image2ipfs/image2ipfs/internal/jsontext"
+	"github.com/image2ipfs/image2ipfs/internal/output"
 )
 
 // keysFormat and keysVersion are what a file of keys says of itself.
@@ -31,9 +34,10 @@ type savedKey struct {
 }
 
 // SaveKeys writes all keys, each with the last record of its name, into a file that its
-// owner alone may read, and tells how many they are. Errors match [ErrKey] for one that is
+// owner alone may read, and tells how many they are. What is there and no file, such as a
+// named pipe, is written to as it is, until ctx ends. Errors match [ErrKey] for one that is
 // damaged, or are those of the file.
-func (s *Store) SaveKeys(path string) (int, error) {
+func (s *Store) SaveKeys(ctx context.Context, path string) (int, error) {
 	all, damaged, err := s.readKeys()
 	if err = errors.Join(append(damaged, err)...); err != nil {
 		return 0, err
@@ -54,13 +58,23 @@ func (s *Store) SaveKeys(path string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return len(all), durable.WriteFile(path, text)
+	is, err := output.Special(ctx, path, func(w io.Writer) error { _, err := w.Write(text); return err })
+	if !is {
+		err = durable.WriteFile(output.Real(path), text)
+	}
+	return len(all), err
 }
 
-// ReadKeys reads a file that [Store.SaveKeys] wrote. Errors match [ErrKey] for another
-// one, or are those of the file.
-func ReadKeys(path string) (*SavedKeys, error) {
-	text, err := os.ReadFile(path)
+// maxKeysFile is how large a file of keys may be, in bytes: more than ten thousand take.
+const maxKeysFile = 64 << 20
+
+// ReadKeys reads a file that [Store.SaveKeys] wrote, until ctx ends. Errors match [ErrKey]
+// for another one, or are those of the file.
+func ReadKeys(ctx context.Context, path string) (*SavedKeys, error) {
+	text, err := input.ReadFile(ctx, path, maxKeysFile)
+	if errors.Is(err, input.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w: expected a file of keys, as image2ipfs backup --keys writes it", ErrKey, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/retry"
 
+	"github.com/image2ipfs/image2ipfs/internal/input"
 	"github.com/image2ipfs/image2ipfs/internal/transport"
 )
 
@@ -36,7 +37,7 @@ type client struct {
 }
 
 func newClient(ctx context.Context, host, path string, o Options) (*client, error) {
-	tlsConfig, err := certificates(host, certificateDirs())
+	tlsConfig, err := certificates(ctx, host, certificateDirs())
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +130,7 @@ func certificateDirs() []string {
 
 // certificates are those of a registry in these directories: DIR/HOST/*.crt, of who
 // signs, beside the system's, and *.cert with *.key, this client's own.
-func certificates(host string, dirs []string) (*tls.Config, error) {
+func certificates(ctx context.Context, host string, dirs []string) (*tls.Config, error) {
 	var conf *tls.Config
 	for _, dir := range dirs {
 		files, err := os.ReadDir(filepath.Join(dir, host))
@@ -147,7 +148,7 @@ func certificates(host string, dirs []string) (*tls.Config, error) {
 			path := filepath.Join(dir, host, f.Name())
 			switch filepath.Ext(path) {
 			case ".crt":
-				data, err := os.ReadFile(path)
+				data, err := input.ReadFile(ctx, path, maxPEM)
 				if err != nil {
 					return nil, err
 				}
@@ -155,7 +156,7 @@ func certificates(host string, dirs []string) (*tls.Config, error) {
 					return nil, fmt.Errorf("%s: expected certificates in PEM, found none", path)
 				}
 			case ".cert":
-				own, err := tls.LoadX509KeyPair(path, strings.TrimSuffix(path, ".cert")+".key")
+				own, err := clientPair(ctx, path)
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", path, err)
 				}
@@ -164,4 +165,20 @@ func certificates(host string, dirs []string) (*tls.Config, error) {
 		}
 	}
 	return conf, nil
+}
+
+// maxPEM is how large a file with certificates or a key may be, in bytes.
+const maxPEM = 4 << 20
+
+// clientPair reads a client's certificate, and its key beside it.
+func clientPair(ctx context.Context, cert string) (pair tls.Certificate, err error) {
+	certPEM, err := input.ReadFile(ctx, cert, maxPEM)
+	if err != nil {
+		return pair, err
+	}
+	keyPEM, err := input.ReadFile(ctx, strings.TrimSuffix(cert, ".cert")+".key", maxPEM)
+	if err != nil {
+		return pair, err
+	}
+	return tls.X509KeyPair(certPEM, keyPEM)
 }

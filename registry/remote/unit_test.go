@@ -164,7 +164,7 @@ func TestCredentialFiles(t *testing.T) {
 // Who signed a registry's certificate is found where docker and podman look.
 func TestCertificates(t *testing.T) {
 	dir := t.TempDir()
-	if c, err := certificates("host:5000", []string{dir}); err != nil || c != nil {
+	if c, err := certificates(t.Context(), "host:5000", []string{dir}); err != nil || c != nil {
 		t.Errorf("without any: %v, %v", c, err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "host:5000"), 0o700); err != nil {
@@ -173,7 +173,7 @@ func TestCertificates(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "host:5000", "ca.crt"), []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := certificates("host:5000", []string{dir}); err == nil || !strings.Contains(err.Error(), "ca.crt") {
+	if _, err := certificates(t.Context(), "host:5000", []string{dir}); err == nil || !strings.Contains(err.Error(), "ca.crt") {
 		t.Errorf("no certificates: %v", err)
 	}
 }

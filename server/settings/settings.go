@@ -3,6 +3,7 @@
 package settings
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/pflag"
+
+	"github.com/image2ipfs/image2ipfs/internal/input"
 )
 
 // ErrSetting is matched by errors about what a file or a variable says.
@@ -41,8 +44,8 @@ func envName(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "-"
 // else from the file unless its path is "". It tells where the value of each flag
 // is from. The flags that except names have no setting. Nothing else may be in the
 // file. Errors match [ErrSetting].
-func Apply(command string, flags *pflag.FlagSet, file string, except ...string) (map[string]Origin, error) {
-	read, err := readFile(file)
+func Apply(ctx context.Context, command string, flags *pflag.FlagSet, file string, except ...string) (map[string]Origin, error) {
+	read, err := readFile(ctx, file)
 	if err != nil {
 		return nil, err
 	}
@@ -77,13 +80,16 @@ func Apply(command string, flags *pflag.FlagSet, file string, except ...string) 
 	return origins, errors.Join(wrong...)
 }
 
+// maxFile is how large a file with settings may be, in bytes.
+const maxFile = 8 << 20
+
 // readFile reads the settings of a file, by name.
-func readFile(file string) (map[string]any, error) {
+func readFile(ctx context.Context, file string) (map[string]any, error) {
 	read := map[string]any{}
 	if file == "" {
 		return read, nil
 	}
-	data, err := os.ReadFile(file)
+	data, err := input.ReadFile(ctx, file, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetting, err)
 	}

@@ -50,7 +50,7 @@ func TestOrder(t *testing.T) {
 	t.Setenv("IMAGE2IPFS_SERVE_ADDR", "environment:1")
 	t.Setenv("IMAGE2IPFS_SERVE_STREAMS", "8")
 	f := flags(t, "--addr", "line:1")
-	from, err := Apply("serve", f, path, "help")
+	from, err := Apply(t.Context(), "serve", f, path, "help")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestOrder(t *testing.T) {
 
 func TestNothingIsSet(t *testing.T) {
 	f := flags(t)
-	from, err := Apply("serve", f, "")
+	from, err := Apply(t.Context(), "serve", f, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,19 +100,19 @@ func TestWrongSettings(t *testing.T) {
 		"addr = 'x'\naddr = 'y'":   "addr",
 		"streams = 'x'\nttl = 'y'": "streams",
 	} {
-		_, err := Apply("serve", flags(t), file(t, text), "help")
+		_, err := Apply(t.Context(), "serve", flags(t), file(t, text), "help")
 		if !errors.Is(err, ErrSetting) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "serve.toml") {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
-	if _, err := Apply("serve", flags(t), file(t, "streams = 'x'\nttl = 'y'")); strings.Count(err.Error(), "serve.toml") != 2 {
+	if _, err := Apply(t.Context(), "serve", flags(t), file(t, "streams = 'x'\nttl = 'y'")); strings.Count(err.Error(), "serve.toml") != 2 {
 		t.Errorf("two are wrong, told is %v", err)
 	}
-	if _, err := Apply("serve", flags(t), filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) || !errors.Is(err, ErrSetting) {
+	if _, err := Apply(t.Context(), "serve", flags(t), filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) || !errors.Is(err, ErrSetting) {
 		t.Errorf("no file: %v", err)
 	}
 	t.Setenv("IMAGE2IPFS_SERVE_TTL", "soon")
-	if _, err := Apply("serve", flags(t), ""); !errors.Is(err, ErrSetting) || !strings.Contains(err.Error(), "$IMAGE2IPFS_SERVE_TTL") {
+	if _, err := Apply(t.Context(), "serve", flags(t), ""); !errors.Is(err, ErrSetting) || !strings.Contains(err.Error(), "$IMAGE2IPFS_SERVE_TTL") {
 		t.Errorf("a wrong variable: %v", err)
 	}
 }
@@ -129,14 +129,14 @@ func TestStrangers(t *testing.T) {
 // Whoever takes an example and removes the comments' signs has the defaults.
 func TestExample(t *testing.T) {
 	f := flags(t)
-	from, err := Apply("serve", f, "", "help")
+	from, err := Apply(t.Context(), "serve", f, "", "help")
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.Lookup("gateway").Value.(pflag.SliceValue).Replace(nil)
 	text := Example(List("serve", f, from))
 	g := flags(t)
-	from, err = Apply("serve", g, file(t, strings.ReplaceAll(text, "# ", "")[1:]), "help")
+	from, err = Apply(t.Context(), "serve", g, file(t, strings.ReplaceAll(text, "# ", "")[1:]), "help")
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, text)
 	}

@@ -62,7 +62,7 @@ func legacy(r *rand.Rand, pictures []picture) (*writer, []picture) {
 			w.json(parent+"/json", head)
 			w.add(parent+"/layer.tar", l)
 		}
-		p.names = append(heads[parent].names, names.add(p.names, parent)...)
+		p.names = slices.Concat(heads[parent].names, names.add(p.names, parent))
 		heads[parent] = p
 	}
 	var listed []picture
