@@ -24,9 +24,10 @@ lacking() {
   [ -z "$STRICT" ] || { say "and nothing may be left out (CI or STRICT is set)"; exit 1; }
 }
 
-# leftovers prints the pids of what the tests of a killed run left running:
-# servers, engines and tests hold ports and files that this run needs. They are
-# known by their environment.
+# leftovers prints the pids of what a killed run left running: what makes archives
+# writes files that this run needs, servers, engines and tests hold ports. They are
+# known by their environment. What installs engines and what builds is not among
+# them: that is waited for, by its own lock and by that of the run.
 leftovers() { grep -lzsFx "$MARK" /proc/[0-9]*/environ | cut -d/ -f3 || true; }
 
 clear_leftovers() {
@@ -49,11 +50,11 @@ prepare() {
   else
     # Engines that run already are left running, unless a killed run left them.
     if [ -e "$OURS" ] || ! "$ENGINES" status >/dev/null 2>&1; then stop_engines=1; fi
-    if "$ENGINES" up && { [ -z "$stop_engines" ] || touch "$OURS"; } && "$HACK/images.sh"; then return; fi
+    if "$ENGINES" up && { [ -z "$stop_engines" ] || touch "$OURS"; } && env "$MARK" "$HACK/images.sh"; then return; fi
     lacking "engines or archives: see above"
   fi
   "$ENGINES" tools || lacking "crane, oras and Kubo: they could not be built"
-  "$HACK/images.sh" portable || lacking "archives: see above"
+  env "$MARK" "$HACK/images.sh" portable || lacking "archives: see above"
 }
 
 # tests runs the test binary, on the simulated machine if there is one, as a
