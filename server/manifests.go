@@ -60,6 +60,9 @@ func (s *Server) manifest(w *response, r *request) error {
 		return err
 	}
 	s.noteSigned(r)
+	if r.local != nil && cache == cacheForever {
+		s.noteHolders(r, d)
+	}
 	h := w.Header()
 	h.Set("Content-Type", m.Descriptor.MediaType)
 	h.Set("Cache-Control", cache)

@@ -29,7 +29,7 @@ type Scrubbed struct {
 // Collected is what was freed of a store in the background.
 type Collected struct {
 	Runs, Failures int64     // collections, and those among them that failed
-	Removed        int64     // images that were taken away
+	Removed        int64     // images and manifests that were taken away
 	Freed          int64     // bytes
 	Over           int64     // bytes by which the store was over its limit after the last
 	Limit          int64     // bytes that the store and its cache may take; 0 for any number
@@ -95,7 +95,7 @@ var (
 
 	metricGCRuns     = declared.Counter("gc_runs_total", "Times at which the own store was freed in the background of what nobody needs.")
 	metricGCFailures = declared.Counter("gc_failures_total", "Those of these that failed.")
-	metricGCRemoved  = declared.Counter("gc_removed_images_total", "Images that were taken away then: pushed, without a name and not pulled.")
+	metricGCRemoved  = declared.Counter("gc_removed_images_total", "Images, and manifests that no image has, that were taken away then: pushed, without a name and not pulled.")
 	metricGCFreed    = declared.Counter("gc_freed_bytes_total", "Bytes on disk that were freed then, those of the cache among them.")
 	metricGCLimit    = declared.Gauge("gc_limit_bytes", "Bytes that the own store and its cache may take (--gc-limit).")
 	metricGCOver     = declared.Gauge("gc_over_limit_bytes", "Bytes by which the own store was larger than its limit after the last.")

@@ -126,6 +126,9 @@ type Config struct {
 	// Used is told of roots that were pulled, each once in a while; nil for nobody. Its
 	// errors are logged.
 	Used func(root cid.Cid) error
+	// UsedHeld is the same of what the record of a manifest keeps that no root has; nil
+	// for nobody.
+	UsedHeld func(hold cid.Cid) error
 	// Collected tells /metrics what was freed of the own store in the background; nil
 	// when nothing is.
 	Collected func() Collected

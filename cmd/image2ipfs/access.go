@@ -94,7 +94,7 @@ func (o *accessOptions) apply(ctx context.Context, cfg *server.Config, all store
 		}
 		return roots, nil
 	}
-	cfg.Used = all.own.NoteUse
+	cfg.Used, cfg.UsedHeld = all.own.NoteUse, all.own.NoteHeld
 	cfg.Page, cfg.Disk, cfg.Version = newPage(all), diskOf(all), version
 	cfg.Stored = func(ctx context.Context) (sum server.Stored, err error) {
 		sum.Roots, sum.Bytes, err = all.Total(ctx)

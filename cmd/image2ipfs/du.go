@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -27,7 +28,8 @@ type diskUsage struct {
 
 // imageUsage is what one root takes.
 type imageUsage struct {
-	Root      ref.Spellings `json:"root"`
+	Root      ref.Spellings `json:"root,omitzero"`
+	Manifest  string        `json:"manifest,omitempty"` // in place of a root, "repository@digest"
 	Names     []string      `json:"names"`
 	Bytes     int64         `json:"bytes"`
 	Alone     int64         `json:"alone"`
@@ -46,7 +48,8 @@ func newDu() *cobra.Command {
 		Short: "Tell how much space images take, alone and shared",
 		Long: `Tell how much space images take: all bytes of their blocks, those that no other image
 has, which rm and gc would free, and those that others have as well; the largest alone
-first. With NAME only those images are listed, compared with all that is kept. The last
+first. A manifest that was pushed by digest and that no image has counts as one, without
+a root. With NAME only those images are listed, compared with all that is kept. The last
 lines say how many bytes that is in all, each once, and how large the embedded store and
 its cache of what came from peers are on disk. A server notes when an image was pulled
 from it (USED).`,
@@ -117,13 +120,19 @@ func runDu(cmd *cobra.Command, all stores, args []string, asJSON bool) error {
 
 func newImageUsage(all stores, u local.Usage) imageUsage {
 	l := newListed(u.Kept)
-	out := imageUsage{Root: l.Root, Names: l.Names, Bytes: u.Bytes, Alone: u.Alone, Shared: u.Shared(), Published: l.Published, Store: l.Store}
+	out := imageUsage{Root: l.Root, Manifest: l.Manifest, Names: l.Names, Bytes: u.Bytes, Alone: u.Alone, Shared: u.Shared(), Published: l.Published, Store: l.Store}
 	if u.Err != nil {
 		out.Error = u.Err.Error()
 	}
 	if all.own != nil {
-		if used := all.own.LastUse(u.CID); !used.IsZero() {
-			out.Used = &used
+		of := []cid.Cid{u.CID}
+		if u.Loose != nil {
+			of = u.Loose.Holds
+		}
+		for _, c := range of {
+			if used := all.own.LastUse(c); !used.IsZero() && (out.Used == nil || used.After(*out.Used)) {
+				out.Used = &used
+			}
 		}
 	}
 	return out
@@ -138,7 +147,8 @@ func printUsage(cmd *cobra.Command, all diskUsage, embedded bool) error {
 		if u.Used != nil {
 			used = u.Used.Local().Format(time.DateTime)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", rootText(u.Root), orDash(oci.Quoted(strings.Join(u.Names, ", "))), oci.BytesText(u.Bytes), oci.BytesText(u.Alone), oci.BytesText(u.Shared), used)
+		names := cmp.Or(u.Manifest, strings.Join(u.Names, ", "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", orDash(rootText(u.Root)), orDash(oci.Quoted(names)), oci.BytesText(u.Bytes), oci.BytesText(u.Alone), oci.BytesText(u.Shared), used)
 	}
 	if err := w.Flush(); err != nil {
 		return err

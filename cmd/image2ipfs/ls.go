@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,14 +22,15 @@ import (
 
 func newLs() *cobra.Command {
 	opts := &storeOptions{}
-	var asJSON, quiet bool
+	var asJSON, quiet, everything bool
 	cmd := &cobra.Command{
 		Use:     "ls [NAME]",
 		Aliases: []string{"list"},
 		Short:   "List what was published",
 		Long: `List what was published. With NAME, a local name such as app:1 or the repository app,
 list what that is and what it was before, the latest first: by a push, by publish or
-by tag.
+by tag. With --all manifests that were pushed by digest and that no image has are listed,
+too, without a root, as REPOSITORY@DIGEST; rm --untagged takes them away.
 
 Each command takes names as they are listed here, all of them: example.com/app:1 and
 app:1 are two. Those that read take a name with a registry's host in front that is none
@@ -50,6 +52,16 @@ publish names it; rm, untag and pin rm, which take away, do not.`,
 			if local.IsFatal(err) {
 				return err
 			}
+			if everything && len(args) > 0 {
+				return usageError{errors.New("--all lists all that is kept, and takes no NAME")}
+			}
+			if everything {
+				loose, unknown := all.Loose(cmd.Context())
+				if local.IsFatal(unknown) {
+					return unknown
+				}
+				roots, err = append(roots, loose...), cmp.Or(err, unknown) // a damaged root is told by both
+			}
 			if len(args) > 0 {
 				return errors.Join(listNamed(cmd, all, args[0], roots, asJSON, quiet), err)
 			}
@@ -57,6 +69,7 @@ publish names it; rm, untag and pin rm, which take away, do not.`,
 		},
 	}
 	opts.storeFlags(cmd)
+	cmd.Flags().BoolVar(&everything, "all", false, "list manifests that were pushed by digest and that no image has, too")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print roots only")
 	return cmd
@@ -64,7 +77,8 @@ publish names it; rm, untag and pin rm, which take away, do not.`,
 
 // listed is the JSON form of a published root.
 type listed struct {
-	Root      ref.Spellings `json:"root"`
+	Root      ref.Spellings `json:"root,omitzero"`
+	Manifest  string        `json:"manifest,omitempty"` // in place of a root, "repository@digest"
 	Names     []string      `json:"names"`
 	Published *time.Time    `json:"published,omitempty"`
 	Size      int64         `json:"size,omitempty"`
@@ -82,7 +96,10 @@ type localName struct {
 }
 
 func newListed(r local.Kept) listed {
-	l := listed{Root: ref.Spell(r.CID), Names: append([]string{}, r.Names...), Size: r.Size, Store: r.Store.String()}
+	l := listed{Manifest: looseText(r), Names: append([]string{}, r.Names...), Size: r.Size, Store: r.Store.String()}
+	if r.Loose == nil {
+		l.Root = ref.Spell(r.CID)
+	}
 	if !r.Published.IsZero() {
 		l.Published = &r.Published
 	}
@@ -100,17 +117,20 @@ func printRoots(cmd *cobra.Command, roots []local.Kept, asJSON, quiet bool) erro
 	}
 	if quiet {
 		for _, r := range roots {
-			fmt.Fprintln(out, ref.Ciq(r.CID))
+			fmt.Fprintln(out, keptText(r))
 		}
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "ROOT\tIMAGES\tSIZE\tPUBLISHED\tSTORE")
 	for _, r := range roots {
-		names := orDash(oci.Quoted(strings.Join(r.Names, ", ")))
+		root, names := ref.Ciq(r.CID), orDash(oci.Quoted(strings.Join(r.Names, ", ")))
+		if r.Loose != nil {
+			root, names = "-", oci.Quoted(r.Loose.String())
+		}
 		size, published := sizeAndDate(r)
 		store, _, _ := strings.Cut(r.Store.String(), " ") // "embedded store …", "Kubo …"
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", ref.Ciq(r.CID), names, size, published, store)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", root, names, size, published, store)
 	}
 	return w.Flush()
 }

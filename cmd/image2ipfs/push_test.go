@@ -19,7 +19,7 @@ import (
 // recompressed to. With the text "tar" the layer is a compressed one of a file.
 func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
-		ts.Fatalf("usage: push HOST REPOSITORY TAG [TEXT]")
+		ts.Fatalf("usage: push HOST REPOSITORY TAG|digest [TEXT]")
 	}
 	base := "http://" + args[0] + "/v2/" + args[1]
 	blob := func(text string) string {
@@ -40,7 +40,11 @@ func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 	const mediaType = "application/vnd.oci.image.manifest.v1+json"
 	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json",%s},`+
 		`"layers":[{"mediaType":%q,%s}]}`, mediaType, config, layerType, layer)
-	told := send(ts, http.MethodPut, base+"/manifests/"+args[2], mediaType, manifest).Header
+	reference := args[2]
+	if reference == "digest" {
+		reference = digest.FromString(manifest).String()
+	}
+	told := send(ts, http.MethodPut, base+"/manifests/"+reference, mediaType, manifest).Header
 	fmt.Fprintln(ts.Stdout(), told.Get("Image2ipfs-Name"))
 	for _, again := range told.Values("Image2ipfs-Recompressed") {
 		fmt.Fprintln(ts.Stdout(), "recompressed", again)

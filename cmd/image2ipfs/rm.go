@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -46,7 +46,8 @@ Rules choose among NAME, --match and all that is --untagged, and each leaves mor
 --match takes images all of whose present names match, --keep leaves the newest N of
 each repository among them, --older what is younger. What a local name is now counts as
 newer than what none is, and as old as the name's meaning it. --untagged leaves what was
-pinned by command. With --dry-run nothing goes, and it is told what would, and how many
+pinned by command, and takes manifests that were pushed by digest a day ago or earlier
+and that no image has, too (ls --all lists them). With --dry-run nothing goes, and it is told what would, and how many
 bytes nothing else needs.`,
 		Example: `  image2ipfs rm app:1
   image2ipfs rm --keep 1 app:1 && image2ipfs gc
@@ -90,7 +91,8 @@ func (o *rmOptions) byRules() bool {
 
 // removed is the JSON form of what was unpublished.
 type removed struct {
-	Root      ref.Spellings `json:"root"`
+	Root      ref.Spellings `json:"root,omitzero"`
+	Manifest  string        `json:"manifest,omitempty"` // in place of a root, "repository@digest"
 	Names     []string      `json:"names"`
 	Published *time.Time    `json:"published,omitempty"`
 	Size      int64         `json:"size,omitempty"`
@@ -109,9 +111,10 @@ func (o *rmOptions) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	var frees []int64
+	var unsure error
 	if o.dryRun {
-		if frees, err = all.Frees(cmd.Context(), roots(going)...); local.IsFatal(err) {
-			return err
+		if frees, unsure = all.Frees(cmd.Context(), kept(going)...); frees == nil {
+			return unsure
 		}
 	}
 	var sum int64
@@ -123,7 +126,7 @@ func (o *rmOptions) run(cmd *cobra.Command, args []string) (err error) {
 		if o.dryRun {
 			out.Frees = frees[i]
 			sum += frees[i]
-		} else if err := all.Remove(cmd.Context(), m.CID); err != nil {
+		} else if err := all.Take(cmd.Context(), m.Kept); err != nil {
 			return err
 		}
 		if err := o.report(cmd, m, out); err != nil {
@@ -137,14 +140,18 @@ func (o *rmOptions) run(cmd *cobra.Command, args []string) (err error) {
 	case len(going) > 0:
 		fmt.Fprintln(cmd.ErrOrStderr(), stayText(all))
 	}
+	if unsure != nil {
+		return fmt.Errorf("what goes would free other than was told, since not all that stays could be read (image2ipfs verify --all): %w", unsure)
+	}
 	return nil
 }
 
-func roots(of []local.Match) (cids []cid.Cid) {
+func kept(of []local.Match) (all []local.Kept) {
+	all = []local.Kept{}
 	for _, m := range of {
-		cids = append(cids, m.CID)
+		all = append(all, m.Kept)
 	}
-	return cids
+	return all
 }
 
 // stayText says until when what was unpublished is on disk.
@@ -221,6 +228,9 @@ func tellStaying(cmd *cobra.Command, staying []local.Staying) {
 
 // describe says what goes with a root.
 func (o *rmOptions) describe(cmd *cobra.Command, all stores, m local.Match) (removed, error) {
+	if m.Loose != nil {
+		return removed{Manifest: m.Loose.String(), Names: []string{}, Published: &m.Published, Size: m.Size, DryRun: o.dryRun}, nil
+	}
 	names, err := all.Doomed(cmd.Context(), m.Name)
 	if err != nil {
 		return removed{}, err
@@ -254,12 +264,12 @@ func (o *rmOptions) report(cmd *cobra.Command, m local.Match, out removed) error
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(out)
 	}
 	size, published := sizeAndDate(m.Kept)
-	switch names := oci.Quoted(strings.Join(out.Names, ", ")); {
+	switch names := oci.Quoted(cmp.Or(out.Manifest, strings.Join(out.Names, ", "))); {
 	case o.dryRun:
 		fmt.Fprintf(cmd.ErrOrStderr(), "would unpublish %s (%s, of %s), which frees %s\n", orDash(names), size, published, oci.BytesText(out.Frees))
-	case len(out.Names) > 0:
+	case names != "":
 		fmt.Fprintf(cmd.ErrOrStderr(), "unpublished %s (%s, of %s)\n", names, size, published)
 	}
-	_, err := fmt.Fprintln(cmd.OutOrStdout(), ref.Ciq(m.CID))
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), keptText(m.Kept))
 	return err
 }

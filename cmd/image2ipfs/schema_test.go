@@ -131,7 +131,7 @@ func compareStruct(t *testing.T, at string, s *schema, typ reflect.Type) {
 			t.Errorf("%s: field %s has no name in JSON", at, f.Name)
 		}
 		fields[name] = f.Type
-		if !tagged || !strings.Contains(options, "omitempty") {
+		if !tagged || !strings.Contains(options, "omit") {
 			required = append(required, name)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -198,10 +199,21 @@ func datedRoots(found []local.Match) string {
 	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
 	for _, m := range found {
 		size, published := sizeAndDate(m.Kept)
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", ref.Ciq(m.Name.Root), published, size, oci.Quoted(strings.Join(m.Names, ", ")))
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", cmp.Or(looseText(m.Kept), ref.Ciq(m.Name.Root)), published, size, oci.Quoted(strings.Join(m.Names, ", ")))
 	}
 	_ = w.Flush() // a builder takes everything
 	return strings.TrimRight(text.String(), "\n")
+}
+
+// keptText names what is kept: a root, or a manifest that none has.
+func keptText(k local.Kept) string { return cmp.Or(looseText(k), ref.Ciq(k.CID)) }
+
+// looseText names a manifest that no root has, "repository@digest"; "" for a root.
+func looseText(k local.Kept) string {
+	if k.Loose == nil {
+		return ""
+	}
+	return k.Loose.String()
 }
 
 // sizeAndDate are those of a root for humans, "-" where the store does not know.

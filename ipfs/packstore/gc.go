@@ -193,6 +193,9 @@ func (g *collector) forgetGone(ctx context.Context) error {
 		return err
 	}
 	now, err := g.s.index.refresh()
+	if err == nil {
+		g.s.dir.sweepUsed(now.has)
+	}
 	if err == nil && !g.stats.NoRoom {
 		err = g.s.dir.sweepRemoved(func(k key) bool {
 			i, _, err := g.all.find(k)

@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ipfs/storetest"
 )
@@ -49,5 +50,32 @@ func TestUse(t *testing.T) {
 	remove(t, s, kept)
 	if left, _ := os.ReadDir(filepath.Join(s.Path(), "used")); len(left) > 0 || !s.LastUse(kept).IsZero() {
 		t.Errorf("%v are noted of roots that are not kept", left)
+	}
+}
+
+// Notes about what a record kept go with that.
+func TestUseOfRecord(t *testing.T) {
+	s, err := packstore.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	key := ipfs.Key{Kind: "manifest", Space: "app", Name: "1"}
+	hold := storetest.Keep(t, s, map[string][]byte{"f": storetest.Random(100, "held")}, ipfs.Record{Key: key})
+	if err := s.NoteHeld(hold); err != nil || s.LastUse(hold).IsZero() {
+		t.Fatal(err)
+	}
+	for _, there := range []bool{true, false} {
+		if !there {
+			if err := s.Forget(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.GC(t.Context(), packstore.GCOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := !s.LastUse(hold).IsZero(); got != there {
+			t.Errorf("the use is noted: %t, want %t", got, there)
+		}
 	}
 }

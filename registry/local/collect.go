@@ -42,7 +42,7 @@ type CollectorOptions struct {
 	Next func(after time.Time) time.Time
 	// Unused is for how long an image that no local name is, and that came of pushes
 	// alone, may stay without being pulled, and a part of the cache without being read;
-	// 0 for ever.
+	// 0 for ever; so with a manifest that no image has.
 	Unused time.Duration
 	// Limit is how many bytes the store and its cache may take; 0 for any number. First
 	// the cache goes, then such images, those first that were not used for longest.
@@ -81,15 +81,16 @@ type Meant map[string]string
 
 // Collection is what one collection did.
 type Collection struct {
-	Removed []ipfs.Root // images that were taken away
-	Freed   int64       // bytes on disk, those of the cache among them
-	Cache   int64       // bytes of the cache
-	Over    int64       // bytes by which the store is over its limit still
+	Removed []ipfs.Root    // images that were taken away
+	Loose   []pushed.Loose // manifests that no image had, and that were taken away
+	Freed   int64          // bytes on disk, those of the cache among them
+	Cache   int64          // bytes of the cache
+	Over    int64          // bytes by which the store is over its limit still
 }
 
 // CollectorStats are what was collected so far, for metrics.
 type CollectorStats struct {
-	Runs, Failures, Removed, Freed int64
+	Runs, Failures, Removed, Freed int64     // Removed counts images, and manifests that none has
 	Last                           time.Time // when the last collection ended well; zero for never
 	Over                           int64     // bytes over the limit
 }
@@ -136,10 +137,10 @@ func (c *Collector) Run(ctx context.Context) {
 		case err != nil:
 			c.o.Logger.Error("what nobody needs could not be freed", "error", err)
 		default:
-			c.o.Logger.Info("freed what nobody needs", "bytes", done.Freed, "cache", done.Cache, "images", len(done.Removed))
+			c.o.Logger.Info("freed what nobody needs", "bytes", done.Freed, "cache", done.Cache, "images", len(done.Removed), "manifests", len(done.Loose))
 		}
 		if done.Over > 0 {
-			c.o.Logger.Warn("the store is larger than its limit, and all that is left is named or pinned: image2ipfs du tells what takes how much, rm takes images away", "over", done.Over, "limit", c.o.Limit)
+			c.o.Logger.Warn("the store is larger than its limit, and what is left is named, pinned, was pushed in the last 24 hours, or gives its space to a later collection: image2ipfs du tells what takes how much, rm takes images away", "over", done.Over, "limit", c.o.Limit)
 		}
 	}
 }
@@ -150,7 +151,7 @@ func (c *Collector) Collect(ctx context.Context) (done Collection, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Runs++
-	c.stats.Removed += int64(len(done.Removed))
+	c.stats.Removed += int64(len(done.Removed) + len(done.Loose))
 	c.stats.Freed += done.Freed
 	c.stats.Over = done.Over
 	if err == nil {
@@ -185,13 +186,14 @@ func (c *Collector) collect(ctx context.Context, done *Collection) error {
 	return c.limit(ctx, done)
 }
 
-// spare is a root that may go, and when it was last of use.
+// spare is what may go, and when it was last of use.
 type spare struct {
-	pushed.Spare
+	Kept
 	used time.Time
 }
 
-// spares are those of the store, the one that was not used for longest first.
+// spares are the roots and loose manifests of the store that may go, the one that was not
+// used for longest first.
 func (c *Collector) spares(ctx context.Context) (all []spare, err error) {
 	found, err := pushed.New(c.store, pushed.Options{}).Spares(ctx)
 	if err != nil {
@@ -202,17 +204,34 @@ func (c *Collector) spares(ctx context.Context) (all []spare, err error) {
 		return nil, err
 	}
 	for _, s := range found {
-		if meant[s.CID.KeyString()] != "" {
-			continue
+		if meant[s.CID.KeyString()] == "" {
+			all = append(all, spare{Kept{Root: s.Root, Store: c.store}, c.lastUse(s.Since, s.CID)})
 		}
-		used := c.store.LastUse(s.CID)
-		if used.Before(s.Since) {
-			used = s.Since
+	}
+	loose, err := Stores{c.store}.Loose(ctx)
+	if IsFatal(err) {
+		return nil, err
+	}
+	if err != nil {
+		c.o.Logger.Warn("what was pushed by digest stays, as far as it is not known what needs it", "error", err)
+	}
+	for _, k := range loose {
+		if !k.Loose.Needed && !isAwaited(k.Loose, c.now()) {
+			all = append(all, spare{k, c.lastUse(k.Published, k.Loose.Holds...)})
 		}
-		all = append(all, spare{s, used})
 	}
 	slices.SortStableFunc(all, func(a, b spare) int { return cmp.Or(a.used.Compare(b.used), a.Published.Compare(b.Published)) })
 	return all, nil
+}
+
+// lastUse is when any of these was last pulled, or since when that counts.
+func (c *Collector) lastUse(since time.Time, of ...cid.Cid) time.Time {
+	for _, one := range of {
+		if used := c.store.LastUse(one); used.After(since) {
+			since = used
+		}
+	}
+	return since
 }
 
 // meant are the names that move, as of now.
@@ -229,6 +248,9 @@ func (c *Collector) meant() (Meant, error) {
 
 // discard takes an image away, unless somebody needs it by now.
 func (c *Collector) discard(ctx context.Context, s spare, done *Collection) error {
+	if s.Loose != nil {
+		return c.discardLoose(ctx, s, done)
+	}
 	// A name may have moved since the spares were listed, or move now.
 	gone, err := pushed.New(c.store, pushed.Options{Meant: func() (map[string]string, error) { return c.meant() }}).Discard(ctx, s.CID)
 	if errors.Is(err, oci.ErrNotFound) {
@@ -244,6 +266,19 @@ func (c *Collector) discard(ctx context.Context, s spare, done *Collection) erro
 	return nil
 }
 
+// discardLoose takes a manifest away that no image has, unless one has it by now.
+func (c *Collector) discardLoose(ctx context.Context, s spare, done *Collection) error {
+	gone, err := pushed.New(c.store, pushed.Options{}).DiscardLoose(ctx, *s.Loose)
+	if err != nil {
+		return fmt.Errorf("taking %s away, which was not used since %s: %w", s.Loose, s.used.Format(time.RFC3339), err)
+	}
+	if gone {
+		c.o.Logger.Info("gone, since no image has it and nobody needed it", "manifest", s.Loose.String(), "used", s.used)
+		done.Loose = append(done.Loose, *s.Loose)
+	}
+	return nil
+}
+
 func (c *Collector) free(ctx context.Context, done *Collection) error {
 	freed, err := c.store.Collect(ctx)
 	done.Freed += freed
@@ -255,69 +290,4 @@ func (c *Collector) shrink(ctx context.Context, max int64, since time.Time, done
 	done.Cache += freed
 	done.Freed += freed
 	return err
-}
-
-// limit makes the store as small as it may be. What is taken away need not be free at
-// once: packs that are nearly whole stay as they are, and a full disk has no room to
-// rewrite others. No more images go for that.
-func (c *Collector) limit(ctx context.Context, done *Collection) error {
-	dropped := int64(0) // bytes of what was taken away and is not free yet
-	for {
-		size, err := c.store.DiskUsage()
-		if err != nil {
-			return err
-		}
-		cache, err := c.store.CacheSize()
-		if err != nil {
-			return err
-		}
-		if size+cache > c.o.Limit && cache > 0 {
-			if err := c.shrink(ctx, max(c.o.Limit-size, 0), time.Time{}, done); err != nil {
-				return err
-			}
-			if cache, err = c.store.CacheSize(); err != nil {
-				return err
-			}
-		}
-		if done.Over = max(size+cache-c.o.Limit, 0); size-dropped <= c.o.Limit {
-			return nil
-		}
-		some, bytes, err := c.evict(ctx, size-dropped-c.o.Limit, done)
-		if err != nil || !some {
-			return err
-		}
-		before := done.Freed
-		if err := c.free(ctx, done); err != nil || done.Freed <= before {
-			return err
-		}
-		dropped += max(bytes-(done.Freed-before), 0)
-	}
-}
-
-// evict takes images away until nobody needs that many bytes, and tells whether there were
-// some, and how many bytes nobody needs for it.
-func (c *Collector) evict(ctx context.Context, want int64, done *Collection) (some bool, bytes int64, err error) {
-	spares, err := c.spares(ctx)
-	if err != nil {
-		return false, 0, err
-	}
-	counted, damaged := Stores{c.store}.references(ctx)
-	if counted == nil {
-		return false, 0, damaged
-	}
-	for _, s := range spares {
-		before := len(done.Removed)
-		frees := counted.drop(ctx, s.CID)
-		if err := c.discard(ctx, s, done); err != nil {
-			return some, bytes, err
-		}
-		if len(done.Removed) > before {
-			some = true
-			bytes += frees
-		}
-		if bytes >= want {
-			break
-		}
-	}
-	return some, bytes, nil
 }

@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,8 +23,9 @@ import (
 // a test says.
 type collected struct {
 	*packstore.Store
-	used  map[string]time.Time
-	frees func() int64 // instead of GC
+	used       map[string]time.Time
+	frees      func() int64 // instead of GC
+	repository string       // of what is pushed; "" for app
 }
 
 func (c *collected) Collect(ctx context.Context) (int64, error) {
@@ -55,9 +57,16 @@ const layerSize = 1 << 20
 // push pushes an image of one layer that no other has, by a tag of app.
 func (c *collected) push(t *testing.T, tag string, seed byte) cid.Cid {
 	t.Helper()
-	g := pushed.New(c.Store, pushed.Options{})
+	result, _ := c.put(t, seed, tag)
+	return result.Roots[0].CID
+}
+
+// put pushes such an image by tags, or by its digest alone.
+func (c *collected) put(t *testing.T, seed byte, tags ...string) (pushed.Result, digest.Digest) {
+	t.Helper()
+	g, repository := pushed.New(c.Store, pushed.Options{}), cmp.Or(c.repository, "app")
 	blob := func(data []byte, mediaType string) ocispec.Descriptor {
-		u, d := g.Begin(t.Context(), "app", digest.SHA256), digest.FromBytes(data)
+		u, d := g.Begin(t.Context(), repository, digest.SHA256), digest.FromBytes(data)
 		_, err := u.Write(data)
 		if err == nil {
 			err = u.Commit(t.Context(), d)
@@ -76,11 +85,11 @@ func (c *collected) push(t *testing.T, tag string, seed byte) cid.Cid {
 		t.Fatal(err)
 	}
 	desc := ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
-	result, err := g.PutManifest(t.Context(), "app", pushed.Manifest{Descriptor: desc, Content: data, Tags: []string{tag}})
+	result, err := g.PutManifest(t.Context(), repository, pushed.Manifest{Descriptor: desc, Content: data, Tags: tags})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result.Roots[0].CID
+	return result, desc.Digest
 }
 
 func (c *collected) size(t *testing.T) int64 {

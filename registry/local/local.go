@@ -40,6 +40,7 @@ func (s Stores) Getter() ipfs.Getter {
 type Kept struct {
 	ipfs.Root
 	Store ipfs.Store
+	Loose *pushed.Loose // of a manifest that no root has, whose hold is in place of that; else nil
 }
 
 // Roots lists what the stores keep, in the order of the stores. Beside an error
@@ -55,7 +56,7 @@ func (s Stores) Roots(ctx context.Context) (all []Kept, err error) {
 			return nil, err
 		}
 		for _, r := range roots {
-			all = append(all, Kept{r, store})
+			all = append(all, Kept{Root: r, Store: store})
 		}
 	}
 	return all, err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
@@ -30,7 +31,8 @@ type Retention struct {
 	// Untagged leaves those of them alone that no local name is, and that were pushed,
 	// or were a local name because they were published; never what was pinned by command.
 	// Of a store without local names it leaves those whose names others have by now.
-	// Without Names and Match it leaves those of all.
+	// Without Names and Match it leaves those of all. Manifests that no root has are
+	// among them, by their repositories, a day after they were pushed.
 	Untagged bool
 	// Keep has that many of the newest in each repository stay, and those of unknown age;
 	// 0 for none. What a local name is now is newer than what none is.
@@ -63,6 +65,9 @@ func (s Stores) Retain(ctx context.Context, r Retention, now time.Time) (going [
 	count := map[string]int{} // of repositories, from the newest on
 	for _, m := range slices.Backward(chosen) {
 		why := c.keeps(m, count)
+		if m.Loose != nil && isAwaited(m.Loose, now) {
+			why = "an index that lists it may be to come: it was pushed in the last 24 hours"
+		}
 		if why == "" && c.age(m.Kept).IsZero() && c.byAge() {
 			why = unknownAge
 		}
@@ -102,12 +107,12 @@ func tooYoung(age, before time.Time) string {
 // chooser finds what a Retention is about.
 type chooser struct {
 	Retention
-	s      Stores
-	kept   []Kept              // newest last, and those last that a local name is
-	names  bool                // there are local names
-	is     pushed.Standing     // of these
-	newest map[string]Kept     // by name, where there are no local names
-	byName map[string]ref.Name // of roots that Names means, by [cid.Cid.KeyString]
+	s        Stores
+	kept     []Kept              // newest last, and those last that a local name is
+	hasNames bool                // there are local names
+	is       pushed.Standing     // of these
+	newest   map[string]Kept     // by name, where there are no local names
+	byName   map[string]ref.Name // of roots that Names means, by [cid.Cid.KeyString]
 }
 
 func (c *chooser) read(ctx context.Context) (err error) {
@@ -119,9 +124,16 @@ func (c *chooser) read(ctx context.Context) (err error) {
 	if c.kept, err = c.s.byAge(ctx); IsFatal(err) {
 		return err
 	}
+	if c.Untagged {
+		loose, err := c.s.Loose(ctx)
+		if IsFatal(err) {
+			return err
+		}
+		c.kept = append(c.kept, slices.DeleteFunc(loose, func(k Kept) bool { return k.Loose.Needed })...)
+	}
 	c.is = pushed.Standing{Current: map[string][]string{}, Since: map[string]time.Time{}, Published: map[string]bool{}}
 	for _, names := range c.s.registries() {
-		c.names = true
+		c.hasNames = true
 		is, err := names.Standing(ctx)
 		if err != nil {
 			return err
@@ -166,6 +178,9 @@ func (c *chooser) chosen(ctx context.Context) (all []Match, err error) {
 	c.byName = map[string]ref.Name{}
 	for _, arg := range c.Names {
 		found, err := c.s.FindAllListed(ctx, arg)
+		if errors.Is(err, ipfs.ErrNotFound) && slices.ContainsFunc(c.kept, func(k Kept) bool { return c.isIn(k, arg) }) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -181,17 +196,29 @@ func (c *chooser) chosen(ctx context.Context) (all []Match, err error) {
 		if !named {
 			name = ref.Name{Root: k.CID}
 		}
+		named = named || slices.ContainsFunc(c.Names, func(arg string) bool { return c.isIn(k, arg) })
 		every := len(c.Names)+len(c.Match) == 0
-		if (every || named || slices.ContainsFunc(append(c.live(k), k.Names...), c.matches)) && (!c.Untagged || c.untagged(k)) {
+		if (every || named || slices.ContainsFunc(append(c.live(k), c.names(k)...), c.matches)) && (!c.Untagged || c.untagged(k)) {
 			all = append(all, Match{name, k})
 		}
 	}
 	return all, nil
 }
 
+// isIn tells whether it is a manifest that no root has, of a repository that was named.
+func (c *chooser) isIn(k Kept, arg string) bool { return k.Loose != nil && k.Loose.Repository == arg }
+
+// names is what a root was ever called; of a manifest that no root has its repository.
+func (c *chooser) names(k Kept) []string {
+	if k.Loose != nil {
+		return []string{k.Loose.Repository}
+	}
+	return k.Names
+}
+
 // live is what a root is called at present.
 func (c *chooser) live(k Kept) []string {
-	if c.names {
+	if c.hasNames {
 		return slices.Clone(c.is.Current[k.CID.KeyString()])
 	}
 	return slices.Clone(k.Names)
@@ -203,7 +230,7 @@ func (c *chooser) untagged(k Kept) bool {
 	switch {
 	case k.Pinned:
 		return false
-	case c.names:
+	case c.hasNames:
 		return len(c.live(k)) == 0 && (k.Pushed || c.is.Published[k.CID.KeyString()])
 	}
 	mine := func(name string) bool { return c.newest[name].CID.Equals(k.CID) }
@@ -211,7 +238,7 @@ func (c *chooser) untagged(k Kept) bool {
 }
 
 // byAge tells whether it is decided by their ages which of several roots go.
-func (c *chooser) byAge() bool { return c.Keep > 0 || c.Untagged && !c.names }
+func (c *chooser) byAge() bool { return c.Keep > 0 || c.Untagged && !c.hasNames }
 
 // matches tells whether a name is like one of the patterns.
 func (c *chooser) matches(name string) bool {
@@ -236,7 +263,7 @@ func (c *chooser) keeps(m Match, count map[string]int) (why string) {
 	repositories := map[string]bool{}
 	names := c.live(m.Kept)
 	if len(names) == 0 {
-		names = m.Names
+		names = c.names(m.Kept)
 	}
 	for _, name := range names {
 		if len(c.Match) == 0 || c.matches(name) {

@@ -144,7 +144,7 @@ func TestUsage(t *testing.T) {
 	m := newMemory("own")
 	a, _ := m.publish(t, 1, "shared", "a:1")
 	b, _ := m.publish(t, 2, "shared", "b:1")
-	c, _ := m.publish(t, 3, "of its own", "c:1")
+	m.publish(t, 3, "of its own", "c:1")
 	m.roots[1].CID = a // the very same
 	all := local.Stores{m}
 	usage, total, err := all.Usage(t.Context())
@@ -156,7 +156,7 @@ func TestUsage(t *testing.T) {
 		if u.Err != nil || u.Alone <= 0 || u.Bytes <= u.Alone || u.Shared() != u.Bytes-u.Alone {
 			t.Errorf("%s: %+v", u.CID, u)
 		}
-		frees, err := all.Frees(t.Context(), u.CID)
+		frees, err := all.Frees(t.Context(), u.Kept)
 		if err != nil || frees[0] != u.Alone {
 			t.Errorf("removing %s frees %v, %v, and it has %d alone", u.CID, frees, err, u.Alone)
 		}
@@ -165,7 +165,7 @@ func TestUsage(t *testing.T) {
 	if total != sum+usage[0].Shared() || usage[0].Shared() != usage[1].Shared() {
 		t.Errorf("%d bytes in all, %d of them alone: %+v", total, sum, usage)
 	}
-	if frees, err := all.Frees(t.Context(), a, c); err != nil || frees[0]+frees[1] != total || frees[1] <= frees[0] {
+	if frees, err := all.Frees(t.Context(), usage[0].Kept, usage[1].Kept); err != nil || frees[0]+frees[1] != total || frees[1] <= frees[0] {
 		t.Errorf("removing all frees %d of %d, %v", frees, total, err)
 	}
 }

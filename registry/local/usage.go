@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ref"
 )
 
 // Usage is what one root takes of the stores.
@@ -32,11 +34,12 @@ type use struct {
 
 const several = -1
 
-// Usage tells how the bytes of what the stores keep divide, the newest root last, and how
-// many they are, each block once. Nodes are read, and no contents. A root that cannot be
-// read as a whole counts as far as it can; errors are those of [Stores.Roots].
+// Usage tells how the bytes of what the stores keep divide, the newest root last, then
+// manifests that no root has, and how many they are, each block once. Nodes are read, and
+// no contents. A root that cannot be read as a whole counts as far as it can; errors are
+// those of [Stores.Roots] and [Stores.Loose].
 func (s Stores) Usage(ctx context.Context) (all []Usage, total int64, err error) {
-	kept, damaged := s.byAge(ctx)
+	kept, damaged := s.everything(ctx)
 	if IsFatal(damaged) {
 		return nil, 0, damaged
 	}
@@ -68,55 +71,88 @@ func (s Stores) Usage(ctx context.Context) (all []Usage, total int64, err error)
 			return nil, 0, err
 		}
 		if u.Err != nil {
-			u.Err = fmt.Errorf("reading what %s has: %w", k.CID, u.Err)
+			u.Err = fmt.Errorf("reading what %s has: %w", cmp.Or(k.looseText(), k.CID.String()), u.Err)
 		}
 	}
 	return all, total, damaged
 }
 
-// Frees is how many bytes of blocks nobody has any more with each of these roots, when
-// those before it are gone. What cannot be read does not count, neither as needed nor as
-// freed, and is told. Errors are those of [Stores.Roots], and beside those that leave
-// something to go on with of what could not be read.
-func (s Stores) Frees(ctx context.Context, going ...cid.Cid) (bytes []int64, err error) {
-	r, damaged := s.references(ctx)
+// Frees is how many bytes of blocks nobody has any more with each of these, when those
+// before it are gone. What cannot be read counts neither as needed nor as freed: beside an
+// error about that, which matches [ipfs.ErrCorrupt] or is of the stores, bytes are given,
+// which may be too many or too few. Without bytes the stores cannot be listed.
+func (s Stores) Frees(ctx context.Context, going ...Kept) (bytes []int64, err error) {
+	r, err := s.references(ctx)
 	if r == nil {
-		return nil, damaged
+		return nil, err
 	}
-	for _, c := range going {
-		bytes = append(bytes, r.drop(ctx, c))
+	bytes = make([]int64, len(going))
+	for i, k := range going {
+		bytes[i] = r.drop(ctx, k)
 	}
-	return bytes, errors.Join(damaged, ctx.Err())
+	return bytes, errors.Join(err, ctx.Err())
 }
 
-// references count how many roots have each block.
+// references count how many roots and loose manifests have each block.
 type references struct {
-	kept  map[string]Kept  // by blockKey
+	kept  map[string]Kept  // by keptKey
 	count map[string]int32 // by blockKey
 }
 
+// keptKey names what has blocks kept.
+func keptKey(k Kept) string {
+	if k.Loose != nil {
+		return k.Loose.String()
+	}
+	return blockKey(k.CID)
+}
+
 // references counts those of all that the stores keep; nil when they cannot be listed.
+// Another error is about what cannot be read, and counts as far as it can.
 func (s Stores) references(ctx context.Context) (*references, error) {
-	kept, err := s.byAge(ctx)
+	kept, err := s.everything(ctx)
 	if IsFatal(err) {
 		return nil, err
 	}
 	r := &references{kept: map[string]Kept{}, count: map[string]int32{}}
 	for _, k := range kept {
-		r.kept[blockKey(k.CID)] = k
-		eachBlock(ctx, k, func(key string, _ int64) { r.count[key]++ })
+		if _, failed := r.add(ctx, k); failed != nil {
+			err = errors.Join(err, fmt.Errorf("reading what %s has: %w", cmp.Or(k.looseText(), ref.Ciq(k.CID)), failed))
+		}
 	}
 	return r, err
 }
 
-// drop takes a root out, and tells how many bytes nobody has any more.
-func (r *references) drop(ctx context.Context, c cid.Cid) (bytes int64) {
-	k, kept := r.kept[blockKey(c)]
+// looseText names a manifest that no root has; "" for a root.
+func (k Kept) looseText() string {
+	if k.Loose == nil {
+		return ""
+	}
+	return k.Loose.String()
+}
+
+// add counts one in, and tells how many bytes nobody had before.
+func (r *references) add(ctx context.Context, k Kept) (bytes int64, err error) {
+	if _, had := r.kept[keptKey(k)]; had {
+		return 0, nil
+	}
+	r.kept[keptKey(k)] = k
+	err = eachBlock(ctx, k, func(key string, size int64) {
+		if r.count[key]++; r.count[key] == 1 {
+			bytes += size
+		}
+	})
+	return bytes, err
+}
+
+// drop takes one out, and tells how many bytes nobody has any more.
+func (r *references) drop(ctx context.Context, k Kept) (bytes int64) {
+	k, kept := r.kept[keptKey(k)]
 	if !kept {
 		return 0
 	}
-	delete(r.kept, blockKey(c))
-	eachBlock(ctx, k, func(key string, size int64) {
+	delete(r.kept, keptKey(k))
+	_ = eachBlock(ctx, k, func(key string, size int64) { // what could not be read was told
 		if r.count[key]--; r.count[key] == 0 {
 			bytes += size
 		}
@@ -126,9 +162,9 @@ func (r *references) drop(ctx context.Context, c cid.Cid) (bytes int64) {
 
 // eachBlock calls fn once for the bytes of each block below a root, as far as it can be
 // read.
-func eachBlock(ctx context.Context, k Kept, fn func(key string, size int64)) {
+func eachBlock(ctx context.Context, k Kept, fn func(key string, size int64)) error {
 	seen := map[string]bool{} // the same bytes may be a leaf here and a node there
-	_ = ipfs.Blocks(ctx, k.Store, k.CID, 0, func(c cid.Cid, size int64) bool {
+	return ipfs.Blocks(ctx, k.Store, k.CID, 0, func(c cid.Cid, size int64) bool {
 		if key := blockKey(c); !seen[key] {
 			seen[key] = true
 			fn(key, size)

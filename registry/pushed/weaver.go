@@ -29,6 +29,7 @@ type weaver struct {
 	pushed     digest.Digest
 	deleted    digest.Digest // that is being taken out
 	size       int64         // bytes of what is being pushed, with all that it reaches
+	atOnce     bool          // blobs that nothing needs any more go now, and not a day later
 	moved      bool          // one of its tags had a root before
 	release    func()        // what is held of the manifest that was read last; nil for nothing
 
@@ -90,7 +91,11 @@ func (g *Registry) change(ctx context.Context, repository string, fn func(w *wea
 
 // letGo ends the keeping of blobs and orphans.
 func (w *weaver) letGo() error {
-	err := w.g.release(w.ctx, Alone, w.blobs...)
+	grace := Alone
+	if w.atOnce {
+		grace = 0
+	}
+	err := w.g.release(w.ctx, grace, w.blobs...)
 	for _, c := range w.orphans {
 		gone, failed := w.g.store.RemoveIf(w.ctx, c, func(r ipfs.Root) (bool, error) { return w.g.isFree(w.ctx, r) })
 		if gone {
