@@ -31,7 +31,7 @@ func (s *Server) putManifest(w *response, r *request) error {
 	case length < 0:
 		length = 2 * oci.MaxManifestSize // its buffer grows
 	case length > oci.MaxManifestSize:
-		return manifestTooLarge
+		return errManifestTooLarge
 	}
 	release, err := borrow(r.Context(), s.memory.Reading, length, "too many manifests are being read")
 	if err != nil {
@@ -153,7 +153,7 @@ func pushedManifest(r *request) (m pushed.Manifest, err error) {
 	return m, nil
 }
 
-var manifestTooLarge = &apiError{code: codeSizeInvalid, status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("a manifest has at most %d bytes", oci.MaxManifestSize)}
+var errManifestTooLarge = &apiError{code: codeSizeInvalid, status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("a manifest has at most %d bytes", oci.MaxManifestSize)}
 
 // manifestBody reads a manifest of at most [oci.MaxManifestSize] bytes. Of one whose
 // length is told no more is held.
@@ -172,7 +172,7 @@ func (s *Server) manifestBody(w *response, r *request) ([]byte, error) {
 		return nil, errorf(codeSizeInvalid, "the manifest has not come whole: %w", err)
 	}
 	if len(data) > oci.MaxManifestSize {
-		return nil, manifestTooLarge
+		return nil, errManifestTooLarge
 	}
 	return data, nil
 }
