@@ -106,7 +106,11 @@ type sizedFile interface {
 // serveFile serves a file after its first wanted block has come, so that what
 // can't be had is an error and not a cut connection, for HEAD as for GET.
 func serveFile(w *response, r *http.Request, f sizedFile) error {
-	if ranges := severalRanges(r, w.Header(), f.Size()); len(ranges) > 0 {
+	ranges, err := severalRanges(r, w.Header(), f.Size())
+	if err != nil {
+		return err
+	}
+	if len(ranges) > 0 {
 		return serveRanges(w, r, f, ranges)
 	}
 	if one := wanted(r.Header.Get("Range"), f.Size()); one.length > 0 && r.Header.Get("If-None-Match") == "" {

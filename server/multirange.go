@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -43,24 +45,41 @@ func oneRange(r *http.Request) *http.Request {
 	if !strings.Contains(several, ",") {
 		return r
 	}
+	if all := slices.Collect(rangeSpecs(several)); len(all) == 1 { // a list may have empty elements (RFC 9110, 5.6.1.2)
+		r = r.Clone(r.Context())
+		r.Header.Set("Range", "bytes="+all[0])
+		return r
+	}
 	r = r.Clone(context.WithValue(r.Context(), manyRanges{}, several))
 	r.Header.Del("Range")
 	return r
 }
 
+// rangeSpecs are what a Range of bytes names, less empty elements.
+func rangeSpecs(header string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for spec := range strings.SplitSeq(strings.TrimPrefix(header, "bytes="), ",") {
+			if spec = strings.Trim(spec, " \t"); spec != "" && !yield(spec) {
+				return
+			}
+		}
+	}
+}
+
 // severalRanges gives the ranges of a request that names several of a content of
 // this size, in its order. None when all is to be sent: if they are malformed,
-// too many, more than the content together, or for another content.
-func severalRanges(r *http.Request, h http.Header, size int64) []byteRange {
+// too many, more than the content together, or for another content. The error is for
+// ranges of which each lies outside of the content.
+func severalRanges(r *http.Request, h http.Header, size int64) ([]byteRange, error) {
 	header, _ := r.Context().Value(manyRanges{}).(string)
 	if header == "" {
-		return nil
+		return nil, nil
 	}
 	if r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Match") != "" {
-		return nil
+		return nil, nil
 	}
 	if only := r.Header.Get("If-Range"); only != "" && only != h.Get("Etag") {
-		return nil
+		return nil, nil
 	}
 	ranges, ok := parseRanges(header, size)
 	total := int64(0)
@@ -68,23 +87,23 @@ func severalRanges(r *http.Request, h http.Header, size int64) []byteRange {
 		total += one.length
 	}
 	if !ok || total > size {
-		return nil
+		return nil, nil
 	}
-	return ranges
+	if len(ranges) == 0 && size > 0 { // of nothing all is sent, as for one range
+		h.Set("Content-Range", fmt.Sprintf("bytes */%d", size))
+		return nil, errorf(codeRangeInvalid, "each range of %q is outside the content, which has %d bytes", header, size)
+	}
+	return ranges, nil
 }
 
 // parseRanges reads a Range of up to maxRanges (RFC 9110, 14.1.2) and leaves out
-// those that lie behind the content's end.
+// those that lie behind the content's end. It is not ok if it is none, or malformed.
 func parseRanges(header string, size int64) (ranges []byteRange, ok bool) {
-	set, ok := strings.CutPrefix(header, "bytes=")
-	if !ok {
+	if !strings.HasPrefix(header, "bytes=") {
 		return nil, false
 	}
-	for spec := range strings.SplitSeq(set, ",") {
-		spec = strings.Trim(spec, " \t")
-		if spec == "" {
-			continue
-		}
+	for spec := range rangeSpecs(header) {
+		ok = true
 		one, ok := parseRange(spec, size)
 		if !ok {
 			return nil, false
@@ -96,7 +115,7 @@ func parseRanges(header string, size int64) (ranges []byteRange, ok bool) {
 			return nil, false
 		}
 	}
-	return ranges, len(ranges) > 0
+	return ranges, ok
 }
 
 // parseRange reads "first-last", "first-" or "-suffix".
@@ -198,8 +217,11 @@ func rangesOf(r *http.Request) (lengths []int64) {
 	if several == "" {
 		return []int64{rangeLength(r.Header.Get("Range"))}
 	}
-	for spec := range strings.SplitSeq(strings.TrimPrefix(several, "bytes="), ",") {
+	for spec := range rangeSpecs(several) {
 		lengths = append(lengths, rangeLength(spec))
+	}
+	if len(lengths) == 0 {
+		lengths = []int64{rangeLength("")}
 	}
 	return lengths
 }

@@ -67,10 +67,25 @@ func multiRange(t *testing.T, s *site, path string, data []byte) {
 		}
 	}
 	for _, rng := range []string{ // all, as RFC 9110 allows
-		"bytes=0-,0-0", "bytes=1-0,3-4", "bytes=a-b,0-1", "items=0-1,2-3", "bytes=0-0" + strings.Repeat(",1-1", 1024), "bytes=,", fmt.Sprintf("bytes=%d-,%d-", end, end+1),
+		"bytes=0-,0-0", "bytes=1-0,3-4", "bytes=a-b,0-1", "items=0-1,2-3", "bytes=0-0" + strings.Repeat(",1-1", 1024), "bytes=,",
 	} {
 		if got := s.both(path, "Range: "+rng).expect(t, http.StatusOK, ""); !bytes.Equal(got.body, data) {
 			t.Errorf("Range %q: other bytes", rng)
+		}
+	}
+	for rng, want := range map[string]string{ // one range, which is no list of parts (RFC 9110, 15.3.7.2)
+		"bytes=0-9,": "0-9", "bytes=,0-9": "0-9", "bytes= , 5-,\t": fmt.Sprintf("5-%d", end-1), "Bytes=,,-5": fmt.Sprintf("%d-%d", end-5, end-1),
+	} {
+		got := s.get(path, "Range: "+rng).expect(t, http.StatusPartialContent, "")
+		if is := got.Header.Get("Content-Range"); is != fmt.Sprintf("bytes %s/%d", want, end) {
+			t.Errorf("Range %q: Content-Range %q, Content-Type %q", rng, is, got.Header.Get("Content-Type"))
+		}
+	}
+	for _, rng := range []string{fmt.Sprintf("bytes=%d-,%d-", end, end+1), "bytes=-0,-0", fmt.Sprintf("bytes=%d-,", end), ",-0", fmt.Sprintf("bytes=%d-%d", end, end) + strings.Repeat(",-0", 1024)} {
+		rng = "bytes=" + strings.TrimPrefix(rng, "bytes=")
+		got := s.both(path, "Range: "+rng).expect(t, http.StatusRequestedRangeNotSatisfiable, codeRangeInvalid)
+		if is := got.Header.Get("Content-Range"); is != fmt.Sprintf("bytes */%d", end) {
+			t.Errorf("Range %q: Content-Range %q", rng, is)
 		}
 	}
 	for _, condition := range []string{`If-Range: "x"`, `If-Match: *`, `If-None-Match: "x"`} {

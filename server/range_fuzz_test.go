@@ -33,7 +33,7 @@ func FuzzRange(f *testing.F) {
 	etag := `"` + layer.Digest.String() + `"`
 	for _, rng := range []string{
 		"", "bytes=0-0", "bytes=-1", "bytes=1048576-", "bytes=1048575-1048576", "bytes=0-1,3-4", "bytes=99999999-", "bytes=-0",
-		"bytes=5-2", "bytes=a-b", "items=0-1", "Bytes=0-1", "items=0-1,3-4", "7", "=0-1", "bytes=18446744073709551615-", "bytes=0-9223372036854775807", "bytes= 1 - 2 , 4-", "bytes=",
+		"bytes=5-2", "bytes=a-b", "items=0-1", "Bytes=0-1", "items=0-1,3-4", "7", "=0-1", "bytes=18446744073709551615-", "bytes=0-9223372036854775807", "bytes= 1 - 2 , 4-", "bytes=", "bytes=0-9,", "bytes=,", "bytes=-0,-0", "bytes=99999999-,-0",
 	} {
 		f.Add(rng, "", "", "")
 		f.Add(rng, etag, "", "")
@@ -55,7 +55,7 @@ func FuzzRange(f *testing.F) {
 		if want.Code == http.StatusPartialContent && want.Header().Get("Content-Length") == "0" {
 			want.Code = http.StatusRequestedRangeNotSatisfiable // no suffix is (RFC 9110, 14.1.2): it does not know
 		}
-		if got.Code != want.Code && !(got.Code == http.StatusOK && strings.Contains(rng, ",")) {
+		if noSuffixes := got.Code == http.StatusRequestedRangeNotSatisfiable && strings.Contains(rng, "-0"); got.Code != want.Code && !noSuffixes && !(got.Code == http.StatusOK && strings.Contains(rng, ",")) {
 			t.Fatalf("Range %q: status %d, want %d", rng, got.Code, want.Code)
 		}
 		if got.Code == http.StatusPartialContent && got.Header().Get("Content-Range") == "" {
