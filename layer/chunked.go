@@ -90,6 +90,9 @@ func (c *chunkedIndex) segment(seg []byte) { _, _ = c.split.Write(seg) } // neve
 
 func (c *chunkedIndex) scanned() { c.splitBy = c.split.end() }
 
+// abandon ends the tar-split, which keeps all names.
+func (c *chunkedIndex) abandon() { _ = c.split.end() } // whatever is wrong with it, there is no index
+
 func (c *chunkedIndex) release() {
 	c.text.release()
 	c.rest.release()

@@ -139,6 +139,8 @@ type indexForm interface {
 	// segment is told of the tar as it comes, scanned that there is no more.
 	segment(seg []byte)
 	scanned()
+	// abandon is called, in their place, when there can be no index any more.
+	abandon()
 	// add takes a piece of the JSON.
 	add(text []byte) error
 	// end gives what follows the members, which end at offset.
@@ -152,6 +154,7 @@ func newIndexer(o Options) (*indexer, error) {
 		return nil, nil
 	}
 	x := &indexer{scanner: newScanner()}
+	x.scanner.own = true
 	var err error
 	if o.Compression == Chunked {
 		x.ends = true
@@ -173,13 +176,20 @@ func (x *indexer) scan(seg []byte) []part {
 	if x == nil {
 		return nil
 	}
+	if x.scanner.err != nil {
+		return nil
+	}
 	x.form.segment(seg)
-	return x.scanner.segment(seg)
+	parts := x.scanner.segment(seg)
+	if x.scanner.err != nil {
+		x.form.abandon()
+	}
+	return parts
 }
 
 // scanned is called behind the last segment.
 func (x *indexer) scanned() {
-	if x != nil {
+	if x != nil && x.scanner.err == nil {
 		x.form.scanned()
 	}
 }
@@ -235,6 +245,7 @@ func (x *indexer) close() {
 
 func (p *pieces) segment([]byte) {}
 func (p *pieces) scanned()       {}
+func (p *pieces) abandon()       {}
 
 // end gives the pieces and the footer.
 func (p *pieces) end(toc *tocWriter, _ headerHash, offset int64) ([]byte, Index, error) {

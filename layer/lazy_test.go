@@ -73,7 +73,7 @@ func allKinds(add func(tar.Header, []byte)) {
 	add(tar.Header{Name: "./bin/hard", Typeflag: tar.TypeLink, Linkname: "./bin/large"}, nil)
 	add(tar.Header{Name: "./bin/hard2", Typeflag: tar.TypeLink, Linkname: "bin/hard"}, nil)
 	add(tar.Header{Name: "./bin/soft", Typeflag: tar.TypeSymlink, Linkname: "../etc/<é>&\x01", Mode: 0o777}, nil)
-	add(tar.Header{Name: "./bin/hardsoft", Typeflag: tar.TypeLink, Linkname: "./bin/soft"}, nil)
+	add(tar.Header{Name: "./bin/hardsoft", Typeflag: tar.TypeLink, Linkname: "./bin/soft", Mode: 0o777}, nil)
 	add(tar.Header{Name: "./dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3, Mode: 0o666}, nil)
 	add(tar.Header{Name: "./dev/disk", Typeflag: tar.TypeBlock, Devmajor: 8, Devminor: 300}, nil)
 	add(tar.Header{Name: "./dev/pipe", Typeflag: tar.TypeFifo}, nil)

@@ -33,15 +33,17 @@ type part struct {
 // by archive/tar, by which engines read them, so that an index says what they
 // see. It ends with an error at what no index can tell.
 type scanner struct {
-	names   map[nameKey]bool // of this layer; true for directories
-	headers []byte           // of the entry that begins
-	body    int64            // bytes to come of an extended header
-	skip    int64            // bytes to come of what no one reads
+	names   map[nameKey]named // of this layer
+	text    int               // bytes of them
+	headers []byte            // of the entry that begins
+	body    int64             // bytes to come of an extended header
+	skip    int64             // bytes to come of what no one reads
 	file    *tocEntry
 	seen    int64     // of its data
 	whole   hash.Hash // of it, when it lies in several segments
 	zeros   int       // empty blocks, two of which end a tar
 	err     error     // why there is no index
+	own     bool      // an index is to be written: whatever two readers take otherwise has none
 	apart   bool      // the data of each file has to have segments of its own
 	times   bool      // entries tell when they were accessed and changed
 	all     headerHash
@@ -54,7 +56,7 @@ type nameKey [16]byte
 const whiteoutPrefix = ".wh."
 
 func newScanner() *scanner {
-	return &scanner{names: map[nameKey]bool{}}
+	return &scanner{names: map[nameKey]named{}}
 }
 
 // chunked makes it a scanner for zstd:chunked, whose readers know less: every file
@@ -198,42 +200,6 @@ func (s *scanner) extended(h *[blockSize]byte) {
 		s.headers = append(s.headers, h[:]...)
 		s.body = padded
 	}
-}
-
-// register notes a name. Readers of an index see the tree that its names make,
-// once each; engines see what the entries do one after the other.
-func (s *scanner) register(e tocEntry) error {
-	name := cleanName(e.Name)
-	isDir := e.Type == typeDir
-	if name == "" {
-		if !isDir {
-			return errors.New("the root is no directory")
-		}
-		return nil
-	}
-	if wasDir, known := s.names[key(name)]; known && (!isDir || !wasDir) {
-		return errors.New("the name is there twice")
-	}
-	if e.Type == typeLink {
-		if toDir, known := s.names[key(cleanName(e.LinkName))]; !known || toDir {
-			return fmt.Errorf("it is a hard link to %q, which is no file before it in this layer", e.LinkName)
-		}
-	}
-	s.names[key(name)] = isDir
-	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		isDir, known := s.names[key(dir)]
-		if known && !isDir {
-			return fmt.Errorf("it lies below %q, which is no directory", dir)
-		}
-		if known {
-			break
-		}
-		if s.apart {
-			return fmt.Errorf("it lies in %q, which no entry before describes: podman would give that no permissions", dir)
-		}
-		s.names[key(dir)] = true
-	}
-	return nil
 }
 
 // cleanName is a name as readers of an index take it: relative to the root.
