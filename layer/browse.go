@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -196,7 +195,7 @@ func (l *Listing) decode(ctx context.Context, text io.Reader) error {
 			l.Cut = true
 			return errListed
 		}
-		if err := json.Unmarshal(raw, &e); err != nil {
+		if err := jsontext.Unmarshal(raw, &e); err != nil {
 			return err
 		}
 		if e.Type == typeChunk {

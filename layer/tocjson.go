@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 // maxDepth bounds how deep JSON that no one here knows may be nested in an index.
@@ -100,7 +102,8 @@ func knownField(name string) (string, error) {
 
 func (x *indexJSON) token() (json.Token, error) {
 	x.text.left = maxEntryRead
-	return x.Token()
+	token, err := x.Token()
+	return token, jsontext.Fault(err)
 }
 
 func (x *indexJSON) more() bool {
@@ -131,7 +134,7 @@ func (x *indexJSON) entries(entry func(raw []byte, end int64) error) error {
 	for x.more() {
 		x.text.left = maxEntryRead
 		if err := x.Decode(&raw); err != nil {
-			return err
+			return jsontext.Fault(err)
 		}
 		if err := checkEntry(raw); err != nil {
 			return err

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 )
 
 // maxTold bounds the entries that an index tells of, and the parts of their files: each
@@ -44,7 +46,7 @@ func newTold() *told {
 func (t *told) decode(text io.Reader) error {
 	split, err := readIndex(context.Background(), text, func(raw []byte, _ int64) error {
 		var e tocEntry
-		if err := json.Unmarshal(raw, &e); err != nil {
+		if err := jsontext.Unmarshal(raw, &e); err != nil {
 			return err
 		}
 		return t.entry(e)
