@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/internal/transport"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -47,7 +48,7 @@ var _ BlobSource = (*Registry)(nil)
 func NewRegistry(rawURL string) (*Registry, error) {
 	u, err := url.Parse(strings.TrimSpace(rawURL))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("registry %q: not the URL of a registry; write it as http://127.0.0.1:5000 or https://registry.example.com/team/app", rawURL)
+		return nil, fmt.Errorf("registry %q: not the URL of a registry; write it as http://127.0.0.1:5000 or https://registry.example.com/team/app", redact.URL(rawURL))
 	}
 	repository := strings.Trim(u.Path, "/")
 	u.Path = ""
@@ -57,13 +58,9 @@ func NewRegistry(rawURL string) (*Registry, error) {
 // registryClient is shared by all registries.
 var registryClient = &http.Client{Transport: transport.New(16)}
 
-// String is the URL, without a password.
+// String is the URL, without user and password.
 func (g *Registry) String() string {
-	u, err := url.Parse(g.base)
-	if err != nil {
-		return "registry"
-	}
-	return strings.TrimSuffix("registry "+u.Redacted()+"/"+g.repository, "/")
+	return strings.TrimSuffix("registry "+redact.URL(g.base)+"/"+g.repository, "/")
 }
 
 // Open asks for a blob (distribution-spec, "Pulling blobs").

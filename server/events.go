@@ -39,6 +39,10 @@ type Events struct{ lines *notify.Lines }
 // ErrEvents is matched by errors about a target of events that makes no sense.
 var ErrEvents = notify.ErrTarget
 
+// CheckEvents tells what is wrong with a target of events, and opens nothing. The error
+// matches [ErrEvents].
+func CheckEvents(to string) error { return notify.Check(to) }
+
 // OpenEvents has events appended to a file, or posted to an http or https URL until it
 // takes them. Nobody waits for that; the logger is told of what nobody took. Errors match
 // [ErrEvents], or are those of opening the file.

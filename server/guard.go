@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +20,17 @@ type loopbackKey struct{}
 // onListener is the context of all requests that come by l.
 func onListener(l net.Listener) context.Context {
 	return context.WithValue(context.Background(), loopbackKey{}, websafe.IsLoopback(l.Addr()))
+}
+
+// ErrHost is matched by errors about a name of this server that makes no sense.
+var ErrHost = errors.New("not the name of a host")
+
+// CheckHost tells whether a text can be one of [Config.Hosts]. The error matches [ErrHost].
+func CheckHost(name string) error {
+	if !websafe.IsHost(name) {
+		return fmt.Errorf("%q is %w: expected a name or an IP address without scheme and port, such as registry.local", name, ErrHost)
+	}
+	return nil
 }
 
 // guard refuses what a web page has a browser send. On the loopback no name is

@@ -40,34 +40,58 @@ func Htpasswd(ctx context.Context, file string, o Options) (Passwords, error) {
 // give or take there what should be protected.
 var ErrExposed = errors.New("an address that others reach")
 
-// Expose tells whether a server may answer on its listeners. Pushes are taken from
+// Exposure is what a server gives and takes on which addresses. Those are nil where there
+// is none, or it is not known yet.
+type Exposure struct {
+	Images, Push, Metrics net.Addr
+	TLS, PushTLS          bool // Images and Push have it
+	Passwords             bool // whoever pushes is asked for one
+	AuthRead              bool // as is who reads
+	AnyoneMayPush         bool
+}
+
+// Check tells whether a server may answer on such addresses. Pushes are taken from
 // others only by TLS and with a password, unless AnyoneMayPush says that the risk is
 // known; no password is asked for where it could be read on its way. Errors match
 // [ErrExposed].
-func (c *Config) Expose(on Listeners) error {
-	if c.AnyoneMayPush {
+func (e Exposure) Check() error {
+	if e.AnyoneMayPush {
 		return nil
 	}
-	if on.Push != nil && !websafe.IsLoopback(on.Push.Addr()) {
+	if e.Push != nil && !websafe.IsLoopback(e.Push) {
 		switch {
-		case c.Passwords == nil:
-			return fmt.Errorf("%s is %w, and whoever pushes is not asked for a password: push by a loopback address, 127.0.0.1:5001, or with passwords and TLS", on.Push.Addr(), ErrExposed)
-		case c.pushTLS() == nil:
-			return fmt.Errorf("%s is %w, and passwords would be sent there in plain: push by a loopback address, 127.0.0.1:5001, or with TLS", on.Push.Addr(), ErrExposed)
+		case !e.Passwords:
+			return fmt.Errorf("%s is %w, and whoever pushes is not asked for a password: push by a loopback address, 127.0.0.1:5001, or with passwords and TLS", e.Push, ErrExposed)
+		case !e.PushTLS:
+			return fmt.Errorf("%s is %w, and passwords would be sent there in plain: push by a loopback address, 127.0.0.1:5001, or with TLS", e.Push, ErrExposed)
 		}
 	}
-	if !c.AuthRead {
+	if !e.AuthRead {
 		return nil
 	}
 	for _, one := range []struct {
-		l      net.Listener
+		addr   net.Addr
 		secure bool
-	}{{on.Images, c.TLS != nil}, {on.Metrics, false}} {
-		if one.l != nil && !one.secure && !websafe.IsLoopback(one.l.Addr()) {
-			return fmt.Errorf("%s is %w, and the passwords that reading takes would be sent there in plain: listen on a loopback address, or with TLS (which metrics on an address of their own have not)", one.l.Addr(), ErrExposed)
+	}{{e.Images, e.TLS}, {e.Metrics, false}} {
+		if one.addr != nil && !one.secure && !websafe.IsLoopback(one.addr) {
+			return fmt.Errorf("%s is %w, and the passwords that reading takes would be sent there in plain: listen on a loopback address, or with TLS (which metrics on an address of their own have not)", one.addr, ErrExposed)
 		}
 	}
 	return nil
+}
+
+// Expose tells whether a server may answer on its listeners, as [Exposure.Check] does.
+func (c *Config) Expose(on Listeners) error {
+	e := Exposure{TLS: c.TLS != nil, PushTLS: c.pushTLS() != nil, Passwords: c.Passwords != nil, AuthRead: c.AuthRead, AnyoneMayPush: c.AnyoneMayPush}
+	for _, one := range []struct {
+		l  net.Listener
+		is *net.Addr
+	}{{on.Images, &e.Images}, {on.Push, &e.Push}, {on.Metrics, &e.Metrics}} {
+		if one.l != nil {
+			*one.is = one.l.Addr()
+		}
+	}
+	return e.Check()
 }
 
 func (c *Config) pushTLS() *tls.Config {

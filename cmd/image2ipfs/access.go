@@ -43,13 +43,29 @@ func (o *accessOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.metrics, "metrics", "", "address for /metrics alone, such as 127.0.0.1:9100 (default: /metrics is on --addr)")
 }
 
-// checkPeers refuses a limit that peers would not be held to: they may have every
-// block of the store, so those who connect must be one's own.
-func (o *accessOptions) checkPeers(peers peerOptions) error {
+// check refuses what makes no sense, and a limit that peers would not be held to: they may
+// have every block of the store, so those who connect must be one's own.
+func (o *accessOptions) check(peers peerOptions) (err error) {
 	if (o.pinned || len(o.allow) > 0) && peers.asked() && peers.swarmKey == "" {
-		return usageError{errors.New("--allow and --pinned limit the registry, and peers may have every block of the store: with peers give --swarm-key too, so that they are your own, or run this server without peers")}
+		err = usageError{errors.New("--allow and --pinned limit the registry, and peers may have every block of the store: with peers give --swarm-key too, so that they are your own, or run this server without peers")}
 	}
-	return nil
+	if least := byteSize(server.LeastMemory); o.memory < least {
+		err = errors.Join(err, usageError{fmt.Errorf("--memory %s: want at least %s", &o.memory, &least)})
+	}
+	_, wrong := o.networks()
+	return errors.Join(err, wrong, checkPair(o.tlsCert, o.tlsKey, "--tls"), checkNames("--host", o.hosts))
+}
+
+// networks are those of proxies.
+func (o *accessOptions) networks() (all []netip.Prefix, err error) {
+	for _, text := range o.proxies {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--proxy-from: %w; write it as 10.0.0.0/8 or 192.0.2.7/32", err)}
+		}
+		all = append(all, network.Masked())
+	}
+	return all, nil
 }
 
 // checkPair refuses one of two flags, whose names begin alike, without the other.
@@ -62,23 +78,13 @@ func checkPair(cert, key, flag string) error {
 
 // apply puts the flags into a server's configuration.
 func (o *accessOptions) apply(ctx context.Context, cfg *server.Config, all stores) (err error) {
-	if err := checkPair(o.tlsCert, o.tlsKey, "--tls"); err != nil {
-		return err
-	}
 	if o.tlsCert != "" {
 		if cfg.TLS, err = server.TLS(ctx, o.tlsCert, o.tlsKey, server.Options{Logger: cfg.Logger}); err != nil {
 			return err
 		}
 	}
-	if least := byteSize(server.LeastMemory); o.memory < least {
-		return usageError{fmt.Errorf("--memory %s: want at least %s", &o.memory, &least)}
-	}
-	for _, text := range o.proxies {
-		network, err := netip.ParsePrefix(text)
-		if err != nil {
-			return usageError{fmt.Errorf("--proxy-from: %w; write it as 10.0.0.0/8 or 192.0.2.7/32", err)}
-		}
-		cfg.Proxies = append(cfg.Proxies, network.Masked())
+	if cfg.Proxies, err = o.networks(); err != nil {
+		return err
 	}
 	server.LimitMemory(int64(o.memory))
 	cfg.Hosts = o.hosts

@@ -51,7 +51,9 @@ func newConfig() *cobra.Command {
 		Long: `Every flag of serve can be set in a file (TOML) that serve --config names, and in
 the environment: --log-format is log-format = "json" there, and
 IMAGE2IPFS_SERVE_LOG_FORMAT=json. A flag that is given is stronger than the
-environment, and that than the file.`,
+environment, and that than the file. A variable that is empty counts as none; "" and []
+in one are an empty text and an empty list, as in the file, and off switches gc,
+gc-unused and scrub off.`,
 		Args: usage(noCommand),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -85,8 +87,9 @@ func newConfigCheck() *cobra.Command {
 		Use:   "check [FILE]",
 		Short: "Check a file of settings",
 		Long: `Check a file of settings, or that of $IMAGE2IPFS_SERVE_CONFIG, and the variables of
-the environment: that all are known, that each value is of the right kind, and that
-they go together. Nothing is started.`,
+the environment, as serve does before it starts: that all are known, that each value
+makes sense, and that they go together. Nothing is started, no file that they name is
+read, and sockets that systemd opens are not known.`,
 		Example: `  image2ipfs config check /etc/image2ipfs/serve.toml`,
 		Args:    usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

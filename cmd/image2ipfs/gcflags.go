@@ -16,7 +16,7 @@ import (
 // timeOfDay is how people write one.
 const timeOfDay = "15:04"
 
-// gcSchedule is a flag such as 24h, or 03:30 for once a day.
+// gcSchedule is a flag such as 24h, 03:30 for once a day, or off.
 type gcSchedule struct{ local.Schedule }
 
 func (s *gcSchedule) String() string {
@@ -26,28 +26,53 @@ func (s *gcSchedule) String() string {
 	case s.Daily:
 		return time.Time{}.Add(s.At).Format(timeOfDay)
 	}
-	return ""
+	return "off"
 }
 
 func (s *gcSchedule) Type() string { return "schedule" }
 
 func (s *gcSchedule) Set(text string) error {
+	if isOff(text) {
+		s.Schedule = local.Schedule{}
+		return nil
+	}
 	if at, err := time.Parse(timeOfDay, text); err == nil {
 		s.Schedule = local.Schedule{Daily: true, At: time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute}
 		return nil
 	}
 	var every age
 	if err := every.Set(text); err != nil || time.Duration(every) < time.Minute {
-		return errors.New("want a time between two, of a minute at least, such as 24h or 7d, or one of the day, such as 03:30")
+		return errors.New("want a time between two, of a minute at least, such as 24h or 7d, one of the day, such as 03:30, or off")
 	}
 	s.Schedule = local.Schedule{Every: time.Duration(every)}
+	return nil
+}
+
+// gcAge is an [age], or off.
+type gcAge struct{ age }
+
+func (a *gcAge) String() string {
+	if a.age == 0 {
+		return "off"
+	}
+	return a.age.String()
+}
+
+func (a *gcAge) Set(text string) error {
+	if isOff(text) {
+		a.age = 0
+		return nil
+	}
+	if a.age.Set(text) != nil {
+		return errors.New("want a time such as 30d, 2w or 12h, or off")
+	}
 	return nil
 }
 
 // gcServeOptions are the flags of serve that say what it clears away.
 type gcServeOptions struct {
 	when   gcSchedule
-	unused age
+	unused gcAge
 	limit  byteSize
 }
 
@@ -59,7 +84,7 @@ func (o *gcServeOptions) flags(f *pflag.FlagSet) {
 
 // check refuses flags that would have no effect.
 func (o *gcServeOptions) check() error {
-	if o.when == (gcSchedule{}) && (o.unused > 0 || o.limit > 0) {
+	if o.when == (gcSchedule{}) && (o.unused.age > 0 || o.limit > 0) {
 		return usageError{errors.New("--gc-unused and --gc-limit say what goes when --gc is due: give that, too, such as --gc 24h")}
 	}
 	return nil
@@ -80,7 +105,7 @@ func (o *gcServeOptions) collect(ctx context.Context, store *packstore.Store, lo
 	if o.when == (gcSchedule{}) {
 		return nil, func() {}
 	}
-	c := local.NewCollector(collected{store}, local.CollectorOptions{Next: o.when.Next, Unused: time.Duration(o.unused), Limit: int64(o.limit), Logger: log,
+	c := local.NewCollector(collected{store}, local.CollectorOptions{Next: o.when.Next, Unused: time.Duration(o.unused.age), Limit: int64(o.limit), Logger: log,
 		Meant: func() (local.Meant, error) { return meantBy(store) }})
 	log.Info("freeing the store in the background", "gc", o.when.String(), "unused", o.unused.String(), "limit", int64(o.limit))
 	ctx, cancel := context.WithCancel(ctx)

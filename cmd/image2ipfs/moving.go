@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"time"
 
@@ -36,16 +37,29 @@ func (o *movingOptions) dnsFlag(f *pflag.FlagSet) {
 	f.StringVar(&o.dns, "dns", "", "ask this server of DNS for DNSLinks, host:port (default: the system's)")
 }
 
+// check refuses what is no domain, and no address of a server of DNS.
+func (o *movingOptions) check() error {
+	for _, d := range o.dnslink {
+		if _, err := ref.ParseDomain(d); err != nil {
+			return usageError{fmt.Errorf("--dnslink: %w", err)}
+		}
+	}
+	if o.dns == "" {
+		return nil
+	}
+	if host, port, err := net.SplitHostPort(o.dns); err != nil || host == "" || port == "" || port == "0" {
+		return usageError{fmt.Errorf("--dns %q: expected host:port, such as 192.0.2.53:53", o.dns)}
+	}
+	return nil
+}
+
 // options are those of a resolver of names that asks sources.
 func (o *movingOptions) options(log *slog.Logger, from names.Places) (names.Options, error) {
 	opts := names.Options{Sources: from.Sources, Several: from.Several, Logger: log}
-	for _, d := range o.dnslink {
-		d, err := ref.ParseDomain(d)
-		if err != nil {
-			return opts, usageError{fmt.Errorf("--dnslink: %w", err)}
-		}
-		opts.Domains = append(opts.Domains, d)
+	if err := o.check(); err != nil {
+		return opts, err
 	}
+	opts.Domains = o.dnslink
 	if o.dns != "" {
 		opts.DNS = names.AskDNS(o.dns)
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
 
 	"github.com/image2ipfs/image2ipfs/internal/input"
@@ -57,10 +56,13 @@ func (o *peerOptions) asked() bool {
 	return len(o.peers) > 0 || o.mdns || o.public || len(o.routing) > 0 || len(o.bootstrap) > 0 || len(o.listen) > 0
 }
 
-// check refuses flags that would have no effect.
+// check refuses what makes no sense, or has no effect; nobody is asked, and the key is not read.
 func (o *peerOptions) check() error {
 	if !o.asked() && o.swarmKey != "" {
 		return usageError{errors.New("--swarm-key alone finds no peers: give --peers or --mdns as well")}
+	}
+	if err := o.written().Check(o.swarmKey != ""); err != nil {
+		return usageError{err}
 	}
 	return nil
 }
@@ -68,13 +70,18 @@ func (o *peerOptions) check() error {
 // maxKey is how large a file with a key or a record may be, in bytes.
 const maxKey = 64 << 10
 
-// config is what the flags say of a node; listens is for one that others can
-// connect to.
-func (o *peerOptions) config(ctx context.Context, listens bool) (p2p.Config, error) {
-	cfg := p2p.Config{
-		UserAgent: "image2ipfs/" + version,
-		Peers:     o.peers, MDNS: o.mdns, Public: o.public, Bootstrap: o.bootstrap, Routing: o.routing,
+// written is what the flags say of a node by themselves.
+func (o *peerOptions) written() p2p.Config {
+	return p2p.Config{
+		UserAgent: "image2ipfs/" + version, Listen: o.listen,
+		Peers: o.peers, MDNS: o.mdns, Public: o.public, Bootstrap: o.bootstrap, Routing: o.routing,
 	}
+}
+
+// config is written with what is in files; listens is for a node that others can connect
+// to.
+func (o *peerOptions) config(ctx context.Context, listens bool) (p2p.Config, error) {
+	cfg := o.written()
 	if o.swarmKey != "" {
 		key, err := input.ReadFile(ctx, o.swarmKey, maxKey)
 		if err != nil {
@@ -84,10 +91,7 @@ func (o *peerOptions) config(ctx context.Context, listens bool) (p2p.Config, err
 			return cfg, usageError{fmt.Errorf("--swarm-key %s: the file is empty", o.swarmKey)}
 		}
 	}
-	switch {
-	case len(o.listen) > 0:
-		cfg.Listen = o.listen
-	case listens:
+	if listens && len(cfg.Listen) == 0 {
 		cfg.Listen = p2p.DefaultListen(o.swarmKey != "")
 	}
 	return cfg, nil
@@ -120,22 +124,4 @@ func (o *peerOptions) join(ctx context.Context, store *packstore.Store, server b
 		err = fmt.Errorf("%w; choose a port with --swarm-listen", err)
 	}
 	return n, err
-}
-
-// byteSize is a flag such as 10GiB.
-type byteSize int64
-
-func (b *byteSize) String() string {
-	return strings.ReplaceAll(units.BytesSize(float64(*b)), " ", "")
-}
-
-func (b *byteSize) Type() string { return "size" }
-
-func (b *byteSize) Set(text string) error {
-	n, err := units.RAMInBytes(text)
-	if err != nil || n < 0 {
-		return fmt.Errorf("want a size such as 10GiB or 500MiB, 0 for none")
-	}
-	*b = byteSize(n)
-	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/publish"
+	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 	"github.com/image2ipfs/image2ipfs/server"
 )
@@ -45,8 +47,22 @@ func (o *pushOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.registry, "registry", "", "host in the names that are told to who pushes (default: by which they asked)")
 }
 
-// check refuses flags that would have no effect, or less than they say.
+// check refuses what makes no sense, or has not the effect that it says.
 func (o *pushOptions) check(peers peerOptions) error {
+	err := errors.Join(o.checkUse(peers), checkPair(o.tlsCert, o.tlsKey, "--push-tls"))
+	if wrong := ref.CheckRegistry(o.registry); wrong != nil {
+		err = errors.Join(err, usageError{fmt.Errorf("--registry: %w", wrong)})
+	}
+	if to := o.eventsTo(); to != "" {
+		if wrong := server.CheckEvents(to); wrong != nil {
+			err = errors.Join(err, usageError{fmt.Errorf("--events: %w", wrong)})
+		}
+	}
+	return err
+}
+
+// checkUse refuses flags that would have no effect, or less than they say.
+func (o *pushOptions) checkUse(peers peerOptions) error {
 	switch {
 	case o.history < 0:
 		return usageError{fmt.Errorf("--keep-history is %d: expected a number from 0 on", o.history)}
@@ -59,16 +75,21 @@ func (o *pushOptions) check(peers peerOptions) error {
 	case o.authRead && peers.asked() && peers.swarmKey == "":
 		return usageError{errors.New("--auth-read asks clients for a password, and peers may have every block of the store without one: with peers give --swarm-key too, so that they are your own, or run this server without peers")}
 	}
-	return checkPair(o.tlsCert, o.tlsKey, "--push-tls")
+	return nil
+}
+
+// eventsTo is what is told of pushes; "" for nothing.
+func (o *pushOptions) eventsTo() string {
+	if o.addr == "" {
+		return o.events
+	}
+	return cmp.Or(o.events, os.Getenv(eventsEnv))
 }
 
 // openEvents opens what is told of pushes; nil for nothing.
 func (o *pushOptions) openEvents(log *slog.Logger) (*server.Events, error) {
-	to := o.events
+	to := o.eventsTo()
 	if to == "" {
-		to = os.Getenv(eventsEnv)
-	}
-	if to == "" || o.addr == "" {
 		return nil, nil
 	}
 	e, err := server.OpenEvents(to, server.Options{Logger: log})
@@ -98,7 +119,7 @@ func (o *pushOptions) apply(ctx context.Context, cfg *server.Config, all stores)
 			return again.Root, nil
 		}
 	}
-	cfg.AuthRead, cfg.AnyoneMayPush, cfg.Registry = o.authRead, o.anyone, o.registry
+	cfg.AuthRead, cfg.AnyoneMayPush, cfg.Registry = o.authRead, o.anyone, ref.CleanRegistry(o.registry)
 	if o.tlsCert != "" {
 		if cfg.PushTLS, err = server.TLS(ctx, o.tlsCert, o.tlsKey, server.Options{Logger: cfg.Logger}); err != nil {
 			return err

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -63,14 +62,11 @@ func (s *switched) WithGroup(name string) slog.Handler {
 }
 
 // logger makes the log of serve, which how changes later.
-func (o *serveOptions) logger(cmd *cobra.Command) (log *slog.Logger, how *logChoice, err error) {
-	if err := o.checkLog(); err != nil {
-		return nil, nil, err
-	}
+func (o *serveOptions) logger(cmd *cobra.Command) (log *slog.Logger, how *logChoice) {
 	how = &logChoice{}
 	how.set(o.debug, o.logFormat == "json")
 	options := &slog.HandlerOptions{Level: &how.level}
-	return slog.New(&switched{slog.NewTextHandler(cmd.ErrOrStderr(), options), slog.NewJSONHandler(cmd.ErrOrStderr(), options), how}), how, nil
+	return slog.New(&switched{slog.NewTextHandler(cmd.ErrOrStderr(), options), slog.NewJSONHandler(cmd.ErrOrStderr(), options), how}), how
 }
 
 func (o *serveOptions) checkLog() error {
@@ -80,14 +76,13 @@ func (o *serveOptions) checkLog() error {
 	return nil
 }
 
-// reloads takes SIGHUP, reads the settings again, and has those take effect that can,
+// reloads reads the settings again with each SIGHUP, and has those take effect that can,
 // until stop is called. Where another has changed none does, and the log says which.
-func (o *serveOptions) reloads(cmd *cobra.Command, s *server.Server, log *slog.Logger, how *logChoice) (stop func()) {
-	signals, ended := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(signals, syscall.SIGHUP)
+func (o *serveOptions) reloads(cmd *cobra.Command, s *server.Server, log *slog.Logger, how *logChoice, hangups chan os.Signal) (stop func()) {
+	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for range signals {
+		for range hangups {
 			tell(log, daemon.SdNotifyReloading)
 			fresh, changed, err := o.again(cmd)
 			if err != nil {
@@ -103,8 +98,8 @@ func (o *serveOptions) reloads(cmd *cobra.Command, s *server.Server, log *slog.L
 		}
 	}()
 	return func() {
-		signal.Stop(signals)
-		close(signals)
+		signal.Stop(hangups)
+		close(hangups)
 		<-ended
 	}
 }
@@ -130,7 +125,9 @@ func (o *serveOptions) again(cmd *cobra.Command) (fresh *serveOptions, changed [
 	if _, err := applySettings(cmd, read, o.configFile); err != nil {
 		return nil, nil, err
 	}
-	if err := errors.Join(fresh.check(), fresh.checkLog()); err != nil {
+	checked := *fresh // whose flags stay as they are given
+	checked.use(o.sockets)
+	if err := checked.check(); err != nil {
 		return nil, nil, err
 	}
 	var fixed []string

@@ -368,7 +368,7 @@ func TestScheduledRetention(t *testing.T) {
 	if spared() < 2 {
 		t.Errorf("%d images were night:1", spared())
 	}
-	o := gcServeOptions{when: gcSchedule{local.Schedule{Every: 20 * time.Millisecond}}, unused: age(time.Millisecond), limit: 1}
+	o := gcServeOptions{when: gcSchedule{local.Schedule{Every: 20 * time.Millisecond}}, unused: gcAge{age(time.Millisecond)}, limit: 1}
 	told, stop := o.collect(t.Context(), r.store, slog.New(slog.DiscardHandler))
 	waitFor(t, "collections", func() bool { s := told(); return s.Runs-s.Failures >= 3 && s.Removed > 0 })
 	end()

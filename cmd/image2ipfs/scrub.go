@@ -8,15 +8,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/go-units"
-
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/server"
 )
 
-// scrubPace is a flag such as 168h or 10MiB/s.
+// scrubPace is a flag such as 168h, 10MiB/s or off.
 type scrubPace struct {
 	every time.Duration
 	rate  int64
@@ -27,25 +25,30 @@ func (p *scrubPace) String() string {
 	case p.every > 0:
 		return p.every.String()
 	case p.rate > 0:
-		return strings.ReplaceAll(units.BytesSize(float64(p.rate)), " ", "") + "/s"
+		rate := byteSize(p.rate)
+		return rate.String() + "/s"
 	}
-	return ""
+	return "off"
 }
 
 func (p *scrubPace) Type() string { return "pace" }
 
 func (p *scrubPace) Set(text string) error {
+	if isOff(text) {
+		*p = scrubPace{}
+		return nil
+	}
 	if size, ok := strings.CutSuffix(text, "/s"); ok {
-		n, err := units.RAMInBytes(size)
-		if err != nil || n <= 0 {
+		var rate byteSize
+		if err := rate.Set(size); err != nil || rate == 0 {
 			return errors.New("want a rate such as 10MiB/s")
 		}
-		*p = scrubPace{rate: n}
+		*p = scrubPace{rate: int64(rate)}
 		return nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < time.Minute {
-		return errors.New("want a time of a minute at least in which the store is read once, such as 168h, or a rate such as 10MiB/s")
+		return errors.New("want a time of a minute at least in which the store is read once, such as 168h, a rate such as 10MiB/s, or off")
 	}
 	*p = scrubPace{every: d}
 	return nil

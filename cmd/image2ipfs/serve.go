@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -36,8 +38,9 @@ type serveOptions struct {
 	debug      bool
 	accessLog  bool
 
-	given map[string]settings.Origin // where each setting is from
-	began map[string]string          // what each is, by which the server runs
+	given   map[string]settings.Origin // where each setting is from
+	began   map[string]string          // what each is, by which the server runs
+	sockets map[string]net.Addr        // of those that systemd opened, by name
 }
 
 const serveHelp = `Serve published images to everything that speaks the registry protocol (/v2/).
@@ -79,8 +82,8 @@ others reach. With --name KEY=REPOSITORY a name that moves means what was last p
 there (see image2ipfs name). Reading by CID on --addr stays open to all, unless --auth-read is
 given; /healthz asks nobody there. --events tells others of each push.
 
-Sockets that systemd opened take the place of --addr, --push and --metrics, by
-FileDescriptorName=images, push and metrics; it is told when the server answers and
+Sockets that systemd opened take the place of --addr, --push and --metrics, also where
+those are not given, by FileDescriptorName=images, push and metrics; it is told when the server answers and
 when it stops (Type=notify).
 
 Names that move are understood where those with a CID are: HOST/k51…/app:1 (IPNS), and
@@ -123,12 +126,7 @@ func newServeOf(opts *serveOptions) *cobra.Command {
   image2ipfs serve --peers dns:peers.example.com --swarm-key swarm.key
   image2ipfs serve --pinned --tls-cert cert.pem --tls-key key.pem --metrics 127.0.0.1:9100`,
 		Args: usage(noArguments),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := opts.configured(cmd); err != nil {
-				return err
-			}
-			return opts.run(cmd)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
 	}
 	opts.storeFlags(cmd)
 	opts.flags(cmd)
@@ -156,20 +154,34 @@ func (o *serveOptions) flags(cmd *cobra.Command) {
 }
 
 func (o *serveOptions) run(cmd *cobra.Command) (err error) {
-	ctx := cmd.Context()
-	log, how, err := o.logger(cmd)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // one that comes before it serves ends nothing
+	defer signal.Stop(hangups)
+	if err := o.configured(cmd); err != nil {
+		return err
+	}
+	given, err := openSockets()
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, given.close()) }()
+	o.use(given.addresses())
 	if err := o.check(); err != nil {
 		return err
 	}
+	return o.serve(cmd, given, hangups)
+}
+
+// serve opens all that the settings name, and serves until its context ends.
+func (o *serveOptions) serve(cmd *cobra.Command, given sockets, hangups chan os.Signal) (err error) {
+	ctx := cmd.Context()
+	log, how := o.logger(cmd)
 	all, err := o.openAll(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	open, err := o.listen(ctx)
+	open, err := o.listen(ctx, given)
 	if err != nil {
 		return err
 	}
@@ -185,7 +197,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	}
 	cfg, err := o.config(ctx, all, peers, log)
 	if err == nil {
-		err = exposed(&cfg, open)
+		err = exposed(cfg.Expose(open))
 	}
 	if err != nil {
 		return err
@@ -210,9 +222,9 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	defer o.reloads(cmd, s, log, how)()
 	tellServing(log, all, cfg, open)
 	defer tellSystemd(ctx, log)()
+	defer o.reloads(cmd, s, log, how, hangups)()
 	return s.ServeAll(ctx, open)
 }
 
@@ -225,15 +237,6 @@ func (o *serveOptions) maintain(ctx context.Context, all stores, cfg *server.Con
 	collected, stopCollecting := o.gc.collect(ctx, all.own, log)
 	cfg.Scrubbed, cfg.Collected = told, collected
 	return func() { stopCollecting(); stopScrubbing() }, nil
-}
-
-// exposed refuses listeners that others reach and that would take more from them, or
-// tell them more, than was asked for.
-func exposed(cfg *server.Config, open server.Listeners) error {
-	if err := cfg.Expose(open); err != nil {
-		return usageError{fmt.Errorf("%w; --htpasswd, --tls-cert, --push-tls-cert, --metrics and --insecure-anyone-may-push decide about that", err)}
-	}
-	return nil
 }
 
 // tellServing logs what is served, and where.
@@ -250,68 +253,6 @@ func signers(p *trust.Policy) string {
 		return "not required"
 	}
 	return "by " + p.String()
-}
-
-// check tells what does not go together.
-func (o *serveOptions) check() error {
-	return errors.Join(o.access.checkPeers(o.peers), o.push.check(o.peers), o.gc.check(), o.names.check(o.push))
-}
-
-// listen opens all listeners, or none.
-func (o *serveOptions) listen(ctx context.Context) (l server.Listeners, err error) {
-	if o.addr == "" {
-		return l, usageError{errors.New("--addr is empty: write it as 127.0.0.1:5000 or :5000")}
-	}
-	if o.addr == o.access.metrics {
-		return l, usageError{errors.New("--metrics is --addr: /metrics is there without it")}
-	}
-	if o.addr == o.push.addr {
-		return l, usageError{errors.New("--push is --addr: engines have that as a mirror, where names that were pushed would be taken for docker.io's; choose another port")}
-	}
-	defer func() {
-		if err != nil {
-			closeAll(l)
-		}
-	}()
-	given, err := openSockets()
-	if err != nil {
-		return l, err
-	}
-	defer func() { err = errors.Join(err, given.close()) }()
-	if l.Images, err = given.listen(ctx, "images", o.addr, "--addr"); err != nil {
-		return l, err
-	}
-	if o.push.addr != "" {
-		if l.Push, err = given.listen(ctx, "push", o.push.addr, "--push"); err != nil {
-			return l, err
-		}
-	}
-	if o.access.metrics != "" {
-		l.Metrics, err = given.listen(ctx, "metrics", o.access.metrics, "--metrics")
-	}
-	return l, err
-}
-
-// closeAll closes what a server that has ended, or none, has left open.
-func closeAll(l server.Listeners) {
-	for _, one := range []net.Listener{l.Images, l.Push, l.Metrics} {
-		if one != nil {
-			_ = one.Close() // twice does no harm
-		}
-	}
-}
-
-func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", addr)
-	var wrong *net.AddrError
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%w: another server runs there; choose a port with %s", err, flag)
-	case errors.As(err, &wrong):
-		return nil, usageError{fmt.Errorf("%s %s: %w; write it as 127.0.0.1:5000 or :5000", flag, addr, err)}
-	}
-	return l, err
 }
 
 // config decides where images come from and whom the server fetches for.

@@ -26,12 +26,26 @@ func (o *serveNames) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.follow, "name", nil, "move the name of a key with each push: KEY=REPOSITORY[:TAG]; may be given several times (image2ipfs name create makes keys)")
 }
 
-// check refuses flags that would have no effect.
+// check refuses what makes no sense, or has no effect.
 func (o *serveNames) check(push pushOptions) error {
+	err := o.movingOptions.check()
 	if len(o.follow) > 0 && push.addr == "" {
-		return usageError{errors.New("--name moves names with pushes: give --push, too")}
+		err = errors.Join(err, usageError{errors.New("--name moves names with pushes: give --push, too")})
 	}
-	return nil
+	_, wrong := o.follows()
+	return errors.Join(err, wrong)
+}
+
+// follows are the names that move with pushes.
+func (o *serveNames) follows() (all []names.Follow, err error) {
+	for _, text := range o.follow {
+		f, err := names.ParseFollow(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--name: %w", err)}
+		}
+		all = append(all, f)
+	}
+	return all, nil
 }
 
 // start has the server find names that move, and publishes those of the store for as long
@@ -69,21 +83,16 @@ func (o *serveNames) start(ctx context.Context, all stores, from *serveOptions, 
 
 // followPushes has names move with pushes.
 func (o *serveNames) followPushes(store *names.Store, p *names.Publisher, cfg *server.Config, tags *pushed.Registry, log *slog.Logger) error {
-	var all []names.Follow
-	for _, text := range o.follow {
-		f, err := names.ParseFollow(text)
-		if err != nil {
-			return usageError{fmt.Errorf("--name: %w", err)}
-		}
+	all, err := o.follows()
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	for i, f := range all {
 		k, err := store.Key(f.Key)
 		if err != nil {
-			return fmt.Errorf("--name %s: %w", text, err)
+			return fmt.Errorf("--name %s: %w", o.follow[i], err)
 		}
 		log.Info("a name moves with each push", "name", k.Name, "key", k.Alias, "repository", f.Repository, "tag", f.Tag)
-		all = append(all, f)
-	}
-	if len(all) == 0 {
-		return nil
 	}
 	following, err := names.NewFollowing(p, all, func(ctx context.Context, repository, tag string) (cid.Cid, error) {
 		name, err := tags.Root(ctx, repository, tag)

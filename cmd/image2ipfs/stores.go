@@ -47,6 +47,21 @@ func (o *storeOptions) credentials(ctx context.Context) (kubo.Credentials, error
 	return c, err
 }
 
+// check refuses an address that is none, and credentials that are none where they are not in
+// a file.
+func (o *storeOptions) check() (err error) {
+	if api := cmp.Or(o.api, os.Getenv("IPFS_API")); api != "" {
+		if wrong := kubo.CheckAddress(api); wrong != nil {
+			err = usageError{wrong}
+		}
+	}
+	if !strings.HasPrefix(cmp.Or(o.auth, os.Getenv(apiAuthEnv)), "@") {
+		_, wrong := o.credentials(context.Background()) // which is not read from a file
+		err = errors.Join(err, wrong)
+	}
+	return err
+}
+
 // open opens the store to publish on.
 func (o *storeOptions) open(ctx context.Context) (ipfs.Store, error) {
 	k, err := o.kubo(ctx)

@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/image2ipfs/image2ipfs/server"
 )
 
 // sockets are those that systemd opened for this process (systemd.socket(5)), by
@@ -38,13 +41,68 @@ func openSockets() (sockets, error) {
 	return s, nil
 }
 
+// addresses are those of the sockets, by name.
+func (s sockets) addresses() map[string]net.Addr {
+	all := map[string]net.Addr{}
+	for name, listeners := range s {
+		all[name] = listeners[0].Addr()
+	}
+	return all
+}
+
+// use takes sockets for the addresses that flags give: one for push or metrics is as good
+// as its flag, so that nobody connects to what nobody answers.
+func (o *serveOptions) use(sockets map[string]net.Addr) {
+	o.sockets = sockets
+	for name, text := range map[string]*string{"images": &o.addr, "push": &o.push.addr, "metrics": &o.access.metrics} {
+		if at := sockets[name]; at != nil {
+			*text = at.String()
+		}
+	}
+}
+
+// listen opens all listeners, or none.
+func (o *serveOptions) listen(ctx context.Context, given sockets) (l server.Listeners, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(l)
+		}
+	}()
+	if l.Images, err = given.listen(ctx, "images", o.addr, "--addr"); err != nil {
+		return l, err
+	}
+	if o.push.addr != "" {
+		if l.Push, err = given.listen(ctx, "push", o.push.addr, "--push"); err != nil {
+			return l, err
+		}
+	}
+	if o.access.metrics != "" {
+		l.Metrics, err = given.listen(ctx, "metrics", o.access.metrics, "--metrics")
+	}
+	return l, err
+}
+
+// closeAll closes what a server that has ended, or none, has left open.
+func closeAll(l server.Listeners) {
+	for _, one := range []net.Listener{l.Images, l.Push, l.Metrics} {
+		if one != nil {
+			_ = one.Close() // twice does no harm
+		}
+	}
+}
+
 // listen takes the socket of this name, or listens on an address.
 func (s sockets) listen(ctx context.Context, name, addr, flag string) (net.Listener, error) {
 	if given := s[name]; len(given) > 0 {
 		delete(s, name)
 		return given[0], nil
 	}
-	return listen(ctx, addr, flag)
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: another server runs there; choose a port with %s", err, flag)
+	}
+	return l, err
 }
 
 // close closes what nobody listens on.

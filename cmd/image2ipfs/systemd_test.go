@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
 
 // Sockets are given to a process of their own, as systemd does.
@@ -61,7 +65,11 @@ func TestSocketsOfSystemd(t *testing.T) {
 func takeSockets(ctx context.Context) string {
 	o := serveOptions{addr: "127.0.0.1:0"}
 	o.push.addr, o.access.metrics = "127.0.0.1:00", "127.0.0.1:000" // others, as they have to be
-	l, err := o.listen(ctx)
+	given, err := openSockets()
+	if err != nil {
+		return err.Error()
+	}
+	l, err := o.listen(ctx, given)
 	if err != nil {
 		return err.Error()
 	}
@@ -103,59 +111,147 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 }
 
-// A server on a socket that systemd opened, with all that it tells of itself: that it
-// answers, that it reads its settings again and has done so, and that it ends.
-func TestServeUnderSystemd(t *testing.T) {
+// unit is a serve that this test starts as systemd does.
+type unit struct {
+	*testing.T
+	at     []string // addresses of its sockets
+	notify *net.UnixConn
+	cmd    *exec.Cmd
+	ended  chan error
+	log    testlog.Log
+}
+
+// startUnit starts serve with sockets of these names.
+func startUnit(t *testing.T, names string, flags ...string) *unit {
+	t.Helper()
 	dir := t.TempDir()
 	to, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer to.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	f, err := l.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", "LISTEN_PID=$$ exec image2ipfs serve --addr 127.0.0.1:1") // where nobody may listen
-	cmd.Env = append(os.Environ(), "IMAGE2IPFS_PATH="+filepath.Join(dir, "store"), "NOTIFY_SOCKET="+filepath.Join(dir, "notify"), "LISTEN_FDS=1", "LISTEN_FDNAMES=images")
-	cmd.ExtraFiles = []*os.File{f}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	defer func() { _ = cmd.Process.Kill() }()
-	told := func(want string) {
-		t.Helper()
-		var b [100]byte
-		if err := to.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+	t.Cleanup(func() { to.Close() })
+	u := &unit{T: t, notify: to, ended: make(chan error, 1)}
+	u.cmd = exec.CommandContext(t.Context(), "sh", append([]string{"-c", `LISTEN_PID=$$ exec image2ipfs serve "$@"`, "sh"}, flags...)...)
+	for range strings.Split(names, ":") {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
 			t.Fatal(err)
 		}
-		n, err := to.Read(b[:])
-		if err != nil || !strings.HasPrefix(string(b[:n]), want) {
-			t.Fatalf("told %q, %v; want %s", b[:n], err, want)
+		f, err := l.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
 		}
+		t.Cleanup(func() { f.Close(); l.Close() })
+		u.at, u.cmd.ExtraFiles = append(u.at, l.Addr().String()), append(u.cmd.ExtraFiles, f)
 	}
-	told("READY=1")
-	if body, err := fetchText("http://" + l.Addr().String() + "/healthz"); err != nil || !strings.Contains(body, "ok") {
+	u.cmd.Env = append(os.Environ(), "IMAGE2IPFS_PATH="+filepath.Join(dir, "store"), "NOTIFY_SOCKET="+filepath.Join(dir, "notify"), "LISTEN_FDS="+strconv.Itoa(len(u.at)), "LISTEN_FDNAMES="+names)
+	u.cmd.Stderr = &u.log
+	if err := u.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { u.ended <- u.cmd.Wait() }()
+	t.Cleanup(func() { _ = u.cmd.Process.Kill() })
+	return u
+}
+
+// told waits for what systemd is told next.
+func (u *unit) told(want string) {
+	u.Helper()
+	var b [100]byte
+	if err := u.notify.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		u.Fatal(err)
+	}
+	n, err := u.notify.Read(b[:])
+	if err != nil || !strings.HasPrefix(string(b[:n]), want) {
+		u.Fatalf("told %q, %v; want %s; %s", b[:n], err, want, u.log.String())
+	}
+}
+
+func (u *unit) signal(s os.Signal) {
+	u.Helper()
+	if err := u.cmd.Process.Signal(s); err != nil {
+		u.Fatal(err)
+	}
+}
+
+// end ends it, as systemctl stop does.
+func (u *unit) end() {
+	u.Helper()
+	u.signal(syscall.SIGTERM)
+	u.told("STOPPING=1")
+	if err := <-u.ended; err != nil {
+		u.Error(err)
+	}
+}
+
+// A server on a socket that systemd opened, with all that it tells of itself: that it
+// answers, that it reads its settings again and has done so, and that it ends.
+func TestServeUnderSystemd(t *testing.T) {
+	u := startUnit(t, "images", "--addr", "127.0.0.1:1") // where nobody may listen
+	u.told("READY=1")
+	if body, err := fetchText("http://" + u.at[0] + "/healthz"); err != nil || !strings.Contains(body, "ok") {
 		t.Errorf("%s, %v", body, err)
 	}
-	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
+	u.signal(syscall.SIGHUP)
+	u.told("RELOADING=1")
+	u.told("READY=1")
+	u.end()
+}
+
+// A socket for pushes or metrics is as good as its flag, for all that goes with it: whoever
+// connects to it is answered, and a reload does not miss the flag.
+func TestSocketsAreAsGoodAsFlags(t *testing.T) {
+	u := startUnit(t, "images:push:metrics", "--events", filepath.Join(t.TempDir(), "events"), "--registry", "images.example")
+	u.told("READY=1")
+	for i, path := range []string{"/healthz", "/v2/", "/metrics"} {
+		if _, err := fetchText("http://" + u.at[i] + path); err != nil {
+			t.Errorf("%s is not answered: %v", path, err)
+		}
 	}
-	told("RELOADING=1")
-	told("READY=1")
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	if text, err := fetchText("http://" + u.at[0] + "/metrics"); err == nil && strings.Contains(text, "image2ipfs_build_info") {
+		t.Error("metrics are on the socket for images, too")
 	}
-	told("STOPPING=1")
-	if err := <-ended; err != nil {
+	u.signal(syscall.SIGHUP)
+	u.told("RELOADING=1")
+	u.told("READY=1")
+	if text := u.log.String(); strings.Contains(text, "stay as they were") || !strings.Contains(text, "read again") {
+		t.Errorf("the log says %s", text)
+	}
+	u.end()
+}
+
+// A socket for pushes alone is beside the address of --addr, and flags that are about pushes
+// go with it.
+func TestASocketAlone(t *testing.T) {
+	u := startUnit(t, "push", "--addr", "127.0.0.1:0", "--recompress")
+	u.told("READY=1")
+	if _, err := fetchText("http://" + u.at[0] + "/v2/"); err != nil {
 		t.Error(err)
 	}
+	u.end()
+}
+
+// SIGHUP while a server starts ends nothing: the settings are read again when it serves.
+func TestHangupBeforeServing(t *testing.T) {
+	starting, goOn := make(chan struct{}, 100), make(chan struct{})
+	kubo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // one that takes its time
+		starting <- struct{}{}
+		<-goOn
+		if !strings.HasSuffix(r.URL.Path, "/version") {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		fmt.Fprint(w, `{"Version":"0.39.0"}`)
+	}))
+	defer kubo.Close()
+	u := startUnit(t, "images", "--api", kubo.URL)
+	<-starting
+	u.signal(syscall.SIGHUP)
+	close(goOn)
+	u.told("READY=1")
+	u.told("RELOADING=1")
+	u.told("READY=1")
+	if text := u.log.String(); !strings.Contains(text, "the settings were read again") {
+		t.Errorf("the log says %s", text)
+	}
+	u.end()
 }

@@ -100,25 +100,44 @@ func Open(to string, o Options) (*Lines, error) {
 	return l, nil
 }
 
-func open(to string) (target, error) {
-	if strings.Contains(to, "://") {
-		u, err := url.Parse(to)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, fmt.Errorf("%w: expected http://HOST/… or https://HOST/…, or the path of a file", ErrTarget) // it may have a password
-		}
-		return &poster{url: u, client: &http.Client{
-			Transport: transport.New(1), Timeout: postTimeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}}, nil
-	}
-	if to == "" {
+// Check tells what is wrong with the text of a target, and opens nothing. The error matches
+// [ErrTarget].
+func Check(to string) error {
+	_, err := parse(to)
+	return err
+}
+
+// parse reads the URL of a target; nil for a file.
+func parse(to string) (*url.URL, error) {
+	switch {
+	case to == "":
 		return nil, fmt.Errorf("%w: it is empty", ErrTarget)
+	case !strings.Contains(to, "://"):
+		return nil, nil
 	}
-	f := file(to)
-	if info, err := os.Stat(to); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
-		return f, nil // whoever reads it may come later
+	u, err := url.Parse(to)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("%w: expected http://HOST/… or https://HOST/…, or the path of a file", ErrTarget) // it may have a password
 	}
-	return f, f.put(context.Background(), nil)
+	return u, nil
+}
+
+func open(to string) (target, error) {
+	u, err := parse(to)
+	if err != nil {
+		return nil, err
+	}
+	if u == nil {
+		f := file(to)
+		if info, err := os.Stat(to); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+			return f, nil // whoever reads it may come later
+		}
+		return f, f.put(context.Background(), nil)
+	}
+	return &poster{url: u, client: &http.Client{
+		Transport: transport.New(1), Timeout: postTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
 }
 
 // Send hands a line over, without its end, some time later. It does not block.

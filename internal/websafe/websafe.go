@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -33,6 +34,17 @@ func IsLocalHost(host string, names ...string) bool {
 		return true
 	}
 	return slices.ContainsFunc(names, func(name string) bool { return plain(name) == host })
+}
+
+// hostName matches host names (RFC 1123, 2.1) and what resolvers take besides.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
+
+// IsHost tells whether a text is a host's name or IP address, without a port.
+func IsHost(text string) bool {
+	if _, err := netip.ParseAddr(plain(text)); err == nil {
+		return true
+	}
+	return len(text) <= 254 && hostName.MatchString(text)
 }
 
 // plain is a host name without brackets, case and the dot of the DNS root.

@@ -66,3 +66,14 @@ func TestIsLoopback(t *testing.T) {
 		}
 	}
 }
+
+func TestIsHost(t *testing.T) {
+	for text, want := range map[string]bool{
+		"gateway.local": true, "Gateway.local.": true, "registry": true, "my_host-1": true, "192.0.2.1": true, "[::1]": true, "fe80::1": true,
+		"": false, ".": false, "gateway.local:5000": false, "http://gateway.local": false, "a b": false, "a/b": false, "-a": false, "a..b": false, "*.local": false,
+	} {
+		if IsHost(text) != want {
+			t.Errorf("%q", text)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -35,7 +36,7 @@ func (g *Gateway) ByPath(ctx context.Context) error {
 		if failed, ok := errors.AsType[*url.Error](err); ok {
 			err = failed.Err // names the URL once more
 		}
-		return fmt.Errorf("%w: GET %s: %w", ipfs.ErrUnavailable, redacted(where), err)
+		return fmt.Errorf("%w: GET %s: %w", ipfs.ErrUnavailable, redact.URL(where), err)
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 4096)) // all of it keeps the connection
@@ -44,7 +45,7 @@ func (g *Gateway) ByPath(ctx context.Context) error {
 	case resp.StatusCode == http.StatusPartialContent && strings.HasPrefix(part, "bytes 0-3/"):
 		return nil
 	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= http.StatusInternalServerError:
-		return fmt.Errorf("%w: GET %s: the gateway answers %s", ipfs.ErrUnavailable, redacted(where), resp.Status)
+		return fmt.Errorf("%w: GET %s: the gateway answers %s", ipfs.ErrUnavailable, redact.URL(where), resp.Status)
 	}
 	return fmt.Errorf("gateway %s answers %s for a range of a file by path, expected 206 with bytes 0-3, found %q", g, resp.Status, part)
 }

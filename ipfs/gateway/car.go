@@ -12,6 +12,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/car"
 )
@@ -86,7 +87,7 @@ func (g *Gateway) ask(ctx context.Context, where, accept string) (*answer, error
 
 // send is ask with any method and header.
 func (g *Gateway) send(ctx context.Context, method, where string, header http.Header) (*answer, error) {
-	a := &answer{outer: ctx, where: redacted(where)}
+	a := &answer{outer: ctx, where: redact.URL(where)}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	late := timeout{"an answer", g.opts.Answer}
 	timer := time.AfterFunc(g.opts.Answer, func() { a.cancel(late) })

@@ -16,6 +16,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/internal/transport"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -66,7 +67,7 @@ var shared = &http.Client{Transport: transport.New(32)}
 func New(rawURL string, opts Options) (*Gateway, error) {
 	u, err := url.Parse(strings.TrimSpace(rawURL))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("gateway %q: not the URL of an IPFS gateway; write it as http://127.0.0.1:8080 or https://gateway.example.com", rawURL)
+		return nil, fmt.Errorf("gateway %q: not the URL of an IPFS gateway; write it as http://127.0.0.1:8080 or https://gateway.example.com", redact.URL(rawURL))
 	}
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		u.Host = "127.0.0.1" + strings.TrimPrefix(u.Host, u.Hostname())
@@ -84,17 +85,7 @@ func New(rawURL string, opts Options) (*Gateway, error) {
 }
 
 // String is the base URL, without user and password.
-func (g *Gateway) String() string { return redacted(g.url) }
-
-// redacted leaves out who asks: a user's name alone may be a token.
-func redacted(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.User == nil {
-		return raw
-	}
-	u.User = url.User("xxxxx")
-	return u.String()
-}
+func (g *Gateway) String() string { return redact.URL(g.url) }
 
 // BlobURL is where a client finds a blob of the layout at root. It asks nobody.
 func (g *Gateway) BlobURL(root cid.Cid, d digest.Digest) string {

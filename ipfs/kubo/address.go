@@ -15,6 +15,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -24,16 +25,12 @@ type address struct {
 	socket string // path of a unix socket, "" for TCP
 }
 
-// String is the address for humans, without a password.
+// String is the address for humans, without user and password.
 func (a address) String() string {
 	if a.socket != "" {
 		return "unix:" + a.socket
 	}
-	u, err := url.Parse(a.url)
-	if err != nil {
-		return a.url
-	}
-	return u.Redacted()
+	return redact.URL(a.url)
 }
 
 // host is the name or address of the machine.
@@ -45,11 +42,17 @@ func (a address) host() string {
 	return u.Hostname()
 }
 
+// CheckAddress tells what is wrong with the address of an RPC API, and asks nobody.
+func CheckAddress(api string) error {
+	_, err := parseAddress(api)
+	return err
+}
+
 // parseAddress understands URLs, host:port and multiaddrs.
 func parseAddress(api string) (address, error) {
 	api = strings.TrimSpace(api)
 	wrong := func(why any) (address, error) {
-		return address{}, fmt.Errorf("Kubo API address %q: %v; write it as http://127.0.0.1:5001, 127.0.0.1:5001 or /ip4/127.0.0.1/tcp/5001", api, why)
+		return address{}, fmt.Errorf("Kubo API address %q: %v; write it as http://127.0.0.1:5001, 127.0.0.1:5001 or /ip4/127.0.0.1/tcp/5001", redact.URL(api), why)
 	}
 	switch {
 	case strings.HasPrefix(api, "/"):

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/internal/transport"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -30,7 +31,7 @@ var routingTransport = transport.New(4)
 func NewRouting(rawURL string) (*Routing, error) {
 	u, err := url.Parse(strings.TrimSpace(rawURL))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("routing server %q: want a URL such as https://delegated-ipfs.dev", rawURL)
+		return nil, fmt.Errorf("routing server %q: want a URL such as https://delegated-ipfs.dev", redact.URL(rawURL))
 	}
 	return &Routing{strings.TrimRight(u.String(), "/"), &http.Client{Transport: routingTransport, CheckRedirect: stayOnHost}}, nil
 }
@@ -38,20 +39,13 @@ func NewRouting(rawURL string) (*Routing, error) {
 // stayOnHost lets nobody but the user decide whom this machine talks to.
 func stayOnHost(req *http.Request, via []*http.Request) error {
 	if req.URL.Host != via[0].URL.Host || len(via) > 5 {
-		return fmt.Errorf("it redirects to %s", req.URL.Redacted())
+		return fmt.Errorf("it redirects to %s", redact.URL(req.URL.String()))
 	}
 	return nil
 }
 
 // String is the URL, without user and password.
-func (r *Routing) String() string {
-	u, err := url.Parse(r.url)
-	if err != nil || u.User == nil {
-		return r.url
-	}
-	u.User = url.User("xxxxx")
-	return u.String()
-}
+func (r *Routing) String() string { return redact.URL(r.url) }
 
 func (r *Routing) send(ctx context.Context, method, name string, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, r.url+"/routing/v1/ipns/"+name, bytes.NewReader(body))

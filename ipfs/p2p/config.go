@@ -13,6 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 )
 
 // ErrConfig is matched by errors about what a [Config] says.
@@ -67,10 +69,13 @@ func (c Config) parse() (*parsed, error) {
 	for _, text := range c.Routing {
 		u, err := url.Parse(text)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			return nil, fmt.Errorf("%w: routing server %q: want a URL such as https://delegated-ipfs.dev", ErrConfig, text)
+			return nil, fmt.Errorf("%w: routing server %q: want a URL such as https://delegated-ipfs.dev", ErrConfig, redact.URL(text))
 		}
 	}
 	if len(c.SwarmKey) > 0 {
+		if p.psk, err = parseSwarmKey(c.SwarmKey); err != nil {
+			return nil, fmt.Errorf("%w: swarm key: %w; want a file as Kubo writes it: /key/swarm/psk/1.0.0/, /base16/ and 64 hex digits, on three lines", ErrConfig, err)
+		}
 		if err := p.private(c); err != nil {
 			return nil, err
 		}
@@ -81,11 +86,18 @@ func (c Config) parse() (*parsed, error) {
 	return p, nil
 }
 
-// private reads the swarm key and refuses what would lead out of its network.
-func (p *parsed) private(c Config) (err error) {
-	if p.psk, err = parseSwarmKey(c.SwarmKey); err != nil {
-		return fmt.Errorf("%w: swarm key: %w; want a file as Kubo writes it: /key/swarm/psk/1.0.0/, /base16/ and 64 hex digits, on three lines", ErrConfig, err)
+// Check tells what is wrong with a configuration before a node is made of it: private is
+// for one that will have a swarm key. Errors match [ErrConfig].
+func (c Config) Check(private bool) error {
+	p, err := c.parse()
+	if err == nil && private {
+		err = p.private(c)
 	}
+	return err
+}
+
+// private refuses what would lead out of the network of a swarm key.
+func (p *parsed) private(c Config) error {
 	if c.Public {
 		return fmt.Errorf("%w: the public network cannot be entered with a swarm key: nodes without the key are refused", ErrConfig)
 	}

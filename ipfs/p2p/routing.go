@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/routing"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -68,9 +69,9 @@ func (n *Node) startRouting(cfg Config, p *parsed) error {
 		}
 		c, err := client.New(url, opts...)
 		if err != nil {
-			return fmt.Errorf("%w: routing server %q: %w", ErrConfig, url, err)
+			return fmt.Errorf("%w: routing server %q: %w", ErrConfig, redact.URL(url), err)
 		}
-		n.routers = append(n.routers, router{contentrouter.NewContentRoutingClient(c), url, nil})
+		n.routers = append(n.routers, router{contentrouter.NewContentRoutingClient(c), redact.URL(url), nil})
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/image2ipfs/image2ipfs/internal/input"
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 )
 
 // ErrSetting is matched by errors about what a file or a variable says.
@@ -43,7 +44,8 @@ func envName(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "-"
 // Apply sets the flags of a command that were not given: from the environment,
 // else from the file unless its path is "". It tells where the value of each flag
 // is from. The flags that except names have no setting. Nothing else may be in the
-// file. Errors match [ErrSetting].
+// file. A variable that is empty is none; one that is "" or [] in so many characters is
+// empty text or an empty list, as these are in a file. Errors match [ErrSetting].
 func Apply(ctx context.Context, command string, flags *pflag.FlagSet, file string, except ...string) (map[string]Origin, error) {
 	read, err := readFile(ctx, file)
 	if err != nil {
@@ -64,7 +66,7 @@ func Apply(ctx context.Context, command string, flags *pflag.FlagSet, file strin
 			origins[f.Name] = FromCommandLine
 		case text != "":
 			origins[f.Name] = FromEnvironment
-			if err := flags.Set(f.Name, text); err != nil {
+			if err := setVariable(flags, f, text); err != nil {
 				wrong = append(wrong, fmt.Errorf("%w: $%s: %w", ErrSetting, Variable(command, f.Name), reason(err)))
 			}
 		case written:
@@ -82,6 +84,18 @@ func Apply(ctx context.Context, command string, flags *pflag.FlagSet, file strin
 
 // maxFile is how large a file with settings may be, in bytes.
 const maxFile = 8 << 20
+
+// setVariable gives a flag what a variable says.
+func setVariable(flags *pflag.FlagSet, f *pflag.Flag, text string) error {
+	_, several := f.Value.(pflag.SliceValue)
+	switch {
+	case several && (text == "[]" || text == `""`):
+		return assign(flags, f, []any{})
+	case text == `""`:
+		text = ""
+	}
+	return flags.Set(f.Name, text)
+}
 
 // readFile reads the settings of a file, by name.
 func readFile(ctx context.Context, file string) (map[string]any, error) {
@@ -160,7 +174,7 @@ type Setting struct {
 	Name     string `json:"setting"`  // in the file, and that of the flag
 	Variable string `json:"variable"` // of the environment
 	Kind     string `json:"kind"`     // text, list, bool, number, duration, or what else the flag calls it
-	Value    string `json:"value"`
+	Value    string `json:"value"`    // without users and passwords of URLs, and what URLs ask for
 	From     Origin `json:"from"`
 	Meaning  string `json:"meaning"`
 }
@@ -169,10 +183,19 @@ type Setting struct {
 func List(command string, flags *pflag.FlagSet, from map[string]Origin) (all []Setting) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if origin, ok := from[f.Name]; ok {
-			all = append(all, Setting{f.Name, Variable(command, f.Name), kind(f.Value.Type()), f.Value.String(), origin, f.Usage})
+			all = append(all, Setting{f.Name, Variable(command, f.Name), kind(f.Value.Type()), shown(f.Value), origin, f.Usage})
 		}
 	})
 	return all
+}
+
+// shown is a flag's value without what is secret in URLs.
+func shown(v pflag.Value) string {
+	text := v.String()
+	if _, several := v.(pflag.SliceValue); several || !strings.Contains(text, "://") {
+		return redact.Text(text)
+	}
+	return redact.URL(text)
 }
 
 // kind is what a flag's type is called in the file.

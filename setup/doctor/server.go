@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -192,7 +193,7 @@ func blobs(ctx context.Context, server string, probe *Probe) (detail, next strin
 	data, err := io.ReadAll(io.LimitReader(resp.Body, oci.MaxManifestSize))
 	err = errors.Join(err, resp.Body.Close())
 	if err != nil || resp.StatusCode != http.StatusOK || probe.layer.Algorithm().FromBytes(data) != probe.layer {
-		return fmt.Sprintf("a blob is not what it should be: %s answers %d with %d bytes (%v)", resp.Request.URL.Redacted(), resp.StatusCode, len(data), err), "serve with --no-redirect, or see that machine's log"
+		return fmt.Sprintf("a blob is not what it should be: %s answers %d with %d bytes (%v)", redact.URL(resp.Request.URL.String()), resp.StatusCode, len(data), err), "serve with --no-redirect, or see that machine's log"
 	}
 	if at := resp.Request.URL; at.Host != req.URL.Host {
 		probe.elsewhere = at.Scheme + "://" + at.Host

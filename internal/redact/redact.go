@@ -1,0 +1,28 @@
+// Package redact shows URLs that may have secrets in them.
+package redact
+
+import (
+	"regexp"
+	"strings"
+)
+
+// mark stands for what is not shown.
+const mark = "xxxxx"
+
+// userinfo is what stands between "://" and the last "@" of an authority (RFC 3986,
+// 3.2), also where a password has a character in it that ought to be escaped.
+var userinfo = regexp.MustCompile(`://[^\s"',\]]*@`)
+
+// Text is a text with URLs in it, whole or broken, without the users and passwords of
+// those: a user's name alone may be a token.
+func Text(text string) string { return userinfo.ReplaceAllString(text, "://"+mark+"@") }
+
+// URL is a URL, or what was taken for one, without user and password, and without the
+// query, which may be a token.
+func URL(text string) string {
+	text, _, asks := strings.Cut(text, "?")
+	if text = Text(text); asks {
+		text += "?" + mark
+	}
+	return text
+}
