@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -59,7 +60,7 @@ func (p *place) parse() (err error) {
 		}
 		return err
 	}
-	if p.port, err = net.LookupPort("tcp", port); err != nil {
+	if p.port, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port); err != nil {
 		return fmt.Errorf("%q is no port, which is a number from 0 to 65535", port)
 	}
 	if p.host == "" {
@@ -74,7 +75,7 @@ func (p *place) parse() (err error) {
 }
 
 // is tells whether who listens on one address finds the other in use.
-func (p place) is(q place) bool {
+func (p *place) is(q place) bool {
 	all := func(host, other string) bool {
 		return host == "" || host == "::" || host == "0.0.0.0" && !strings.Contains(other, ":")
 	}
