@@ -25,6 +25,9 @@ func (s *Server) openPage() *page.Page {
 	}
 	cfg := *s.cfg.Page
 	cfg.Disk, cfg.Version = s.cfg.Disk, s.cfg.Version
+	if s.cfg.Allow != nil {
+		cfg.Disk = nil // which is of more than is served
+	}
 	cfg.Local, cfg.Memory = ipfs.Verified(s.local), s.memory
 	cfg.Kept, cfg.Shown, cfg.MayAsk = s.shown, s.isShown, mayFetch
 	if s.cfg.Stored != nil {
@@ -50,12 +53,24 @@ func (s *Server) shown(ctx context.Context) (shown []ipfs.Root, err error) {
 	return shown, nil
 }
 
+// storedShown tells how much is stored of what may be seen.
+func (s *Server) storedShown(ctx context.Context) (sum Stored, err error) {
+	if s.cfg.Allow == nil {
+		return s.cfg.Stored(ctx)
+	}
+	roots, err := s.shown(ctx)
+	for _, root := range roots {
+		sum.Roots, sum.Bytes = sum.Roots+1, sum.Bytes+root.Size
+	}
+	return sum, err
+}
+
 // noteStored notes how much is stored, again and again.
 func (s *Server) noteStored() {
 	ticker := time.NewTicker(storedEvery)
 	defer ticker.Stop()
 	for {
-		if stored, err := s.cfg.Stored(s.life.ctx); err == nil { // else the metrics tell
+		if stored, err := s.storedShown(s.life.ctx); err == nil { // else the metrics tell
 			s.traffic.Stored(time.Now(), stored.Roots, stored.Bytes)
 		}
 		select {

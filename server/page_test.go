@@ -295,6 +295,15 @@ func TestWhoSeesThePage(t *testing.T) {
 		c.Allow = AnyOf(allowFunc(func(root cid.Cid) bool { return root.Equals(only) }))
 	})
 	only = roots[0].CID
+	if sum, err := limited.s.storedShown(t.Context()); err != nil || sum != (Stored{Roots: 1, Bytes: 1000}) {
+		t.Errorf("of what is stored the page counts %+v, %v", sum, err)
+	}
+	if got := s.get("/"); !bytes.Contains(got.body, []byte("Store on disk")) {
+		t.Errorf("without a limit: %s", got.body)
+	}
+	if got := limited.get("/"); bytes.Contains(got.body, []byte("Store on disk")) {
+		t.Errorf("how large the store is, is told: %s", got.body)
+	}
 	if got := limited.get("/").expect(t, http.StatusOK, ""); !bytes.Contains(got.body, []byte("app:1")) || bytes.Contains(got.body, []byte("app:2")) {
 		t.Errorf("what is not allowed is listed: %s", got.body)
 	}

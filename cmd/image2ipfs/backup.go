@@ -105,6 +105,11 @@ func (o *backupOptions) run(cmd *cobra.Command, to string, args []string) (err e
 		return err
 	}
 	told := backedUp{File: to, Images: len(c.Roots), Records: len(c.Records), Names: len(c.Names), LeftOut: leftOut}
+	if o.keys != "" { // before what takes long
+		if told.Keys, err = names.NewStore(names.Dir(own.Path())).SaveKeys(cmd.Context(), o.keys); err != nil {
+			return err
+		}
+	}
 	size := int64(-1)
 	if len(args) == 0 { // what is not needed is part of it, so it is about that
 		if size, err = own.DiskUsage(); err != nil {
@@ -125,11 +130,6 @@ func (o *backupOptions) run(cmd *cobra.Command, to string, args []string) (err e
 	}
 	p.done()
 	told.Blocks, told.Bytes = stats.Blocks, stats.Bytes
-	if o.keys != "" {
-		if told.Keys, err = names.NewStore(names.Dir(own.Path())).SaveKeys(cmd.Context(), o.keys); err != nil {
-			return err
-		}
-	}
 	return o.report(cmd, told)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/engine"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/backup"
+	"github.com/image2ipfs/image2ipfs/ipfs/names"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/pull"
@@ -62,7 +63,7 @@ func exitCode(err error) int {
 	case errors.Is(err, trust.ErrUntrusted):
 		return exitUntrusted
 	case errors.Is(err, archive.ErrFormat), errors.Is(err, dockerarchive.ErrInvalid),
-		errors.Is(err, dockerarchive.ErrMissing), errors.Is(err, publish.ErrArchive), errors.Is(err, backup.ErrFormat):
+		errors.Is(err, dockerarchive.ErrMissing), errors.Is(err, publish.ErrArchive), errors.Is(err, backup.ErrFormat), errors.Is(err, names.ErrKeysFile):
 		return exitArchive
 	case errors.Is(err, oci.ErrCorrupt):
 		return exitIntegrity

@@ -298,7 +298,7 @@ func (in *input) follow(ctx context.Context, tops []cid.Cid, fn func(c cid.Cid, 
 func readError(err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: it was cut off; make or copy it again: %w", ErrFormat, err)
+		return fmt.Errorf("%w: it was cut off; make or copy it again", ErrFormat)
 	case errors.Is(err, ipfs.ErrCorrupt):
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}

@@ -90,20 +90,20 @@ func TestSavedKeys(t *testing.T) {
 			continue
 		}
 		words, is := wording.IsGo(err.Error())
-		if is || !errors.Is(err, ErrKey) && !errors.Is(err, ipfs.ErrCorrupt) && !strings.Contains(err.Error(), "key") {
+		if is || !errors.Is(err, ErrKeysFile) && !errors.Is(err, ipfs.ErrCorrupt) && !strings.Contains(err.Error(), "key") {
 			t.Errorf("%s: %v has %q", text, err, words)
 		}
 	}
 	if err := os.WriteFile(path, []byte(`{"keys":"SECRET"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := loadKeys(elsewhere, path); !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), "field keys: expected an array, found a string") || strings.Contains(err.Error(), "SECRET") {
+	if _, _, err := loadKeys(elsewhere, path); !errors.Is(err, ErrKeysFile) || !strings.Contains(err.Error(), "field keys: expected an array, found a string") || strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("what is no list: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := loadKeys(elsewhere, path); !errors.Is(err, ErrKey) {
+	if _, _, err := loadKeys(elsewhere, path); !errors.Is(err, ErrKeysFile) {
 		t.Errorf("another file: %v", err)
 	}
 }

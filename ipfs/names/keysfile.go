@@ -65,25 +65,28 @@ func (s *Store) SaveKeys(ctx context.Context, path string) (int, error) {
 	return len(all), err
 }
 
+// ErrKeysFile is matched by errors about a file that holds no keys.
+var ErrKeysFile = errors.New("no file of keys")
+
 // maxKeysFile is how large a file of keys may be, in bytes: more than ten thousand take.
 const maxKeysFile = 64 << 20
 
-// ReadKeys reads a file that [Store.SaveKeys] wrote, until ctx ends. Errors match [ErrKey]
-// for another one, or are those of the file.
+// ReadKeys reads a file that [Store.SaveKeys] wrote, until ctx ends. Errors match
+// [ErrKeysFile] for another one, or are those of the file.
 func ReadKeys(ctx context.Context, path string) (*SavedKeys, error) {
 	text, err := input.ReadFile(ctx, path, maxKeysFile)
 	if errors.Is(err, input.ErrTooLarge) {
-		return nil, fmt.Errorf("%w: %w: expected a file of keys, as image2ipfs backup --keys writes it", ErrKey, err)
+		return nil, fmt.Errorf("%w: %w: expected one as image2ipfs backup --keys writes it", ErrKeysFile, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	var saved savedKeys
 	if err := jsontext.UnmarshalSecret(text, &saved); err != nil {
-		return nil, fmt.Errorf("%w: %s: expected a file of keys, as image2ipfs backup --keys writes it: %w", ErrKey, path, err)
+		return nil, fmt.Errorf("%w: %s: expected one as image2ipfs backup --keys writes it: %w", ErrKeysFile, path, err)
 	}
 	if saved.Format != keysFormat || saved.Version != keysVersion {
-		return nil, fmt.Errorf("%w: %s is no file of keys of version %d, as image2ipfs backup --keys writes", ErrKey, path, keysVersion)
+		return nil, fmt.Errorf("%w: %s: expected one of version %d, as image2ipfs backup --keys writes", ErrKeysFile, path, keysVersion)
 	}
 	return &SavedKeys{saved.Keys}, nil
 }
