@@ -230,13 +230,19 @@ func TestBackupIntoWhatIsThere(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	read := make(chan bool, 1)
+	go func() {
+		key, err := os.ReadFile(keys)
+		if err != nil || !strings.Contains(string(key), "image2ipfs keys") {
+			t.Errorf("keys %q, %v", key, err)
+		}
+		read <- true
+	}()
 	got, err := os.ReadFile(pipe)
 	if err != nil || len(got) < 4<<20 {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	if key, err := os.ReadFile(keys); err != nil || !strings.Contains(string(key), "image2ipfs keys") {
-		t.Errorf("keys %q, %v", key, err)
-	}
+	<-read
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
