@@ -8,10 +8,12 @@ import (
 )
 
 // members gives what was compressed apart, with its offset in the blob, until
-// io.EOF; end is where the last one ends.
+// io.EOF.
 type members interface {
 	next() (offset int64, data []byte, err error)
-	end() int64
+	// ends are where the member ends: by itself, and behind what follows it that holds
+	// nothing.
+	ends() [2]int64
 }
 
 // compare reads the layer's tar member by member and compares it with what the
@@ -32,7 +34,7 @@ func (t *told) compare(from members, also io.Writer) error {
 				return err
 			}
 		}
-		if err := s.member(data, offset, from.end()); err != nil {
+		if err := s.member(data, offset, from.ends()); err != nil {
 			return err
 		}
 	}
@@ -47,7 +49,7 @@ type seen struct {
 }
 
 // member compares what lies between two offsets.
-func (s *seen) member(data []byte, offset, end int64) error {
+func (s *seen) member(data []byte, offset int64, ends [2]int64) error {
 	for _, p := range s.scanner.segment(data) {
 		name := cleanName(p.Name)
 		if s.told.tocAt > 0 && offset >= s.told.tocAt && name == tocName { // eStargz's index itself
@@ -64,7 +66,7 @@ func (s *seen) member(data []byte, offset, end int64) error {
 		if p.Type != typeReg || p.offset+int64(p.n) == p.Size {
 			e := *p.tocEntry
 			e.Digest = whole
-			s.entries[key(name)] = s.same(e, offset, end)
+			s.entries[key(name)] = s.same(e, offset, ends)
 		}
 		if p.n == 0 {
 			continue
@@ -79,10 +81,10 @@ func (s *seen) member(data []byte, offset, end int64) error {
 
 // same tells whether the index says this of an entry that is in the member between two
 // offsets, its data's last if it has any. It may leave out where that is.
-func (s *seen) same(e tocEntry, offset, end int64) bool {
+func (s *seen) same(e tocEntry, offset int64, ends [2]int64) bool {
 	told := s.told.entries[key(cleanName(e.Name))]
 	for _, e.ModTime = range s.modTimes(e.ModTime) {
-		for _, at := range [][2]int64{{}, {offset, end}} {
+		for _, at := range [][2]int64{{}, {offset, ends[0]}, {offset, ends[1]}} {
 			e.Offset, e.EndOffset = at[0], at[1]
 			if s.told.statement(e) == told {
 				return true

@@ -143,7 +143,7 @@ type gzipMembers struct {
 	member bytes.Buffer
 }
 
-func (g *gzipMembers) end() int64 { return g.in.n }
+func (g *gzipMembers) ends() [2]int64 { return [2]int64{g.in.n, g.in.n} }
 
 func (g *gzipMembers) next() (offset int64, data []byte, err error) {
 	offset = g.in.n

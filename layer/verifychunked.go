@@ -262,7 +262,21 @@ func newZstdFrames(r io.Reader) (*zstdFrames, error) {
 	return &zstdFrames{in: bufio.NewReaderSize(r, 64<<10), zstd: d}, err
 }
 
-func (z *zstdFrames) end() int64 { return z.n }
+// emptyFrame is how many bytes a frame of no bytes has (RFC 8878, 3.1.1: header, an empty
+// last block, checksum), which podman's compressor writes, and counts to the file, where
+// the last part of a file ends where the file does.
+const emptyFrame = 13
+
+func (z *zstdFrames) ends() [2]int64 {
+	next, err := z.in.Peek(emptyFrame)
+	if err == nil {
+		next, err = z.zstd.DecodeAll(next, nil)
+	}
+	if err == nil && len(next) == 0 {
+		return [2]int64{z.n, z.n + emptyFrame}
+	}
+	return [2]int64{z.n, z.n}
+}
 
 func (z *zstdFrames) next() (offset int64, data []byte, err error) {
 	offset = z.n
