@@ -22,7 +22,7 @@ func TestParseAddress(t *testing.T) {
 	for in, want := range map[string]string{
 		"http://127.0.0.1:5001":            "http://127.0.0.1:5001",
 		"http://127.0.0.1:5001/api/v0/":    "http://127.0.0.1:5001",
-		"https://u:secret@kubo.example/x":  "https://u:xxxxx@kubo.example/x",
+		"https://u:secret@kubo.example/x":  "https://xxxxx@kubo.example/x",
 		"localhost:5001":                   "http://localhost:5001",
 		"[::1]:5001":                       "http://[::1]:5001",
 		"/ip4/127.0.0.1/tcp/5001\n":        "http://127.0.0.1:5001",
