@@ -68,17 +68,17 @@ func (s Stores) Retain(ctx context.Context, r Retention, now time.Time) (going [
 		if m.Loose != nil && isAwaited(m.Loose, now) {
 			why = "an index that lists it may be to come: it was pushed in the last 24 hours"
 		}
-		if why == "" && c.age(m.Kept).IsZero() && c.byAge() {
-			why = unknownAge
-		}
-		if why == "" && r.Older > 0 {
-			why = tooYoung(c.age(m.Kept), now.Add(-r.Older))
-		}
 		if why == "" {
 			why = c.called(m)
 		}
 		if name := r.Meant[m.CID.KeyString()]; why == "" && name != "" {
 			why = "the name " + name + " means it"
+		}
+		if why == "" && c.age(m.Kept).IsZero() && c.byAge() {
+			why = unknownAge
+		}
+		if why == "" && r.Older > 0 {
+			why = tooYoung(c.age(m.Kept), now.Add(-r.Older))
 		}
 		if why == "" {
 			going = append(going, m)
