@@ -214,7 +214,9 @@ func TestSocketsAreAsGoodAsFlags(t *testing.T) {
 	u.signal(syscall.SIGHUP)
 	u.told("RELOADING=1")
 	u.told("READY=1")
-	waitFor(t, "the log tells", func() bool { return strings.Contains(u.log.String(), "read again") || strings.Contains(u.log.String(), "stay as") })
+	waitFor(t, "the log tells", func() bool {
+		return strings.Contains(u.log.String(), "read again") || strings.Contains(u.log.String(), "stay as")
+	})
 	if text := u.log.String(); strings.Contains(text, "stay as they were") {
 		t.Errorf("the log says %s", text)
 	}
