@@ -262,20 +262,19 @@ func newZstdFrames(r io.Reader) (*zstdFrames, error) {
 	return &zstdFrames{in: bufio.NewReaderSize(r, 64<<10), zstd: d}, err
 }
 
-// emptyFrame is how many bytes a frame of no bytes has (RFC 8878, 3.1.1: header, an empty
-// last block, checksum), which podman's compressor writes, and counts to the file, where
-// the last part of a file ends where the file does.
-const emptyFrame = 13
-
+// ends counts a frame of no bytes (RFC 8878, 3.1.1) to what it follows: podman's compressor
+// writes one, which belongs to the file, where the last part of a file ends where that does.
 func (z *zstdFrames) ends() [2]int64 {
-	next, err := z.in.Peek(emptyFrame)
-	if err == nil {
-		next, err = z.zstd.DecodeAll(next, nil)
+	head, _ := z.in.Peek(maxFrameHeader)
+	var w frameWalk
+	if !w.step(head) || w.last || w.left > int64(len(head)) {
+		return [2]int64{z.n, z.n}
 	}
-	if err == nil && len(next) == 0 {
-		return [2]int64{z.n, z.n + emptyFrame}
+	size := w.left
+	if !w.step(head[size:]) || !w.last || !w.isEmpty() {
+		return [2]int64{z.n, z.n}
 	}
-	return [2]int64{z.n, z.n}
+	return [2]int64{z.n, z.n + size + w.left}
 }
 
 func (z *zstdFrames) next() (offset int64, data []byte, err error) {

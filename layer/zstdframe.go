@@ -87,3 +87,8 @@ func (w *frameWalk) block(head []byte) bool {
 	}
 	return true
 }
+
+// isEmpty tells whether the current part is a block of no bytes.
+func (w *frameWalk) isEmpty() bool {
+	return w.left == 3 || w.last && w.checksum && w.left == 7
+}
