@@ -233,10 +233,10 @@ func (t *batch) moves(bytes bool) {
 }
 
 // hope tells when there was last a reason to think that it brings something: when it was
-// made, of a peer that has not failed, and when that moved.
+// made, of a peer that sends what it is asked for, if slowly, and when that moved.
 func (t *batch) hope() time.Time {
 	moved := time.Unix(0, t.moved.Load())
-	if t.p.failed() > 0 {
+	if t.p.failed() > 0 && !t.p.slower {
 		return moved
 	}
 	return latest(t.began, moved)
@@ -246,6 +246,7 @@ func (t *batch) hope() time.Time {
 // out will be asked of others.
 func (x *Exchange) finish(t *batch, err error) {
 	l := &t.p.lanes[t.lane]
+	onTime := errors.Is(err, errLate) && !x.isOverdue(t)
 	l.running--
 	l.bytes -= t.bytes
 	x.inFlight[t.lane] -= t.bytes
@@ -253,7 +254,7 @@ func (x *Exchange) finish(t *batch, err error) {
 	l.measured(t.got, time.Since(t.began))
 	t.cancel(nil)
 	ended := t.j.ctx.Err() != nil
-	if !ended {
+	if !ended && !onTime {
 		x.judge(t, err)
 	}
 	for _, b := range t.blocks {
@@ -298,6 +299,13 @@ func (x *Exchange) judge(t *batch, err error) {
 		return // it was not said to have anything
 	}
 	x.report(t.p, forBlocks, err)
+}
+
+// isOverdue tells whether a request has taken longer than those to the quickest of those
+// who have all: who is as slow as they are has not failed when others are faster for once.
+func (x *Exchange) isOverdue(t *batch) bool {
+	now := time.Now()
+	return now.Sub(t.began) > x.patience(t.j, now)[t.lane]
 }
 
 // othersStall is how long [Network.Blocks] may take for the next block.

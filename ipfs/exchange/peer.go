@@ -20,6 +20,7 @@ type peer struct {
 	lanes [2]lane
 
 	failures [2]int    // in a row, at each kind of request
+	slower   bool      // the last of them was that others were faster: it was sending
 	rest     time.Time // not to be asked before
 	busy     time.Time // when it last said that it has too much to do
 	banned   time.Time // it has sent a false block, and is not to be asked before
@@ -149,6 +150,9 @@ var errBroken = fmt.Errorf("%w: it gives nothing of what it says that it has", i
 // a while that doubles each time.
 func (x *Exchange) report(p *peer, kind int, err error) {
 	now := time.Now()
+	if kind == forBlocks {
+		p.slower = errors.Is(err, errLate)
+	}
 	switch {
 	case err == nil:
 		p.failures[kind] = 0
