@@ -23,8 +23,9 @@ type Images interface {
 	// String names the place for humans.
 	String() string
 	// Index gives the entries that index.json is to have. Errors match
-	// [oci.ErrNotFound].
-	Index(ctx context.Context) ([]ocispec.Descriptor, error)
+	// [oci.ErrNotFound]. It and Manifest, which is called after it, need not ask the
+	// place for what is known here.
+	Index(ctx context.Context, known Known) ([]ocispec.Descriptor, error)
 	// Manifest reads a manifest, index or config, checked against its digest. The
 	// error matches [oci.ErrNotFound] for one that is not there, or not meant: of
 	// an index it is left out.
@@ -32,6 +33,10 @@ type Images interface {
 	// Blob opens any other content; whoever reads it checks it.
 	Blob(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error)
 }
+
+// Known gives a manifest, index or config that an earlier publication has stored here,
+// checked against its digest; false where there is none.
+type Known func(ctx context.Context, desc ocispec.Descriptor) ([]byte, bool)
 
 // fetchParallel is how many blobs are fetched at once.
 const fetchParallel = 4
@@ -68,7 +73,7 @@ func from(ctx context.Context, images Images, to sink, o Options) (_ *Result, er
 	}()
 	in := newIntake(to, o)
 	in.kind = ociLayout
-	top, err := images.Index(ctx)
+	top, err := images.Index(ctx, in.known)
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +112,7 @@ func (in *intake) fetch(ctx context.Context, from *survey, needed *oci.Reachable
 			if err := in.entry(ctx, e); err != nil {
 				return errors.Join(err, g.Wait())
 			}
+			in.fetched = append(in.fetched, desc.Digest)
 			continue
 		}
 		it := &item{name: name, size: desc.Size, claimed: desc.Digest}

@@ -63,9 +63,10 @@ type intake struct {
 	linked  *linked
 	held    int64 // bytes of JSON in memory
 
-	recompress bool     // layers that arrive compressed as well
-	dropped    []string // what could not outlive that
-	misnamed   []string // names that are none
+	recompress bool            // layers that arrive compressed as well
+	dropped    []string        // what could not outlive that
+	fetched    []digest.Digest // manifests, indices and configs that another place gave
+	misnamed   []string        // names that are none
 
 	layoutSeen bool             // an entry belongs to a layout
 	refused    map[string]error // entries that nobody may read, and why

@@ -11,6 +11,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/dockerarchive"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/layer"
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // What a store remembers (see [ipfs.Memory]) under these keys: the compressed
@@ -88,6 +89,16 @@ func (in *intake) recognise(ctx context.Context, it *item, pack bool, r io.Reade
 	return true, nil
 }
 
+// known is a [Known]: what the sink remembers and has.
+func (in *intake) known(ctx context.Context, desc ocispec.Descriptor) ([]byte, bool) {
+	k, ok := in.sink.recall(ctx, blobKey(desc.Digest))
+	if !ok {
+		return nil, false
+	}
+	data, err := in.sink.read(ctx, k.Link, oci.MaxManifestSize)
+	return data, err == nil && desc.Digest.Validate() == nil && desc.Digest.Algorithm().FromBytes(data) == desc.Digest
+}
+
 // identify notes the digest of a content that is stored as found.
 func (in *intake) identify(it *item, d digest.Digest) {
 	it.digest = d
@@ -96,8 +107,16 @@ func (in *intake) identify(it *item, d digest.Digest) {
 	}
 }
 
-// remember tells the sink what the next publication need not do again.
-func (in *intake) remember() {
+// remember tells the sink, which has stored files, what the next publication need not
+// do again, nor fetch.
+func (in *intake) remember(ctx context.Context, files map[string]stored) {
+	for _, d := range in.fetched {
+		if f, ok := files[oci.BlobPath(d)]; ok {
+			if _, known := in.sink.recall(ctx, blobKey(d)); !known {
+				in.sink.remember(blobKey(d), ipfs.Known{Link: f.Link, Digest: d})
+			}
+		}
+	}
 	for _, it := range in.items {
 		if p := it.packed; p != nil && !p.share.known {
 			in.sink.remember(layerKey(in.options, it.diffID), ipfs.Known{Link: p.Link, Digest: p.digest})

@@ -151,7 +151,7 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 	}
 	r.Size = blobBytes(files)
 	r.Layers = layers(needed.Blobs, func(d digest.Digest) (stored, bool) { s, ok := files[oci.BlobPath(d)]; return s, ok })
-	in.remember()
+	in.remember(ctx, files)
 	r.Root, r.Stats, err = in.sink.commit(ctx, files, r.Names())
 	for i := range r.Images {
 		r.Images[i].pull.Root = r.Root

@@ -34,6 +34,8 @@ type sink interface {
 	// recall and remember are those of [ipfs.Memory].
 	recall(ctx context.Context, key string) (ipfs.Known, bool)
 	remember(key string, k ipfs.Known)
+	// read gives a file of at most limit bytes that recall has told of.
+	read(ctx context.Context, file ipfs.Link, limit int64) ([]byte, error)
 	// hold has one content stored so that it outlives a failure of the publication,
 	// where the sink can.
 	hold(ctx context.Context, d digest.Digest, add func(adder) (stored, error)) error
@@ -95,6 +97,10 @@ func (s *storeSink) remember(key string, k ipfs.Known) {
 	if m, ok := s.tx.(ipfs.Memory); ok {
 		m.Remember(key, k)
 	}
+}
+
+func (s *storeSink) read(ctx context.Context, file ipfs.Link, limit int64) ([]byte, error) {
+	return ipfs.ReadFile(ctx, s.store, file.CID, limit)
 }
 
 func (s *storeSink) branch() (branch, error) {
@@ -189,6 +195,9 @@ func (s *dirSink) hold(_ context.Context, _ digest.Digest, add func(adder) (stor
 func (s *dirSink) remembers() bool                                   { return false }
 func (s *dirSink) recall(context.Context, string) (ipfs.Known, bool) { return ipfs.Known{}, false }
 func (s *dirSink) remember(string, ipfs.Known)                       {}
+func (s *dirSink) read(context.Context, ipfs.Link, int64) ([]byte, error) {
+	return nil, errors.ErrUnsupported // it knows of none
+}
 
 func (s *dirSink) branch() (branch, error) {
 	sub, err := os.MkdirTemp(s.dir, branchPrefix)

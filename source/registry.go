@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry"
 	"github.com/image2ipfs/image2ipfs/registry/remote"
@@ -55,6 +56,7 @@ type fetched struct {
 	from   registry.Reader
 	name   ref.Name // that it will have
 	wanted []ocispec.Platform
+	known  publish.Known // set before anything is read
 
 	mu    sync.Mutex
 	read  map[digest.Digest][]byte
@@ -70,7 +72,8 @@ func (f *fetched) String() string { return f.spelt }
 
 // Index implements publish.Images: the image by its name, and what refers to it or to
 // its parts, in the order of their digests, as it would be if it had been pushed here.
-func (f *fetched) Index(ctx context.Context) ([]ocispec.Descriptor, error) {
+func (f *fetched) Index(ctx context.Context, known publish.Known) ([]ocispec.Descriptor, error) {
+	f.known = known
 	top, err := f.from.Resolve(ctx, ref.Name{Tag: f.name.Tag, Digest: f.name.Digest})
 	if err == nil && len(f.wanted) > 0 {
 		top, err = f.choose(ctx, top)
@@ -109,6 +112,9 @@ func (f *fetched) Manifest(ctx context.Context, desc ocispec.Descriptor) (data [
 	if left {
 		return nil, fmt.Errorf("%w: not asked for", oci.ErrNotFound)
 	}
+	if data, ok = f.known(ctx, desc); ok {
+		return f.keep(desc, data), nil
+	}
 	if desc.MediaType == "" || oci.IsAnyManifest(desc.MediaType) {
 		var m registry.Manifest
 		m, err = f.from.Manifest(ctx, desc.Digest)
@@ -119,10 +125,14 @@ func (f *fetched) Manifest(ctx context.Context, desc ocispec.Descriptor) (data [
 	if err != nil {
 		return nil, err
 	}
+	return f.keep(desc, data), nil
+}
+
+func (f *fetched) keep(desc ocispec.Descriptor, data []byte) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.read[desc.Digest] = data
-	return data, nil
+	return data
 }
 
 // Blob implements publish.Images.
