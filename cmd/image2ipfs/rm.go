@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,7 +38,8 @@ once; space comes back with image2ipfs gc (embedded store) or ipfs repo gc (Kubo
 which gives what it has until then). What is being sent meanwhile is sent to its end.
 
 A name is taken as image2ipfs ls prints it, with what looks like a host: where
-example.com/app:1 is none, app:1 stays.
+example.com/app:1 is none, app:1 stays. What ls --all prints as REPOSITORY@DIGEST, pushed
+by digest alone, goes by that.
 
 A name that was published several times is refused, with a list that says when
 each was: name one by its CID, or take --keep 1, which leaves the newest, or --all.
@@ -182,7 +184,7 @@ func (o *rmOptions) choose(cmd *cobra.Command, all stores, args []string) (going
 		return going, err
 	}
 	for _, arg := range args {
-		found, err := all.FindAllListed(ctx, arg)
+		found, err := listedOrLoose(ctx, all, arg)
 		if !o.all {
 			var m local.Match
 			m, err = onlyOne(arg, found, err, "; or --keep 1 for all but the newest, --all for all:")
@@ -192,7 +194,9 @@ func (o *rmOptions) choose(cmd *cobra.Command, all stores, args []string) (going
 			return nil, err
 		}
 		for _, m := range found {
-			m.CID = m.Name.Root // also where a damaged record keeps it
+			if m.Loose == nil {
+				m.CID = m.Name.Root // also where a damaged record keeps it
+			}
 			if err := all.IsKept(ctx, m); err != nil {
 				return nil, err
 			}
@@ -202,6 +206,17 @@ func (o *rmOptions) choose(cmd *cobra.Command, all stores, args []string) (going
 		}
 	}
 	return going, nil
+}
+
+// listedOrLoose finds what an argument of ls, or of ls --all, means.
+func listedOrLoose(ctx context.Context, all stores, arg string) ([]local.Match, error) {
+	found, err := all.FindAllListed(ctx, arg)
+	if errors.Is(err, oci.ErrNotFound) && strings.Contains(arg, "@") {
+		if m, failed := all.FindLoose(ctx, arg); !errors.Is(failed, oci.ErrNotFound) {
+			return []local.Match{m}, failed
+		}
+	}
+	return found, err
 }
 
 // tellStaying says what was chosen and stays, by the reason.

@@ -34,6 +34,23 @@ func (s Stores) Loose(ctx context.Context) (all []Kept, err error) {
 	return all, err
 }
 
+// FindLoose finds a manifest that no root has by its "repository@digest". The error matches
+// [ipfs.ErrNotFound] when there is none, and [pushed.ErrNeeded] for one that goes with
+// another, or has a tag.
+func (s Stores) FindLoose(ctx context.Context, arg string) (Match, error) {
+	all, err := s.Loose(ctx)
+	i := slices.IndexFunc(all, func(k Kept) bool { return k.Loose.String() == arg })
+	switch {
+	case i < 0 && err != nil:
+		return Match{}, err // it may be one of those of which it is not known
+	case i < 0:
+		return Match{}, fmt.Errorf("%w: %q is no manifest that was pushed by digest alone", ipfs.ErrNotFound, arg)
+	case all[i].Loose.Needed:
+		return Match{}, fmt.Errorf("%s stays: %w, or it has a tag: it goes with what it refers to", arg, pushed.ErrNeeded)
+	}
+	return Match{Kept: all[i]}, nil
+}
+
 // everything is what has blocks kept: roots, the newest last, and then loose manifests.
 func (s Stores) everything(ctx context.Context) ([]Kept, error) {
 	kept, err := s.byAge(ctx)
