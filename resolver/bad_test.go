@@ -62,7 +62,7 @@ var badGateways = []struct {
 		w.Write(body[:len(body)/2])
 	})},
 	{"never answers", "waited 8s for an answer", stalling},
-	{"stops in the middle", "waited 2s for more", func(good http.Handler) http.Handler {
+	{"stops in the middle", "waited 6s for more", func(good http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			rec := httptest.NewRecorder()
 			good.ServeHTTP(rec, r)

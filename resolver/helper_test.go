@@ -114,7 +114,7 @@ func gatewayAt(t testing.TB, url string, cars bool) interface {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
-	opts := gateway.Options{Answer: 8 * time.Second, Idle: 2 * time.Second, Client: client}
+	opts := gateway.Options{Answer: 8 * time.Second, Idle: 6 * time.Second, Client: client}
 	if cars {
 		g, err := gateway.New(url, opts)
 		if err != nil {

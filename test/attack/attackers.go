@@ -23,6 +23,7 @@ import (
 // another machine; the memory and the network of that machine it has.
 type aim struct {
 	Addr       string
+	Push       string // where it takes pushes
 	TLS        bool
 	Image      string // repository that honest clients pull
 	Blob       string // path of its layer

@@ -39,6 +39,9 @@ var attacks = []attack{
 	{name: "60 peers that ask for states", run: (*aim).states},
 	{name: "60 peers that send garbage", run: (*aim).garbage},
 	{name: "60 peers that announce messages of 4 MiB", run: (*aim).announced},
+	{name: "600 uploads of a few bytes a second", run: (*aim).slowUploads, during: (*target).honestPushes},
+	{name: "uploads that are begun and left, by 64 at once", run: (*aim).leftUploads, during: (*target).honestPushes},
+	{name: "64 that push indices that are costly to decode", run: (*aim).largeManifests, during: (*target).honestPushes},
 	{name: "another host's name (DNS rebinding)", run: (*aim).rebinding, check: (*target).misdirected},
 }
 
@@ -116,7 +119,7 @@ func (t *aim) slowReaders(ctx context.Context) {
 
 func (t *aim) silent(ctx context.Context) {
 	t.many(ctx, 4200, func(ctx context.Context, _ int) error {
-		c, err := t.connect(ctx)
+		c, err := t.connect(ctx, t.Addr)
 		if err != nil {
 			return err
 		}

@@ -35,8 +35,8 @@ func anyCertificate(protocols ...string) *tls.Config {
 // which another machine's would not.
 const receiveBuffer = 4096
 
-// connect connects as an attacker.
-func (t *aim) connect(ctx context.Context) (net.Conn, error) {
+// connect connects as an attacker with an address of the server.
+func (t *aim) connect(ctx context.Context, addr string) (net.Conn, error) {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: attacker}, Timeout: 2 * time.Second, Control: func(_, _ string, c syscall.RawConn) (err error) {
 		if failed := c.Control(func(fd uintptr) {
 			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
@@ -45,12 +45,12 @@ func (t *aim) connect(ctx context.Context) (net.Conn, error) {
 		}
 		return err
 	}}
-	return d.DialContext(ctx, "tcp", t.Addr)
+	return d.DialContext(ctx, "tcp", addr)
 }
 
 // dial connects as one who takes little at a time, with TLS where the server has it.
 func (t *aim) dial(ctx context.Context, protocols ...string) (net.Conn, error) {
-	raw, err := t.connect(ctx)
+	raw, err := t.connect(ctx, t.Addr)
 	if err != nil {
 		return nil, err
 	}

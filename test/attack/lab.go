@@ -95,14 +95,18 @@ func (l *lab) try(ctx context.Context, a attack) (r result, err error) {
 		return r, err
 	}
 	_, port, _ := strings.Cut(at, ":")
-	args := []string{"--gateway", l.gateway.url, "--no-redirect", "--swarm-listen", "/ip4/127.0.0.1/tcp/" + port}
+	push, err := process.FreeAddr()
+	if err != nil {
+		return r, err
+	}
+	args := []string{"--push", push, "--gateway", l.gateway.url, "--no-redirect", "--swarm-listen", "/ip4/127.0.0.1/tcp/" + port}
 	server, err := l.serve(ctx, a.secure || a.all, args)
 	if err != nil {
 		return r, err
 	}
 	defer server.run.Kill()
 	t := &target{lab: l, server: server, aim: aim{
-		Addr: server.addr, TLS: server.tls, Image: l.image, Root: l.root, Scale: l.scale,
+		Addr: server.addr, Push: push, TLS: server.tls, Image: l.image, Root: l.root, Scale: l.scale,
 		Costly: l.gateway.costly, Stalled: l.gateway.stalled, Layers: l.gateway.layers,
 	}}
 	if t.Blob, err = l.layer(ctx, server); err != nil {
