@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/image2ipfs/image2ipfs/internal/diskspace"
 )
 
 // walkDir goes through a directory in lexical order. Symbolic links that stay
@@ -99,6 +101,9 @@ func (a *Archive) eachFile(dir string, fn func(name string, d fs.DirEntry) error
 	}
 	slices.SortFunc(entries, func(x, y fs.DirEntry) int { return strings.Compare(x.Name(), y.Name()) })
 	for _, d := range entries {
+		if dir == "." && diskspace.IsOfVolume(d.Name()) { // a layout on a disk of its own
+			continue
+		}
 		name := path.Join(dir, d.Name())
 		if d.IsDir() {
 			err = a.eachFile(name, fn)

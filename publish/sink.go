@@ -14,6 +14,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/image2ipfs/image2ipfs/internal/diskspace"
 	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -158,7 +159,7 @@ func newDirSink(dir string) (*dirSink, error) {
 	case errors.Is(err, os.ErrNotExist):
 		s.fresh = true
 		err = os.MkdirAll(dir, 0o755)
-	case err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !isLeftover(e.Name()) }):
+	case err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !isLeftover(e.Name()) && !diskspace.IsOfVolume(e.Name()) }):
 		err = fmt.Errorf("%w: %s; name a new one with -o", ErrNotEmpty, dir)
 	case err == nil:
 		err = s.sweep()

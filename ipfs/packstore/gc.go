@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/image2ipfs/image2ipfs/internal/diskspace"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -248,7 +249,7 @@ func (g *collector) sweepTemp(ctx context.Context) error {
 	}
 	files, err := os.ReadDir(g.s.dir.tmp())
 	for _, f := range files {
-		if err == nil {
+		if err == nil && !diskspace.IsOfVolume(f.Name()) {
 			err = g.sweep(g.s.dir.join("tmp", f.Name()), f)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/image2ipfs/image2ipfs/internal/diskspace"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -142,8 +143,8 @@ func (d dir) create() error {
 		}
 	}
 	for _, e := range entries {
-		if !ours[e.Name()] {
-			return fmt.Errorf("it is not empty (%s is there) and no image2ipfs store", e.Name())
+		if !ours[e.Name()] && !diskspace.IsOfVolume(e.Name()) {
+			return fmt.Errorf("it is not empty (%s is there) and no image2ipfs store: choose an empty or a new directory through IMAGE2IPFS_PATH", e.Name())
 		}
 	}
 	for _, sub := range []string{d.packs(), d.index(), d.roots(), d.tmp()} {

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/image2ipfs/image2ipfs/internal/diskspace"
 	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -53,6 +54,9 @@ func subdirs(path string) (dirs []string, err error) {
 	}
 	for _, f := range files {
 		dir := filepath.Join(path, f.Name())
+		if diskspace.IsOfVolume(f.Name()) {
+			continue
+		}
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
 			dirs = append(dirs, dir)
 		}
