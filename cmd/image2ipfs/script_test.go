@@ -60,6 +60,8 @@ func TestScripts(t *testing.T) {
 			"setenv":    cmdSetenv,
 			"described": cmdDescribed,
 			"magic":     cmdMagic,
+			"dns":       cmdDNS,
+			"zone":      cmdZone,
 		},
 	})
 }
