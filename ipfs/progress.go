@@ -19,11 +19,18 @@ func WithProgress(ctx context.Context, fn func(n int)) context.Context {
 	return context.WithValue(ctx, progressKey{}, fn)
 }
 
+// ProgressOf gives what [WithProgress] of ctx has told of bytes; nil when nobody wants to
+// know.
+func ProgressOf(ctx context.Context) func(n int) {
+	fn, _ := ctx.Value(progressKey{}).(func(int))
+	return fn
+}
+
 // Progress makes a reader that tells of what is read from r as [WithProgress] of
 // ctx asks for.
 func Progress(ctx context.Context, r io.Reader) io.Reader {
-	fn, ok := ctx.Value(progressKey{}).(func(int))
-	if !ok {
+	fn := ProgressOf(ctx)
+	if fn == nil {
 		return r
 	}
 	return progress{r, fn}

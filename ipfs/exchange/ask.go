@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -73,7 +74,11 @@ type request struct {
 	// moved, when it is not nil, is told that the peer sends: bytes, or that blocks are on
 	// their way to it.
 	moved func(bytes bool)
-	state state // of the peer, with its answer
+	from  *peer       // counts what it sends; nil for nobody
+	came  func(n int) // when it is not nil, is told of all bytes
+	// shares lets the answer stand still while the peer sends others.
+	shares bool
+	state  state // of the peer, with its answer
 }
 
 // ask gets blocks from a peer. Blocks that it does not have are left out. Errors
@@ -82,8 +87,14 @@ type request struct {
 func (x *Exchange) ask(ctx context.Context, rt http.RoundTripper, r *request) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stall := time.AfterFunc(x.limits.Stall, func() { cancel(errStalled) })
-	defer stall.Stop()
+	var last atomic.Int64 // when bytes came; Unix nanoseconds
+	last.Store(time.Now().UnixNano())
+	goesOn := func() bool { return false }
+	if r.shares {
+		goesOn = x.shared(r.from, func() time.Time { return time.Unix(0, last.Load()) })
+	}
+	stall := newIdle(x.limits.Stall, goesOn, func() { cancel(errStalled) })
+	defer stall.stop()
 	query := ""
 	if r.relay {
 		query = paramRelay + "=1"
@@ -96,7 +107,7 @@ func (x *Exchange) ask(ctx context.Context, rt http.RoundTripper, r *request) er
 	defer resp.Body.Close()
 	r.state = parseState(resp.Header.Get(headerState))
 	proceeds := func(bytes bool) {
-		stall.Reset(x.limits.Stall)
+		stall.moves()
 		if r.moved != nil {
 			r.moved(bytes)
 		}
@@ -105,7 +116,16 @@ func (x *Exchange) ask(ctx context.Context, rt http.RoundTripper, r *request) er
 	for _, c := range r.cids {
 		w.left[string(c.Hash())] = true
 	}
-	content := &watched{r: resp.Body, more: func() { proceeds(true) }}
+	content := &watched{r: resp.Body, more: func() { proceeds(true) }, came: func(n int) {
+		last.Store(time.Now().UnixNano())
+		x.read.Add(int64(n))
+		if r.from != nil {
+			r.from.read.Add(int64(n))
+		}
+		if r.came != nil {
+			r.came(n)
+		}
+	}}
 	return stalled(ctx, car.Read(bufio.NewReaderSize(content, 64<<10), w.take))
 }
 
@@ -146,15 +166,20 @@ func (w *wanted) take(c cid.Cid, data []byte) error {
 }
 
 // watched tells each time that minProgress bytes were read, so that a peer that
-// sends a little now and then is taken to stand still.
+// sends a little now and then is taken to stand still, and of all bytes for whoever
+// knows what to make of few.
 type watched struct {
 	r    io.Reader
 	more func()
+	came func(n int)
 	read int // since it last told
 }
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
+	if n > 0 {
+		w.came(n)
+	}
 	if w.read += n; w.read >= minProgress {
 		w.read = 0
 		w.more()

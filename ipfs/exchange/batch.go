@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,17 +45,17 @@ func (s *pick) urgent() {
 		b.urgent = !b.here && (len(b.waits) > 0 || b.passed && !paused) && b.belongs(j)
 		return !b.urgent
 	})
-	// what strangers wait for comes after what is waited for here
-	slices.SortStableFunc(j.urgent, func(a, b *block) int { return a.owed() - b.owed() })
+	slices.SortStableFunc(j.urgent, func(a, b *block) int { return cmp.Compare(a.need(), b.need()) })
 	s.lost = s.scan(nil, j.urgent)
 }
 
-// owed is 0 for a block that is waited for on this machine, 1 for others.
-func (b *block) owed() int {
-	if slices.ContainsFunc(b.waits, func(w *wait) bool { return !w.passed }) {
-		return 0
+// need is the most pressing one of those who wait for the block.
+func (b *block) need() need {
+	most := byPeer
+	for _, w := range b.waits {
+		most = min(most, w.need)
 	}
-	return 1
+	return most
 }
 
 // presses tells whether it is asked for though much is under way: what that was asked of
@@ -206,7 +207,7 @@ func (x *Exchange) run(t *batch) {
 	if t.p == x.others {
 		err = x.askOthers(t.ctx, cids, yield)
 	} else {
-		r := request{root: t.j.root, cids: cids, relay: t.lane == relay, fetching: true, yield: yield, moved: t.moves}
+		r := request{root: t.j.root, cids: cids, relay: t.lane == relay, fetching: true, yield: yield, moved: t.moves, from: t.p}
 		err = x.ask(t.ctx, t.rt, &r)
 		told = r.state
 	}

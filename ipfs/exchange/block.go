@@ -100,20 +100,29 @@ func (b *block) lacks(p *peer, lane int) bool {
 
 // wait is a reader that waits for a block.
 type wait struct {
-	b      *block
-	ch     chan result // takes one
-	passed bool        // on behalf of a peer
+	b    *block
+	ch   chan result // takes one
+	need need
 }
+
+// need is how pressing a wait is: in this order blocks are asked for.
+type need int
+
+const (
+	atOnce need = iota // for a small part of a file, or to know what there is of it
+	ahead              // for who reads much of a file, with what is read ahead
+	byPeer             // for a peer that waits
+)
 
 type result struct {
 	data []byte
 	err  error
 }
 
-// await waits for a block of a job; with passed on behalf of a peer. The wait
+// await waits for a block of a job. The wait
 // must be left. The error is errNoJob when it belongs to none, errHere when it
 // came meanwhile.
-func (x *Exchange) await(c cid.Cid, passed bool) (*wait, error) {
+func (x *Exchange) await(c cid.Cid, need need) (*wait, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ctx.Err() != nil {
@@ -127,10 +136,10 @@ func (x *Exchange) await(c cid.Cid, passed bool) (*wait, error) {
 		return nil, errHere
 	}
 	b.isHere(false)
-	if err := b.jobs[0].hopeless; err != nil && !passed {
+	if err := b.jobs[0].hopeless; err != nil && need != byPeer {
 		return nil, err
 	}
-	return x.want(b, passed), nil
+	return x.want(b, need), nil
 }
 
 var (
@@ -139,17 +148,19 @@ var (
 )
 
 // want has a reader wait for b and moves the block to the front; x.mu is held.
-func (x *Exchange) want(b *block, passed bool) *wait {
-	w := &wait{b: b, ch: make(chan result, 1), passed: passed}
+func (x *Exchange) want(b *block, need need) *wait {
+	w := &wait{b: b, ch: make(chan result, 1), need: need}
 	if len(b.waits) == 0 {
 		b.since = time.Now()
 	}
 	b.waits = append(b.waits, w)
 	b.jobs[0].urge(b)
-	if passed {
+	switch need {
+	case byPeer:
 		b.passed = true
-	} else {
+	case ahead:
 		b.jobs[0].cursor = b.pos
+	case atOnce: // of which no more is going to be read
 	}
 	x.rouse()
 	return w
@@ -180,7 +191,7 @@ func (b *block) settle(r result) {
 func (b *block) refuse() {
 	left := b.waits[:0]
 	for _, w := range b.waits {
-		if w.passed {
+		if w.need == byPeer {
 			w.ch <- result{err: errMissing}
 		} else {
 			left = append(left, w)
@@ -192,8 +203,8 @@ func (b *block) refuse() {
 
 // fetched gets a block of a job; the error matches errNoJob when it belongs to
 // none.
-func (x *Exchange) fetched(ctx context.Context, c cid.Cid) ([]byte, error) {
-	w, err := x.await(c, false)
+func (x *Exchange) fetched(ctx context.Context, c cid.Cid, need need) ([]byte, error) {
+	w, err := x.await(c, need)
 	if errors.Is(err, errHere) {
 		return x.local(ctx, c)
 	}
@@ -201,13 +212,19 @@ func (x *Exchange) fetched(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return nil, err
 	}
 	defer x.leave(w)
-	select {
-	case r := <-w.ch:
-		return r.data, r.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-x.ctx.Done():
-		return nil, errClosed
+	t := x.teller(ctx, func() bool { return true }) // whether there is hope, the job knows
+	defer t.stop()
+	for {
+		select {
+		case r := <-w.ch:
+			return r.data, r.err
+		case <-t.tick:
+			t.tell()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-x.ctx.Done():
+			return nil, errClosed
+		}
 	}
 }
 

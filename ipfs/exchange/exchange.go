@@ -129,22 +129,23 @@ type Exchange struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 	wake   chan struct{} // there may be something to ask for
-	taking chan struct{} // holds one for each single block that is on its way
 
 	moved atomic.Int64 // when bytes of any job last came; Unix nanoseconds
+	read  atomic.Int64 // bytes of answers with blocks that came from peers
 
-	mu       sync.Mutex // of what follows
-	peers    map[string]*peer
-	others   *peer             // stands for all that [Network.Blocks] reaches
-	jobs     map[string]*job   // by the root's multihash
-	queue    []*job            // the same, oldest first
-	blocks   map[string]*block // of jobs, by multihash
-	searches map[string]*search
-	inFlight [2]int64  // bytes asked for, in each kind of lane
-	asking   int       // requests for states under way
-	pausedTo time.Time // until then nothing is fetched but what is waited for
-	came     time.Time // when a block of a job last came
-	total    Traffic   // with peers
+	mu        sync.Mutex // of what follows
+	peers     map[string]*peer
+	others    *peer             // stands for all that [Network.Blocks] reaches
+	jobs      map[string]*job   // by the root's multihash
+	queue     []*job            // the same, oldest first
+	blocks    map[string]*block // of jobs, by multihash
+	searches  map[string]*search
+	lingering int       // of these, that nobody wants any more
+	inFlight  [2]int64  // bytes asked for, in each kind of lane
+	asking    int       // requests for states under way
+	pausedTo  time.Time // until then nothing is fetched but what is waited for
+	came      time.Time // when a block of a job last came
+	total     Traffic   // with peers
 
 	falseAnswers, failed int64     // of peers
 	looked               time.Time // when connected peers were listed
@@ -163,7 +164,7 @@ func New(cfg Config) *Exchange {
 		net: cfg.Network, store: cfg.Store, log: silent.Logger(cfg.Logger), limits: cfg.Limits, gate: newGate(cfg.Limits, cfg.Memory), origin: cfg.Origin,
 		wake:  make(chan struct{}, 1),
 		peers: map[string]*peer{}, others: newPeer("others"), jobs: map[string]*job{},
-		blocks: map[string]*block{}, searches: map[string]*search{}, taking: make(chan struct{}, maxTaking),
+		blocks: map[string]*block{}, searches: map[string]*search{},
 	}
 	if x.origin == nil {
 		x.origin = func(id string) string { return id }

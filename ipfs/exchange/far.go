@@ -15,7 +15,8 @@ import (
 // searchFar gets a block from nodes that do not speak the protocol, and looks
 // for nodes that have it. The error matches [errors.ErrUnsupported] when there
 // is neither.
-func (x *Exchange) searchFar(ctx context.Context, c cid.Cid) ([]byte, error) {
+func (x *Exchange) searchFar(ctx context.Context, s *search) ([]byte, error) {
+	c := s.c
 	var asked sync.WaitGroup
 	defer asked.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -38,11 +39,12 @@ func (x *Exchange) searchFar(ctx context.Context, c cid.Cid) ([]byte, error) {
 	}
 	found := make(chan result, 1)
 	asked.Go(func() { found <- result{err: x.net.Find(ctx, c)} })
-	return x.either(ctx, c, others, found, nobody)
+	return x.either(ctx, s, others, found, nobody)
 }
 
 // either takes a block from who is asked already, or from who is found.
-func (x *Exchange) either(ctx context.Context, c cid.Cid, others, found <-chan result, nobody error) ([]byte, error) {
+func (x *Exchange) either(ctx context.Context, s *search, others, found <-chan result, nobody error) ([]byte, error) {
+	c := s.c
 	if nobody != nil {
 		others = nil
 	}
@@ -57,7 +59,7 @@ func (x *Exchange) either(ctx context.Context, c cid.Cid, others, found <-chan r
 		case r := <-found:
 			found = nil
 			if r.err == nil {
-				return x.afterFind(ctx, c, others)
+				return x.afterFind(ctx, s, others)
 			}
 			if others == nil {
 				return nil, r.err
@@ -77,8 +79,9 @@ func (x *Exchange) either(ctx context.Context, c cid.Cid, others, found <-chan r
 }
 
 // afterFind asks again, now that other nodes are connected.
-func (x *Exchange) afterFind(ctx context.Context, c cid.Cid, others <-chan result) ([]byte, error) {
-	data, err := x.searchPeers(ctx, c)
+func (x *Exchange) afterFind(ctx context.Context, s *search, others <-chan result) ([]byte, error) {
+	c := s.c
+	data, err := x.searchPeers(ctx, s)
 	if err == nil {
 		return data, nil
 	}

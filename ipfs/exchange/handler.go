@@ -270,7 +270,7 @@ const awaitedEvery = time.Second
 // fetched gets a block that this node fetches itself. While it does, and blocks
 // come, the peer is told so.
 func (a *answer) fetched(ctx context.Context, c cid.Cid) ([]byte, error) {
-	w, err := a.x.await(c, true)
+	w, err := a.x.await(c, byPeer)
 	if errors.Is(err, errHere) {
 		return nil, err
 	}

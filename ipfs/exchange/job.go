@@ -92,7 +92,7 @@ func (r *reader) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return r.x.Get(ctx, c)
+	return r.x.get(ctx, c, ahead)
 }
 
 func (x *Exchange) newJob(c cid.Cid) *job {

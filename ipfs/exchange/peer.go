@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -25,6 +26,9 @@ type peer struct {
 	busy     time.Time // when it last said that it has too much to do
 	banned   time.Time // it has sent a false block, and is not to be asked before
 	traffic  Traffic
+
+	read   atomic.Int64  // bytes of answers with blocks; not guarded
+	taking chan struct{} // holds one for each single block that is on its way; not guarded
 }
 
 // lane is one kind of requests to a peer.
@@ -59,7 +63,9 @@ const (
 	busyRest  = time.Second // after it said that it has too much to do
 )
 
-func newPeer(id string) *peer { return &peer{id: id, seed: seed(id)} }
+func newPeer(id string) *peer {
+	return &peer{id: id, seed: seed(id), taking: make(chan struct{}, maxTaking)}
+}
 
 // usable tells whether the peer may be asked now.
 func (p *peer) usable(now time.Time) bool {

@@ -74,7 +74,7 @@ func (x *Exchange) nodes(j *job, level []*ipld.Link, known *dag) (next []*ipld.L
 	for _, l := range wanted {
 		data, err := x.local(j.ctx, l.Cid)
 		if err != nil {
-			data, err = x.fetched(j.ctx, l.Cid)
+			data, err = x.fetched(j.ctx, l.Cid, atOnce)
 		}
 		if errors.Is(err, errNoJob) && j.ctx.Err() == nil { // it came meanwhile
 			data, err = x.local(j.ctx, l.Cid)

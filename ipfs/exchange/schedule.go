@@ -167,7 +167,7 @@ func (x *Exchange) giveUp(j *job, now time.Time) {
 			b.late, b.direct = true, b.direct || direct
 			x.rouse()
 		}
-		if b.owed() > 0 {
+		if b.need() == byPeer {
 			continue
 		}
 		still := now.Sub(x.lastOf(b))

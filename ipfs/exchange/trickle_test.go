@@ -1,0 +1,182 @@
+package exchange_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/car"
+	"github.com/image2ipfs/image2ipfs/ipfs/exchange"
+	"github.com/image2ipfs/image2ipfs/ipfs/sources"
+	"github.com/image2ipfs/image2ipfs/test/simnet"
+)
+
+// asServer gives single blocks as a server gets them, which gives up what stands still
+// for 8 seconds.
+func asServer(t *testing.T, m *simnet.Machine) *sources.Set {
+	set := sources.New(sources.Options{Fetch: 8 * time.Second, Insist: true}, sources.Far(m.Exchange))
+	t.Cleanup(func() { _ = set.Close() })
+	return set
+}
+
+// Single blocks are waited for as long as they come, however slowly, and however many
+// share the link.
+func TestSlowSingleBlocks(t *testing.T) {
+	for _, test := range []struct{ kbits, atOnce, size int }{
+		{1000, 1, 1_000_000},
+		{1000, 6, 1_000_000},
+		{200, 1, 1_000_000},
+		{200, 3, 1_000_000},
+		{1000, 40, 300_000},
+	} {
+		t.Run(fmt.Sprint(test.kbits, " kbit/s, at once: ", test.atOnce), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScene(t, 1, exchange.Limits{}, slices.Repeat([]int{test.size}, test.atOnce)...)
+				defer s.Close()
+				s.origin.Limit(float64(test.kbits) * 125)
+				set := asServer(t, s.machines[0])
+				began := time.Now()
+				var all sync.WaitGroup
+				for _, c := range s.image {
+					all.Go(func() {
+						if _, err := set.Get(t.Context(), c); err != nil {
+							t.Errorf("after %s: %v", time.Since(began), err)
+						}
+					})
+				}
+				all.Wait()
+				ideal := time.Duration(test.atOnce*test.size/(test.kbits*125)) * time.Second
+				if took := time.Since(began); took > ideal*5/4+2*time.Second {
+					t.Errorf("it took %s, the link needs %s", took, ideal)
+				}
+			})
+		})
+	}
+}
+
+// Machines that pull many small layers at once over a slow link get them all.
+func TestSlowSmallLayers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 4, exchange.Limits{}, slices.Repeat([]int{300_000}, 50)...)
+		defer s.Close()
+		s.origin.Limit(1000 * 125)
+		s.mustPull(0, s.machines...)
+	})
+}
+
+// A block that a reader has given up is kept when it comes, so that who asks again and
+// again gets it at last.
+func TestGivenUpBlockIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 1, exchange.Limits{}, 1_000_000)
+		defer s.Close()
+		s.origin.Limit(1000 * 125)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if _, err := s.machines[0].Get(ctx, s.image[0]); err == nil {
+			t.Fatal("it came within 3 s")
+		}
+		time.Sleep(7 * time.Second)
+		if !s.machines[0].Has(t.Context(), s.image[0]) {
+			t.Error("it was not kept")
+		}
+	})
+}
+
+// One block of a file comes while all of another, or of the same, is read over the same
+// link: in front of what is read ahead.
+func TestSmallRangeBesideBulk(t *testing.T) {
+	for _, mbits := range []float64{8, 1} {
+		for _, of := range []string{"the same file", "another file"} {
+			t.Run(fmt.Sprint(mbits, " Mbit/s, of ", of), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newScene(t, 1, exchange.Limits{}, 30<<20, 30<<20)
+					defer s.Close()
+					s.origin.Limit(mbits * mbit)
+					m := s.machines[0]
+					file := s.image[0]
+					if of == "another file" {
+						file = s.image[1]
+					}
+					blocks := leaves(t, s, file)
+					ctx, cancel := context.WithCancel(t.Context())
+					var bulk sync.WaitGroup
+					bulk.Go(func() { _ = m.Pull(ctx, s.image[0]) })
+					time.Sleep(20 * time.Second)
+					set := asServer(t, m)
+					began := time.Now()
+					_, err := set.Get(t.Context(), blocks[len(blocks)-1])
+					one := time.Duration(float64(1<<20) / (mbits * mbit) * float64(time.Second))
+					if took := time.Since(began); err != nil || took > 4*one+time.Second {
+						t.Errorf("%v after %s; the link needs %s", err, took, one)
+					} else {
+						t.Log(took)
+					}
+					cancel()
+					bulk.Wait()
+				})
+			})
+		}
+	}
+}
+
+// leaves are the blocks of a file that have its content.
+func leaves(t *testing.T, s *scene, file cid.Cid) (all []cid.Cid) {
+	t.Helper()
+	err := ipfs.Blocks(t.Context(), s.origin.Exchange, file, 0, func(c cid.Cid, _ int64) bool {
+		if c.Type() == cid.Raw {
+			all = append(all, c)
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// However many peers say that they have each block, and give nothing just before they
+// would be given up, the block comes from who has it, and the next at once. Where nobody
+// has it, the error says how many gave nothing.
+func TestManyLiarsAndSingleBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 1, exchange.Limits{}, 100_000, 100_000, 100_000)
+		defer s.Close()
+		s.liars(16, "holds", lacks)
+		set := asServer(t, s.machines[0])
+		for i, most := range []time.Duration{6 * time.Second, time.Second, time.Second} {
+			began := time.Now()
+			_, err := set.Get(t.Context(), s.image[i])
+			if took := time.Since(began); err != nil || took > most {
+				t.Errorf("block %d: %v after %s, want it within %s", i, err, took, most)
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 1, exchange.Limits{}, 100_000)
+		defer s.Close()
+		liars := s.liars(3, "holds", func(w http.ResponseWriter, _ *http.Request, root cid.Cid) { _, _ = car.NewWriter(w, root) })
+		s.origin.Kill()
+		for range 3 {
+			_, err := s.machines[0].Get(t.Context(), s.image[0])
+			if !errors.Is(err, ipfs.ErrUnavailable) || !strings.Contains(err.Error(), "3 of 3 peers") {
+				t.Errorf("%v", err)
+			}
+		}
+		for _, l := range liars {
+			if len(l.asked) != 1 {
+				t.Errorf("%s was asked %d times within a moment", l.ID, len(l.asked))
+			}
+		}
+	})
+}
