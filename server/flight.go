@@ -49,6 +49,7 @@ func (l *lifetime) end() {
 type flights[K comparable, V any] struct {
 	life    *lifetime
 	timeout time.Duration
+	linger  time.Duration // for which it goes on when nobody waits any more; 0 until it ends
 	mu      sync.Mutex
 	running map[K]*flight[V]
 }
@@ -57,6 +58,10 @@ type flight[V any] struct {
 	done  chan struct{}
 	value V
 	err   error
+
+	leave   func() // of one who waits; nil where the work goes on
+	waiting int    // guarded by the flights, as is the next
+	left    time.Time
 }
 
 func newFlights[K comparable, V any](life *lifetime, timeout time.Duration) *flights[K, V] {
@@ -70,35 +75,78 @@ func (f *flights[K, V]) join(asking context.Context, key K, fn func(context.Cont
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if run, ok := f.running[key]; ok {
+		run.waiting++
 		return run
 	}
-	run := &flight[V]{done: make(chan struct{})}
+	run := &flight[V]{done: make(chan struct{}), waiting: 1}
 	origin := budget.OriginOf(asking)
+	living, cut := context.WithCancelCause(f.life.ctx)
 	err := f.life.start(func() {
-		ctx, cancel := context.WithTimeout(f.life.ctx, f.timeout)
-		defer cancel()
-		ctx, cut := context.WithCancelCause(ctx)
 		defer cut(nil)
+		ctx, cancel := context.WithTimeout(living, f.timeout)
+		defer cancel()
 		began := time.Now()
 		ctx = budget.With(ctx, &budget.Holder{
-			Origin: origin, Moved: func() time.Time { return began }, Cut: func() { cut(errCut) },
+			Origin: origin, Moved: func() time.Time { return f.moved(run, began) }, Cut: func() { cut(errCut) },
 		})
 		run.value, run.err = contain(ctx, f.life, fn)
 		if run.err != nil && context.Cause(ctx) == errCut {
 			run.err = errCut
 		}
-		f.mu.Lock()
-		delete(f.running, key)
-		f.mu.Unlock()
+		f.drop(key, run)
 		close(run.done)
 	})
 	if err != nil {
+		cut(nil)
 		run.err = err
 		close(run.done)
 		return run
 	}
+	if f.linger > 0 {
+		run.leave = func() { f.leave(key, run, cut) }
+	}
 	f.running[key] = run
 	return run
+}
+
+// moved is when work last went on, as those see it who wait for what it holds: where it
+// ends without anybody who waits for it, it goes on for as long as there is somebody.
+func (f *flights[K, V]) moved(run *flight[V], began time.Time) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.linger == 0:
+		return began
+	case run.waiting > 0:
+		return time.Now()
+	}
+	return run.left
+}
+
+// leave ends the work some time after the last who waits for it has gone.
+func (f *flights[K, V]) leave(key K, run *flight[V], cut context.CancelCauseFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if run.waiting--; run.waiting > 0 || f.running[key] != run {
+		return
+	}
+	run.left = time.Now()
+	time.AfterFunc(f.linger, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if run.waiting == 0 && time.Since(run.left) >= f.linger && f.running[key] == run {
+			delete(f.running, key)
+			cut(context.Canceled)
+		}
+	})
+}
+
+func (f *flights[K, V]) drop(key K, run *flight[V]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.running[key] == run {
+		delete(f.running, key)
+	}
 }
 
 // contain turns a panic of fn, which would end the process, into an error.
@@ -113,6 +161,9 @@ func contain[V any](ctx context.Context, life *lifetime, fn func(context.Context
 }
 
 func (f *flight[V]) wait(ctx context.Context) (V, error) {
+	if f.leave != nil {
+		defer f.leave()
+	}
 	select {
 	case <-f.done:
 		return f.value, f.err

@@ -42,6 +42,9 @@ func (s *Server) ipfsPath(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.inLayout(own, rest); err != nil {
+		return err
+	}
 	path := &recorder{Getter: own}
 	segments, err := ipfs.ResolveAll(r.Context(), path, root, rest)
 	if err != nil {

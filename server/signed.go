@@ -169,7 +169,7 @@ func (s *Server) allSigned(ctx context.Context, root cid.Cid) error {
 		return errorf(codeDenied, "%w: %s is of an image2ipfs before 0.2.0", trust.ErrUntrusted, ref.Ciq(root))
 	}
 	if err = s.onlyLayout(ctx, root); err == nil {
-		err = wholeSigned(ctx, whole.Files(), v)
+		err = s.wholeSigned(ctx, whole.Files(), v)
 	}
 	if err == nil {
 		s.signatures.whole.Put(root, struct{}{}, 1)
@@ -181,14 +181,26 @@ func (s *Server) allSigned(ctx context.Context, root cid.Cid) error {
 }
 
 // wholeSigned refuses a layout of which a part is not signed: what index.json lists is
-// pulled as an image by whoever gets it.
-func wholeSigned(ctx context.Context, l *ipfs.Layout, v *trust.Verdict) error {
+// pulled as an image by whoever gets it. A blob that is here has to be a file.
+func (s *Server) wholeSigned(ctx context.Context, l *ipfs.Layout, v *trust.Verdict) error {
 	for _, desc := range l.Index.Manifests {
 		if err := v.Check(desc.Digest); err != nil {
 			return err
 		}
 	}
-	return l.Blobs(ctx, func(d digest.Digest, _ cid.Cid) error { return v.CheckContent(d) })
+	return l.Blobs(ctx, func(d digest.Digest, c cid.Cid) error {
+		if err := v.CheckContent(d); err != nil || c.Prefix().Codec == cid.Raw {
+			return err
+		}
+		first, err := ipfs.Verified(s.local).Get(ctx, c)
+		if isAbsent(err) {
+			return nil // not to be served, nor is it when it comes: see sameBytes
+		}
+		if err != nil {
+			return err
+		}
+		return onlyFile(c, first, d)
+	})
 }
 
 // serveSigned serves a request by a tag below a name that moves, of which what it means

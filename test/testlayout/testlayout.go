@@ -98,7 +98,9 @@ type Layout struct {
 	put ipfs.Putter
 	// Extra are files that are published beside what a layout has, or in place of it, by name.
 	Extra map[string][]byte
-	blobs map[digest.Digest][]byte
+	// Instead are published in the place of blobs, whatever they are.
+	Instead map[digest.Digest]cid.Cid
+	blobs   map[digest.Digest][]byte
 }
 
 // New begins a layout whose blocks go to put.
@@ -176,6 +178,9 @@ func (l *Layout) Publish(top ...ocispec.Descriptor) cid.Cid {
 			algorithms[a] = map[string]ipfs.Link{}
 		}
 		algorithms[a][d.Encoded()] = l.file(data)
+		if c, ok := l.Instead[d]; ok {
+			algorithms[a][d.Encoded()] = ipfs.Link{CID: c}
+		}
 	}
 	blobs := map[string]ipfs.Link{}
 	for a, entries := range algorithms {
