@@ -164,6 +164,13 @@ func (s *Server) ipnsRecord(w *response, r *http.Request) error {
 	return serveContent(w, r, bytes.NewReader(m.Record))
 }
 
+// MovedName is a name that moves, and what it means since a push.
+type MovedName struct {
+	Name string // base36
+	Root cid.Cid
+	Tag  string // that it follows, of the repository
+}
+
 // moveNames moves the names that follow what was pushed, and tells who pushed
 // (distribution-spec, "Warnings"). What cannot be moved takes nothing from the push.
 func (s *Server) moveNames(w *response, r *request, result pushed.Result) {
@@ -171,19 +178,17 @@ func (s *Server) moveNames(w *response, r *request, result pushed.Result) {
 		return
 	}
 	h := w.Header()
-	for _, root := range result.Roots {
-		moved, err := s.cfg.Moved(context.WithoutCancel(r.Context()), r.name, root.Tag)
-		s.metrics.moved.WithLabelValues("moved").Add(float64(len(moved)))
-		for _, name := range moved {
-			pull := ref.Name{Host: s.registryHost(r.Request), Root: root.CID, Moving: name, Repository: r.name, Tag: root.Tag}.String()
-			h.Add("Image2ipfs-Moved", pull)
-			h.Add("Warning", "299 - "+strconv.Quote(r.name+":"+root.Tag+" is "+pull+" until the next push"))
-			s.log.Info("name moved", "name", name, "to", r.name+":"+root.Tag, "cid", root.CID.String())
-		}
-		if err != nil {
-			h.Add("Warning", "299 - "+strconv.Quote(clip(clientText(err.Error(), s.cfg.Dir))))
-			s.metrics.moved.WithLabelValues("failed").Inc()
-			s.log.Warn("a name was not moved", "error", err)
-		}
+	all, err := s.cfg.Moved(context.WithoutCancel(r.Context()), r.name, result)
+	s.metrics.moved.WithLabelValues("moved").Add(float64(len(all)))
+	for _, m := range all {
+		pull := ref.Name{Host: s.registryHost(r.Request), Root: m.Root, Moving: m.Name, Repository: r.name, Tag: m.Tag}.String()
+		h.Add("Image2ipfs-Moved", pull)
+		h.Add("Warning", "299 - "+strconv.Quote(r.name+":"+m.Tag+" is "+pull+" until the next push"))
+		s.log.Info("name moved", "name", m.Name, "to", r.name+":"+m.Tag, "cid", m.Root.String())
+	}
+	if err != nil {
+		h.Add("Warning", "299 - "+strconv.Quote(clip(clientText(err.Error(), s.cfg.Dir))))
+		s.metrics.moved.WithLabelValues("failed").Inc()
+		s.log.Warn("a name was not moved", "error", err)
 	}
 }

@@ -109,9 +109,9 @@ type Config struct {
 	// Registry is the host in the names that clients are told who push; "" for that
 	// by which they asked.
 	Registry string
-	// Moved is told of each tag that was pushed, and moves the names that follow it, which
-	// it gives; nil for none. It must not wait for others.
-	Moved func(ctx context.Context, repository, tag string) (names []string, err error)
+	// Moved is told what was pushed to a repository, and moves the names that follow it,
+	// which it gives; nil for none. Pushes wait for it.
+	Moved func(ctx context.Context, repository string, result pushed.Result) (moved []MovedName, err error)
 	// Recompress makes a second root beside each that is pushed; nil for none.
 	Recompress Recompress
 	// Events are told what was pushed; nil for nobody.

@@ -19,7 +19,7 @@ import (
 // recompressed to. With the text "tar" the layer is a compressed one of a file.
 func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
-		ts.Fatalf("usage: push HOST REPOSITORY TAG|digest [TEXT]")
+		ts.Fatalf("usage: push HOST REPOSITORY TAG|digest|signature [TEXT]")
 	}
 	base := "http://" + args[0] + "/v2/" + args[1]
 	blob := func(text string) string {
@@ -41,11 +41,18 @@ func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json",%s},`+
 		`"layers":[{"mediaType":%q,%s}]}`, mediaType, config, layerType, layer)
 	reference := args[2]
-	if reference == "digest" {
+	if reference == "signature" { // of the image with this text
+		subject := fmt.Sprintf(`"subject":{"mediaType":%q,"digest":%q,"size":%d}`, mediaType, digest.FromString(manifest), len(manifest))
+		manifest = strings.TrimSuffix(manifest, "}") + "," + subject + "}"
+	}
+	if reference == "digest" || reference == "signature" {
 		reference = digest.FromString(manifest).String()
 	}
 	told := send(ts, http.MethodPut, base+"/manifests/"+reference, mediaType, manifest).Header
 	fmt.Fprintln(ts.Stdout(), told.Get("Image2ipfs-Name"))
+	for _, moved := range told.Values("Image2ipfs-Moved") {
+		fmt.Fprintln(ts.Stdout(), "moved", moved)
+	}
 	for _, again := range told.Values("Image2ipfs-Recompressed") {
 		fmt.Fprintln(ts.Stdout(), "recompressed", again)
 	}

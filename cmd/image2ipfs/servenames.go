@@ -101,6 +101,16 @@ func (o *serveNames) followPushes(store *names.Store, p *names.Publisher, cfg *s
 	if err != nil {
 		return err
 	}
-	cfg.Moved = following.Moved
+	cfg.Moved = func(ctx context.Context, repository string, result pushed.Result) (moved []server.MovedName, err error) {
+		var tags []names.Pushed
+		for _, root := range result.Roots {
+			tags = append(tags, names.Pushed{Tag: root.Tag, Referrer: result.Subject != "", Remade: root.Remade, Was: root.Was})
+		}
+		all, err := following.Moved(ctx, repository, tags...)
+		for _, m := range all {
+			moved = append(moved, server.MovedName(m))
+		}
+		return moved, err
+	}
 	return nil
 }

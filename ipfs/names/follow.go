@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -52,39 +53,97 @@ func NewFollowing(p *Publisher, all []Follow, root func(ctx context.Context, rep
 	return f, nil
 }
 
-// Moved moves the names that follow a tag which was just pushed, and gives them. What
-// cannot be moved is told by the error, beside those that were.
-func (f *Following) Moved(ctx context.Context, repository, tag string) (moved []string, err error) {
+// Pushed is what a tag became by a push.
+type Pushed struct {
+	Tag string
+	// Referrer says that what was pushed refers to an image, such as a signature: it
+	// replaces what names mean that is one of Was, and has them mean no other tag.
+	Referrer bool
+	// Remade says that the tag itself was not pushed.
+	Remade bool
+	Was    []cid.Cid // what the tag was before
+}
+
+// chooses tells whether a name means what was pushed from now on, whatever it means now.
+func (p Pushed) chooses(f Follow) bool {
+	return !p.Remade && (!p.Referrer || f.Tag == p.Tag)
+}
+
+// Moved is a name that was moved.
+type Moved struct {
+	Name string // base36
+	Root cid.Cid
+	Tag  string
+}
+
+// Moved moves the names that follow what one push made of a repository's tags, each once
+// at most, and gives them: to the first of the tags that they follow, those that were
+// pushed itself before others. What cannot be moved is told by the error, beside those that were.
+func (f *Following) Moved(ctx context.Context, repository string, tags ...Pushed) (moved []Moved, err error) {
 	for _, one := range f.all {
-		if one.Repository != repository || one.Tag != "" && one.Tag != tag {
+		if one.Repository != repository {
 			continue
 		}
-		k := f.keys[one.Key]
-		r, failed := f.move(ctx, k, func(ctx context.Context) (string, error) {
-			c, err := f.root(ctx, repository, tag) // which another push may have moved meanwhile
-			return "/ipfs/" + c.String(), err
-		})
-		if failed != nil {
-			err = errors.Join(err, fmt.Errorf("moving %s (key %s) to %s:%s: %w", k.Name, k.Alias, repository, tag, failed))
-			continue
+		for _, t := range tags {
+			if one.Tag != "" && one.Tag != t.Tag {
+				continue
+			}
+			k := f.keys[one.Key]
+			m, failed := f.move(ctx, k, one, t)
+			if errors.Is(failed, errElsewhere) {
+				continue
+			}
+			if failed != nil {
+				err = errors.Join(err, fmt.Errorf("moving %s (key %s) to %s:%s: %w", k.Name, k.Alias, repository, t.Tag, failed))
+			} else {
+				moved = append(moved, m)
+			}
+			break
 		}
-		moved = append(moved, r.Name)
 	}
 	return moved, err
 }
 
-// move moves the name of a key. Others are asked first while it is an imported one.
-func (f *Following) move(ctx context.Context, k Key, value func(context.Context) (string, error)) (r Record, err error) {
+// errElsewhere is matched by errors about names that mean something else than what is
+// replaced.
+var errElsewhere = errors.New("the name means something else")
+
+// move moves the name of a key to what a tag is now. Others are asked first while the key
+// is an imported one. The error matches [errElsewhere] when the name is left as it is.
+func (f *Following) move(ctx context.Context, k Key, follow Follow, t Pushed) (moved Moved, err error) {
 	l, err := f.publisher.store.load(k.Name)
 	if err != nil {
-		return r, err
+		return moved, err
 	}
-	var m Move
+	m := Move{Replaces: t.Was, OnlyReplaces: !t.chooses(follow)}
+	if err := m.checkReplaced(l); err != nil {
+		return moved, err
+	}
 	if l.imported() {
 		if err := f.publisher.Ask(ctx, k); err != nil {
-			return r, err
+			return moved, err
 		}
 		m.Asked = true
 	}
-	return f.publisher.Publish(ctx, k, m, value)
+	_, err = f.publisher.Publish(ctx, k, m, func(ctx context.Context) (string, error) {
+		root, err := f.root(ctx, follow.Repository, t.Tag) // which another push may have moved meanwhile
+		moved = Moved{k.Name, root, t.Tag}
+		return "/ipfs/" + root.String(), err
+	})
+	return moved, err
+}
+
+// checkReplaced gives an error that matches [errElsewhere] where a name that is kept means
+// nothing that a move is to replace.
+func (m Move) checkReplaced(l loaded) error {
+	if !m.OnlyReplaces {
+		return nil
+	}
+	if l.has() {
+		root, _, err := target(l.seen.Name, l.seen.Value)
+		if err == nil && slices.ContainsFunc(m.Replaces, root.Equals) {
+			return nil
+		}
+	}
+	return errElsewhere
 }

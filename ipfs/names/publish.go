@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/image2ipfs/image2ipfs/internal/silent"
@@ -50,6 +51,9 @@ type Move struct {
 	// Force moves a name that somebody else has moved, or of whose last record nobody
 	// could be asked.
 	Force bool
+	// OnlyReplaces moves the name only if it means one of Replaces now.
+	OnlyReplaces bool
+	Replaces     []cid.Cid
 	// Asked says that [Publisher.Ask] has succeeded, without which an imported key moves
 	// nothing.
 	Asked bool
@@ -125,6 +129,9 @@ func (p *Publisher) Publish(ctx context.Context, k Key, m Move, value func(conte
 		}
 		if l.seen.Sequence == math.MaxUint64 {
 			return fmt.Errorf("%w: %s, key %s: its last record has the highest sequence that there is, %d, so the name can move no more; make another (image2ipfs name create)", ErrKey, k.Name, k.Alias, l.seen.Sequence)
+		}
+		if err := m.checkReplaced(l); err != nil {
+			return err
 		}
 		path, err := value(ctx)
 		if err != nil {

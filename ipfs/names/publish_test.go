@@ -223,7 +223,7 @@ func TestFollow(t *testing.T) {
 			mu.Lock()
 			now = i
 			mu.Unlock()
-			if moved, err := f.Moved(t.Context(), "team/app", "stable"); err != nil || len(moved) != 1 || moved[0] != k.Name {
+			if moved, err := f.Moved(t.Context(), "team/app", Pushed{Tag: "stable"}); err != nil || len(moved) != 1 || moved[0].Name != k.Name {
 				t.Errorf("%v, %v", moved, err)
 			}
 		})
@@ -234,7 +234,7 @@ func TestFollow(t *testing.T) {
 		t.Errorf("%+v, %v; want %s", m, err, roots[now])
 	}
 	for _, other := range [][2]string{{"team/app", "1"}, {"app", "stable"}} {
-		if moved, err := f.Moved(t.Context(), other[0], other[1]); err != nil || len(moved) != 0 {
+		if moved, err := f.Moved(t.Context(), other[0], Pushed{Tag: other[1]}); err != nil || len(moved) != 0 {
 			t.Errorf("%v moves %v, %v", other, moved, err)
 		}
 	}
@@ -327,18 +327,18 @@ func TestFollowImportedAndRemoved(t *testing.T) {
 		}
 		return f
 	}
-	if moved, err := follow().Moved(t.Context(), "app", "1"); !errors.Is(err, ErrUnsure) || len(moved) != 0 {
+	if moved, err := follow().Moved(t.Context(), "app", Pushed{Tag: "1"}); !errors.Is(err, ErrUnsure) || len(moved) != 0 {
 		t.Errorf("nobody knows it: %v, %v", moved, err)
 	}
 	network.set(signed(t, k, value(0), 7).Raw, nil)
 	f := follow()
-	if moved, err := f.Moved(t.Context(), "app", "1"); err != nil || len(moved) != 1 {
+	if moved, err := f.Moved(t.Context(), "app", Pushed{Tag: "1"}); err != nil || len(moved) != 1 {
 		t.Errorf("others know it: %v, %v", moved, err)
 	}
 	if _, err := s.RemoveKey("app"); err != nil {
 		t.Fatal(err)
 	}
-	if moved, err := f.Moved(t.Context(), "app", "1"); !errors.Is(err, ErrNoKey) || len(moved) != 0 {
+	if moved, err := f.Moved(t.Context(), "app", Pushed{Tag: "1"}); !errors.Is(err, ErrNoKey) || len(moved) != 0 {
 		t.Errorf("removed: %v, %v", moved, err)
 	}
 	if r, err := f.publisher.renew(k); !errors.Is(err, ErrNoKey) {
@@ -347,7 +347,7 @@ func TestFollowImportedAndRemoved(t *testing.T) {
 	if _, err := s.Create("app"); err != nil {
 		t.Fatal(err)
 	}
-	if moved, err := f.Moved(t.Context(), "app", "1"); !errors.Is(err, ErrNoKey) || len(moved) != 0 {
+	if moved, err := f.Moved(t.Context(), "app", Pushed{Tag: "1"}); !errors.Is(err, ErrNoKey) || len(moved) != 0 {
 		t.Errorf("another is called so: %v, %v", moved, err)
 	}
 	if l, err := s.load(k.Name); err != nil || l.seen.Sequence != 8 {

@@ -66,15 +66,21 @@ func trim(all []past, now digest.Digest, images int, meant map[string]string) (k
 	return kept, fallen
 }
 
-// move records a tag that is a root from now on, and its history.
-func (w *weaver) move(to cid.Cid, tag string, v tagValue) error {
+// move records a tag that is a root from now on, and its history. Was is as in [Root].
+func (w *weaver) move(to cid.Cid, tag string, v tagValue) (was []cid.Cid, err error) {
 	old, before, err := read[tagValue](w.ctx, w.g.store, tagKey(w.repository, tag))
 	if err != nil && !errors.Is(err, oci.ErrNotFound) {
-		return err
+		return nil, err
 	}
 	v.Past = nil
 	if err == nil && before.Root {
 		v.Past = w.withoutDeleted(pastOf(old, before, to))
+	}
+	for _, p := range v.Past {
+		if p.Digest != v.Digest && !p.Root.Equals(old.CID) {
+			break
+		}
+		was = append(was, p.Root)
 	}
 	if w.from != nil { // nothing is pushed
 		v.Past = v.Past[:min(len(v.Past), mostPast)]
@@ -90,7 +96,7 @@ func (w *weaver) move(to cid.Cid, tag string, v tagValue) error {
 	}
 	r, err := record(tagKey(w.repository, tag), to, noEnd, v)
 	w.records = append(w.records, r)
-	return err
+	return was, err
 }
 
 // withoutDeleted leaves out what was the image that is being taken out.

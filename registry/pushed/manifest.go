@@ -47,6 +47,8 @@ type Root struct {
 	CID    cid.Cid
 	Digest digest.Digest // of the image
 	Size   int64         // bytes of all blobs
+	Remade bool          // the tag was not pushed: something refers to its image now
+	Was    []cid.Cid     // what it is in place of, and before that had the same image; the latest first
 }
 
 // PutManifest takes a manifest (distribution-spec, "Pushing Manifests"): by digest it

@@ -156,7 +156,8 @@ func (a *adopter) set(root cid.Cid, by string, n Name) error {
 	if n.Named != n.String() {
 		v.Named = n.Named
 	}
-	return a.move(root, n.Tag, v)
+	_, err = a.move(root, n.Tag, v)
+	return err
 }
 
 // image keeps an image and all that refers to it, and gives their manifests.

@@ -37,7 +37,7 @@ func (w *weaver) retag(m Manifest, subject digest.Digest, hold cid.Cid) error {
 		w.records = append(w.records, r)
 	}
 	for _, tag := range own {
-		if err := w.tag(tag, v); err != nil {
+		if err := w.tag(tag, v, false); err != nil {
 			return err
 		}
 	}
@@ -73,15 +73,15 @@ func (w *weaver) remake(of subjects, but []string) error {
 			continue
 		}
 		v.Pushed = now()
-		if err := w.tag(t.Name, v); err != nil {
+		if err := w.tag(t.Name, v, true); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// tag makes the root that a tag is from now on.
-func (w *weaver) tag(tag string, v tagValue) error {
+// tag makes the root that a tag is from now on. It is remade when the tag was not pushed.
+func (w *weaver) tag(tag string, v tagValue, remade bool) error {
 	name := cmp.Or(v.Named, w.repository+":"+tag)
 	if v.Unnamed {
 		name = ""
@@ -91,9 +91,10 @@ func (w *weaver) tag(tag string, v tagValue) error {
 		return err
 	}
 	root.Tag, root.Digest, v.Root, v.Manifests = tag, v.Digest, true, manifests
-	if err := w.move(root.CID, tag, v); err != nil {
+	if root.Was, err = w.move(root.CID, tag, v); err != nil {
 		return err
 	}
+	root.Remade = remade
 	w.made = append(w.made, root)
 	w.roots = append(w.roots, ipfs.Root{CID: root.CID, Names: []string{w.repository + ":" + tag}, Published: now(), Size: root.Size, Pushed: true})
 	return nil
