@@ -47,7 +47,7 @@ func MayBeAsked(ctx context.Context) Askable {
 // Meaning is what a name that moves means.
 type Meaning struct {
 	Root   cid.Cid
-	Before []cid.Cid // what it meant before, the latest first; a few
+	Before []cid.Cid // what it meant before, the latest first; 16 at most
 	// Steps are the names that led to the root, the one that was asked for first.
 	Steps []string
 	// Domain is the one whose DNSLink was trusted on the way; "" for none.

@@ -78,6 +78,4 @@ const (
 	MaxSteps = 4
 	// MaxRecord is how many bytes a record has at most.
 	MaxRecord = ipns.MaxRecordSize
-	// keptBefore is how many roots are remembered that a name meant before.
-	keptBefore = 2
 )

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -80,7 +78,7 @@ type Resolver struct {
 	asked     map[string]*asked // by name or domain
 	order     []string          // of asked the names, the oldest first; not the listed domains
 	questions map[*question]bool
-	meant     map[string][]cid.Cid
+	meant     map[string]meant // by name or domain
 }
 
 // asked is what came of asking for a name.
@@ -102,7 +100,7 @@ func NewResolver(store *Store, o Options) *Resolver {
 		others: o.ForOthers,
 		advice: cmp.Or(o.Advice, "there is nobody to ask: add --gateway, --peers, --routing or --api"),
 		log:    silent.Logger(o.Logger), lines: budget.NewRates(logPause, logBurst),
-		slots: make(chan struct{}, maxAsking), asked: map[string]*asked{}, questions: map[*question]bool{}, meant: map[string][]cid.Cid{},
+		slots: make(chan struct{}, maxAsking), asked: map[string]*asked{}, questions: map[*question]bool{}, meant: map[string]meant{},
 	}
 	if r.lookup == nil {
 		r.lookup = systemTXT
@@ -164,7 +162,7 @@ func (r *Resolver) Find(ctx context.Context, moving string) (m ipfs.Meaning, err
 			return m, err
 		}
 		if m.Root.Defined() {
-			r.remember(moving, &m)
+			m.Before = r.remember(moving, m.Root, m.Before)
 			return m, nil
 		}
 		if !ref.IsIPNS(next) && !r.Listed(next) {
@@ -173,25 +171,6 @@ func (r *Resolver) Find(ctx context.Context, moving string) (m ipfs.Meaning, err
 		at = next
 	}
 	return m, fmt.Errorf("%w: more than %d names lead from one to the next: %v", ErrNoRoot, MaxSteps, m.Steps)
-}
-
-// remember adds what the name meant before.
-func (r *Resolver) remember(moving string, m *ipfs.Meaning) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.meant) > maxAsked {
-		clear(r.meant)
-	}
-	all := append([]cid.Cid{m.Root}, r.meant[moving]...)
-	all = append(all, m.Before...)
-	var each []cid.Cid
-	for _, c := range all {
-		if !slices.ContainsFunc(each, c.Equals) {
-			each = append(each, c)
-		}
-	}
-	r.meant[moving] = each[:min(len(each), keptBefore+1)]
-	m.Before = r.meant[moving][1:]
 }
 
 // heard adds what one step says about its age.
@@ -219,8 +198,9 @@ func (r *Resolver) ipns(ctx context.Context, name string, m *ipfs.Meaning) (valu
 		return "", errors.Join(err, stale)
 	}
 	if len(m.Steps) == 1 {
-		m.Sequence, m.Record, m.Before = l.seen.Sequence, l.seen.Raw, l.before()
+		m.Sequence, m.Record = l.seen.Sequence, l.seen.Raw
 	}
+	m.Before = l.before() // of the last step, which moves most often
 	heard(m, got, l.freshUntil(got), l.seen.Until, stale)
 	return l.seen.Value, nil
 }

@@ -13,12 +13,10 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/ipfs"
-	"github.com/image2ipfs/image2ipfs/ref"
 )
 
 // Store keeps keys and what was seen of names, in a directory:
@@ -46,7 +44,9 @@ func NewStore(dir string) *Store { return &Store{dir: dir, known: map[string]loa
 type state struct {
 	Record []byte    `json:"record,omitempty"` // the newest that was seen
 	Got    time.Time `json:"got,omitzero"`     // when
-	Before []string  `json:"before,omitempty"` // CIDs that it meant before, the latest first
+	Since  time.Time `json:"since,omitzero"`   // when it was first seen to mean that
+	Former []former  `json:"former,omitempty"` // what it meant before, the latest first
+	Before []string  `json:"before,omitempty"` // CIDs of these, as earlier versions kept them
 
 	// Of names whose key is here:
 	Mine     []byte        `json:"mine,omitempty"`     // the newest that was signed here
@@ -138,16 +138,6 @@ func (st *state) imported() bool { return !st.Made && len(st.Mine) == 0 }
 // has tells whether a record was ever seen.
 func (l loaded) has() bool { return len(l.Record) > 0 }
 
-// before are the roots that the name meant before.
-func (l loaded) before() (all []cid.Cid) {
-	for _, text := range l.Before {
-		if c, err := ref.ParseRoot(text); err == nil {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
 // take has a record be the newest that was seen, if it is, and remembers what the name
 // meant before.
 func (st *state) take(r Record) (taken bool) {
@@ -156,11 +146,15 @@ func (st *state) take(r Record) (taken bool) {
 		if err == nil && r.compare(old) <= 0 {
 			return false
 		}
-		if root, _, err := target(old.Name, old.Value); err == nil && root.Defined() && old.Value != r.Value {
-			text := root.String()
-			st.Before = append([]string{text}, slices.DeleteFunc(st.Before, func(s string) bool { return s == text })...)
-			st.Before = st.Before[:min(len(st.Before), keptBefore)]
+		if old.Value != r.Value {
+			if root, _, err := target(old.Name, old.Value); err == nil && root.Defined() {
+				st.Former = addFormer(st.former(), former{root.String(), st.Since, time.Now()})
+			}
+			st.Since, st.Before = time.Now(), nil
 		}
+	}
+	if st.Since.IsZero() {
+		st.Since = time.Now()
 	}
 	st.Record = r.Raw
 	return true
