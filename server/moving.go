@@ -117,9 +117,17 @@ func (s *Server) meaning(r *http.Request, moving string) (ipfs.Meaning, error) {
 	return m, nil
 }
 
+// unknownAge is told of answers of which it is not known how old they are: nobody takes
+// what is so old for the newest.
+const unknownAge = 24 * time.Hour
+
 // setAge tells how old an answer is (RFC 9111, "Age").
 func setAge(h http.Header, m ipfs.Meaning) {
-	h.Set("Age", strconv.FormatInt(max(int64(time.Since(m.Got)/time.Second), 0), 10))
+	age := time.Since(m.Got)
+	if m.Got.IsZero() { // it is not known
+		age = unknownAge
+	}
+	h.Set("Age", strconv.FormatInt(max(int64(age/time.Second), 0), 10))
 }
 
 // movingTags are the tags of a repository below a name that moves, where it must be one

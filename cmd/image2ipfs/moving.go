@@ -190,7 +190,10 @@ func lookUp(cmd *cobra.Command, store *names.Store, opts names.Options, n ref.Na
 
 // meaningText says how old an answer is and on what it rests.
 func meaningText(m ipfs.Meaning) string {
-	text := "heard " + time.Since(m.Got).Round(time.Second).String() + " ago"
+	text := "heard at a time that is not known"
+	if !m.Got.IsZero() {
+		text = "heard " + time.Since(m.Got).Round(time.Second).String() + " ago"
+	}
 	if m.Sequence > 0 {
 		text = fmt.Sprintf("sequence %d, ", m.Sequence) + text
 	}

@@ -223,7 +223,7 @@ func (a *answer) heard(from string, raw []byte, age time.Duration, err error) {
 	if err == nil {
 		err = a.r.store.take(rec, heard)
 	}
-	if err != nil && !errors.Is(err, ipfs.ErrNotFound) && a.q.ctx.Err() == nil {
+	if err != nil && !errors.Is(err, ipfs.ErrNotFound) && a.q.ctx.Err() == nil && (!errors.Is(err, ErrOlder) || !a.r.store.isMine(a.name)) {
 		a.r.warn("what a source says of a name does not count", "name", a.name, "source", from, "error", err)
 	}
 	a.mu.Lock()
@@ -282,8 +282,12 @@ func (a *answer) end(why error) {
 // unknown is why no source has told of the name: that it is unknown, if all say so.
 func (a *answer) unknown(why error) error {
 	var errs []error
+	none := "nobody has a record of"
 	for _, err := range a.errs {
-		if !errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, ipfs.ErrUnavailable) {
+		switch {
+		case errors.Is(err, ErrOlder):
+			none = "nobody tells what is here, or newer, of"
+		case !errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, ipfs.ErrUnavailable):
 			errs = append(errs, err)
 		}
 	}
@@ -291,7 +295,7 @@ func (a *answer) unknown(why error) error {
 		why = fmt.Errorf("%w: nobody who was asked answers", ipfs.ErrUnavailable)
 	}
 	if errs = append(errs, why); errors.Join(errs...) == nil {
-		return fmt.Errorf("%w: nobody has a record of %s: %w", ErrUnknown, a.name, errors.Join(a.errs...)) // each says that
+		return fmt.Errorf("%w: %s %s: %w", ErrUnknown, none, a.name, errors.Join(a.errs...)) // each says that
 	}
 	return fmt.Errorf("no record of %s can be had: %w", a.name, errors.Join(errs...))
 }

@@ -108,8 +108,8 @@ func (f *Following) Moved(ctx context.Context, repository string, tags ...Pushed
 // replaced.
 var errElsewhere = errors.New("the name means something else")
 
-// move moves the name of a key to what a tag is now. Others are asked first while the key
-// is an imported one. The error matches [errElsewhere] when the name is left as it is.
+// move moves the name of a key to what a tag is now. Others are asked first, unless they
+// just were: another machine may have the key by now, or this store be an older copy. The error matches [errElsewhere] when the name is left as it is.
 func (f *Following) move(ctx context.Context, k Key, follow Follow, t Pushed) (moved Moved, err error) {
 	l, err := f.publisher.store.load(k.Name)
 	if err != nil {
@@ -124,6 +124,8 @@ func (f *Following) move(ctx context.Context, k Key, follow Follow, t Pushed) (m
 			return moved, err
 		}
 		m.Asked = true
+	} else if err := f.publisher.askSoon(ctx, k, l, settle); err != nil {
+		return moved, err
 	}
 	_, err = f.publisher.Publish(ctx, k, m, func(ctx context.Context) (string, error) {
 		root, err := f.root(ctx, follow.Repository, t.Tag) // which another push may have moved meanwhile

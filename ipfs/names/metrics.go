@@ -41,7 +41,7 @@ type collector struct {
 // Collect implements prometheus.Collector.
 func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.d.lookups.Collect(out)
-	c.p.told.Collect(out)
+	c.p.results.Collect(out)
 	c.p.mu.Lock()
 	last := c.p.last
 	c.p.mu.Unlock()

@@ -42,7 +42,7 @@ func TestMetrics(t *testing.T) {
 	if n := testutil.ToFloat64(d.lookups.WithLabelValues("fresh")) + testutil.ToFloat64(d.lookups.WithLabelValues("stale")); n != 1 {
 		t.Errorf("%g found", n)
 	}
-	if n := testutil.ToFloat64(p.told.WithLabelValues("taken")); n != 1 {
+	if n := testutil.ToFloat64(p.results.WithLabelValues("taken")); n != 1 {
 		t.Errorf("%g records were taken, want 1", n)
 	}
 	if err := os.WriteFile(s.keyFile(unused.Alias), []byte("no key"), 0o600); err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,13 +23,15 @@ type Publisher struct {
 	resolver *Resolver // of the same store
 	sinks    []ipfs.RecordSink
 	log      *slog.Logger
-	told     *prometheus.CounterVec // records, by result
+	results  *prometheus.CounterVec // records that were sent, by result
 
 	mu    sync.Mutex
-	sent  map[string]sent // by name
-	every time.Duration   // how often sinks are told again of what has not changed
-	wake  chan struct{}   // a name was moved
-	last  turn            // of Run
+	sent  map[told]sent
+	busy  map[told]bool        // what is under way
+	asked map[string]time.Time // when others were last asked for a name before it was moved or told of
+	every time.Duration        // how often sinks are told again of what has not changed
+	wake  chan struct{}        // there is something to do
+	last  turn                 // of Run
 }
 
 // PublisherOptions say who is told of what a [Publisher] moves.
@@ -41,7 +42,7 @@ type PublisherOptions struct {
 
 // NewPublisher makes a publisher of a store's keys, whose resolver is of the same store.
 func NewPublisher(store *Store, resolver *Resolver, o PublisherOptions) *Publisher {
-	return &Publisher{store: store, resolver: resolver, sinks: o.Sinks, log: silent.Logger(o.Logger), sent: map[string]sent{}, every: republishEvery, wake: make(chan struct{}, 1), told: metricSent.Counters("taken", "failed")}
+	return &Publisher{store: store, resolver: resolver, sinks: o.Sinks, log: silent.Logger(o.Logger), sent: map[told]sent{}, busy: map[told]bool{}, asked: map[string]time.Time{}, every: republishEvery, wake: make(chan struct{}, 1), results: metricSent.Counters("taken", "failed")}
 }
 
 // Move says how a name is moved.
@@ -66,17 +67,23 @@ const askFirst = 10 * time.Second
 // Ask has all sources asked for the newest record of a key's name, before that is moved.
 // Errors match [ErrOtherWriter] when it was not signed here, [ErrUnsure] when the key was
 // imported and nobody has told a record now; other names can be moved while nobody answers.
-func (p *Publisher) Ask(ctx context.Context, k Key) error {
+func (p *Publisher) Ask(ctx context.Context, k Key) error { return p.ask(ctx, k, askFirst) }
+
+// ask is Ask for at most some time.
+func (p *Publisher) ask(ctx context.Context, k Key, most time.Duration) error {
 	l, err := p.store.load(k.Name)
 	if err != nil || !l.has() && !l.imported() { // the key was made here, and nothing was signed yet
 		return err
 	}
-	ask, cancel := context.WithTimeout(ctx, askFirst)
+	ask, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	_, told, unsure := p.resolver.Newest(ask, k.Name)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	p.mu.Lock()
+	p.asked[k.Name] = time.Now()
+	p.mu.Unlock()
 	if l, err = p.store.load(k.Name); err != nil {
 		return err
 	}
@@ -87,6 +94,18 @@ func (p *Publisher) Ask(ctx context.Context, k Key) error {
 		p.log.Warn("not everybody could be asked for the newest record of a name", "name", k.Name, "error", unsure)
 	}
 	return l.checkOwner(k)
+}
+
+// askSoon is Ask for at most some time, and only if others were not asked within the TTL of
+// what is kept of a name. The error matches [ErrOtherWriter].
+func (p *Publisher) askSoon(ctx context.Context, k Key, l loaded, most time.Duration) error {
+	p.mu.Lock()
+	last, asked := p.asked[k.Name]
+	p.mu.Unlock()
+	if p.resolver.isAlone() || asked && time.Since(last) < l.seen.ttl() {
+		return nil
+	}
+	return p.ask(ctx, k, most)
 }
 
 // unsure is the error about an imported key of whose last record nobody has told.
@@ -147,12 +166,17 @@ func (p *Publisher) Publish(ctx context.Context, k Key, m Move, value func(conte
 		return nil
 	})
 	if err == nil {
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
+		p.awake()
 	}
 	return r, err
+}
+
+// awake has Run look again at once.
+func (p *Publisher) awake() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
 }
 
 func firstOf(all ...time.Duration) time.Duration {
@@ -181,8 +205,7 @@ func (p *Publisher) Send(ctx context.Context, r Record) (s Sent) {
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 			defer cancel()
-			err := sink.PutRecord(ctx, r.Name, r.Raw)
-			p.count(err)
+			err := p.put(ctx, sink, r)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -196,188 +219,13 @@ func (p *Publisher) Send(ctx context.Context, r Record) (s Sent) {
 	return s
 }
 
-// count counts a record that was sent.
-func (p *Publisher) count(err error) {
+// put tells one sink of a record, and counts that.
+func (p *Publisher) put(ctx context.Context, sink ipfs.RecordSink, r Record) error {
+	err := sink.PutRecord(ctx, r.Name, r.Raw)
 	result := "taken"
 	if err != nil {
 		result = "failed"
 	}
-	p.told.WithLabelValues(result).Inc()
-}
-
-// sent is what sinks were last told of a name.
-type sent struct {
-	sequence uint64
-	until    time.Time // of the record
-	at       time.Time
-	failing  int // times in a row
-}
-
-// Times of publishing again.
-const (
-	// republishEvery is how often sinks are told again of what has not changed: they
-	// forget it, a DHT after two days, and others may have come.
-	republishEvery = time.Hour
-	// lookEvery is how soon a name is told of that another process has moved.
-	lookEvery = time.Second
-	// tryAgain is after which a sink that has failed is told again; the pause doubles up
-	// to republishEvery.
-	tryAgain = 15 * time.Second
-)
-
-// Start is Run in the background, until stop, which waits for its end.
-func (p *Publisher) Start(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		p.Run(ctx)
-	}()
-	return func() { cancel(); <-done }
-}
-
-// Run publishes all names of the store again, until ctx ends: those that were moved at
-// once, the others each hour, signed anew when half of their validity is over. It does
-// so from the last record on disk, so nothing is lost when the process is killed. A name
-// that another machine has moved is left alone, and the log says so.
-func (p *Publisher) Run(ctx context.Context) {
-	complained := map[string]string{}
-	for ctx.Err() == nil {
-		keys, damaged, err := p.store.readKeys()
-		if err != nil && complained[""] != err.Error() {
-			p.log.Warn("names are not published again", "error", err)
-			complained[""] = err.Error()
-		}
-		for _, err := range damaged { // the others are published all the same
-			if complained[err.Error()] == "" {
-				p.log.Warn("a key is passed over, and its name not published again", "error", err)
-				complained[err.Error()] = "said"
-			}
-		}
-		var all sync.WaitGroup
-		now := turn{names: map[string]int{stateDamaged: len(damaged)}}
-		for _, k := range keys {
-			l, err := p.store.load(k.Name)
-			if err == nil && l.Stopped != "" {
-				err = errors.New(l.Stopped)
-			}
-			if err != nil {
-				if complained[k.Name] != err.Error() {
-					p.log.Warn("a name is not published again", "name", k.Name, "key", k.Alias, "because", err)
-					complained[k.Name] = err.Error()
-				}
-				now.names[stateStopped]++
-				continue
-			}
-			delete(complained, k.Name)
-			now.add(l, p.isFailing(k.Name))
-			if len(l.Mine) > 0 && p.due(l) {
-				all.Go(func() { p.again(ctx, k, l) })
-			}
-		}
-		all.Wait()
-		p.mu.Lock()
-		p.last = now
-		p.mu.Unlock()
-		select {
-		case <-ctx.Done():
-		case <-p.wake:
-		case <-time.After(lookEvery):
-		}
-	}
-}
-
-// isFailing tells whether somebody was not told of a name when it was last sent.
-func (p *Publisher) isFailing(name string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.sent[name].failing > 0
-}
-
-// due tells whether sinks have to be told of what is kept of a name.
-func (p *Publisher) due(l loaded) bool {
-	if l.isHalfOver() {
-		return true
-	}
-	if len(p.sinks) == 0 {
-		return false
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	last := p.sent[l.mine.Name]
-	pause := p.every
-	if last.failing > 0 {
-		pause = min(tryAgain<<min(last.failing-1, 10), p.every)
-	}
-	return last.sequence != l.mine.Sequence || !last.until.Equal(l.mine.Until) || time.Since(last.at) >= pause
-}
-
-// isHalfOver tells whether the record signed here has to be signed anew.
-func (l loaded) isHalfOver() bool {
-	return time.Until(l.mine.Until) < firstOf(l.Lifetime, DefaultLifetime)/2
-}
-
-// again tells all sinks of a name once more.
-func (p *Publisher) again(ctx context.Context, k Key, l loaded) {
-	p.mu.Lock()
-	last := p.sent[k.Name]
-	p.mu.Unlock()
-	moved := last.sequence != l.mine.Sequence || last.at.IsZero()
-	if !moved || l.isHalfOver() {
-		if err := p.Ask(ctx, k); err != nil { // told by Run, which sees that it is stopped
-			if !errors.Is(err, ErrOtherWriter) && ctx.Err() == nil {
-				p.log.Warn("a name is not published again", "name", k.Name, "key", k.Alias, "because", err)
-			}
-			return
-		}
-	}
-	r := l.mine
-	if l.isHalfOver() {
-		var err error
-		if r, err = p.renew(k); err != nil {
-			p.log.Warn("a name is not published again", "name", k.Name, "key", k.Alias, "because", err)
-			return
-		}
-	}
-	s := p.Send(ctx, r)
-	if ctx.Err() != nil {
-		return
-	}
-	now := sent{sequence: r.Sequence, until: r.Until, at: time.Now()}
-	level := slog.LevelDebug
-	if s.Failed != nil {
-		if now.failing = last.failing + 1; last.failing == 0 {
-			level = slog.LevelWarn
-		}
-	} else if moved || last.failing > 0 {
-		level = slog.LevelInfo
-	}
-	p.mu.Lock()
-	p.sent[k.Name] = now
-	p.mu.Unlock()
-	attrs := []any{"name", k.Name, "key", k.Alias, "sequence", r.Sequence, "value", r.Value, "valid until", r.Until.UTC().Format(time.RFC3339), "told", strings.Join(s.To, ", ")}
-	if s.Failed != nil {
-		attrs = append(attrs, "error", s.Failed)
-	}
-	p.log.Log(ctx, level, "name published", attrs...)
-}
-
-// renew signs once more what a name means, with a later end.
-func (p *Publisher) renew(k Key) (r Record, err error) {
-	err = p.store.change(k.Name, func(st *state) error {
-		if err := p.store.checkHeld(k); err != nil {
-			return err
-		}
-		old, err := verify(k.Name, st.Mine)
-		if err != nil {
-			return err
-		}
-		if r, err = sign(k.priv, k.Name, old.Value, old.Sequence, time.Now().Add(firstOf(st.Lifetime, DefaultLifetime)), firstOf(st.TTL, DefaultTTL)); err != nil {
-			return err
-		}
-		st.take(r)
-		st.Mine, st.Got = r.Raw, time.Now()
-		return nil
-	})
-	return r, err
+	p.results.WithLabelValues(result).Inc()
+	return err
 }

@@ -246,18 +246,26 @@ func (r *Resolver) newest(ctx context.Context, name string) (l loaded, got time.
 		return l, got, nil, nil
 	}
 	stale = cmp.Or(why, errors.New("nobody has answered yet"))
-	r.warn("nobody tells what a name means now; the last answer counts", "name", name, "age", time.Since(got).Round(time.Second).String(), "sequence", l.seen.Sequence, "error", stale)
+	r.warn("nobody tells what a name means now; the last answer counts", "name", name, "age", ageText(got), "sequence", l.seen.Sequence, "error", stale)
 	return l, got, stale, nil
 }
 
-// lastHeard is when a source last told that the record here is the newest.
+func ageText(got time.Time) string {
+	if got.IsZero() {
+		return "not known"
+	}
+	return time.Since(got).Round(time.Second).String()
+}
+
+// lastHeard is when a source last told that the record here is the newest; zero for never.
 func (r *Resolver) lastHeard(name string, l loaded) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a := r.asked[name]; a != nil && a.heard.After(l.Got) {
+	got := l.got()
+	if a := r.asked[name]; a != nil && a.heard.After(got) {
 		return a.heard
 	}
-	return l.Got
+	return got
 }
 
 // whyNot is what the sources said who were last asked for a name, when none told of it,

@@ -135,6 +135,21 @@ func readState(name, path string) (l loaded, err error) {
 // key was neither made here nor used since it came, or what was kept of its name is lost.
 func (st *state) imported() bool { return !st.Made && len(st.Mine) == 0 }
 
+// got is when the newest record was seen; zero where the clock of this machine says that it
+// is not that time yet: it was ahead then.
+func (st *state) got() time.Time {
+	if st.Got.After(time.Now()) {
+		return time.Time{}
+	}
+	return st.Got
+}
+
+// isMine tells whether a record of a name was signed here.
+func (s *Store) isMine(name string) bool {
+	l, err := s.load(name)
+	return err == nil && len(l.Mine) > 0
+}
+
 // has tells whether a record was ever seen.
 func (l loaded) has() bool { return len(l.Record) > 0 }
 
@@ -261,12 +276,15 @@ func (s *Store) take(r Record, heard time.Time) error {
 		switch c := r.compare(l.seen); {
 		case c < 0:
 			return fmt.Errorf("%w: of %s, with sequence %d; %d was seen", ErrOlder, r.Name, r.Sequence, l.seen.Sequence)
-		case c == 0:
+		case c == 0 && l.got().Equal(l.Got):
 			return nil
 		}
 	}
 	return s.change(r.Name, func(st *state) error {
-		if !st.take(r) { // another process has seen a newer one meanwhile
+		if !st.take(r) { // it is the same, or another process has seen a newer one meanwhile
+			if st.got().IsZero() {
+				st.Got = heard
+			}
 			return nil
 		}
 		st.Got = heard
