@@ -21,6 +21,7 @@ import (
 type rmOptions struct {
 	storeOptions
 	all, untagged, dryRun, json bool
+	force                       bool
 	keep                        int
 	older                       age
 	match                       []string
@@ -44,6 +45,10 @@ by digest alone, goes by that.
 A name that was published several times is refused, with a list that says when
 each was: name one by its CID, or take --keep 1, which leaves the newest, or --all.
 
+What a name that moves means, whose key is in this store (image2ipfs name ls), is refused:
+who has that name could pull nothing any more. Publish the name to something else first,
+or say --force.
+
 Rules choose among NAME, --match and all that is --untagged, and each leaves more:
 --match takes images all of whose present names match, --keep leaves the newest N of
 each repository among them, --older what is younger. What a local name is now counts as
@@ -63,6 +68,7 @@ bytes nothing else needs.`,
 	opts.storeFlags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&opts.all, "all", false, "unpublish all that was published under the name")
+	f.BoolVar(&opts.force, "force", false, "unpublish also what a name that moves means whose key is here")
 	f.StringArrayVar(&opts.match, "match", nil, "unpublish what is called like this, repository:tag or repository, where * is any text without a slash; may be given several times")
 	f.BoolVar(&opts.untagged, "untagged", false, "only what no local name is, and that was pushed, or that a name was when it was published")
 	f.IntVar(&opts.keep, "keep", 0, "leave this many of the newest in each repository")
@@ -82,6 +88,9 @@ func (o *rmOptions) named(_ *cobra.Command, args []string) error {
 	}
 	if o.all && o.byRules() {
 		return errors.New("--all leaves nothing that has the name: it excludes --keep, --older, --match and --untagged")
+	}
+	if o.force && o.byRules() {
+		return errors.New("--keep, --older, --match and --untagged leave what names that move mean: --force is for images that are named one by one")
 	}
 	return nil
 }
@@ -198,6 +207,9 @@ func (o *rmOptions) choose(cmd *cobra.Command, all stores, args []string) (going
 				m.CID = m.Name.Root // also where a damaged record keeps it
 			}
 			if err := all.IsKept(ctx, m); err != nil {
+				return nil, err
+			}
+			if err := o.checkMoving(all, m); err != nil {
 				return nil, err
 			}
 			if !slices.ContainsFunc(going, func(other local.Match) bool { return other.CID.Equals(m.CID) }) {
