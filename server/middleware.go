@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -167,6 +168,8 @@ func (s *Server) contained(w *response, r *http.Request, serve func(*response, *
 func (s *Server) logAccess(w *response, r *http.Request, start time.Time, err error) {
 	level := slog.LevelInfo
 	switch {
+	case errors.Is(err, fs.ErrPermission): // the own store belongs to somebody else: every request will fail
+		level = slog.LevelError
 	case r.URL.Path == "/healthz":
 		level = slog.LevelDebug
 	case err != nil && errors.Is(r.Context().Err(), context.Canceled):

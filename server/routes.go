@@ -159,10 +159,15 @@ func clip(s string) string {
 	return s
 }
 
-// health tells whether the server can do its work: its store must be there.
+// health tells whether the server can do its work: its store must be there, and open.
 func (s *Server) health(w *response, r *http.Request) error {
 	if err := s.present(); err != nil {
 		return err
+	}
+	if s.cfg.Ready != nil {
+		if err := s.cfg.Ready(); err != nil {
+			return errorf(codeUnavailable, "%w", err)
+		}
 	}
 	return servePlain(w, r, "text/plain; charset=utf-8", "ok\n")
 }

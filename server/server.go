@@ -53,6 +53,9 @@ type Config struct {
 	// Dir is the directory of Local; "" for none. /healthz, images and
 	// files are unavailable while it is gone, and what clients are told does not name it.
 	Dir string
+	// Ready tells whether the own store can be read, and written where pushes are taken;
+	// nil where that is not known. /healthz asks it.
+	Ready func() error
 	// Disk tells how many bytes the own store and its cache take; nil where that is not known.
 	Disk func() (store, cache int64, err error)
 	// Version is that of the program, for /metrics and the page.

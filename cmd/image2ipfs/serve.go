@@ -181,6 +181,9 @@ func (o *serveOptions) serve(cmd *cobra.Command, given sockets, hangups chan os.
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
+	if err := o.ready(all); err != nil {
+		return err
+	}
 	open, err := o.listen(ctx, given)
 	if err != nil {
 		return err
@@ -228,6 +231,11 @@ func (o *serveOptions) serve(cmd *cobra.Command, given sockets, hangups chan os.
 	return s.ServeAll(ctx, open)
 }
 
+// ready tells whether the own store can be read, and written where pushes are taken.
+func (o *serveOptions) ready(all stores) error {
+	return all.own.Ready(o.push.addr != "" || o.sockets["push"] != nil)
+}
+
 // maintain reads the store in the background, and frees it, until stop.
 func (o *serveOptions) maintain(ctx context.Context, all stores, cfg *server.Config, log *slog.Logger) (stop func(), err error) {
 	told, stopScrubbing, err := o.scrub.scrub(ctx, all.own, log)
@@ -257,7 +265,7 @@ func signers(p *trust.Policy) string {
 
 // config decides where images come from and whom the server fetches for.
 func (o *serveOptions) config(ctx context.Context, all stores, peers *network.Network, log *slog.Logger) (server.Config, error) {
-	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, NoAccessLog: !o.accessLog, Logger: log, Dir: all.own.Path(), Memory: o.peers.memory}
+	cfg := server.Config{NoRedirect: o.noRedirect, Open: o.open, OpenHere: true, NoAccessLog: !o.accessLog, Logger: log, Dir: all.own.Path(), Ready: func() error { return o.ready(all) }, Memory: o.peers.memory}
 	if err := o.access.apply(ctx, &cfg, all); err != nil {
 		return cfg, err
 	}

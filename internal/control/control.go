@@ -16,6 +16,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/image2ipfs/image2ipfs/internal/jsontext"
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -40,7 +41,11 @@ type Control struct {
 // Lock takes the lock of the store in dir. It fails when another server has it.
 // The Control must be closed.
 func Lock(dir string) (*Control, error) {
-	c := &Control{dir: dir, lock: flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o600)), done: make(chan error, 1)}
+	lock, err := owned.Lock(filepath.Join(dir, lockName))
+	if err != nil {
+		return nil, err
+	}
+	c := &Control{dir: dir, lock: lock, done: make(chan error, 1)}
 	ok, err := c.lock.TryLock()
 	if err == nil && !ok {
 		err = errors.New("another server with peers uses this store: end it, or give this one a store of its own (IMAGE2IPFS_PATH)")

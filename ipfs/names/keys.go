@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 )
 
 // Key moves a name.
@@ -85,7 +86,7 @@ func (s *Store) keep(alias string, priv crypto.PrivKey, fn func(*state) error) (
 	if _, err := os.Lstat(s.keyFile(alias)); !errors.Is(err, fs.ErrNotExist) { // perhaps a damaged one
 		return k, errors.Join(fmt.Errorf("%w: there is a file %s", ErrKeyExists, s.keyFile(alias)), err)
 	}
-	if err := os.MkdirAll(filepath.Dir(s.keyFile(alias)), 0o700); err != nil {
+	if err := owned.Mkdir(filepath.Dir(s.keyFile(alias))); err != nil {
 		return k, err
 	}
 	if err := durable.SyncDir(s.dir); err != nil {
@@ -94,7 +95,7 @@ func (s *Store) keep(alias string, priv crypto.PrivKey, fn func(*state) error) (
 	if err := s.changeLocked(k.Name, fn); err != nil {
 		return k, err
 	}
-	return k, durable.WriteFile(s.keyFile(alias), data)
+	return k, owned.WriteFile(s.keyFile(alias), data)
 }
 
 func newKey(alias string, priv crypto.PrivKey) (Key, error) {

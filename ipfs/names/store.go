@@ -12,10 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/internal/jsontext"
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -73,10 +73,13 @@ func (s *Store) stateFile(name string) string {
 
 // lock is for who changes something.
 func (s *Store) lock() (unlock func() error, err error) {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := owned.MkdirAll(s.dir); err != nil {
 		return nil, err
 	}
-	l := flock.New(filepath.Join(s.dir, "lock"), flock.SetPermissions(0o600))
+	l, err := owned.Lock(filepath.Join(s.dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
 	if err := l.Lock(); err != nil {
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", l.Path(), err), l.Close())
 	}
@@ -201,7 +204,7 @@ func (s *Store) changeLocked(name string, fn func(*state) error) error {
 		return err
 	}
 	path := s.stateFile(name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := owned.Mkdir(filepath.Dir(path)); err != nil {
 		return err
 	}
 	if err := durable.SyncDir(s.dir); err != nil {
@@ -212,7 +215,7 @@ func (s *Store) changeLocked(name string, fn func(*state) error) error {
 			return err
 		}
 	}
-	if err := durable.WriteFile(path, append(data, '\n')); err != nil {
+	if err := owned.WriteFile(path, append(data, '\n')); err != nil {
 		return err
 	}
 	s.forget(name) // two changes may have one time

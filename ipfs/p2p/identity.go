@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 )
 
 // identityFile holds a node's private key as Kubo writes one: libp2p's
@@ -66,20 +67,5 @@ func makeIdentity(path string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), identityFile+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // the link stays
-	_, err = f.WriteString(base64.StdEncoding.EncodeToString(data) + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); err != nil { // a rename would replace the key of another process
-		if errors.Is(err, fs.ErrExist) {
-			return nil
-		}
-		return err
-	}
-	return durable.SyncDir(filepath.Dir(path))
+	return durable.WriteNew(path, []byte(base64.StdEncoding.EncodeToString(data)+"\n"), owned.Give)
 }

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 )
 
 // cacheFile is a pack of the cache on disk.
@@ -99,7 +99,10 @@ func (d dir) busy(id packID) bool {
 	if _, err := os.Stat(d.cacheLock(id)); err != nil {
 		return false
 	}
-	lock := flock.New(d.cacheLock(id), flock.SetPermissions(0o600))
+	lock, err := owned.Lock(d.cacheLock(id))
+	if err != nil {
+		return true
+	}
 	ok, err := lock.TryLock()
 	return errors.Join(err, lock.Close()) != nil || !ok
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 	"github.com/image2ipfs/image2ipfs/ipfs/car"
 )
 
@@ -110,7 +111,7 @@ func (c *Cache) prepare(ctx context.Context, n int64) error {
 		return nil
 	}
 	for _, path := range []string{c.dir.packs(), c.dir.index(), c.dir.join("writers"), c.dir.tmp()} {
-		if err := os.MkdirAll(path, 0o700); err != nil {
+		if err := owned.MkdirAll(path); err != nil {
 			return err
 		}
 	}
@@ -149,11 +150,14 @@ func (c *Cache) begin() error {
 	if err != nil {
 		return err
 	}
-	id, flags := newPackID(), os.O_RDWR|os.O_CREATE|os.O_EXCL
+	id, openPack := newPackID(), owned.Create
 	if left != nil {
-		id, flags = left.id, os.O_RDWR
+		id, openPack = left.id, func(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDWR, 0) }
 	}
-	lock := flock.New(c.dir.cacheLock(id), flock.SetPermissions(0o600))
+	lock, err := owned.Lock(c.dir.cacheLock(id))
+	if err != nil {
+		return err
+	}
 	ok, err := lock.TryLock()
 	if err == nil && !ok {
 		err = errors.New("another process holds the lock")
@@ -161,7 +165,7 @@ func (c *Cache) begin() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("locking %s: %w", lock, err), lock.Close())
 	}
-	f, err := os.OpenFile(c.dir.pack(id), flags, 0o600)
+	f, err := openPack(c.dir.pack(id))
 	if err != nil {
 		return errors.Join(err, lock.Close())
 	}
@@ -252,7 +256,10 @@ func (c *Cache) leave() error {
 // checksums.
 func (d dir) writeCacheIndex(id packID, entries []entry) error {
 	tmp := d.join("tmp", id.String()+segmentExt)
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if _, err := removeFile(tmp); err != nil { // of who was interrupted
+		return err
+	}
+	f, err := owned.Create(tmp)
 	if err != nil {
 		return err
 	}

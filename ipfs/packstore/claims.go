@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 )
 
 // A transaction that relies on a block of the store claims its pack: it locks the file
@@ -109,7 +111,7 @@ func lockPack(ctx context.Context, f *os.File, path string) error {
 // open.
 func createPack(path string) (*os.File, error) {
 	for {
-		f, err := createTemp(path)
+		f, err := owned.Create(path)
 		if err != nil {
 			return nil, err
 		}

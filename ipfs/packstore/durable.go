@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 )
 
 // syncDir is [durable.SyncDir]; tests have it fail.
@@ -32,7 +33,7 @@ func (d dir) replaceFile(path string, data []byte) error {
 
 func (d dir) putFile(path string, data []byte, end func(*os.File) error) error {
 	tmp := d.join("tmp", newPackID().String()+filepath.Ext(path))
-	f, err := createTemp(tmp)
+	f, err := owned.Create(tmp)
 	if err != nil {
 		return err
 	}
@@ -48,10 +49,6 @@ func (d dir) putFile(path string, data []byte, end func(*os.File) error) error {
 		os.Remove(tmp)
 	}
 	return err
-}
-
-func createTemp(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 // syncFile returns when the content of f is on disk; tests watch it.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -203,7 +204,7 @@ type pendingSegment struct {
 // lock, or is gc.
 func (d dir) makeSegment(write func(f *os.File) (entries uint64, err error)) (s pendingSegment, err error) {
 	s = pendingSegment{dir: d, name: newPackID().String() + segmentExt}
-	f, err := createTemp(s.temp())
+	f, err := owned.Create(s.temp())
 	if err != nil {
 		return pendingSegment{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/image2ipfs/image2ipfs/internal/diskspace"
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -97,7 +98,7 @@ func (d dir) prepare() error {
 		return err
 	}
 	if err := d.create(); err != nil {
-		return fmt.Errorf("creating store %s: %w", d, err)
+		return fmt.Errorf("creating store %s: %w", d, d.advised(err))
 	}
 	return d.checkVersion()
 }
@@ -108,7 +109,7 @@ func (d dir) checkVersion() error {
 		return fmt.Errorf("%w: store %s is a link to %s, which is not there: mount that or mend the link, or choose another directory through IMAGE2IPFS_PATH", ipfs.ErrUnavailable, d, to)
 	}
 	if err != nil {
-		return fmt.Errorf("opening store %s: %w", d, err)
+		return fmt.Errorf("opening store %s: %w", d, d.advised(err))
 	}
 	if v := strings.TrimSpace(string(got)); v != format {
 		return fmt.Errorf("store %s has format %.20q, this image2ipfs knows format %s: use the image2ipfs that made it, or another directory through IMAGE2IPFS_PATH, and publish again", d, v, format)
@@ -148,7 +149,7 @@ func (d dir) create() error {
 		}
 	}
 	for _, sub := range []string{d.packs(), d.index(), d.roots(), d.tmp()} {
-		if err := os.MkdirAll(sub, 0o700); err != nil {
+		if err := owned.Mkdir(sub); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 )
 
 const (
@@ -18,7 +18,10 @@ const (
 
 // lockShared takes a lock that others may share.
 func lockShared(ctx context.Context, path string) (unlock func() error, err error) {
-	l := flock.New(path, flock.SetPermissions(0o600))
+	l, err := owned.Lock(path)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := l.TryRLockContext(ctx, lockPoll); err != nil {
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), l.Close())
 	}
@@ -27,7 +30,10 @@ func lockShared(ctx context.Context, path string) (unlock func() error, err erro
 
 // lockExclusive takes a lock alone; waiting is called once if that takes time.
 func lockExclusive(ctx context.Context, path string, waiting func()) (unlock func() error, err error) {
-	l := flock.New(path, flock.SetPermissions(0o600))
+	l, err := owned.Lock(path)
+	if err != nil {
+		return nil, err
+	}
 	ok, err := l.TryLock()
 	if err == nil && !ok {
 		if waiting != nil {
@@ -43,7 +49,10 @@ func lockExclusive(ctx context.Context, path string, waiting func()) (unlock fun
 
 // tryShared takes a lock that others may share, unless somebody has it alone.
 func tryShared(path string) (unlock func() error, ok bool, err error) {
-	l := flock.New(path, flock.SetPermissions(0o600))
+	l, err := owned.Lock(path)
+	if err != nil {
+		return nil, false, err
+	}
 	if ok, err = l.TryRLock(); err != nil || !ok {
 		return nil, false, errors.Join(err, l.Close())
 	}
@@ -54,7 +63,10 @@ func tryShared(path string) (unlock func() error, ok bool, err error) {
 func lockWithin(ctx context.Context, path string, patience time.Duration) (unlock func() error, ok bool, err error) {
 	within, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	l := flock.New(path, flock.SetPermissions(0o600))
+	l, err := owned.Lock(path)
+	if err != nil {
+		return nil, false, err
+	}
 	if ok, err = l.TryLockContext(within, lockPoll); ok {
 		return l.Close, true, nil
 	}

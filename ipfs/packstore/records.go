@@ -18,6 +18,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/internal/diskspace"
 	"github.com/image2ipfs/image2ipfs/internal/jsontext"
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -81,7 +82,7 @@ func (s *Store) Record(_ context.Context, k ipfs.Key) (ipfs.Record, error) {
 	if errors.Is(err, os.ErrNotExist) || err == nil && isOver(r) {
 		return ipfs.Record{}, fmt.Errorf("%w: no %s %q of %q in %s", ipfs.ErrNotFound, k.Kind, k.Name, k.Space, s)
 	}
-	return r, err
+	return r, s.dir.permitted(err)
 }
 
 func isOver(r ipfs.Record) bool { return !r.Until.IsZero() && r.Until.Before(time.Now()) }
@@ -111,7 +112,7 @@ func (s *Store) Records(ctx context.Context, kind, space string) ([]ipfs.Record,
 		return nil
 	})
 	slices.SortFunc(all, func(a, b ipfs.Record) int { return cmp.Compare(a.Name, b.Name) })
-	return all, err
+	return all, s.dir.permitted(err)
 }
 
 // isRecord tells whether an entry of a directory of records is one, and nothing that
@@ -341,7 +342,7 @@ func (d dir) makeDurably(path string) error {
 	if err := d.makeDurably(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := owned.Mkdir(path); err != nil {
 		return err
 	}
 	if err := syncDir(filepath.Dir(path)); err != nil {

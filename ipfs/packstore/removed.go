@@ -11,6 +11,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -24,8 +25,8 @@ func (d dir) removedFile(c cid.Cid) string { return d.join("removed", rootName(c
 
 // noteRemoved says that a root is removed.
 func (d dir) noteRemoved(c cid.Cid) {
-	if err := os.Mkdir(d.join("removed"), 0o700); err == nil || errors.Is(err, os.ErrExist) {
-		_ = os.WriteFile(d.removedFile(c), nil, 0o600) // see above
+	if err := owned.Mkdir(d.join("removed")); err == nil {
+		_ = owned.Touch(d.removedFile(c)) // see above
 	}
 }
 

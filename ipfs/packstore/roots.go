@@ -32,7 +32,7 @@ func (d dir) rootFile(c cid.Cid) string { return d.join("roots", rootName(c)) }
 func (d dir) records() (roots []cid.Cid, foreign []string, err error) {
 	files, err := os.ReadDir(d.roots())
 	if err != nil {
-		return nil, nil, fmt.Errorf("listing published roots: %w", err)
+		return nil, nil, fmt.Errorf("listing published roots: %w", d.permitted(err))
 	}
 	for _, f := range files {
 		c, err := cid.Decode(strings.TrimSuffix(f.Name(), rootExt))
@@ -81,7 +81,7 @@ func foreignIn(dir string, isOurs func(os.DirEntry) bool) (paths []string) {
 func (d dir) readRoot(c cid.Cid) (ipfs.Root, error) {
 	data, err := os.ReadFile(d.rootFile(c))
 	if err != nil {
-		return ipfs.Root{}, err
+		return ipfs.Root{}, d.permitted(err)
 	}
 	var r ipfs.Root
 	if err := jsontext.Unmarshal(data, &r); err != nil {

@@ -192,8 +192,8 @@ func (s *Store) lookup(ctx context.Context, c cid.Cid, try func(location) error)
 		look = s.index.view
 	}
 	v, err := look()
-	if errors.Is(err, os.ErrNotExist) {
-		return s.away(err)
+	if err != nil {
+		return s.unopened(c, err)
 	}
 	for err == nil {
 		if err := ctx.Err(); err != nil {
@@ -204,16 +204,28 @@ func (s *Store) lookup(ctx context.Context, c cid.Cid, try func(location) error)
 			return nil
 		}
 		before := v
-		if v, err = s.index.refresh(); errors.Is(err, os.ErrNotExist) {
-			return s.away(err)
+		if v, err = s.index.refresh(); err != nil {
+			return s.unopened(c, err)
 		} else if v == before {
 			err = missing
 		}
 	}
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		err = s.dir.unreadable(err)
+	case errors.Is(err, os.ErrNotExist):
 		err = fmt.Errorf("%w: %w", ipfs.ErrNotFound, err)
 	}
 	return &ipfs.BlockError{CID: c, Place: s.String(), Err: err}
+}
+
+// unopened is the error for a block that was looked for in an index that could not be
+// opened: whether it is there cannot be told.
+func (s *Store) unopened(c cid.Cid, err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return s.away(err)
+	}
+	return &ipfs.BlockError{CID: c, Place: s.String(), Err: s.dir.unreadable(err)}
 }
 
 // away is the error for a store whose directory is not where it was: what is in it

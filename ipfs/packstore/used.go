@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 )
 
 // used/<cid>.json, an empty file, says by its time when a root was last pulled from a
@@ -34,10 +36,10 @@ func (s *Store) NoteHeld(c cid.Cid) error {
 	if err := os.Chtimes(path, now, now); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := os.Mkdir(s.dir.join("used"), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := owned.Mkdir(s.dir.join("used")); err != nil {
 		return err
 	}
-	return os.WriteFile(path, nil, 0o600)
+	return owned.Touch(path)
 }
 
 // LastUse is when a root, or what a record keeps, was last pulled, as far as that was noted; else zero.

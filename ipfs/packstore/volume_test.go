@@ -23,7 +23,7 @@ func TestStoreOnADiskOfItsOwn(t *testing.T) {
 			if err := os.Chmod(sub, 0); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = os.Chmod(sub, 0o700) }) //nolint:gosec // a directory that the test removes
+			t.Cleanup(func() { _ = os.Chmod(sub, 0o700) })
 			made = append(made, sub)
 		}
 		return made

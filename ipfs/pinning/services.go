@@ -12,6 +12,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/internal/jsontext"
+	"github.com/image2ipfs/image2ipfs/internal/owned"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
 
@@ -50,14 +51,14 @@ func (s *Services) Add(service Service, replace bool) error {
 	if _, err := os.Stat(path); err == nil && !replace {
 		return fmt.Errorf("%w: there is one called %s already: --replace puts this in its place", ErrConfig, service.Name)
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := owned.MkdirAll(s.dir); err != nil {
 		return err
 	}
 	data, err := json.Marshal(stored{service.Endpoint, service.Token})
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(path, append(data, '\n'))
+	return owned.WriteFile(path, append(data, '\n'))
 }
 
 // Get gives a service. The error matches [ipfs.ErrNotFound] when there is none of that

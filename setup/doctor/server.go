@@ -112,7 +112,7 @@ func unwell(server string, status int, body string, err error) (detail, next str
 	case err != nil:
 		return "what listens there does not speak HTTP as a registry does: " + oneLine(err), "choose another port: image2ipfs serve --addr 127.0.0.1:5001, and --server http://127.0.0.1:5001 here and with setup"
 	case status == http.StatusServiceUnavailable:
-		return "/healthz answers 503: its store is gone or damaged", "see its log, and image2ipfs doctor's line about the store"
+		return "/healthz answers 503: " + orGone(body), "mend that on its machine; its log says more"
 	case status == http.StatusUnauthorized:
 		return "asks for user and password: it is the address for pushes of a server with --htpasswd", "point --server at the address of its --addr, here and with setup: engines send no password to a mirror"
 	case status != http.StatusOK:
@@ -120,6 +120,14 @@ func unwell(server string, status int, body string, err error) (detail, next str
 			"choose another port: image2ipfs serve --addr 127.0.0.1:5001, and --server http://127.0.0.1:5001 here and with setup"
 	}
 	return "", ""
+}
+
+// orGone is what /healthz says, in so far as it says anything.
+func orGone(body string) string {
+	if body = strings.TrimSpace(body); body != "" {
+		return oci.Quoted(body)
+	}
+	return "its store is gone or damaged"
 }
 
 // isDialing tells errors of finding and reaching a machine from those of what
@@ -160,7 +168,7 @@ func servesStore(ctx context.Context, server string, probe *Probe) (detail, next
 	limited := status == http.StatusForbidden // for the nonce; the image may be allowed
 	if status != http.StatusOK && !limited {
 		return fmt.Sprintf("answers %d for what was just published into %s: it serves another store", status, probe.store),
-			"run image2ipfs doctor as the server's user, or with its IMAGE2IPFS_PATH"
+			"run image2ipfs doctor as the server's user, with its IMAGE2IPFS_PATH: sudo -u image2ipfs IMAGE2IPFS_PATH=/var/lib/image2ipfs image2ipfs doctor   # as the packages have them"
 	}
 	status, digest, err := request(ctx, server+"/v2/"+ref.Ciq(probe.Root)+"/"+probeName+"/manifests/"+oci.DefaultTag)
 	switch {
