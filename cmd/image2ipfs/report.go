@@ -15,6 +15,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
+	"github.com/image2ipfs/image2ipfs/setup/doctor"
 )
 
 // report prints a result: names on standard output, the rest for humans.
@@ -37,10 +38,13 @@ func (o *publishOptions) report(cmd *cobra.Command, r done, store ipfs.Store) er
 	}
 	names := pullNames(r.Result, host)
 	o.say(cmd, "CID             %s\n", r.Root)
-	where := "image2ipfs serve answers there"
+	where, elsewhere := "image2ipfs serve answers there", false
 	if host == "" {
 		where = "through a mirror: image2ipfs setup"
 	} else {
+		if elsewhere = o.tellsHumans() && doctor.HasOther(cmd.Context(), ref.RegistryURL(o.registry), r.Root); elsewhere {
+			where = "not from what answers there now, which has another store"
+		}
 		o.say(cmd, "browse          %s/ipfs/%s/index.json\n", ref.RegistryURL(o.registry), r.Root)
 	}
 	o.say(cmd, "dockerized hash %s\n", ref.Ciq(r.Root))
@@ -54,6 +58,9 @@ func (o *publishOptions) report(cmd *cobra.Command, r done, store ipfs.Store) er
 		o.say(cmd, "no image        but %s: %s    (%s)\n", a.Is, reader, where)
 	} else {
 		o.say(cmd, "no image        but %s    (%s)\n", a.Is, where)
+	}
+	if elsewhere {
+		o.say(cmd, "next            publish into that store, as a service's of the packages: … | sudo -u image2ipfs IMAGE2IPFS_PATH=/var/lib/image2ipfs image2ipfs; or push to its --push; or serve this one: image2ipfs serve --addr 127.0.0.1:5010, with -r 127.0.0.1:5010 here\n")
 	}
 	o.tellNamed(cmd, r.Root, r.named)
 	if first, _, _ := strings.Cut(host, "/"); host != "" && !ref.IsHost(first) {
@@ -102,10 +109,12 @@ func (o *publishOptions) tellNames(cmd *cobra.Command, r *publish.Result) {
 
 // say tells humans something, unless they asked for quiet or for JSON.
 func (o *publishOptions) say(cmd *cobra.Command, format string, args ...any) {
-	if !o.quiet && !o.json {
+	if o.tellsHumans() {
 		fmt.Fprintf(cmd.ErrOrStderr(), format, args...)
 	}
 }
+
+func (o *publishOptions) tellsHumans() bool { return !o.quiet && !o.json }
 
 func pullNames(r *publish.Result, host string) []string {
 	var names []string

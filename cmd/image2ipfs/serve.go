@@ -82,6 +82,10 @@ others reach. With --name KEY=REPOSITORY a name that moves means what was last p
 there (see image2ipfs name). Reading by CID on --addr stays open to all, unless --auth-read is
 given; /healthz asks nobody there. --events tells others of each push.
 
+The service of the packages serves the store /var/lib/image2ipfs, which belongs to the
+user image2ipfs: publish into it by docker save app:1 | sudo -u image2ipfs
+IMAGE2IPFS_PATH=/var/lib/image2ipfs image2ipfs, or push to it.
+
 Sockets that systemd opened take the place of --addr, --push and --metrics, also where
 those are not given, by FileDescriptorName=images, push and metrics; it is told when the server answers and
 when it stops (Type=notify).
