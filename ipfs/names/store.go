@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-
 	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/internal/jsontext"
 	"github.com/image2ipfs/image2ipfs/internal/owned"
