@@ -214,7 +214,7 @@ func exportKey(s *names.Store, alias, format, out, record string) error {
 		out = k.Alias + ".key"
 	}
 	if record != "" {
-		last, err := s.LastRecord(k)
+		last, err := s.ExportRecord(k)
 		if err == nil {
 			err = writeNew(record, last)
 		}

@@ -46,7 +46,8 @@ func (k Key) Export(format string) ([]byte, error) {
 }
 
 // Import keeps a key that was exported here or by Kubo, in either format; last is its
-// last record, nil where that is not at hand. The key of this store's node is refused:
+// last record, nil where that is not at hand, by which and for as long as it says the name
+// is published on. The key of this store's node is refused:
 // who moves a name would be that node. Errors match [ErrKey], [ErrKeyExists], and of
 // last [ErrForged] or [ErrTooLarge].
 func (s *Store) Import(alias string, data, last []byte) (Key, error) {
@@ -68,18 +69,23 @@ func (s *Store) importKey(alias string, data, last []byte, isLast bool) (Key, er
 		return k, err
 	}
 	var seen Record
+	var lifetime time.Duration
 	if last != nil {
+		last, lifetime = withoutLifetime(last)
 		if seen, err = verify(k.Name, last); err != nil {
 			return k, err
 		}
+		lifetime = firstOf(lifetime, roundUp(time.Until(seen.Until), time.Hour))
 	}
 	return s.keep(alias, priv, func(st *state) error {
 		st.Made, st.Mine, st.Stopped = false, nil, ""
 		if last != nil {
 			st.take(seen)
+			st.TTL, st.Lifetime = firstOf(st.TTL, seen.TTL), firstOf(st.Lifetime, lifetime)
 		}
 		if last != nil && isLast {
 			st.Mine, st.Got = seen.Raw, time.Now()
+			st.TTL, st.Lifetime = firstOf(seen.TTL, st.TTL), firstOf(lifetime, st.Lifetime)
 		}
 		return nil
 	})
