@@ -27,6 +27,9 @@ var (
 	ErrCorrupt = oci.ErrCorrupt
 	// ErrUnavailable is matched by errors about a source that does not answer.
 	ErrUnavailable = errors.New("IPFS unreachable")
+	// ErrNobody is matched by errors about a source that asks others and has none to ask
+	// now: where another source has answered that says nothing. It matches ErrUnavailable.
+	ErrNobody = fmt.Errorf("%w: nobody to ask", ErrUnavailable)
 )
 
 // BlockError is why a place has no block to give.

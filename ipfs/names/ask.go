@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -128,7 +129,7 @@ func (r *Resolver) await(ctx context.Context, name string, has bool) error {
 		return err
 	}
 	if q == nil {
-		return r.nobody(name)
+		return r.nobody(name, has)
 	}
 	defer r.leave(q)
 	if has && time.Since(q.began) > settle { // somebody has waited already
@@ -150,12 +151,16 @@ func (r *Resolver) await(ctx context.Context, name string, has bool) error {
 	}
 }
 
-// nobody is the error about a name for which there is nobody to ask.
-func (r *Resolver) nobody(name string) error {
+// nobody is the error about a name for which there is nobody to ask; has tells that there
+// is a record of it here.
+func (r *Resolver) nobody(name string, has bool) error {
 	if !r.isAlone() {
 		return fmt.Errorf("%w: asking for %s: this program ends", ipfs.ErrUnavailable, name)
 	}
 	err := fmt.Errorf("%w: no record of %s is here, and %s", ErrUnknown, name, r.advice)
+	if has {
+		err = fmt.Errorf("%w: %s", ipfs.ErrUnavailable, r.advice)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.entry(name).failed = err
@@ -281,21 +286,37 @@ func (a *answer) end(why error) {
 
 // unknown is why no source has told of the name: that it is unknown, if all say so.
 func (a *answer) unknown(why error) error {
-	var errs []error
+	var errs, idle []error
+	var said []string // by those that have none
 	none := "nobody has a record of"
 	for _, err := range a.errs {
 		switch {
 		case errors.Is(err, ErrOlder):
 			none = "nobody tells what is here, or newer, of"
+			said = append(said, err.Error())
+		case errors.Is(err, ipfs.ErrNobody):
+			idle = append(idle, err)
 		case !errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, ipfs.ErrUnavailable):
 			errs = append(errs, err)
+		default:
+			said = append(said, err.Error())
 		}
+	}
+	if len(said) == 0 {
+		errs = append(errs, idle...)
 	}
 	if len(a.errs) == 0 && why == nil {
 		why = fmt.Errorf("%w: nobody who was asked answers", ipfs.ErrUnavailable)
 	}
 	if errs = append(errs, why); errors.Join(errs...) == nil {
-		return fmt.Errorf("%w: %s %s: %w", ErrUnknown, none, a.name, errors.Join(a.errs...)) // each says that
+		for _, err := range idle {
+			said = append(said, err.Error())
+		}
+		return fmt.Errorf("%w: %s %s: %s", ErrUnknown, none, a.name, strings.Join(said, "; "))
 	}
-	return fmt.Errorf("no record of %s can be had: %w", a.name, errors.Join(errs...))
+	err := fmt.Errorf("no record of %s can be had: %w", a.name, errors.Join(errs...))
+	if len(said) > 0 { // as text, since the name is not unknown
+		err = fmt.Errorf("%w; %s", err, strings.Join(said, "; "))
+	}
+	return err
 }

@@ -24,7 +24,15 @@ func AskDNS(address string) LookupTXT {
 	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, network, address)
 	}}
-	return r.LookupTXT
+	return func(ctx context.Context, domain string) ([]string, error) {
+		texts, err := r.LookupTXT(ctx, domain)
+		if failed, ok := errors.AsType[*net.DNSError](err); ok { // names the system's server
+			to := *failed
+			to.Server = address
+			err = &to
+		}
+		return texts, err
+	}
 }
 
 // Times of DNSLinks.
@@ -43,8 +51,17 @@ type link struct {
 	got   time.Time
 }
 
+// dnsQuestion is put to DNS about a domain.
+type dnsQuestion struct {
+	began time.Time
+	done  chan struct{} // closed when link and err are what came of it
+	link  link          // the last one where there is no new one
+	err   error
+}
+
 // dnslink gives the value of a domain's DNSLink (https://dnslink.dev): of its subdomain
-// _dnslink, whose TXT record begins with "dnslink=".
+// _dnslink, whose TXT record begins with "dnslink=". Who has an answer waits for a newer one
+// for 2 s at most, and not again while no server of DNS answers.
 func (r *Resolver) dnslink(ctx context.Context, domain string, m *ipfs.Meaning) (string, error) {
 	m.Domain = domain
 	r.mu.Lock()
@@ -52,13 +69,20 @@ func (r *Resolver) dnslink(ctx context.Context, domain string, m *ipfs.Meaning) 
 	known, failed, ended := a.link, a.failed, a.ended
 	r.mu.Unlock()
 	now := time.Now()
+	silent := failed != nil && !errors.Is(failed, ErrUnknown) && now.Before(ended.Add(dnsTTL))
 	stale := error(nil)
-	switch {
-	case now.Before(known.got.Add(dnsTTL)):
+	switch fresh := known.got.Add(dnsTTL); {
+	case now.Before(fresh):
+		if fresh.Sub(now) < dnsTTL/4 && !now.Before(ended.Add(askAgain)) {
+			r.askDNS(domain) // so that who asks next need not wait
+		}
 	case failed != nil && now.Before(ended.Add(askAgain)):
 		stale = failed
+	case silent && now.Before(known.got.Add(dnsKept)):
+		r.askDNS(domain)
+		stale = failed
 	default:
-		known, stale = r.askDNS(ctx, domain, known)
+		known, stale = r.awaitDNS(ctx, domain, known)
 	}
 	if errors.Is(stale, ErrUnknown) || stale != nil && time.Since(known.got) > dnsKept {
 		return "", stale
@@ -70,30 +94,71 @@ func (r *Resolver) dnslink(ctx context.Context, domain string, m *ipfs.Meaning) 
 	return known.value, nil
 }
 
-// askDNS asks for a DNSLink and remembers what came of it.
-func (r *Resolver) askDNS(ctx context.Context, domain string, last link) (link, error) {
-	asking, cancel := context.WithTimeout(ctx, dnsTimeout)
-	defer cancel()
-	texts, err := r.lookup(asking, "_dnslink."+domain+".")
-	value := ""
-	if err == nil {
-		value, err = parseLink(domain, texts)
-	} else if failed, ok := errors.AsType[*net.DNSError](err); ok && failed.IsNotFound {
-		err = fmt.Errorf("%w: the domain %s has no DNSLink, a TXT record of _dnslink.%s", ErrUnknown, domain, domain)
-	} else {
-		err = fmt.Errorf("%w: the DNSLink of %s: %w", ipfs.ErrUnavailable, domain, err)
+// awaitDNS asks for a DNSLink; where the last one counts still, it is not waited for long.
+func (r *Resolver) awaitDNS(ctx context.Context, domain string, last link) (link, error) {
+	away := func() (link, error) {
+		return last, fmt.Errorf("%w: the DNSLink of %s: %w", ipfs.ErrUnavailable, domain, context.Cause(ctx))
 	}
-	if err == nil {
-		last = link{value, time.Now()}
+	if ctx.Err() != nil {
+		return away()
 	}
-	if err != nil && ctx.Err() != nil { // who asked went away, which says nothing to others
-		return last, err
+	q := r.askDNS(domain)
+	var late <-chan time.Time
+	if time.Since(last.got) <= dnsKept {
+		t := time.NewTimer(max(settle-time.Since(q.began), 0))
+		defer t.Stop()
+		late = t.C
 	}
+	select {
+	case <-q.done:
+		return q.link, q.err
+	case <-late:
+		return last, fmt.Errorf("%w: the DNSLink of %s: no server of DNS has answered yet", ipfs.ErrUnavailable, domain)
+	case <-ctx.Done():
+		return away()
+	}
+}
+
+// askDNS asks for a DNSLink, unless that is asked for, and remembers what comes of it.
+func (r *Resolver) askDNS(domain string) *dnsQuestion {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.entry(domain)
-	a.link, a.failed, a.ended = last, err, time.Now()
-	return last, err
+	if a.dns != nil {
+		return a.dns
+	}
+	q := &dnsQuestion{began: time.Now(), done: make(chan struct{}), link: a.link}
+	if r.ctx.Err() != nil {
+		q.err = fmt.Errorf("%w: asking for %s: this program ends", ipfs.ErrUnavailable, domain)
+		close(q.done)
+		return q
+	}
+	a.dns = q
+	r.tasks.Go(func() {
+		value, err := r.lookUpDNS(domain)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if q.err = err; err == nil {
+			q.link = link{value, time.Now()}
+		}
+		a.dns, a.link, a.failed, a.ended = nil, q.link, err, time.Now()
+		close(q.done)
+	})
+	return q
+}
+
+// lookUpDNS asks for a DNSLink. Errors match [ErrUnknown] or [ipfs.ErrUnavailable].
+func (r *Resolver) lookUpDNS(domain string) (string, error) {
+	ctx, cancel := context.WithTimeout(r.ctx, dnsTimeout)
+	defer cancel()
+	texts, err := r.lookup(ctx, "_dnslink."+domain+".")
+	if err == nil {
+		return parseLink(domain, texts)
+	}
+	if failed, ok := errors.AsType[*net.DNSError](err); ok && failed.IsNotFound {
+		return "", fmt.Errorf("%w: the domain %s has no DNSLink, a TXT record of _dnslink.%s", ErrUnknown, domain, domain)
+	}
+	return "", fmt.Errorf("%w: the DNSLink of %s: %w", ipfs.ErrUnavailable, domain, err)
 }
 
 // parseLink finds the one path of IPFS or IPNS among TXT records. The error matches

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,5 +147,54 @@ func TestOlderRecordIsAnAnswer(t *testing.T) {
 	rec, told, unsure := r.Newest(t.Context(), k.Name)
 	if rec.Sequence != 2 || told || unsure != nil {
 		t.Errorf("%d, %t, %v", rec.Sequence, told, unsure)
+	}
+}
+
+// nobodyThere is a source that has nobody to ask.
+type nobodyThere struct{}
+
+func (nobodyThere) Records(_ context.Context, _ string, yield func(string, []byte, time.Duration, error)) {
+	yield("peers", nil, 0, fmt.Errorf("%w: no peer is connected", ipfs.ErrNobody))
+}
+
+// A name of which who was asked has no record is unknown, whoever has nobody to ask; all
+// answers are told.
+func TestUnknownWhileNoPeerIsConnected(t *testing.T) {
+	k := created(t, newStore(t))
+	for _, c := range []struct {
+		sources []ipfs.RecordSource
+		want    error
+		says    []string
+	}{
+		{[]ipfs.RecordSource{&place{name: "good"}}, ErrUnknown, []string{"good: ", "no peer is connected"}},
+		{[]ipfs.RecordSource{&place{name: "good"}, &place{name: "dead", err: ipfs.ErrUnavailable}}, ipfs.ErrUnavailable, []string{"good: ", "dead: "}},
+		{nil, ipfs.ErrUnavailable, []string{"no peer is connected"}},
+	} {
+		r := NewResolver(newStore(t), Options{Sources: c.sources, Several: []ipfs.RecordsSource{nobodyThere{}}})
+		_, err := r.Find(t.Context(), k.Name)
+		if !errors.Is(err, c.want) || errors.Is(err, ipfs.ErrNotFound) != (c.want == ErrUnknown) {
+			t.Errorf("%v: %v", c.sources, err)
+		}
+		for _, text := range c.says {
+			if !strings.Contains(err.Error(), text) {
+				t.Errorf("%v does not tell %q", err, text)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Where there is nobody to ask it is not said that a record is lacking which is here.
+func TestNobodyToAskWithRecord(t *testing.T) {
+	s := newStore(t)
+	k := created(t, newStore(t))
+	if err := s.take(signed(t, k, value(0), 1), time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := resolver(t, s).Find(t.Context(), k.Name)
+	if err != nil || m.Stale == nil || strings.Contains(m.Stale.Error(), "no record") || !strings.Contains(m.Stale.Error(), "nobody to ask") {
+		t.Errorf("%v, %v", m.Stale, err)
 	}
 }

@@ -83,12 +83,13 @@ type Resolver struct {
 
 // asked is what came of asking for a name.
 type asked struct {
-	running *question // nil when nobody is asked now
-	heard   time.Time // when a source last heard what is the newest here; zero for never
-	told    time.Time // when it told so
-	ended   time.Time // when all were last asked
-	failed  error     // what they said, when none told of the name
-	link    link      // of a domain
+	running *question    // nil when nobody is asked now
+	heard   time.Time    // when a source last heard what is the newest here; zero for never
+	told    time.Time    // when it told so
+	ended   time.Time    // when all were last asked
+	failed  error        // what they said, when none told of the name
+	link    link         // of a domain
+	dns     *dnsQuestion // likewise; nil when it is not asked for now
 }
 
 var _ ipfs.Names = (*Resolver)(nil)

@@ -319,7 +319,7 @@ func (r *Records) String() string { return "peers" }
 func (r *Records) Records(ctx context.Context, name string, yield func(from string, raw []byte, age time.Duration, err error)) {
 	peers := r.n.names.node.Peers()
 	if len(peers) == 0 {
-		yield(r.String(), nil, 0, fmt.Errorf("%w: no peer is connected", ipfs.ErrUnavailable))
+		yield(r.String(), nil, 0, fmt.Errorf("%w: no peer is connected", ipfs.ErrNobody))
 		return
 	}
 	r.n.askPeers(ctx, name, maxHops-1, peers, yield)
