@@ -54,5 +54,9 @@ const maxLifetime = 100 * 365 * 24 * time.Hour
 
 // roundUp gives the next multiple of a unit; 0 for what is not above 0.
 func roundUp(d, unit time.Duration) time.Duration {
-	return (max(d, 0) + unit - 1) / unit * unit
+	whole := max(d, 0).Truncate(unit)
+	if whole < d {
+		whole += unit
+	}
+	return whole
 }
