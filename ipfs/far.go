@@ -13,6 +13,14 @@ import (
 // block alone: the source works, and may give others.
 var ErrOneBlock = errors.New("no answer for this block")
 
+// OneBlock makes err match [ErrOneBlock] besides.
+func OneBlock(err error) error { return oneBlockError{err} }
+
+type oneBlockError struct{ error }
+
+func (oneBlockError) Is(target error) bool { return target == ErrOneBlock }
+func (o oneBlockError) Unwrap() error      { return o.error }
+
 // BusyError is part of errors of a source that asks to be left alone for a
 // while. It matches [ErrUnavailable].
 type BusyError struct {

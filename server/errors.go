@@ -134,6 +134,12 @@ func isAbsent(err error) bool {
 	return errors.As(absent(codeNameUnknown, err), &e) && e.code == codeNameUnknown
 }
 
+// isFault tells whether err is to be answered with a 5xx.
+func isFault(err error) bool {
+	var e *apiError
+	return errors.As(absent(codeUnknown, err), &e) && e.httpStatus() >= http.StatusInternalServerError
+}
+
 // errInternal stands for a panic, of which the log has more.
 var errInternal = errorf(codeUnknown, "internal error")
 

@@ -35,7 +35,7 @@ var declared metric.Set
 // What is counted as it happens.
 var (
 	metricRequests = declared.Counter("http_requests_total",
-		"Requests answered, by endpoint, method and HTTP status; status 0 was cut before it had one.", "endpoint", "method", "status")
+		"Requests answered, by endpoint, method and HTTP status; status 0 was cut before it had one, or its client had gone.", "endpoint", "method", "status")
 	metricSent = declared.Counter("http_response_bytes_total",
 		"Bytes of bodies sent, by endpoint and where they came from.", "endpoint", "source")
 	metricDuration = declared.Histogram("http_request_duration_seconds",

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -130,13 +131,13 @@ func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*re
 	if err != nil && w.wasCut() {
 		err = errCut
 	}
-	cut := false
-	if err != nil {
-		if w.status == 0 {
-			s.answerError(w, r, err)
-		} else {
-			cut = true
-		}
+	gone := isFault(err) && !w.wasCut() && hasGone(r)
+	if gone {
+		err = fmt.Errorf("the client has gone: %w", err)
+	}
+	cut := err != nil && (gone || w.status != 0)
+	if err != nil && !cut {
+		s.answerError(w, r, err)
 	}
 	s.metrics.count(w, r, time.Since(start))
 	s.traffic.Count(time.Now(), w.bytes)
@@ -146,6 +147,10 @@ func (s *Server) observe(hw http.ResponseWriter, r *http.Request, serve func(*re
 		panic(http.ErrAbortHandler)
 	}
 }
+
+// hasGone tells whether the client has left before its answer: nobody is there to be told
+// anything, and what could not be done for it is no failure of this server.
+func hasGone(r *http.Request) bool { return errors.Is(r.Context().Err(), context.Canceled) }
 
 // refuseBody says that a request's body is not read, and not waited for.
 func refuseBody(w *response, r *http.Request) {
@@ -172,8 +177,7 @@ func (s *Server) logAccess(w *response, r *http.Request, start time.Time, err er
 		level = slog.LevelError
 	case r.URL.Path == "/healthz":
 		level = slog.LevelDebug
-	case err != nil && errors.Is(r.Context().Err(), context.Canceled):
-		// The client went away: nothing is wrong here.
+	case err != nil && hasGone(r): // nothing is wrong here
 	case w.status >= http.StatusInternalServerError, err != nil && w.status < http.StatusBadRequest:
 		level = slog.LevelWarn
 	}

@@ -34,8 +34,9 @@ type batch struct {
 }
 
 const (
-	maxScan     = 4096      // missing blocks that are looked at in one pass
-	unknownSize = 128 << 10 // bytes that a block of unknown size is taken for
+	waveTime    = 250 * time.Millisecond // within which blocks count as asked for at once
+	maxScan     = 4096                   // missing blocks that are looked at in one pass
+	unknownSize = 128 << 10              // bytes that a block of unknown size is taken for
 )
 
 // urgent puts the blocks that are waited for into batches.
@@ -45,9 +46,15 @@ func (s *pick) urgent() {
 		b.urgent = !b.here && (len(b.waits) > 0 || b.passed && !paused) && b.belongs(j)
 		return !b.urgent
 	})
-	slices.SortStableFunc(j.urgent, func(a, b *block) int { return cmp.Compare(a.need(), b.need()) })
+	slices.SortStableFunc(j.urgent, func(a, b *block) int {
+		return cmp.Or(cmp.Compare(a.need(), b.need()), a.wave().Compare(b.wave()), cmp.Compare(a.pos, b.pos))
+	})
 	s.lost = s.scan(nil, j.urgent)
 }
+
+// wave is about when the block was first waited for: what a reader asks for at once, for it
+// reads ahead, is got in the order of the file.
+func (b *block) wave() time.Time { return b.since.Truncate(waveTime) }
 
 // need is the most pressing one of those who wait for the block.
 func (b *block) need() need {

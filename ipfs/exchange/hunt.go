@@ -41,9 +41,36 @@ type claim struct {
 }
 
 // candidates are the peers that may be asked: the one that had the last block first, then
-// those that have given any; resting those that may not for a while.
-func (x *Exchange) candidates() (all []*peer, resting int) {
+// those that have given any; resting those that may not for a while. Where there are no
+// others, those that failed a moment ago are asked again after that moment.
+func (x *Exchange) candidates(ctx context.Context) (all []*peer, resting int) {
 	x.lookAround()
+	all, resting = x.usable()
+	if len(all) > 0 || resting == 0 {
+		return all, resting
+	}
+	pause := time.NewTimer(firstRest)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+		return nil, resting
+	}
+	x.lookAround()
+	if all, resting = x.usable(); len(all) > 0 {
+		return all, resting
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, p := range x.peers {
+		if from, may := p.pressed(time.Now()); may && !time.Now().Before(from) {
+			all = append(all, p)
+		}
+	}
+	return all, resting - len(all)
+}
+
+func (x *Exchange) usable() (all []*peer, resting int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := time.Now()
@@ -70,7 +97,7 @@ func (x *Exchange) candidates() (all []*peer, resting int) {
 // searchPeers gets a block from the first peer that has it.
 func (x *Exchange) searchPeers(ctx context.Context, s *search) ([]byte, error) {
 	h := &hunt{x: x, s: s}
-	h.all, h.resting = x.candidates()
+	h.all, h.resting = x.candidates(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if data := h.run(ctx, cancel); data != nil {

@@ -23,6 +23,7 @@ type peer struct {
 	failures [2]int    // in a row, at each kind of request
 	slower   bool      // the last of them was that others were faster: it was sending
 	rest     time.Time // not to be asked before
+	fell     time.Time // when it last failed, so that it rests
 	busy     time.Time // when it last said that it has too much to do
 	banned   time.Time // it has sent a false block, and is not to be asked before
 	traffic  Traffic
@@ -75,6 +76,12 @@ func (p *peer) usable(now time.Time) bool {
 // recovers tells whether it may be asked soon, though not now.
 func (p *peer) recovers(now time.Time) bool {
 	return p.rt != nil && now.Before(p.rest) && !now.Before(p.banned)
+}
+
+// pressed tells whether a peer that rests may be asked all the same, where there is no
+// other, and from when on.
+func (p *peer) pressed(now time.Time) (from time.Time, may bool) {
+	return p.fell.Add(firstRest), p.recovers(now) && !p.isBusy(now)
 }
 
 // isBusy tells whether it has said of late that it has too much to do.
@@ -177,7 +184,7 @@ func (x *Exchange) report(p *peer, kind int, err error) {
 		x.failed++
 		pause := min(firstRest<<p.failures[kind], maxRest)
 		p.failures[kind] = min(p.failures[kind]+1, 8)
-		p.rest = now.Add(pause)
+		p.rest, p.fell = now.Add(pause), now
 		x.log.Debug("a peer failed", "peer", p.id, "pause", pause, "error", err)
 	}
 }

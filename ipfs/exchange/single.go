@@ -22,7 +22,7 @@ const (
 // Get gives one block, checked: one of this machine, one that a [Exchange.Fetch]
 // brings, or one that any peer has. Errors match [ipfs.ErrNotFound] when nobody
 // has it, at once where there is nobody to look for, [ipfs.ErrUnavailable] when
-// who may have it does not answer; or they are ctx's. As long as bytes come, however
+// who may have it does not answer, and [ipfs.ErrOneBlock] then; or they are ctx's. As long as bytes come, however
 // slowly, ctx is told so ([ipfs.WithProgress]). It goes before what is read ahead of the
 // readers of whole files.
 func (x *Exchange) Get(ctx context.Context, c cid.Cid) ([]byte, error) { return x.get(ctx, c, atOnce) }
@@ -86,6 +86,9 @@ func (x *Exchange) join(c cid.Cid) (*search, error) {
 		still := newIdle(searchTime, x.moving(func() bool { return s.takes.Load() > 0 }), func() { s.cancel(errSlow) })
 		defer still.stop()
 		s.data, s.err = x.search(ctx, s)
+		if _, busy := ipfs.BusyUntil(s.err); !busy && errors.Is(s.err, ipfs.ErrUnavailable) {
+			s.err = ipfs.OneBlock(s.err) // who is connected may give others
+		}
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.forgetSearch(s)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,15 +169,104 @@ func TestManyLiarsAndSingleBlocks(t *testing.T) {
 		liars := s.liars(3, "holds", func(w http.ResponseWriter, _ *http.Request, root cid.Cid) { _, _ = car.NewWriter(w, root) })
 		s.origin.Kill()
 		for range 3 {
+			began := time.Now()
 			_, err := s.machines[0].Get(t.Context(), s.image[0])
-			if !errors.Is(err, ipfs.ErrUnavailable) || !strings.Contains(err.Error(), "3 of 3 peers") {
+			if !errors.Is(err, ipfs.ErrUnavailable) || !errors.Is(err, ipfs.ErrOneBlock) || !strings.Contains(err.Error(), "3 of 3 peers") {
 				t.Errorf("%v", err)
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("it took %s", took)
 			}
 		}
 		for _, l := range liars {
-			if len(l.asked) != 1 {
-				t.Errorf("%s was asked %d times within a moment", l.ID, len(l.asked))
+			for i, at := range l.asked {
+				if i > 0 && at.Sub(l.asked[i-1]) < time.Second {
+					t.Errorf("%s was asked twice within a second", l.ID)
+				}
 			}
 		}
 	})
 }
+
+// That one block cannot be had says nothing of others: the only peer is asked for the next,
+// however often it has failed.
+func TestOneBlockFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 1, exchange.Limits{}, 100_000, 100_000)
+		defer s.Close()
+		real := s.origin.Handler()
+		s.origin.Answers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost && strings.Contains(r.URL.Path, s.image[0].String()) {
+				<-r.Context().Done()
+				return
+			}
+			real.ServeHTTP(w, r)
+		}))
+		set := asServer(t, s.machines[0])
+		for range 4 {
+			if _, err := set.Get(t.Context(), s.image[0]); !errors.Is(err, ipfs.ErrUnavailable) {
+				t.Errorf("%v", err)
+			}
+		}
+		began := time.Now()
+		if _, err := set.Get(t.Context(), s.image[1]); err != nil || time.Since(began) > 2*time.Second {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+	})
+}
+
+// firstByte notes when something is written first.
+type firstByte struct{ at time.Time }
+
+func (f *firstByte) Write(p []byte) (int, error) {
+	if f.at.IsZero() {
+		f.at = time.Now()
+	}
+	return len(p), nil
+}
+
+// Whoever reads a file from its start gets the start first, though much is read ahead.
+func TestFirstByte(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 1, exchange.Limits{}, 20<<20)
+		defer s.Close()
+		s.origin.Limit(8 * mbit)
+		began, first := time.Now(), &firstByte{}
+		g := &whenOpen{Machine: s.machines[0], root: s.image[0]}
+		defer g.close()
+		f, err := ipfs.OpenFile(t.Context(), g, s.image[0], 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteTo(first); err != nil {
+			t.Fatal(err)
+		}
+		if took := first.at.Sub(began); took > 4*time.Second {
+			t.Errorf("the first byte came after %s, the last after %s", took, time.Since(began))
+		}
+	})
+}
+
+// whenOpen gets a file ahead, as a server does, when its root has come and the next block
+// is asked for: so all that is read ahead is asked for before it is known what the file has.
+type whenOpen struct {
+	*simnet.Machine
+	root    cid.Cid
+	once    sync.Once
+	fetched ipfs.Getter
+	release func()
+	asked   atomic.Int64
+}
+
+func (w *whenOpen) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if c.Equals(w.root) {
+		return w.Machine.Get(ctx, c)
+	}
+	// On a busy machine what is asked for at once comes in any order.
+	time.Sleep(time.Duration(max(0, 20-w.asked.Add(1))) * 20 * time.Microsecond)
+	w.once.Do(func() { w.fetched, w.release = w.Fetch(w.root) })
+	return w.fetched.Get(ctx, c)
+}
+
+func (w *whenOpen) close() { w.release() }

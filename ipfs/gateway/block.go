@@ -86,7 +86,7 @@ func checkStatus(resp *http.Response, text string, c cid.Cid, where string) erro
 	}
 	err := fmt.Errorf("%w: GET %s: the gateway answers %s%s", kind, where, resp.Status, hint)
 	if isAbout(resp.StatusCode, text, c) {
-		return oneBlockError{err}
+		return ipfs.OneBlock(err)
 	}
 	return err
 }
@@ -103,12 +103,6 @@ func isAbout(status int, text string, c cid.Cid) bool {
 	}
 	return false
 }
-
-// oneBlockError is an error that matches [ipfs.ErrOneBlock] besides.
-type oneBlockError struct{ error }
-
-func (o oneBlockError) Unwrap() error        { return o.error }
-func (o oneBlockError) Is(target error) bool { return target == ipfs.ErrOneBlock }
 
 // blame names the gateway that sent other bytes than the block.
 func (g *Gateway) blame(err error, resp *http.Response, where string) error {

@@ -7,6 +7,7 @@ package network
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -161,21 +162,27 @@ func (n *Network) Local() *packstore.Local { return n.local }
 func (n *Network) Metrics() prometheus.Collector { return metrics{&declared, n} }
 
 // Blocks are what peers have. It is a [ipfs.Getter] and gets whole files ahead.
-func (n *Network) Blocks() *Blocks { return &Blocks{n.exchange, n.absent} }
+func (n *Network) Blocks() *Blocks { return &Blocks{n.exchange, n} }
 
 // Blocks is the exchange, of which it is not known whether a block is nowhere as
 // long as no peer has answered.
 type Blocks struct {
 	*exchange.Exchange
-	absent error // nil when peers have answered
+	n *Network
 }
 
 // Get implements [ipfs.Getter]. Errors are those of the exchange, but match
-// [ipfs.ErrUnavailable] in place of [ipfs.ErrNotFound] when nobody was asked.
+// [ipfs.ErrUnavailable] in place of [ipfs.ErrNotFound] when nobody was asked: none of the
+// peers that are to be there is connected. So soon as one is, it is asked.
 func (b *Blocks) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	awaited := b.n.node.Awaited()
 	data, err := b.Exchange.Get(ctx, c)
-	if errors.Is(err, ipfs.ErrNotFound) && b.absent != nil {
-		err = b.absent
+	switch {
+	case !errors.Is(err, ipfs.ErrNotFound):
+	case b.n.absent != nil:
+		err = b.n.absent
+	case awaited != nil: // before, since it may have come meanwhile
+		err = ipfs.OneBlock(fmt.Errorf("block %s: %w", c, awaited))
 	}
 	return data, err
 }

@@ -152,6 +152,33 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
+// While none of the peers that a server is to have is there, it does not know that a block
+// is nowhere, and may know more in a moment; one that is to have none knows it.
+func TestNobodyIsThereYet(t *testing.T) {
+	nowhere := cid.MustParse("bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
+	listen := []string{"/ip4/127.0.0.1/tcp/0"}
+	for name, test := range map[string]struct {
+		node    p2p.Config
+		awaited bool
+	}{
+		"nobody is to be there": {p2p.Config{Listen: listen}, false},
+		"a peer is":             {p2p.Config{Listen: listen, Peers: []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"}}, true},
+		"peers behind a name":   {p2p.Config{Listen: listen, Peers: []string{"dns:peers.invalid"}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, err := Serve(t.Context(), newStore(t), Config{Node: test.node})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closed(t, n)
+			_, err = n.Blocks().Get(t.Context(), nowhere)
+			if errors.Is(err, ipfs.ErrUnavailable) != test.awaited || errors.Is(err, ipfs.ErrOneBlock) != test.awaited || errors.Is(err, ipfs.ErrNotFound) == test.awaited {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
 // A root and its manifests can be found by whoever wants the image; its layers need
 // not be, and an old or a damaged image is found by its root at least.
 func TestAnnounced(t *testing.T) {

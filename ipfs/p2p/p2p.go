@@ -110,6 +110,7 @@ type Node struct {
 	unreached unreached        // static peers, names
 	static    map[peer.ID]bool // peers that were given by ID
 	seeking   bool             // mDNS, a DHT or a name may still find peers
+	expects   bool             // peers by address, by name or by mDNS
 	local     bool             // mDNS finds peers
 	delegated bool             // there is a delegated routing server
 
@@ -131,7 +132,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if cfg.Memory == nil {
 		cfg.Memory = budget.New(0)
 	}
-	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT() || len(parsed.names) > 0, local: cfg.MDNS, delegated: len(cfg.Routing) > 0, hasKey: len(cfg.SwarmKey) > 0, memory: cfg.Memory}
+	n := &Node{log: silent.Logger(cfg.Logger), dialed: make(chan struct{}), seeking: cfg.MDNS || parsed.hasDHT() || len(parsed.names) > 0, local: cfg.MDNS, expects: cfg.MDNS || len(cfg.Peers) > 0, delegated: len(cfg.Routing) > 0, hasKey: len(cfg.SwarmKey) > 0, memory: cfg.Memory}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.start(cfg, parsed); err != nil {
 		return nil, errors.Join(err, n.Close())

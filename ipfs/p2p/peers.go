@@ -174,6 +174,16 @@ func (n *Node) Ready(ctx context.Context) error {
 	return nil
 }
 
+// Awaited is an error while nobody is connected who gives blocks, though peers at fixed
+// addresses, behind names or on the local network are to be: it matches
+// [ipfs.ErrUnavailable], and is nil else.
+func (n *Node) Awaited() error {
+	if !n.expects || n.ready(false) {
+		return nil
+	}
+	return fmt.Errorf("%w: no peer is connected yet, of those that this machine is to have or to find: try again, or see image2ipfs peers and doctor there", ipfs.ErrUnavailable)
+}
+
 // On the local network, several answer one question; one of them may be
 // another process of this machine, which is the fastest and has nothing more.
 const (
