@@ -59,7 +59,7 @@ image: ## dist/image2ipfs-image.tar, an OCI image of the server for amd64 and ar
 packages: ## deb and rpm for amd64 and arm64 in dist/, signed with SIGNING_KEY=FILE
 	GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' hack/packages.sh
 
-release: ## binaries for all platforms, deb, rpm, SBOM and checksums in dist/, signed with SIGNING_KEY=FILE
+release: ## binaries for PLATFORMS, deb, rpm, OCI image, SBOM and checksums in dist/, signed with SIGNING_KEY=FILE
 	GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' PLATFORMS='$(PLATFORMS)' hack/release.sh
 
 wine: ## run the Windows binary, and tests that can be, under Wine (root on Debian)

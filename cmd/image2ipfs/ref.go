@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry/local"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
 )
 
@@ -75,7 +78,7 @@ func (o *storeOptions) root(cmd *cobra.Command, arg string) (_ ref.Name, err err
 	}
 	all, failed := o.openExisting(ctx)
 	if errors.Is(failed, ipfs.ErrNotFound) {
-		return name, err
+		return name, notPublished(arg, err)
 	}
 	if failed != nil {
 		return name, failed
@@ -89,9 +92,20 @@ func (o *storeOptions) root(cmd *cobra.Command, arg string) (_ ref.Name, err err
 		failed = tellBeside(ctx, all, arg, found, cmd.ErrOrStderr())
 	}
 	if errors.Is(failed, ipfs.ErrNotFound) {
-		return name, fmt.Errorf("%w, and no image of that name is published here", err)
+		return name, notPublished(arg, err)
 	}
 	return found, failed
+}
+
+// notPublished is the error about a name that spells no root, as err says, and of which no
+// image is published here.
+func notPublished(arg string, err error) error {
+	const shortest = 46 // characters of a CID: what is as long is a misspelt one
+	_, _, wrong := local.ParseName(arg)
+	if wrong != nil || slices.ContainsFunc(strings.FieldsFunc(arg, func(r rune) bool { return strings.ContainsRune("/:@", r) }), func(part string) bool { return len(part) >= shortest }) {
+		return err
+	}
+	return fmt.Errorf("%w: %q has no CID in it, and no image of that name is published here; where it was pushed to another machine, ask there, or read Image2ipfs-Name in the answer to curl -sI https://HOST/v2/REPOSITORY/manifests/TAG", ipfs.ErrNotFound, arg)
 }
 
 // tellBeside tells what a pushed image was recompressed to.
