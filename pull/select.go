@@ -51,6 +51,11 @@ func selectSigned(ctx context.Context, l *layout.Layout, name ref.Name, platform
 	i := &Image{Name: name, layout: l, index: l.Files().Index, indexJSON: l.Files().IndexJSON}
 	target, err := l.Resolve(ctx, name)
 	isPlain := name.Repository == "" && name.Tag == "" && name.Digest == ""
+	if err == nil || isPlain {
+		if refused := i.examine(ctx, policy, target.Digest); refused != nil {
+			return nil, refused
+		}
+	}
 	switch {
 	case isPlain && platform == nil:
 		i.Target, i.several = target, err
@@ -69,7 +74,7 @@ func selectSigned(ctx context.Context, l *layout.Layout, name ref.Name, platform
 	if err != nil {
 		return nil, err
 	}
-	if err := i.requireSigned(ctx, policy); err != nil {
+	if err := i.requireSigned(ctx); err != nil {
 		return nil, err
 	}
 	i.nameAfter(target)
@@ -139,6 +144,11 @@ func (i *Image) chosen(ctx context.Context, resolved ocispec.Descriptor, platfor
 	}
 	if platform == nil {
 		return target, nil
+	}
+	if i.verdict != nil { // what is asked for is signed, and not just what it leads to
+		if err := i.verdict.Check(resolved.Digest); err != nil {
+			return target, err
+		}
 	}
 	return i.onPlatform(ctx, target, platform)
 }

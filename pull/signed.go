@@ -13,15 +13,21 @@ import (
 	"github.com/image2ipfs/image2ipfs/trust"
 )
 
+// examine finds out what of the layout is signed as required, first of all what was asked
+// for; nothing where nothing has to be.
+func (i *Image) examine(ctx context.Context, policy *trust.Policy, asked digest.Digest) (err error) {
+	if policy != nil {
+		i.verdict, err = policy.Examine(ctx, i.layout, asked)
+	}
+	return err
+}
+
 // requireSigned refuses the image unless all of what is pulled that is an image is signed
 // as required, and leaves out what refers to it and is not. Errors match
 // [trust.ErrUntrusted], or are those of finding out.
-func (i *Image) requireSigned(ctx context.Context, policy *trust.Policy) (err error) {
-	if policy == nil {
+func (i *Image) requireSigned(ctx context.Context) error {
+	if i.verdict == nil {
 		return nil
-	}
-	if i.verdict, err = policy.Examine(ctx, i.layout); err != nil {
-		return err
 	}
 	images, err := i.layout.Images(ctx)
 	if err != nil {
@@ -48,6 +54,16 @@ func (i *Image) requireSigned(ctx context.Context, policy *trust.Policy) (err er
 		i.index, i.indexJSON = oci.NewIndex(kept), nil
 	}
 	return nil
+}
+
+// RequireWhole refuses the image unless all that is in its layout is signed, where that is
+// required: who keeps the layout keeps all of it. Errors match [trust.ErrUntrusted], or are
+// those of finding out.
+func (i *Image) RequireWhole(ctx context.Context) error {
+	if i.verdict == nil {
+		return nil
+	}
+	return i.verdict.CheckAll(ctx, i.layout.Files(), nil)
 }
 
 // onlySigned leaves of descriptors those that may be pulled.

@@ -63,6 +63,60 @@ func TestSigned(t *testing.T) {
 	}
 }
 
+// An index that is not signed is not pulled for a platform of which the manifest is.
+func TestSignedPlatform(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	amd := l.Image("amd64", []byte("good"))
+	amd.Platform = &ocispec.Platform{OS: "linux", Architecture: "amd64"}
+	index := oci.Named(l.Index(amd), "docker.io/library/app:1")
+	root := l.Publish(index, testsign.Tagged(l, by, amd.Digest, amd.Digest))
+	open, err := layout.Open(t.Context(), blocks, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := pull.Wanted{Signed: testsign.Policy(t, by), Platforms: []ocispec.Platform{*amd.Platform}}
+	for _, to := range []pull.Target{pull.Directory(t.TempDir()), pull.Archive{Path: filepath.Join(t.TempDir(), "tar"), Docker: true}} {
+		for _, name := range []ref.Name{{Root: root}, {Root: root, Repository: "app", Tag: "1"}, {Root: root, Digest: index.Digest}} {
+			if _, err := pull.Prepare(t.Context(), open, name, to, wanted); !errors.Is(err, trust.ErrUnsigned) {
+				t.Errorf("%s to %s: %v", name, to, err)
+			}
+		}
+		if _, err := pull.Prepare(t.Context(), open, ref.Name{Root: root, Digest: amd.Digest}, to, wanted); err != nil {
+			t.Errorf("the manifest that is signed, to %s: %v", to, err)
+		}
+	}
+}
+
+// What is kept of a pull is the whole layout, so all of it has to be signed.
+func TestRequireWhole(t *testing.T) {
+	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)
+	for _, alone := range []bool{true, false} {
+		blocks := testlayout.NewBlocks()
+		l := testlayout.New(t, blocks)
+		good := oci.Named(l.Image("amd64", []byte("good")), "docker.io/library/good:1")
+		top := []ocispec.Descriptor{good, testsign.Tagged(l, by, good.Digest, good.Digest)}
+		if !alone {
+			top = append(top, oci.Named(l.Image("amd64", []byte("evil")), "docker.io/library/evil:1"))
+		}
+		root := l.Publish(top...)
+		open, err := layout.Open(t.Context(), blocks, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, policy := range []*trust.Policy{nil, testsign.Policy(t, by)} {
+			job, err := pull.Prepare(t.Context(), open, ref.Name{Root: root, Repository: "good", Tag: "1"}, pull.Directory(t.TempDir()), pull.Wanted{Signed: policy})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := job.Image.RequireWhole(t.Context()); (err == nil) != (alone || policy == nil) || err != nil && !errors.Is(err, trust.ErrUnsigned) {
+				t.Errorf("alone %v, policy %v: %v", alone, policy, err)
+			}
+		}
+	}
+}
+
 // Whoever has a signature of another image gets nothing of his own pulled by it.
 func TestSmuggledImage(t *testing.T) {
 	by := testsign.NewECDSA(t, elliptic.P256(), testsign.SHA256)

@@ -183,14 +183,9 @@ func (s *Server) allSigned(ctx context.Context, root cid.Cid) error {
 // wholeSigned refuses a layout of which a part is not signed: what index.json lists is
 // pulled as an image by whoever gets it. A blob that is here has to be a file.
 func (s *Server) wholeSigned(ctx context.Context, l *ipfs.Layout, v *trust.Verdict) error {
-	for _, desc := range l.Index.Manifests {
-		if err := v.Check(desc.Digest); err != nil {
-			return err
-		}
-	}
-	return l.Blobs(ctx, func(d digest.Digest, c cid.Cid) error {
-		if err := v.CheckContent(d); err != nil || c.Prefix().Codec == cid.Raw {
-			return err
+	return v.CheckAll(ctx, l, func(d digest.Digest, c cid.Cid) error {
+		if c.Prefix().Codec == cid.Raw {
+			return nil
 		}
 		first, err := ipfs.Verified(s.local).Get(ctx, c)
 		if isAbsent(err) {

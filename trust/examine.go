@@ -21,31 +21,43 @@ import (
 const (
 	maxStatements = 2000     // layers that hold signatures
 	maxSignatures = 64       // of one of them
-	maxChecks     = 8192     // of all, each by each key: about a second of a processor
+	maxChecks     = 8192     // of those of one image, each by each key: about a second of a processor
+	maxAllChecks  = 16_384   // of all
 	maxRead       = 64 << 20 // bytes of all
 	maxFaults     = 16       // that are remembered about one image
 )
 
 // Examine finds out what of a layout is signed: reads all that says that it signs
 // something, and follows what is signed as a pull would, from indices to their manifests
-// and their contents. What cannot be read at the moment makes the verdict one for now, see
-// [Verdict.Final]. Errors match [oci.ErrLimit], or are those of listing claims.
-func (p *Policy) Examine(ctx context.Context, l Layout) (*Verdict, error) {
+// and their contents. What is signed of the images that are asked for is found out first:
+// when the layout has more signatures than are tried, what the others sign counts for
+// nothing, and the verdict says so. What cannot be read at the moment makes the verdict one
+// for now, see [Verdict.Final]. Errors match [oci.ErrLimit] for what is below what is
+// signed, or are those of listing claims.
+func (p *Policy) Examine(ctx context.Context, l Layout, asked ...digest.Digest) (*Verdict, error) {
 	claims, err := l.Claims(ctx)
 	if err != nil {
 		return nil, err
 	}
+	isAsked := func(c registry.Claim) int {
+		if slices.ContainsFunc(asked, c.IsOf) {
+			return 0
+		}
+		return 1
+	}
+	if len(asked) > 0 {
+		claims = slices.Clone(claims)
+		slices.SortStableFunc(claims, func(a, b registry.Claim) int { return isAsked(a) - isAsked(b) })
+	}
 	e := &examination{
-		ctx: ctx, l: l, policy: p,
+		ctx: ctx, l: l, policy: p, keys: slices.Clone(p.keys), over: map[string]bool{},
 		v: &Verdict{
 			policy: p, manifests: map[digest.Digest]bool{}, contents: map[digest.Digest]bool{},
 			signed: map[digest.Digest][]Signature{}, faults: map[string][]error{},
 		},
 	}
-	for _, c := range claims {
-		if err := e.claim(c); err != nil {
-			return nil, err
-		}
+	if err := e.all(claims); err != nil {
+		return nil, err
 	}
 	for _, d := range slices.Sorted(maps.Keys(e.v.signed)) {
 		if err := e.follow(ocispec.Descriptor{Digest: d}, 0); err != nil {
@@ -55,13 +67,48 @@ func (p *Policy) Examine(ctx context.Context, l Layout) (*Verdict, error) {
 	return e.v, nil
 }
 
+// errMany ends the judging of one image, or of all.
+var errMany = fmt.Errorf("%w: %w", ErrUntrusted, oci.ErrLimit)
+
+// all judges claims, those about one image after one another. When there are more than are
+// judged of one, the others are all the same.
+func (e *examination) all(claims []registry.Claim) error {
+	about := ""
+	for _, c := range claims {
+		if at := c.About(); at != about {
+			about, e.checks = at, 0
+		}
+		if e.over[about] {
+			continue
+		}
+		err := e.claim(c)
+		switch {
+		case !errors.Is(err, errMany):
+			if err != nil {
+				return err
+			}
+		case e.checks > maxChecks:
+			e.over[about] = true
+			e.v.faults[about] = append([]error{err}, e.v.faults[about]...)
+		default:
+			e.v.faults[about] = append([]error{err}, e.v.faults[about]...)
+			e.v.over = err
+			return nil
+		}
+	}
+	return nil
+}
+
 type examination struct {
 	ctx        context.Context
 	l          Layout
 	policy     *Policy
+	keys       []*Key // of the policy, the one first that signed what was seen last
 	v          *Verdict
 	statements int
-	checks     int
+	checks     int             // of signatures of the image that is being judged
+	allChecks  int             // of those of all
+	over       map[string]bool // images that have too many, by [registry.Claim.About]
 	bytes      int64
 	limit      oci.WalkLimit
 	followed   map[digest.Digest]bool
@@ -81,7 +128,7 @@ func (e *examination) claim(c registry.Claim) error {
 	all := true // of its layers were made by one of the keys
 	for _, layer := range layers {
 		if e.statements++; e.statements > maxStatements {
-			return fmt.Errorf("%w: more than %d signatures in one layout", oci.ErrLimit, maxStatements)
+			return fmt.Errorf("%w: more than %d signatures in one layout", errMany, maxStatements)
 		}
 		made, err := e.layer(c, layer)
 		if err != nil {
@@ -196,7 +243,7 @@ func (e *examination) read(desc ocispec.Descriptor) (data []byte, err error) {
 		return nil, nil
 	}
 	if e.bytes += b.Size(); e.bytes > maxRead {
-		return nil, fmt.Errorf("%w: signature %s: more than %d bytes with those before", oci.ErrLimit, desc.Digest, maxRead)
+		return nil, fmt.Errorf("%w: signature %s: more than %d bytes with those before", errMany, desc.Digest, maxRead)
 	}
 	desc.Size = b.Size()
 	release, err := ipfs.HoldReading(e.ctx, 2*desc.Size) // its buffer grows
@@ -249,9 +296,12 @@ func (e *examination) judge(c registry.Claim, s *statement) (made bool, err erro
 		}
 		content, s.subjects = m.Content, []digest.Digest{c.Subject}
 	}
-	key, err := s.signer(e.policy.keys, content, e.check)
+	key, err := s.signer(e.keys, content, e.check)
 	if err != nil {
 		return false, err
+	}
+	if i := slices.Index(e.keys, key); i > 0 { // whoever signs one signs the next
+		e.keys = slices.Insert(slices.Delete(e.keys, i, i+1), 0, key)
 	}
 	if key == nil {
 		if s.signs {
@@ -277,8 +327,12 @@ func (e *examination) judge(c registry.Claim, s *statement) (made bool, err erro
 
 // check is asked before each signature is checked by a key.
 func (e *examination) check() error {
-	if e.checks++; e.checks > maxChecks {
-		return fmt.Errorf("%w: more than %d signatures to be checked in one layout, each by each of %d keys", oci.ErrLimit, maxChecks, len(e.policy.keys))
+	e.allChecks++
+	switch e.checks++; {
+	case e.checks > maxChecks:
+		return fmt.Errorf("%w: it has more signatures than are tried: %d, each by each of %d keys", errMany, maxChecks, len(e.policy.keys))
+	case e.allChecks > maxAllChecks:
+		return fmt.Errorf("%w: its layout has more signatures than are tried: %d, each by each of %d keys", errMany, maxAllChecks, len(e.policy.keys))
 	}
 	return context.Cause(e.ctx)
 }

@@ -2,11 +2,13 @@ package trust
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/ipfs/go-cid"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -22,6 +24,7 @@ type Verdict struct {
 	signed    map[digest.Digest][]Signature // images
 	faults    map[string][]error            // why signatures do not count, by [registry.Claim.About]
 	pending   []error                       // what could not be read
+	over      error                         // why not all signatures were tried; nil when they were
 }
 
 // Check tells by nil that a manifest or index is signed, or reached from what is signed as
@@ -33,6 +36,23 @@ func (v *Verdict) Check(d digest.Digest) error { return v.check(v.manifests, d) 
 // CheckContent is Check for a content of any kind, which is to be read as a config, a layer
 // or bytes. Nobody may take it for a manifest.
 func (v *Verdict) CheckContent(d digest.Digest) error { return v.check(v.contents, d) }
+
+// CheckAll is Check for all that a layout lists and CheckContent for its blobs: nothing in
+// it is not signed. Then blob, which may be nil, is asked about each. Errors are those of
+// these, and of reading the layout.
+func (v *Verdict) CheckAll(ctx context.Context, l *ipfs.Layout, blob func(d digest.Digest, c cid.Cid) error) error {
+	for _, desc := range l.Index.Manifests {
+		if err := v.Check(desc.Digest); err != nil {
+			return err
+		}
+	}
+	return l.Blobs(ctx, func(d digest.Digest, c cid.Cid) error {
+		if err := v.CheckContent(d); err != nil || blob == nil {
+			return err
+		}
+		return blob(d, c)
+	})
+}
 
 // admit has a manifest or index count.
 func (v *Verdict) admit(d digest.Digest) { v.manifests[d], v.contents[d] = true, true }
@@ -51,6 +71,9 @@ func (v *Verdict) check(counts map[digest.Digest]bool, d digest.Digest) error {
 			return fmt.Errorf("%w: %s: %w; %s", ErrUntrusted, d, worst, advice)
 		}
 	}
+	if v.over != nil {
+		return fmt.Errorf("%s is not found to be signed by %s: %w; publish it in a layout with fewer signatures, or give fewer keys", d, v.policy, v.over)
+	}
 	if len(v.signed) == 0 {
 		return fmt.Errorf("%w: %s is %w: nothing in its layout has a signature by %s; %s", ErrUntrusted, d, ErrUnsigned, v.policy, advice)
 	}
@@ -60,7 +83,7 @@ func (v *Verdict) check(counts map[digest.Digest]bool, d digest.Digest) error {
 // severity orders what is wrong with several signatures of one image by what its owner
 // wants to hear first.
 func severity(err error) int {
-	for i, kind := range []error{ErrOtherImage, ErrSignature, ErrOtherKey, ErrAttestationOnly} {
+	for i, kind := range []error{errMany, ErrOtherImage, ErrSignature, ErrOtherKey, ErrAttestationOnly} {
 		if errors.Is(err, kind) {
 			return i
 		}
@@ -92,6 +115,9 @@ func (v *Verdict) Any() error {
 		return nil
 	case len(v.pending) > 0:
 		return fmt.Errorf("%w: whether anything is signed by %s cannot be told now: %w", ipfs.ErrUnavailable, v.policy, v.pending[0])
+	}
+	if v.over != nil {
+		return fmt.Errorf("nothing is found to be signed by %s: %w", v.policy, v.over)
 	}
 	for _, about := range slices.Sorted(maps.Keys(v.faults)) {
 		return fmt.Errorf("%w: nothing is signed by %s: %w", ErrUntrusted, v.policy, v.faults[about][0])

@@ -62,7 +62,8 @@ was published under it here last. One that moves (k51…/app:1, or a domain that
 
 With --require-signature nothing is taken but what is signed by that key, as
 image2ipfs verify --key checks it, and what that leads to: of an index that is signed
-all platforms, and not what others have put beside it.
+all platforms, and not what others have put beside it. With --pin all that is under
+the CID has to be signed.
 
 Without --to the image goes to the engine of this machine, when there is only
 one. A CID that is a single docker-archive file on IPFS is pulled too, into
@@ -240,6 +241,11 @@ func (o *pullOptions) pull(cmd *cobra.Command, all stores, name ref.Name, from *
 		return out, err
 	}
 	if o.pin {
+		if err := job.Image.RequireWhole(ctx); errors.Is(err, trust.ErrUntrusted) {
+			return out, fmt.Errorf("--pin keeps all that is under %s, and not all of it is signed: pull it without --pin, or keep it, signed or not, with image2ipfs pin add: %w", ref.Ciq(name.Root), err)
+		} else if err != nil {
+			return out, err
+		}
 		if _, err := keep(cmd, all, from, l, o.quiet || o.json); err != nil {
 			return out, err
 		}

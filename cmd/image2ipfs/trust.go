@@ -50,10 +50,6 @@ func signatures(ctx context.Context, policy *trust.Policy, g ipfs.Getter, name r
 	if err != nil {
 		return nil, err
 	}
-	v, err := policy.Examine(ctx, l)
-	if err != nil {
-		return nil, err
-	}
 	var digests []digest.Digest
 	if name.Plain() {
 		images, err := l.Images(ctx)
@@ -69,6 +65,10 @@ func signatures(ctx context.Context, policy *trust.Policy, g ipfs.Getter, name r
 			return nil, err
 		}
 		digests = append(digests, desc.Digest)
+	}
+	v, err := policy.Examine(ctx, l, digests...)
+	if err != nil {
+		return nil, err
 	}
 	if len(digests) == 0 {
 		return nil, fmt.Errorf("%w: %s has no image", trust.ErrUntrusted, ref.Ciq(name.Root))

@@ -214,7 +214,7 @@ func (o *verifyOptions) advise(ctx context.Context, all stores, root cid.Cid, he
 	if errors.Is(err, ipfs.ErrNotFound) && all.own != nil && all.own.Keeps(ctx, root) {
 		err = fmt.Errorf("%w; image2ipfs gc finds in the packs what only the index has lost", err)
 	}
-	if !healing && errors.Is(err, ipfs.ErrCorrupt) {
+	if !healing && errors.Is(err, ipfs.ErrCorrupt) && !errors.Is(err, oci.ErrLimit) {
 		err = fmt.Errorf("%w; give a --gateway or --peers that have the image to heal it, or publish it again", err)
 	}
 	return err
