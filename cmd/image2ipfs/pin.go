@@ -106,6 +106,9 @@ the pin.`,
 		ValidArgsFunction: completeNames(&opts.storeOptions),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.service.name != "" {
+				if err := notForService(cmd); err != nil {
+					return err
+				}
 				return opts.service.add(cmd, opts, args)
 			}
 			if opts.service.noWait {
@@ -122,6 +125,16 @@ the pin.`,
 	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "print roots only")
 	cmd.Flags().BoolVar(&opts.json, "json", false, "print a JSON object for each image")
 	return cmd
+}
+
+// notForService refuses flags of how this machine gets what a service is to get.
+func notForService(cmd *cobra.Command) (err error) {
+	for _, flag := range []string{"gateway", "peers", "mdns", "public", "routing"} {
+		if cmd.Flags().Changed(flag) {
+			return usageError{fmt.Errorf("--%s is not for --service, which gets the images by itself", flag)}
+		}
+	}
+	return nil
 }
 
 // pinned is the JSON form of what was pinned.

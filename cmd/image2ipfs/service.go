@@ -190,7 +190,10 @@ func newServiceRm() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return known.Remove(args[0])
+			if err = known.Remove(args[0]); errors.Is(err, pinning.ErrConfig) {
+				return usageError{err}
+			}
+			return err
 		},
 	}
 }

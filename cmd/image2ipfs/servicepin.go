@@ -116,6 +116,10 @@ func (o *serviceOption) pin(cmd *cobra.Command, root cid.Cid, names []string, qu
 		if info := pinning.InfoText(p.Info); info != "" {
 			text = " (" + info + ")"
 		}
+		if p.Err != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s is asked for again: %v\n", o.name, ref.Ciq(root), p.Err)
+			return
+		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s %s%s\n", o.name, ref.Ciq(root), oci.Quoted(string(p.Status)), text)
 	}
 	if o.noWait {

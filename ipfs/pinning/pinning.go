@@ -3,6 +3,7 @@
 package pinning
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,12 +13,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ipfs/boxo/pinning/remote/client/openapi"
 	"github.com/ipfs/go-cid"
 
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/internal/transport"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -30,6 +33,8 @@ var (
 	ErrFailed = errors.New("pinning failed")
 	// ErrConfig is matched by errors about services that cannot be described so.
 	ErrConfig = errors.New("pinning service")
+
+	errNonsense = fmt.Errorf("%w: what comes is no answer of a pinning service", ipfs.ErrUnavailable)
 )
 
 // Status is what became of a pin (spec, "Status").
@@ -56,6 +61,7 @@ type Pin struct {
 	Origins   []string          // multiaddrs of who has it, as the service was told
 	Delegates []string          // multiaddrs of who fetches it
 	Info      map[string]string // what the service says besides
+	Err       error             // why what it is now cannot be told; nil where this was told last
 }
 
 // Service is where and with which token a service is asked.
@@ -71,7 +77,10 @@ const (
 	page       = 1000    // pins of one answer at most
 	maxPins    = 100_000 // that are listed
 	maxAnswer  = 16 << 20
-	timeout    = time.Minute // of one request
+	maxSaid    = 500              // bytes of what a service says of a failure
+	maxOdd     = 3                // answers that make no sense, after which a pin is not asked for any more
+	patience   = 10 * time.Minute // for which one is waited for without a good answer
+	timeout    = time.Minute      // of one request
 )
 
 // CheckEndpoint reads the URL of a service. Tokens are sent there, so plain is true for
@@ -81,7 +90,10 @@ func CheckEndpoint(text string) (endpoint string, plain bool, err error) {
 	if err != nil || strings.Contains(text, "@") {
 		return "", false, fmt.Errorf("%w: its URL makes no sense, or has a user or password in it, which would be shown: give the token by itself", ErrConfig)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+	if port, wrong := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (wrong != nil || port == 0) {
+		return "", false, fmt.Errorf("%w: %q has the port %s, expected 1 to 65535", ErrConfig, text, u.Port())
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
 		return "", false, fmt.Errorf("%w: %q is not its URL; write it as https://pins.example.com/psa", ErrConfig, text)
 	}
 	ip := net.ParseIP(u.Hostname())
@@ -91,8 +103,9 @@ func CheckEndpoint(text string) (endpoint string, plain bool, err error) {
 
 // Client asks one service. It is safe for concurrent use.
 type Client struct {
-	service Service
-	api     *openapi.APIClient
+	service  Service
+	api      *openapi.APIClient
+	patience time.Duration
 }
 
 // New makes a client; nobody is asked yet.
@@ -105,7 +118,7 @@ func New(s Service) *Client {
 		Transport: bounded{transport.New(4)}, Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a token goes nowhere else
 	}
-	return &Client{service: s, api: openapi.NewAPIClient(cfg)}
+	return &Client{service: s, api: openapi.NewAPIClient(cfg), patience: patience}
 }
 
 // String names the service for humans, without the token.
@@ -120,9 +133,23 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+		}{&limited{resp.Body, maxAnswer}, resp.Body}
 	}
 	return resp, err
+}
+
+// limited says that an answer is too long, where [io.LimitReader] would end it.
+type limited struct {
+	io.Reader
+	left int
+}
+
+func (l *limited) Read(p []byte) (n int, err error) {
+	if n, err = l.Reader.Read(p); n > l.left {
+		return l.left, fmt.Errorf("%w: the answer has more than %d bytes", oci.ErrLimit, maxAnswer)
+	}
+	l.left -= n
+	return n, err
 }
 
 // Add asks the service to keep what is under root, under a name that is cut where it is
@@ -140,8 +167,20 @@ func (c *Client) Add(ctx context.Context, root cid.Cid, name string, origins []s
 	if err != nil {
 		return Pin{}, c.failure(resp, err)
 	}
-	return c.pin(status)
+	return c.pinOf(status, root)
 }
+
+// pinOf is pin for an answer that has to be about root.
+func (c *Client) pinOf(s openapi.PinStatus, root cid.Cid) (Pin, error) {
+	p, err := c.pin(s)
+	if err == nil && !sameContent(p.CID, root) {
+		return Pin{}, fmt.Errorf("%w: %s answers about %s, and was asked about %s", errNonsense, c, p.CID, root)
+	}
+	return p, err
+}
+
+// sameContent compares CIDs of whichever version.
+func sameContent(a, b cid.Cid) bool { return a.Type() == b.Type() && bytes.Equal(a.Hash(), b.Hash()) }
 
 func cut(name string) string {
 	if len(name) <= maxName {
@@ -157,7 +196,11 @@ func (c *Client) Get(ctx context.Context, id string) (Pin, error) {
 	if err != nil {
 		return Pin{}, c.failure(resp, err)
 	}
-	return c.pin(status)
+	p, err := c.pin(status)
+	if err == nil && p.ID != id {
+		return Pin{}, fmt.Errorf("%w: %s answers about the request %s, and was asked about %s", errNonsense, c, oci.Quoted(p.ID), oci.Quoted(id))
+	}
+	return p, err
 }
 
 // Remove has the service let go of a pin. Errors are those of [Client.Get].
@@ -169,27 +212,20 @@ func (c *Client) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
-// List lists the pins of some roots, or all, in any status, the newest first. Errors are
-// those of [Client.Add].
+// List lists all pins of some roots, or all that there are, in any status, the newest
+// first. The service gives them in parts, each of what was made before a time (spec,
+// "Pagination"): where more than fit into a part were made at one time, the others cannot
+// be had. Then, as when the service gives fewer than it counts, the error matches
+// [ipfs.ErrUnavailable]. Others are those of [Client.Add].
 func (c *Client) List(ctx context.Context, roots ...cid.Cid) (all []Pin, err error) {
 	seen := map[string]bool{}
-	var before time.Time
-	for {
-		ask := c.api.PinsApi.PinsGet(ctx).Limit(page).Status([]openapi.Status{openapi.QUEUED, openapi.PINNING, openapi.PINNED, openapi.FAILED})
-		if len(roots) > 0 {
-			texts := make([]string, len(roots))
-			for i, root := range roots {
-				texts[i] = root.String()
-			}
-			ask = ask.Cid(texts)
-		}
-		if !before.IsZero() {
-			ask = ask.Before(before)
-		}
-		got, resp, err := ask.Execute() //nolint:bodyclose // the generated client has read and closed it
+	var before, oldest time.Time
+	for total := -1; ; {
+		got, err := c.part(ctx, before, roots)
 		if err != nil {
-			return nil, c.failure(resp, err)
+			return nil, err
 		}
+		total = max(total, int(got.Count))
 		news := 0
 		for _, status := range got.Results {
 			if seen[status.Requestid] {
@@ -202,25 +238,52 @@ func (c *Client) List(ctx context.Context, roots ...cid.Cid) (all []Pin, err err
 			seen[p.ID] = true
 			all = append(all, p)
 			news++
-			if before.IsZero() || p.Created.Before(before) {
-				before = p.Created
+			if oldest.IsZero() || p.Created.Before(oldest) {
+				oldest = p.Created
 			}
 		}
-		if news == 0 || int(got.Count) <= len(got.Results) {
+		next := oldest.Add(time.Millisecond) // those of the same time come again, and more of them
+		if news == 0 || next.Equal(before) {
+			next = oldest
+		}
+		switch {
+		case len(all) > maxPins:
+			return nil, fmt.Errorf("%w: %s has more than %d pins", oci.ErrLimit, c, maxPins)
+		case len(all) >= total:
 			slices.SortStableFunc(all, func(a, b Pin) int { return b.Created.Compare(a.Created) })
 			return all, nil
+		case len(got.Results) == 0, next.Equal(before):
+			return nil, fmt.Errorf("%w: %s says that it has %d pins and gives %d of them: more were made at one time than it gives at once, or some have gone meanwhile: try again", ipfs.ErrUnavailable, c, total, len(all))
 		}
-		if len(all) > maxPins {
-			return nil, fmt.Errorf("%w: %s has more than %d pins", oci.ErrLimit, c, maxPins)
-		}
+		before = next
 	}
+}
+
+// part lists the newest pins of roots that were made before a time, in any status.
+func (c *Client) part(ctx context.Context, before time.Time, roots []cid.Cid) (openapi.PinResults, error) {
+	ask := c.api.PinsApi.PinsGet(ctx).Limit(page).Status([]openapi.Status{openapi.QUEUED, openapi.PINNING, openapi.PINNED, openapi.FAILED})
+	if len(roots) > 0 {
+		texts := make([]string, len(roots))
+		for i, root := range roots {
+			texts[i] = root.String()
+		}
+		ask = ask.Cid(texts)
+	}
+	if !before.IsZero() {
+		ask = ask.Before(before)
+	}
+	got, resp, err := ask.Execute() //nolint:bodyclose // the generated client has read and closed it
+	if err != nil {
+		return got, c.failure(resp, err)
+	}
+	return got, nil
 }
 
 // pin reads what a service says of a pin.
 func (c *Client) pin(s openapi.PinStatus) (Pin, error) {
 	root, err := cid.Decode(s.Pin.Cid)
 	if err != nil || s.Requestid == "" {
-		return Pin{}, fmt.Errorf("%w: %s answers with a pin %q of %q, expected an ID and a CID", ipfs.ErrUnavailable, c, s.Requestid, s.Pin.Cid)
+		return Pin{}, fmt.Errorf("%w: %s answers with a pin %q of %q, expected an ID and a CID", errNonsense, c, s.Requestid, s.Pin.Cid)
 	}
 	p := Pin{ID: s.Requestid, CID: root, Name: s.Pin.GetName(), Status: Status(s.Status), Created: s.Created, Delegates: s.Delegates}
 	if s.Pin.Origins != nil {
@@ -248,7 +311,11 @@ func (c *Client) failure(resp *http.Response, err error) error {
 		} `json:"error"`
 	}
 	if failed, ok := errors.AsType[openapi.GenericOpenAPIError](err); ok && json.Unmarshal(failed.Body(), &body) == nil && body.Error.Reason != "" {
-		said += ": " + oci.Quoted(strings.TrimSpace(body.Error.Reason+" "+body.Error.Details))
+		text := strings.TrimSpace(body.Error.Reason + " " + body.Error.Details)
+		if len(text) > maxSaid {
+			text = strings.ToValidUTF8(text[:maxSaid], "") + "…"
+		}
+		said += ": " + oci.Quoted(text)
 	}
 	switch code := resp.StatusCode; {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
@@ -258,47 +325,11 @@ func (c *Client) failure(resp *http.Response, err error) error {
 	case code == http.StatusTooManyRequests || code >= 500:
 		return fmt.Errorf("%w: %s answers %s", ipfs.ErrUnavailable, c, said)
 	case code >= 200 && code < 300:
-		return fmt.Errorf("%w: %s answers what is no answer of a pinning service: %w", ipfs.ErrUnavailable, c, err)
+		return fmt.Errorf("%w: %s: %w", errNonsense, c, err)
+	case code >= 300 && code < 400:
+		return fmt.Errorf("%s answers %s, and leads to %s, where the token is not sent: if that is right, image2ipfs service add --replace %s URL takes that URL", c, said, oci.Quoted(redact.URL(resp.Header.Get("Location"))), c.service.Name)
 	}
 	return fmt.Errorf("%s answers %s", c, said)
-}
-
-// Wait asks again and again until a pin has ended, and calls tell whenever something has
-// changed, and at first. Who does not answer in between is asked on until ctx ends. Errors
-// match [ErrFailed] for a pin that the service gave up, or are those of [Client.Get].
-func (c *Client) Wait(ctx context.Context, p Pin, tell func(Pin)) (Pin, error) {
-	tell(p)
-	for pause := 250 * time.Millisecond; !p.Status.Ended(); pause = min(2*pause, 5*time.Second) {
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return p, ctx.Err()
-		}
-		now, err := c.Get(ctx, p.ID)
-		if errors.Is(err, ipfs.ErrUnavailable) && ctx.Err() == nil {
-			continue
-		}
-		if err != nil {
-			return p, err
-		}
-		if changed := now.Status != p.Status || InfoText(now.Info) != InfoText(p.Info); changed {
-			tell(now)
-		}
-		p = now
-	}
-	if p.Status == Failed {
-		return p, fmt.Errorf("%w: %s gave up %s%s", ErrFailed, c, p.CID, because(p.Info))
-	}
-	return p, nil
-}
-
-func because(info map[string]string) string {
-	if text := InfoText(info); text != "" {
-		return ": " + text
-	}
-	return ", and does not say why"
 }
 
 // InfoText is what a service says of a pin besides, in one line.

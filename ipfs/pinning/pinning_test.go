@@ -31,6 +31,7 @@ type service struct {
 	steps  []string         // statuses that come one after another
 	info   map[string]string
 	page   int
+	odd    string // CID of the step "odd"
 	posted []map[string]any
 }
 
@@ -62,6 +63,10 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if step == "down" {
 			fail(http.StatusServiceUnavailable, "DOWN")
+			return
+		}
+		if step == "odd" {
+			_ = json.NewEncoder(w).Encode(s.status(map[string]any{"cid": s.odd}, "queued"))
 			return
 		}
 		_ = json.NewEncoder(w).Encode(s.status(s.posted[0], step))
@@ -97,7 +102,7 @@ func root(t *testing.T, text string) cid.Cid {
 	return cid.NewCidV1(cid.DagProtobuf, hash)
 }
 
-// A pin has a name and origins, is told of as it goes on, over a moment without an answer,
+// A pin has a name and origins, is told of as it goes on, and of a moment without an answer,
 // and ends.
 func TestPin(t *testing.T) {
 	s := &service{steps: []string{"queued", "pinning", "down", "pinned"}}
@@ -108,7 +113,7 @@ func TestPin(t *testing.T) {
 	}
 	var told []string
 	p, err = c.Wait(t.Context(), p, func(p pinning.Pin) { told = append(told, string(p.Status)) })
-	if err != nil || p.Status != pinning.Pinned || strings.Join(told, " ") != "queued pinning pinned" {
+	if err != nil || p.Status != pinning.Pinned || strings.Join(told, " ") != "queued pinning pinning pinned" {
 		t.Errorf("%+v %v, told %q", p, err, told)
 	}
 	if name := s.posted[0]["name"].(string); len(name) != 255 || !strings.HasPrefix(name, "image2ipfs:") {
@@ -192,8 +197,49 @@ func TestList(t *testing.T) {
 	}))
 	defer endless.Close()
 	all, err = pinning.New(pinning.Service{Name: "test", Endpoint: endless.URL, Token: token}).List(t.Context())
-	if err != nil || len(all) != 1 {
+	if !errors.Is(err, ipfs.ErrUnavailable) || !strings.Contains(err.Error(), "has 1000 pins and gives 1") {
 		t.Errorf("endless: %d pins: %v", len(all), err)
+	}
+	for same, want := range map[int]int{3: 10, 4: 0} { // of three that come at once
+		for i := range s.pins {
+			s.pins[i]["created"] = time.Unix(int64(1000-i), 0).UTC()
+			if i >= 2 && i < 2+same-1 {
+				s.pins[i]["created"] = s.pins[1]["created"]
+			}
+		}
+		if all, err := start(t, s, token).List(t.Context()); len(all) != want || (err == nil) != (want > 0) {
+			t.Errorf("%d of one time: %d pins: %v", same, len(all), err)
+		}
+	}
+}
+
+// Who waits for a pin is told that no good answer comes, and does not wait for ever; an
+// answer about something else is none.
+func TestWaitWithoutAnswers(t *testing.T) {
+	s := &service{steps: []string{"down", "queued", "odd"}, odd: root(t, "other").String()}
+	c := start(t, s, token)
+	p, err := c.Add(t.Context(), root(t, "image"), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	_, err = c.Wait(t.Context(), p, func(p pinning.Pin) {
+		text := string(p.Status)
+		if p.Err != nil {
+			text = p.Err.Error()
+		}
+		told = append(told, text)
+	})
+	if !errors.Is(err, ipfs.ErrUnavailable) || !strings.Contains(err.Error(), root(t, "other").String()) || !strings.Contains(err.Error(), p.CID.String()) {
+		t.Error(err)
+	}
+	if len(told) != 4 || !strings.Contains(told[1], "503") || told[2] != "queued" || !strings.Contains(told[3], "no answer of a pinning service") {
+		t.Errorf("told %q", told)
+	}
+	s.steps = []string{"down"}
+	c.SetPatience(time.Millisecond)
+	if _, err := c.Wait(t.Context(), p, func(pinning.Pin) {}); !errors.Is(err, ipfs.ErrUnavailable) || !strings.Contains(err.Error(), "pin ls --service test") {
+		t.Error(err)
 	}
 }
 
@@ -219,7 +265,7 @@ func TestServices(t *testing.T) {
 	if got, err := s.Get("one"); err != nil || got != one {
 		t.Errorf("%+v %v", got, err)
 	}
-	for _, wrong := range []pinning.Service{{Name: "../up", Endpoint: "x", Token: "t"}, {Name: "a", Endpoint: "x"}, {Name: "a", Endpoint: "x", Token: "two words"}} {
+	for _, wrong := range []pinning.Service{{Name: "../up", Endpoint: "x", Token: "t"}, {Name: "a", Endpoint: "x"}, {Name: "a", Endpoint: "x", Token: "two words"}, {Name: "a", Endpoint: "x", Token: "a\x00b"}} {
 		if err := s.Add(wrong, false); !errors.Is(err, pinning.ErrConfig) {
 			t.Errorf("%+v: %v", wrong, err)
 		}
@@ -260,7 +306,7 @@ func TestCheckEndpoint(t *testing.T) {
 			t.Errorf("%s: %s %t %v", text, got, plain, err)
 		}
 	}
-	for _, text := range []string{"", "pins.example", "ftp://pins.example", "https://user:secret@pins.example", "https://pins.example?a=b"} {
+	for _, text := range []string{"", "pins.example", "ftp://pins.example", "https://user:secret@pins.example", "https://pins.example?a=b", "https://:443/psa", "https://pins.example:0", "https://pins.example:99999"} {
 		if _, _, err := pinning.CheckEndpoint(text); !errors.Is(err, pinning.ErrConfig) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", text, err)
 		}

@@ -45,8 +45,8 @@ func (s *Services) Add(service Service, replace bool) error {
 	if err != nil {
 		return err
 	}
-	if service.Token == "" || strings.ContainsAny(service.Token, " \t\r\n") {
-		return fmt.Errorf("%w: the token is empty, or has spaces in it", ErrConfig)
+	if service.Token == "" || strings.ContainsFunc(service.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("%w: the token is empty, or has spaces or other characters in it than a header takes", ErrConfig)
 	}
 	if _, err := os.Stat(path); err == nil && !replace {
 		return fmt.Errorf("%w: there is one called %s already: --replace puts this in its place", ErrConfig, service.Name)
