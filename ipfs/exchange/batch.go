@@ -276,7 +276,7 @@ func (x *Exchange) finish(t *batch, err error) {
 				b.tried = time.Time{}
 			}
 		default:
-			b.lacking = append(b.lacking, lack{t.p, t.lane})
+			b.lacking = append(b.lacking, lack{t.p, t.lane, err != nil})
 		}
 	}
 }

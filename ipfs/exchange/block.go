@@ -89,13 +89,24 @@ func (b *block) running(lane int) (n int) {
 
 // lack notes that a peer did not give a block, or could not get it, or was asked.
 type lack struct {
-	p    *peer
-	lane int
+	p      *peer
+	lane   int
+	failed bool // its answer did not come to an end, which says nothing of what it has
 }
 
 // lacks tells whether a peer has not given the block when it was asked for it.
 func (b *block) lacks(p *peer, lane int) bool {
-	return slices.Contains(b.lacking, lack{p, lane})
+	return slices.ContainsFunc(b.lacking, func(l lack) bool { return l.p == p && l.lane == lane })
+}
+
+// again forgets who failed when it was asked for the block and is still connected, so
+// that it is asked again; false when there is nobody.
+func (b *block) again(now time.Time) bool {
+	before := len(b.lacking)
+	b.lacking = slices.DeleteFunc(b.lacking, func(l lack) bool {
+		return l.failed && l.p.rt != nil && !now.Before(l.p.banned)
+	})
+	return len(b.lacking) < before
 }
 
 // wait is a reader that waits for a block.

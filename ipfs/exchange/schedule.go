@@ -107,7 +107,9 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 			v.asking = false
 			if j.ctx.Err() == nil {
 				x.report(p, forState, err)
-				j.saw(v, t, began)
+				if err == nil { // else it has what it had, as far as is known
+					j.saw(v, t, began)
+				}
 			}
 			x.rouse()
 		})
@@ -279,8 +281,9 @@ func latest(a, b time.Time) time.Time {
 const findEvery = 10 * time.Second // for one job
 
 // miss deals with blocks that nobody has who is known: others are looked for,
-// and all are asked again a little later. Where there is nobody to hope for,
-// who waits is told at once.
+// and all are asked again a little later; who failed when it was asked, as soon as it
+// may be asked again. Where all have told that they do not have it, and there is nobody
+// else to hope for, who waits is told at once.
 func (x *Exchange) miss(s *pick, lost []*block) {
 	j := s.j
 	if len(lost) == 0 {
@@ -291,6 +294,13 @@ func (x *Exchange) miss(s *pick, lost []*block) {
 	}
 	hope := j.finding || len(s.fetchers) > 0
 	for _, b := range lost {
+		if s.now.Before(b.retry) { // it is there twice
+			continue
+		}
+		if b.again(s.now) {
+			b.retry = s.now.Add(passEvery)
+			continue
+		}
 		if !hope {
 			b.settle(result{err: x.comeBack(fmt.Errorf("%w: no peer has block %s", ipfs.ErrNotFound, b.cid), s.now)})
 		}

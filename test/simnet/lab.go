@@ -62,6 +62,7 @@ type Machine struct {
 	sent     atomic.Int64
 	dies     atomic.Int64 // when it has sent so many bytes; 0 for never
 	death    func()       // how
+	thaws    atomic.Int64 // it answers nothing before; Unix nanoseconds
 
 	mu      sync.Mutex
 	peers   []*Machine
@@ -132,6 +133,10 @@ func (m *Machine) Kill() { m.kill() }
 
 // Freeze has a machine answer nothing any more, which nobody is told.
 func (m *Machine) Freeze() { m.freeze() }
+
+// Pause has a machine answer nothing for a while, which nobody is told; then it goes on
+// with what it was asked.
+func (m *Machine) Pause(d time.Duration) { m.thaws.Store(time.Now().Add(d).UnixNano()) }
 
 // After has a machine die when it has sent so many bytes: by [Machine.Kill], say.
 func (m *Machine) After(sent int64, death func()) {

@@ -136,7 +136,8 @@ func (a *answer) serve(r *http.Request, cancel context.CancelCauseFunc) {
 	a.to.handler().ServeHTTP(a, r)
 }
 
-// stands waits for the end of ctx where one of the machines is frozen.
+// stands waits as long as one of the machines pauses, and for the end of ctx where one is
+// frozen.
 func (a *answer) stands() error {
 	for _, end := range []*Machine{a.from, a.to} {
 		select {
@@ -144,6 +145,11 @@ func (a *answer) stands() error {
 			<-a.ctx.Done()
 			return a.ctx.Err()
 		default:
+		}
+		for at := end.thaws.Load(); at > time.Now().UnixNano(); at = end.thaws.Load() {
+			if err := wait(a.ctx, time.Unix(0, at)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
