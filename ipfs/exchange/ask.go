@@ -21,31 +21,34 @@ const (
 	stateTimeout = 3 * time.Second // for an answer to GET
 	maxAwaiting  = maxPatience     // for which a peer may say that blocks are on their way
 	maxState     = 64              // bytes of an answer to GET
-	minProgress  = 64 << 10        // bytes that have to come in each Stall, unless a block is complete
+	// minProgress are the bytes that have to come in each Stall, unless a block is complete,
+	// from who is only slow because many share what he can send. Who sends no more on
+	// purpose is told by others, who are faster.
+	minProgress = 4 << 10
 )
 
 // askState asks a peer what it has of the DAG under root. Errors match
 // [ipfs.ErrUnavailable].
 func (x *Exchange) askState(ctx context.Context, rt http.RoundTripper, root cid.Cid) (state, error) {
-	t, err := x.askTold(ctx, rt, root, false)
+	t, err := x.askTold(ctx, rt, root, false, stateTimeout)
 	return t.state, err
 }
 
 // askTold asks a peer what it has of the DAG under root; for a job of this node, by
-// which both know of each other, which parts as well. Errors match
-// [ipfs.ErrUnavailable].
-func (x *Exchange) askTold(ctx context.Context, rt http.RoundTripper, root cid.Cid, isFetching bool) (told, error) {
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+// which both know of each other, which parts as well. The answer is waited for so long
+// at most. Errors match [ipfs.ErrUnavailable].
+func (x *Exchange) askTold(ctx context.Context, rt http.RoundTripper, root cid.Cid, isFetching bool, limit time.Duration) (told, error) {
+	most := int64(maxState)
+	if isFetching {
+		most = maxTold
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	resp, err := x.send(ctx, rt, http.MethodGet, root, "", isFetching, nil)
 	if err != nil {
 		return told{state: none}, err
 	}
 	defer resp.Body.Close()
-	most := int64(maxState)
-	if isFetching {
-		most = maxTold
-	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	if err != nil {
 		return told{state: none}, fmt.Errorf("%w: state of %s: %w", ipfs.ErrUnavailable, root, err)

@@ -39,8 +39,8 @@ const (
 	unknownSize = 128 << 10              // bytes that a block of unknown size is taken for
 )
 
-// urgent puts the blocks that are waited for into batches.
-func (s *pick) urgent() {
+// first puts the block that has been waited for longest into a batch.
+func (s *pick) first() {
 	j, paused := s.j, s.paused()
 	j.urgent = slices.DeleteFunc(j.urgent, func(b *block) bool {
 		b.urgent = !b.here && (len(b.waits) > 0 || b.passed && !paused) && b.belongs(j)
@@ -49,8 +49,11 @@ func (s *pick) urgent() {
 	slices.SortStableFunc(j.urgent, func(a, b *block) int {
 		return cmp.Or(cmp.Compare(a.need(), b.need()), a.wave().Compare(b.wave()), cmp.Compare(a.pos, b.pos))
 	})
-	s.lost = s.scan(nil, j.urgent)
+	s.lost = s.scan(nil, j.urgent[:min(len(j.urgent), 1)])
 }
+
+// urgent puts the others that are waited for into batches.
+func (s *pick) urgent() { s.lost = s.scan(s.lost, s.j.urgent[min(len(s.j.urgent), 1):]) }
 
 // wave is about when the block was first waited for: what a reader asks for at once, for it
 // reads ahead, is got in the order of the file.
@@ -113,7 +116,7 @@ func (s *pick) scan(lost []*block, blocks []*block) []*block {
 
 // missing tells whether a block is to be asked for. One that a peer was asked
 // to get is asked for directly as well when it is needed so; one that is late of a
-// second peer.
+// second peer, and of a third when that did not help.
 func (b *block) missing(now time.Time) bool {
 	if b.here || now.Before(b.retry) {
 		return false
@@ -122,9 +125,9 @@ func (b *block) missing(now time.Time) bool {
 	case 0:
 		return len(b.asked) == 0 || b.direct || b.late && len(b.asked) == 1
 	case 1:
-		return b.late && len(b.asked) == 1
+		return b.late && len(b.asked) == 1 || b.direct && len(b.asked) == 2
 	}
-	return false
+	return b.direct && len(b.asked) == 2
 }
 
 // full tells that no more may be asked for at once.
@@ -169,8 +172,12 @@ func (s *pick) put(b *block, p *peer, lane int) {
 	if b.tried.IsZero() {
 		b.tried = s.now
 	}
+	if b.first.IsZero() {
+		b.first = s.now
+	}
 	t.blocks, t.left = append(t.blocks, b), t.left+1
 	t.bytes += b.size
+	s.j.served += b.size
 	s.x.inFlight[lane] += b.size
 	if t.bytes >= p.lanes[lane].batch() || len(t.blocks) >= maxBlocks {
 		s.x.launch(t)
@@ -210,20 +217,21 @@ func (x *Exchange) run(t *batch) {
 		return nil
 	}
 	var err error
-	var told state
+	var says state
 	if t.p == x.others {
 		err = x.askOthers(t.ctx, cids, yield)
 	} else {
 		r := request{root: t.j.root, cids: cids, relay: t.lane == relay, fetching: true, yield: yield, moved: t.moves, from: t.p}
 		err = x.ask(t.ctx, t.rt, &r)
-		told = r.state
+		says = r.state
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if v := t.j.view(t.p); told != "" && told != v.state {
-		v.state, v.at = told, time.Time{} // and which parts is asked
+	if v := t.j.view(t.p); says != "" && says != v.state {
+		t.j.gains(t.p, v, told{state: says})
+		v.state, v.at = says, time.Time{} // and which parts is asked
 	}
-	if cause := context.Cause(t.ctx); err != nil && errors.Is(cause, errLate) {
+	if cause := context.Cause(t.ctx); err != nil && (errors.Is(cause, errLate) || errors.Is(cause, errOverdue)) {
 		err = cause
 	}
 	x.finish(t, err)
@@ -236,7 +244,6 @@ func (t *batch) moves(bytes bool) {
 	t.moved.Store(now)
 	if bytes {
 		t.j.moved.Store(now)
-		t.x.moved.Store(now)
 	}
 }
 
@@ -276,6 +283,7 @@ func (x *Exchange) finish(t *batch, err error) {
 				b.tried = time.Time{}
 			}
 		default:
+			b.ended = time.Now()
 			b.lacking = append(b.lacking, lack{t.p, t.lane, err != nil})
 		}
 	}

@@ -33,6 +33,8 @@ type block struct {
 	// there is no circle.
 	passed  bool
 	tried   time.Time // when somebody was first asked; zero since it came, or was given up
+	first   time.Time // the same, but that it stays as long as it is asked for again
+	ended   time.Time // when a request for it last ended without it
 	lacking []lack    // who did not give it
 	retry   time.Time // nobody is asked before
 
@@ -53,6 +55,11 @@ func (b *block) leaf(j *job) int {
 // asks tells whether a request of one kind to a peer is under way.
 func (b *block) asks(p *peer, lane int) bool {
 	return slices.ContainsFunc(b.asked, func(t *batch) bool { return t.p == p && t.lane == lane })
+}
+
+// asksAny tells whether a request of any kind to a peer is under way.
+func (b *block) asksAny(p *peer) bool {
+	return slices.ContainsFunc(b.asked, func(t *batch) bool { return t.p == p })
 }
 
 // isHere notes whether the block is in the store.
@@ -99,14 +106,16 @@ func (b *block) lacks(p *peer, lane int) bool {
 	return slices.ContainsFunc(b.lacking, func(l lack) bool { return l.p == p && l.lane == lane })
 }
 
-// again forgets who failed when it was asked for the block and is still connected, so
-// that it is asked again; false when there is nobody.
+// again has all be asked again for the block when one of them failed that is still
+// connected; false when there is none.
 func (b *block) again(now time.Time) bool {
-	before := len(b.lacking)
-	b.lacking = slices.DeleteFunc(b.lacking, func(l lack) bool {
+	failed := slices.ContainsFunc(b.lacking, func(l lack) bool {
 		return l.failed && l.p.rt != nil && !now.Before(l.p.banned)
 	})
-	return len(b.lacking) < before
+	if failed {
+		b.lacking = nil
+	}
+	return failed
 }
 
 // wait is a reader that waits for a block.
@@ -252,14 +261,13 @@ func (x *Exchange) arrived(b *block, data []byte, from *peer) {
 	if kept {
 		b.isHere(true)
 	}
-	x.came = now
 	for _, j := range b.jobs {
 		j.progress, j.hopeless = now, nil
 		if j.complete() {
 			x.gate.forget(string(j.root.Hash()))
 		}
 	}
-	b.lacking, b.direct, b.late, b.passed, b.tried = nil, false, false, false, time.Time{}
+	b.lacking, b.direct, b.late, b.passed, b.tried, b.first = nil, false, false, false, time.Time{}, time.Time{}
 	for _, t := range b.asked {
 		if t.left--; t.left == 0 && t.p != from && t.p != x.others {
 			t.cancel(errLate)
@@ -270,6 +278,9 @@ func (x *Exchange) arrived(b *block, data []byte, from *peer) {
 
 // errLate is why a request ends all whose blocks others have sent meanwhile.
 var errLate = fmt.Errorf("%w: others were faster", ipfs.ErrUnavailable)
+
+// errOverdue is why a request ends that goes on, but for much longer than it takes others.
+var errOverdue = fmt.Errorf("%w: it takes much longer than others", ipfs.ErrUnavailable)
 
 // pauseUnkept is how long blocks are fetched only as they are waited for, after
 // one could not be kept.

@@ -123,6 +123,7 @@ type Exchange struct {
 	log    *slog.Logger
 	limits Limits
 	gate   *gate // of answers to peers
+	paces  *paces
 	origin func(id string) string
 
 	ctx    context.Context // ends with Close
@@ -130,8 +131,7 @@ type Exchange struct {
 	tasks  sync.WaitGroup
 	wake   chan struct{} // there may be something to ask for
 
-	moved atomic.Int64 // when bytes of any job last came; Unix nanoseconds
-	read  atomic.Int64 // bytes of answers with blocks that came from peers
+	read atomic.Int64 // bytes of answers with blocks that came from peers
 
 	mu        sync.Mutex // of what follows
 	peers     map[string]*peer
@@ -144,7 +144,6 @@ type Exchange struct {
 	inFlight  [2]int64  // bytes asked for, in each kind of lane
 	asking    int       // requests for states under way
 	pausedTo  time.Time // until then nothing is fetched but what is waited for
-	came      time.Time // when a block of a job last came
 	total     Traffic   // with peers
 
 	falseAnswers, failed int64     // of peers
@@ -161,7 +160,7 @@ func New(cfg Config) *Exchange {
 		cfg.Memory = budget.New(0)
 	}
 	x := &Exchange{
-		net: cfg.Network, store: cfg.Store, log: silent.Logger(cfg.Logger), limits: cfg.Limits, gate: newGate(cfg.Limits, cfg.Memory), origin: cfg.Origin,
+		net: cfg.Network, store: cfg.Store, log: silent.Logger(cfg.Logger), limits: cfg.Limits, gate: newGate(cfg.Limits, cfg.Memory), paces: newPaces(), origin: cfg.Origin,
 		wake:  make(chan struct{}, 1),
 		peers: map[string]*peer{}, others: newPeer("others"), jobs: map[string]*job{},
 		blocks: map[string]*block{}, searches: map[string]*search{},

@@ -106,6 +106,9 @@ func (x *Exchange) answerBlocks(w http.ResponseWriter, r *http.Request) {
 	}
 	if isRelay {
 		a.from = x.relays(a.r.Context(), root, list)
+	} else {
+		x.paces.begin(a)
+		defer func() { x.paces.end(a, a.blocks > 0) }()
 	}
 	w.Header().Set("Content-Type", car.MediaType+"; version=1; order=unk; dups=n")
 	w.Header().Set(headerState, string(x.tellState(root)))

@@ -29,6 +29,8 @@ type job struct {
 	progress time.Time     // a block came
 	moved    atomic.Int64  // bytes of one came; Unix nanoseconds
 	hopeless error         // nobody gives what is missing; nil as long as it is waited for
+	served   int64         // bytes that were asked for: who has had least has the next turn
+	waited   bool          // somebody waited for a block of it at the last pass
 	leaves   int           // that the DAG has
 	has      bitmap        // those of them that are here
 	hops     int           // from a node that has all; 0 when nobody knows one
@@ -46,6 +48,8 @@ type view struct {
 	told
 	at     time.Time // as of then; zero for never
 	asking bool
+	// unanswered is when it last did not answer.
+	unanswered time.Time
 }
 
 // maxPlanned is how many blocks a DAG may have that is fetched ahead of its
@@ -160,18 +164,41 @@ func (j *job) urge(b *block) {
 	}
 }
 
-// proceeds tells whether blocks of a job come in, or others that come before them.
+// proceeds tells whether blocks of a job come in, or are on their way.
 func (x *Exchange) proceeds(j *job) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return j.ctx.Err() == nil && time.Since(latest(j.last(), x.lastCame())) < x.limits.Stall
+	return j.ctx.Err() == nil && time.Since(x.lastFor(j)) < x.limits.Stall
 }
 
 // last tells when a block, or a part of one, came.
 func (j *job) last() time.Time { return latest(j.progress, time.Unix(0, j.moved.Load())) }
 
-// lastCame tells when a block of any job, or a part of one, came.
-func (x *Exchange) lastCame() time.Time { return latest(x.came, time.Unix(0, x.moved.Load())) }
+// lastFor tells when a block of a job, or a part of one, came, or, for maxPatience
+// longer, when who holds it sent anything, who may have something else to send before,
+// or who is nearer to such a one told that blocks of it are on their way.
+func (x *Exchange) lastFor(j *job) time.Time {
+	last := j.last()
+	hope := last
+	for _, p := range x.peers {
+		v := j.views[p.id]
+		if v == nil || p.rt == nil {
+			continue
+		}
+		nearer := v.state == fetching && v.hops > 0 && v.hops < j.hops
+		for _, l := range p.lanes {
+			for _, t := range l.under {
+				if v.state == holds || nearer && t.j == j {
+					hope = latest(hope, time.Unix(0, t.moved.Load()))
+				}
+			}
+		}
+	}
+	if most := last.Add(maxPatience); hope.After(most) {
+		return most
+	}
+	return hope
+}
 
 // isFetching tells whether there is a job for the DAG under root.
 func (x *Exchange) isFetching(root cid.Cid) bool {

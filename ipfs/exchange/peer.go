@@ -90,6 +90,16 @@ func (p *peer) isBusy(now time.Time) bool { return now.Sub(p.busy) <= busyRest }
 // failed tells how often it has not given blocks, of late.
 func (p *peer) failed() int { return p.failures[forBlocks] }
 
+// sends tells whether something of what it was asked for has come of late.
+func (p *peer) sends(now time.Time, stall time.Duration) bool {
+	for _, t := range p.lanes[plain].under {
+		if now.Sub(time.Unix(0, t.moved.Load())) < stall {
+			return true
+		}
+	}
+	return false
+}
+
 // free tells whether a lane takes another request. Who is slow, or has failed, is asked
 // for one thing at a time: so what it has to send is not shared by several blocks, of
 // which none is complete soon.
@@ -178,6 +188,8 @@ func (x *Exchange) report(p *peer, kind int, err error) {
 		p.rest, p.busy = now.Add(busyRest), now
 	case errors.Is(err, errors.ErrUnsupported): // Network.Blocks has nobody to ask
 		p.rest = now.Add(x.limits.Refresh)
+	case kind == forState && p.sends(now, x.limits.Stall): // what it tells is behind what it sends
+		x.failed++
 	case now.Before(p.rest): // requests that fail together are one failure
 		x.failed++
 	default:

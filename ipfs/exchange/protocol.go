@@ -17,7 +17,8 @@ import (
 // asks what a node has of the DAG under CID. The answer is one of the states
 // below, as text. Who fetches that DAG itself says so in a header, so that both
 // know of each other from then on. Who sends Image2ipfs-Parts: 1 gets more lines:
-// "own 1" of a node that holds the DAG as its own; of one that fetches it "hops N",
+// "own 1" of a node that holds the DAG as its own, and of each that holds it "pace N", the
+// milliseconds that its answers take at the moment; of one that fetches it "hops N",
 // and bitmaps in base 64 of the DAG's leaves in the order of links, each once, the
 // lowest bit first: "has", and "gets", which are on their way from who has them.
 //

@@ -140,7 +140,7 @@ func (s *pick) home(b *block) (home *peer) {
 		best = mix(s.self ^ block)
 	}
 	for _, f := range s.fetchers {
-		if own != 1 && (f.hops == 0 || own != 0 && f.hops >= own) || b.lacks(f.peer, relay) || b.late && b.asks(f.peer, relay) {
+		if own != 1 && (f.hops == 0 || own != 0 && f.hops >= own) || b.lacks(f.peer, relay) || b.late && b.asksAny(f.peer) {
 			continue
 		}
 		if rank := mix(f.seed ^ block); rank > best {
@@ -164,8 +164,10 @@ const (
 // whoever may have it all the same.
 func (s *pick) route(b *block) (p *peer, lane int, v verdict) {
 	s.crowded = false
-	if p, lane, v = s.best(b, plain, s.having(b)...); v != nobody {
-		return p, lane, v
+	if !b.direct || !b.late { // else they had their time
+		if p, lane, v = s.best(b, plain, s.having(b)...); v != nobody {
+			return p, lane, v
+		}
 	}
 	if s.pending && !b.direct {
 		return nil, 0, askLater // until it is known who else fetches the DAG its home is not
@@ -278,7 +280,7 @@ func (s *pick) willDo(p *peer, lane int) bool {
 func (s *pick) best(b *block, lane int, from ...*peer) (p *peer, _ int, v verdict) {
 	var least float64
 	for _, q := range from {
-		if b.lacks(q, lane) || b.asks(q, lane) {
+		if b.lacks(q, lane) || b.asks(q, lane) || (b.late || lane == relay) && b.asksAny(q) {
 			continue
 		}
 		filling := s.filling(q, lane)

@@ -16,7 +16,7 @@ const (
 	passEvery  = 2 * time.Millisecond   // at most: what comes meanwhile is dealt with at once
 	maxAsking  = 64                     // requests for states at once
 	settleTime = time.Second            // for which a new job waits to hear what peers have
-	noneFactor = 3                      // times Refresh, for peers that had nothing
+	noneFactor = 3                      // times Refresh, for peers that had nothing, or all
 )
 
 // schedule asks peers for what is missing until the exchange is closed.
@@ -58,28 +58,23 @@ func (x *Exchange) pass(now time.Time) bool {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	jobs := slices.Clone(x.queue)
-	slices.SortStableFunc(jobs, func(a, b *job) int { return a.patience() - b.patience() })
-	jobs = slices.DeleteFunc(jobs, (*job).complete)
+	jobs := x.turns()
 	picks := make([]*pick, len(jobs))
-	for i, j := range jobs { // what any reader waits for comes before what others may want later
+	// what readers stand at comes before what they read ahead, and that before what others
+	// may want later
+	for i, j := range jobs {
 		x.inquire(j, now)
 		picks[i] = x.pick(j, now)
-		picks[i].urgent()
+		picks[i].first()
+	}
+	for _, s := range picks {
+		s.urgent()
 	}
 	for i, j := range jobs {
 		picks[i].rest()
 		x.giveUp(j, now)
 	}
 	return true
-}
-
-// patience is 0 when somebody waits for a block of the job.
-func (j *job) patience() int {
-	if len(j.urgent) > 0 {
-		return 0
-	}
-	return 1
 }
 
 // inquire asks peers what they have of a job's DAG, those of whom that was
@@ -91,16 +86,19 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 			continue
 		}
 		due := x.limits.Refresh
-		if v.state == none {
+		if v.state == none || v.state == holds { // there is little new to hear
 			due *= noneFactor
 		}
-		if !v.at.IsZero() && now.Sub(v.at) < due {
+		if !v.at.IsZero() && now.Sub(v.at) < due || now.Sub(v.unanswered) < x.limits.Refresh {
 			continue
 		}
-		rt := p.rt
+		rt, limit := p.rt, stateTimeout
+		if v.state == holds { // its answer may be behind blocks that it sends
+			limit = 2 * x.limits.Stall
+		}
 		v.asking = x.task(func() {
 			began := time.Now()
-			t, err := x.askTold(j.ctx, rt, j.root, true)
+			t, err := x.askTold(j.ctx, rt, j.root, true, limit)
 			x.mu.Lock()
 			defer x.mu.Unlock()
 			x.asking--
@@ -108,13 +106,29 @@ func (x *Exchange) inquire(j *job, now time.Time) {
 			if j.ctx.Err() == nil {
 				x.report(p, forState, err)
 				if err == nil { // else it has what it had, as far as is known
+					j.gains(p, v, t)
 					j.saw(v, t, began)
+				} else {
+					v.unanswered = time.Now()
 				}
 			}
 			x.rouse()
 		})
 		if v.asking {
 			x.asking++
+		}
+	}
+}
+
+// gains has a peer asked again for what it has left out and tells that it has now.
+func (j *job) gains(p *peer, v *view, t told) {
+	whole := t.state == holds && v.state != holds
+	if !whole && !t.has.beyond(v.has) {
+		return
+	}
+	for _, b := range j.urgent {
+		if whole || t.has.bit(b.leaf(j)) {
+			b.lacking = slices.DeleteFunc(b.lacking, func(l lack) bool { return l.p == p })
 		}
 	}
 }
@@ -169,6 +183,7 @@ func (x *Exchange) giveUp(j *job, now time.Time) {
 			b.late, b.direct = true, b.direct || direct
 			x.rouse()
 		}
+		b.endOverdue(now, patience)
 		if b.need() == byPeer {
 			continue
 		}
@@ -176,7 +191,7 @@ func (x *Exchange) giveUp(j *job, now time.Time) {
 		if still > x.limits.Stall && !j.finding && now.Sub(j.searched) > findEvery {
 			x.find(j)
 		}
-		if still > x.limits.Give {
+		if still > x.limits.Give && now.Sub(b.ended) > lookEvery { // others may be asked first
 			j.hopeless = x.comeBack(j.missing(x, b, now), now)
 			break
 		}
@@ -191,20 +206,24 @@ func (x *Exchange) giveUp(j *job, now time.Time) {
 
 // lastOf tells when a block that is waited for was last a reason to hope: when any of its
 // DAG came, when it was first asked for, and, for maxPatience longer, when who was asked
-// to get it told that it is on its way, or who has it sent anything.
+// to get it told that it is on its way, or who has it sent anything; or, before anybody
+// was asked for it, when who fetches the DAG as well did so.
 func (x *Exchange) lastOf(b *block) time.Time {
-	last := latest(b.since, latest(b.jobs[0].last(), b.tried))
-	if len(b.asked) == 0 { // there may be much to do before it
-		last = latest(last, x.lastCame())
-	}
+	last := latest(b.since, latest(b.jobs[0].last(), b.first))
 	hope := last
 	for _, t := range b.asked {
 		hope = latest(hope, t.hope())
 	}
 	for _, p := range x.peers { // who has it may have something else to send before
-		if v := b.jobs[0].views[p.id]; p.rt != nil && v != nil && v.state == holds {
-			for _, t := range p.lanes[plain].under {
-				hope = latest(hope, t.hope())
+		v := b.jobs[0].views[p.id]
+		if p.rt == nil || v == nil {
+			continue
+		}
+		for kind, l := range p.lanes {
+			for _, t := range l.under {
+				if kind == plain && v.state == holds || b.first.IsZero() && v.state == fetching && v.hops > 0 {
+					hope = latest(hope, t.hope())
+				}
 			}
 		}
 	}
@@ -220,18 +239,26 @@ const maxPatience = 2 * time.Minute
 
 // patience is how long a block may take in each kind of lane before another is asked for
 // it, though who was asked goes on sending: twice Stall, or, where that is longer, as
-// some requests to the quickest of those who have all take at the moment. So where an
-// origin is slow, nobody asks it for what another gets from there; and who is slower than
+// some requests to the quickest of those who have all take at the moment, as it is seen
+// here or as they all tell. So where an origin is slow, nobody asks it for what another
+// gets from there; and who is slower than
 // those who have all, or only says that he is getting a block, is not waited for.
 func (x *Exchange) patience(j *job, now time.Time) (p [2]time.Duration) {
-	quickest := time.Duration(0)
+	quickest, says := time.Duration(0), maxPatience
+	holders := 0
 	for _, p := range x.peers {
-		if v := j.views[p.id]; v == nil || v.state != holds || !p.usable(now) {
+		v := j.views[p.id]
+		if v == nil || v.state != holds || !p.usable(now) {
 			continue
 		}
+		holders++
+		says = min(says, v.pace) // who says nothing has little to do
 		if pace := p.lanes[plain].pace(now, x.limits.Stall); pace > 0 && (quickest == 0 || pace < quickest) {
 			quickest = pace
 		}
+	}
+	if holders > 0 {
+		quickest = max(quickest, says)
 	}
 	for kind, requests := range [2]int{plain: 2, relay: queued} {
 		p[kind] = min(max(time.Duration(requests)*quickest, 2*x.limits.Stall), maxPatience)
@@ -250,7 +277,7 @@ const queued = 5
 func (x *Exchange) isLate(b *block, now time.Time, patience [2]time.Duration) (late, direct bool) {
 	stall := x.limits.Stall
 	if b.tried.IsZero() {
-		return false, now.Sub(latest(b.since, x.lastCame())) > 2*stall
+		return false, now.Sub(latest(b.since, x.lastFor(b.jobs[0]))) > patience[relay]
 	}
 	moved, most := b.tried, 2*stall
 	for _, t := range b.asked {
@@ -258,6 +285,17 @@ func (x *Exchange) isLate(b *block, now time.Time, patience [2]time.Duration) (l
 	}
 	since, still := now.Sub(b.tried), now.Sub(moved)
 	return still > stall || since > most, still > 2*stall || since > 2*most
+}
+
+// endOverdue ends requests that go on for twice as long as is waited before others are
+// asked, so that who sends slowly on purpose does not take the place of one who gives
+// the block. Where those who have all are so slow themselves nothing is ended.
+func (b *block) endOverdue(now time.Time, patience [2]time.Duration) {
+	for _, t := range b.asked {
+		if most := patience[t.lane]; most < maxPatience && now.Sub(t.began) > 2*most {
+			t.cancel(errOverdue)
+		}
+	}
 }
 
 // comeBack has err say so where a peer that is connected has had too much to do of

@@ -14,9 +14,10 @@ import (
 // for each other, and sends each block about once.
 func TestSlowOrigin(t *testing.T) {
 	for _, test := range []struct {
-		mbits, machines int
-		layers          []int
-		most            float64 // images that leave the origin
+		mbits    float64
+		machines int
+		layers   []int
+		most     float64 // images that leave the origin
 	}{
 		{10, 1, five[:2], 1.05},
 		{10, 4, five[:2], 1.3},
@@ -27,6 +28,10 @@ func TestSlowOrigin(t *testing.T) {
 		{2, 1, five[1:3], 1.05},
 		{2, 4, five[1:3], 1.3},
 		{2, 8, five[1:3], 2},
+		{2, 16, five[3:4], 2.5},
+		{2, 32, five[3:4], 2.5},
+		{1, 8, five[3:4], 2.5},
+		{0.5, 4, []int{4 << 20}, 2.5},
 	} {
 		t.Run(fmt.Sprint(test.mbits, " Mbit/s, machines: ", test.machines), func(t *testing.T) {
 			if testing.Short() && (test.mbits != 5 || test.machines != 4) && (test.mbits != 10 || test.machines > 1) {
@@ -49,11 +54,11 @@ func TestSlowOrigin(t *testing.T) {
 
 // slowPull has machines pull from an origin with a slow uplink, and gives how many images
 // left it.
-func slowPull(t *testing.T, mbits, machines int, layers []int) (copies float64) {
+func slowPull(t *testing.T, mbits float64, machines int, layers []int) (copies float64) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, machines, exchange.Limits{}, layers...)
 		defer s.Close()
-		s.origin.Limit(float64(mbits * mbit))
+		s.origin.Limit(mbits * mbit)
 		began := time.Now()
 		s.mustPull(0, s.machines...)
 		copies = s.copies()

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ipfs/go-cid"
 )
@@ -20,6 +21,9 @@ type told struct {
 	// hops is how far a node that fetches the DAG is from one that holds it: 1 when it is
 	// connected to one; 0 when nobody knows any.
 	hops int
+	// pace is how long answers of a node that holds the DAG take at the moment; 0 when
+	// that is not known.
+	pace time.Duration
 	has  bitmap // leaves that a node that fetches the DAG has
 	gets bitmap // leaves that are on their way to it from a node that has them
 }
@@ -81,6 +85,9 @@ func (t told) text() string {
 	if t.hops > 0 {
 		b.WriteString("\nhops " + strconv.Itoa(t.hops))
 	}
+	if t.pace > 0 {
+		b.WriteString("\npace " + strconv.FormatInt(t.pace.Milliseconds(), 10))
+	}
 	for _, m := range []struct {
 		name string
 		bits bitmap
@@ -106,6 +113,10 @@ func parseTold(text string) (t told) {
 			if n, err := strconv.Atoi(value); err == nil && n > 0 && n <= maxHops {
 				t.hops = n
 			}
+		case "pace":
+			if n, err := strconv.ParseInt(value, 10, 32); err == nil && n > 0 {
+				t.pace = min(time.Duration(n)*time.Millisecond, maxPatience)
+			}
 		case "has":
 			t.has, _ = base64.RawStdEncoding.DecodeString(value) // what is no bitmap has no bits
 		case "gets":
@@ -127,6 +138,9 @@ func (x *Exchange) tell(root cid.Cid) told {
 		return t
 	}
 	t := told{state: x.lookOnce(root)}
+	if t.state == holds {
+		t.pace = x.paces.usual(x.limits.Stall)
+	}
 	if owner, ok := x.store.(Owner); ok && t.state == holds {
 		t.own = owner.Own(x.ctx, root)
 	}
