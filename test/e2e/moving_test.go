@@ -14,54 +14,68 @@ import (
 	"time"
 )
 
-// A name moves to and fro between two roots, of one image in layers of other bytes, while
-// every engine pulls by it: from the machine that has its key, from two that know it from
-// peers, and without a host through dockerd's mirror. Each pull brings one of the two,
-// whole; in the end all machines give what the name means last.
-func TestMovingName(t *testing.T) {
-	engines := findEngines(t)
-	owner := newProgram(t)
+// moving is a name that moves to and fro between two roots, of one image in layers of
+// other bytes.
+type moving struct {
+	owner program // has the key
+	name  string
+	roots []string
+	hosts []string // the owner's server, and two that know the name from peers
+	want  image    // with the manifests of both roots
+	moved int
+}
+
+func newMoving(t *testing.T) *moving {
+	t.Helper()
+	m := &moving{owner: newProgram(t), hosts: []string{freeAddr(t), mirrorAddr, freeAddr(t)}}
 	src, err := readSource(archivePath(t, "small.docker20.tar"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := src.find("/small", host)
-	if err != nil {
+	if m.want, err = src.find("/small", host); err != nil {
 		t.Fatal(err)
 	}
-	var roots []string // what the name means in turn: one image in layers of other bytes
 	for _, args := range [][]string{nil, lazily} {
-		lines, err := owner.publish(deadline(t), archivePath(t, "small.docker20.tar"), false, args...)
+		lines, err := m.owner.publish(deadline(t), archivePath(t, "small.docker20.tar"), false, args...)
 		if err != nil || len(lines) != 1 || !strings.HasSuffix(lines[0], "/small") {
 			t.Fatalf("publishing with %s: %q, %v", args, lines, err)
 		}
 		root, _ := strings.CutSuffix(lines[0], "/small")
-		roots = append(roots, root[strings.LastIndex(root, "/")+1:])
+		m.roots = append(m.roots, root[strings.LastIndex(root, "/")+1:])
 	}
-	name := owner.says(t, "name", "create", "app")
-	move := func(to int) { owner.says(t, "name", "publish", "--ttl", "1s", "app", roots[to%2]) }
-	move(0)
-
-	swarm := "/ip4/127.0.0.1/tcp/" + strings.TrimPrefix(freeAddr(t), "127.0.0.1:")
-	hosts := []string{freeAddr(t), mirrorAddr, freeAddr(t)}
-	owner.serve(t, hosts[0], "--swarm-listen", swarm)
-	peer := owner.says(t, "id") // the last line is where it listens
-	for _, addr := range hosts[1:] {
+	m.name = m.owner.says(t, "name", "create", "app")
+	m.move(t)
+	m.owner.serve(t, m.hosts[0], "--swarm-listen", "/ip4/127.0.0.1/tcp/"+strings.TrimPrefix(freeAddr(t), "127.0.0.1:"))
+	peer := m.owner.says(t, "id") // the last line is where it listens
+	for _, addr := range m.hosts[1:] {
 		newProgram(t).serve(t, addr, "--peers", peer, "--swarm-listen", "/ip4/127.0.0.1/tcp/0")
 	}
-	for _, addr := range hosts {
-		eventually(t, addr+" knows the name", func() error { _, err := smallAt(addr, name); return err })
+	for _, addr := range m.hosts {
+		eventually(t, addr+" knows the name", func() error { _, err := smallAt(addr, m.name); return err })
 	}
-
-	for _, root := range roots {
-		digest, err := smallAt(hosts[0], root)
-		if err != nil || slices.Contains(want.Digests, digest) {
-			t.Fatalf("%s has manifest %q (%v), beside %s", root, digest, err, want.Digests)
+	for _, root := range m.roots {
+		digest, err := smallAt(m.hosts[0], root)
+		if err != nil || slices.Contains(m.want.Digests, digest) {
+			t.Fatalf("%s has manifest %q (%v), beside %s", root, digest, err, m.want.Digests)
 		}
-		want.Digests = append(want.Digests, digest)
+		m.want.Digests = append(m.want.Digests, digest)
 	}
+	return m
+}
 
-	stop, moved := make(chan struct{}), 0
+// move has the name mean the other root.
+func (m *moving) move(t *testing.T) {
+	m.moved++
+	m.owner.says(t, "name", "publish", "--ttl", "1s", "app", m.roots[m.moved%2])
+}
+
+// While a name moves every engine pulls by it: from the machine that has its key, from two
+// that know it from peers, and without a host through dockerd's mirror. Each pull brings one
+// of the two roots, whole; in the end all machines give what the name means last.
+func TestMovingName(t *testing.T) {
+	engines := findEngines(t)
+	m := newMoving(t)
+	stop := make(chan struct{})
 	var mover sync.WaitGroup
 	mover.Go(func() {
 		for {
@@ -69,44 +83,46 @@ func TestMovingName(t *testing.T) {
 			case <-stop:
 				return
 			case <-time.After(700 * time.Millisecond):
-				moved++
-				move(moved)
+				m.move(t)
 			}
 		}
 	})
 	t.Run("pulls", func(t *testing.T) {
 		for engineName, e := range engines {
-			refs := []string{hosts[0] + "/" + name + "/small:1", hosts[1] + "/" + name + "/small:1", hosts[2] + "/" + name + "/small:1"}
+			var refs []string
+			for _, addr := range m.hosts {
+				refs = append(refs, addr+"/"+m.name+"/small:1")
+			}
 			if strings.HasPrefix(engineName, "dockerd") {
-				refs = append(refs, name+"/small:1") // by the mirror
+				refs = append(refs, m.name+"/small:1") // by the mirror
 			}
 			t.Run(engineName, func(t *testing.T) {
 				t.Parallel()
 				for _, ref := range refs {
-					pullMoving(t, e, ref, want)
+					pullMoving(t, e, ref, m.want)
 				}
 			})
 		}
 	})
 	close(stop)
 	mover.Wait()
-	if moved < 10 {
-		t.Errorf("the name moved %d times, expected 10 or more", moved)
+	if m.moved < 10 {
+		t.Errorf("the name moved %d times, expected 10 or more", m.moved)
 	}
-	last, err := smallAt(hosts[0], roots[moved%2])
+	last, err := smallAt(m.hosts[0], m.roots[m.moved%2])
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, addr := range hosts {
+	for _, addr := range m.hosts {
 		eventually(t, addr+" gives what the name means last", func() error {
-			got, err := smallAt(addr, name)
+			got, err := smallAt(addr, m.name)
 			if err == nil && got != last {
 				err = fmt.Errorf("it gives %s, expected %s", got, last)
 			}
 			return err
 		})
 	}
-	results.progress("a name moved %d times while %d engines pulled by it", moved, len(engines))
+	results.progress("a name moved %d times while %d engines pulled by it", m.moved, len(engines))
 }
 
 // pullMoving pulls by a name that means one of some manifests at a time, and runs what
