@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	maxResumes  = 8                      // connections in a row that bring nothing before a blob is given up
+	maxResumes  = 8                      // connections in a row that bring next to nothing before a blob is given up
+	minResumed  = 64 << 10               // bytes that are more than that
 	resumeAfter = 250 * time.Millisecond // twice as long each time
 )
 
@@ -25,8 +26,10 @@ type blob struct {
 	size   int64
 	offset int64
 	body   io.ReadCloser // nil when it could not be opened again
+	broken error         // why the last connection has ended
 	lost   bool          // body is not at offset
-	failed int           // connections since the last byte
+	failed int           // connections in a row that brought less than minResumed bytes
+	begun  int64         // the offset at which the last of these began
 }
 
 // open asks for the blob from its offset on.
@@ -67,28 +70,33 @@ func (b *blob) Size() int64 { return b.size }
 // Read implements io.Reader.
 func (b *blob) Read(p []byte) (int, error) {
 	for {
-		var n int
-		err := error(nil)
-		if b.body == nil || b.lost {
-			err = b.move()
+		if b.broken != nil {
+			if err := b.again(b.broken); err != nil {
+				return 0, err
+			}
 		}
-		if err == nil {
-			n, err = b.body.Read(p)
-		}
-		if b.offset += int64(n); n > 0 {
+		n, err := b.part(p)
+		if b.offset += int64(n); b.offset-b.begun >= minResumed {
 			b.failed = 0
 		}
-		switch {
-		case err == nil, err == io.EOF && b.offset >= b.size:
+		if err == nil || err == io.EOF && b.offset >= b.size {
 			return n, err
-		case n > 0: // the rest is asked for with the next
-			b.lost = true
+		}
+		b.broken = err
+		if n > 0 { // the rest is asked for with the next
 			return n, nil
 		}
-		if err := b.again(err); err != nil {
+	}
+}
+
+// part reads from the connection that there is, or makes one.
+func (b *blob) part(p []byte) (int, error) {
+	if b.body == nil || b.lost {
+		if err := b.move(); err != nil {
 			return 0, err
 		}
 	}
+	return b.body.Read(p)
 }
 
 // drop leaves a connection that has broken.
@@ -99,13 +107,14 @@ func (b *blob) drop() {
 	}
 }
 
-// again waits for a new try, unless too many in a row brought nothing.
+// again waits for a new try, unless too many in a row brought next to nothing.
 func (b *blob) again(cause error) error {
 	if b.lost = true; errors.Is(cause, ErrUnauthorized) || errors.Is(cause, oci.ErrNotFound) {
 		return cause
 	}
+	b.begun, b.broken = b.offset, nil
 	if b.failed++; b.failed > maxResumes {
-		return fmt.Errorf("%w: %s: blob %s broke off at byte %d of %d, and %d times brought no more: %w", ErrUnreachable, b.from, b.digest, b.offset, b.size, maxResumes, cause)
+		return fmt.Errorf("%w: %s: blob %s broke off at byte %d of %d, and %d times brought next to nothing: %w", ErrUnreachable, b.from, b.digest, b.offset, b.size, maxResumes, cause)
 	}
 	select {
 	case <-time.After(resumeAfter << (b.failed - 1)):
@@ -127,7 +136,7 @@ func (b *blob) Seek(offset int64, whence int) (int64, error) {
 		return 0, fmt.Errorf("blob %s: there is nothing before its first byte", b.digest)
 	}
 	if offset != b.offset {
-		b.offset, b.lost = offset, true
+		b.offset, b.begun, b.lost = offset, offset, true
 	}
 	return offset, nil
 }

@@ -42,7 +42,7 @@ func newClient(ctx context.Context, host, path string, o Options) (*client, erro
 		return nil, err
 	}
 	t := transport.New(perHost)
-	t.TLSClientConfig = tlsConfig
+	t.TLSClientConfig, t.ResponseHeaderTimeout = tlsConfig, answerSilent
 	stored := o.Credentials
 	if stored == nil {
 		if stored, err = Stored(); err != nil {
@@ -50,7 +50,7 @@ func newClient(ctx context.Context, host, path string, o Options) (*client, erro
 		}
 	}
 	c := &client{auth: &auth.Client{
-		Client: &http.Client{Transport: retry.NewTransport(t)}, Cache: auth.NewCache(),
+		Client: &http.Client{Transport: retry.NewTransport(watched{t, o.silence()})}, Cache: auth.NewCache(),
 		Header: http.Header{"User-Agent": {"image2ipfs"}},
 		Credential: func(ctx context.Context, asks string) (auth.Credential, error) {
 			return stored(ctx, asks, path)

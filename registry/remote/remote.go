@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -23,8 +25,10 @@ import (
 	"github.com/image2ipfs/image2ipfs/registry"
 )
 
-// maxPages is how many pages of a list of tags or referrers are read.
-const maxPages = 10_000
+const (
+	maxPages = 10_000    // of a list of tags or referrers that are read
+	maxTags  = 1_000_000 // of a repository
+)
 
 // Repository is one repository of a registry, with those below it. It is safe for
 // concurrent use.
@@ -40,7 +44,12 @@ var _ registry.Reader = (*Repository)(nil)
 type Options struct {
 	Credentials Credentials  // of the registry; those of [Stored] when nil
 	Warn        func(string) // told what a registry warns of; may be nil
+	// Silence is for how long an answer may stand still before it is asked for again, or
+	// given up; 0 for a minute.
+	Silence time.Duration
 }
+
+func (o Options) silence() time.Duration { return cmp.Or(o.Silence, silence) }
 
 // Open gives the repository at path, such as "team/app", of the registry at host,
 // such as "registry.example:5000" or "docker.io". It asks a registry on the loopback
@@ -143,41 +152,62 @@ func (r *Repository) Blob(ctx context.Context, d digest.Digest) (registry.Blob, 
 // by the tag that stands in for it (distribution-spec, "Referrers Tag Schema").
 func (r *Repository) Referrers(ctx context.Context, d digest.Digest, artifactTypes ...string) ([]ocispec.Descriptor, error) {
 	var all []ocispec.Descriptor
+	seen := map[digest.Digest]bool{}
 	repo := r.at("")
 	if r.http.byTag.Load() {
 		_ = repo.SetReferrersCapability(false) // of a new one it is not known yet
 	}
 	err := repo.Referrers(ctx, ocispec.Descriptor{Digest: d}, "", func(page []ocispec.Descriptor) error {
+		before := len(seen)
 		for _, desc := range page {
-			if len(artifactTypes) == 0 || slices.Contains(artifactTypes, desc.ArtifactType) {
+			if !seen[desc.Digest] && (len(artifactTypes) == 0 || slices.Contains(artifactTypes, desc.ArtifactType)) {
 				all = append(all, desc)
 			}
+			seen[desc.Digest] = true
 		}
-		return nil
+		return nextPage(page, before, seen, oci.MaxManifests)
 	})
-	if errors.Is(err, errdef.ErrNotFound) {
+	if errors.Is(err, errdef.ErrNotFound) || errors.Is(err, errRepeats) {
 		err = nil
 	}
 	if err != nil {
 		return nil, r.failed("referrers of "+d.String(), err)
 	}
 	slices.SortFunc(all, func(a, b ocispec.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
-	return slices.CompactFunc(all, func(a, b ocispec.Descriptor) bool { return a.Digest == b.Digest }), nil
+	return all, nil
+}
+
+// errRepeats ends a list whose pages bring nothing new, such as one that links to itself.
+var errRepeats = errors.New("a page repeats those before")
+
+// nextPage tells whether more of a list is to be asked for, of which a page brought seen
+// from before to what it is: errRepeats where that was nothing, or an error that matches
+// [oci.ErrLimit].
+func nextPage[E any, K comparable](page []E, before int, seen map[K]bool, most int) error {
+	switch {
+	case len(seen) > most:
+		return fmt.Errorf("%w: the list has more than %d entries", oci.ErrLimit, most)
+	case len(page) > 0 && len(seen) == before:
+		return errRepeats
+	}
+	return nil
 }
 
 // Tags lists the tags of a repository below this one.
 func (r *Repository) Tags(ctx context.Context, below string) ([]string, error) {
-	var all []string
+	seen := map[string]bool{}
 	err := r.at(below).Tags(ctx, "", func(page []string) error {
-		all = append(all, page...)
-		return nil
+		before := len(seen)
+		for _, tag := range page {
+			seen[tag] = true
+		}
+		return nextPage(page, before, seen, maxTags)
 	})
 	if errors.Is(err, errdef.ErrNotFound) {
 		return nil, fmt.Errorf("%w: no tags of %s: %w", oci.ErrNameUnknown, r, err)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errRepeats) {
 		return nil, r.failed("tags", err)
 	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
+	return slices.Sorted(maps.Keys(seen)), nil
 }

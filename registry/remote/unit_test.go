@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/auth"
 
@@ -28,9 +31,14 @@ func none(context.Context, string, string) (auth.Credential, error) { return aut
 // serve is a registry whose answers a test gives.
 func serve(t *testing.T, answer http.HandlerFunc, c Credentials) *Repository {
 	t.Helper()
+	return serveWith(t, answer, Options{Credentials: c})
+}
+
+func serveWith(t *testing.T, answer http.HandlerFunc, o Options) *Repository {
+	t.Helper()
 	web := httptest.NewServer(answer)
 	t.Cleanup(web.Close)
-	r, err := Open(t.Context(), strings.TrimPrefix(web.URL, "http://"), "team/app", Options{Credentials: c})
+	r, err := Open(t.Context(), strings.TrimPrefix(web.URL, "http://"), "team/app", o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +86,97 @@ func TestBlobResumes(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A registry that falls silent in the middle is asked again for the rest, and one of which
+// each connection brings a byte is given up.
+func TestBlobThatComesToAHalt(t *testing.T) {
+	content := strings.Repeat("0123456789", 20_000)
+	var asked atomic.Int64
+	part := 150_000
+	answer := func(w http.ResponseWriter, req *http.Request) {
+		asked.Add(1)
+		from := 0
+		w.Header().Set("Accept-Ranges", "bytes")
+		if _, err := fmt.Sscanf(req.Header.Get("Range"), "bytes=%d-", &from); err == nil {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(content)-1, len(content)))
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)-from))
+		if from > 0 {
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		sent := content[from:min(from+part, len(content))]
+		if _, err := io.WriteString(w, sent); err != nil || from+len(sent) == len(content) {
+			return
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+		<-req.Context().Done()
+	}
+	r := serveWith(t, answer, Options{Credentials: none, Silence: 50 * time.Millisecond})
+	b, err := r.Blob(t.Context(), digest.FromString(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(b); err != nil || string(got) != content || asked.Load() > 3 {
+		t.Errorf("%d bytes in %d requests, %v", len(got), asked.Load(), err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	part = 1
+	if b, err = r.Blob(t.Context(), digest.FromString(content)); err != nil {
+		t.Fatal(err)
+	}
+	b.(*blob).failed = maxResumes // else the pauses take minutes
+	asked.Store(0)
+	if _, err := io.ReadAll(b); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "no byte came for") || asked.Load() > 1 {
+		t.Errorf("a byte for each connection, %d of them: %v", asked.Load(), err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A list whose pages link to themselves ends, and one without an end is over the limit.
+func TestListsEnd(t *testing.T) {
+	var page, asked atomic.Int64
+	answer := func(endless bool) func(w http.ResponseWriter, req *http.Request) {
+		return func(w http.ResponseWriter, req *http.Request) {
+			asked.Add(1)
+			if endless {
+				page.Add(1)
+			}
+			w.Header().Set("Link", fmt.Sprintf("<%s?n=1&last=%d>; rel=\"next\"", req.URL.Path, page.Load()))
+			if strings.HasSuffix(req.URL.Path, "/tags/list") {
+				fmt.Fprintf(w, `{"name":"team/app","tags":["t%d"]}`, page.Load())
+				return
+			}
+			w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+			index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+			for i := range 500 {
+				index.Manifests = append(index.Manifests, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Size: 2, Digest: digest.FromString(fmt.Sprint(page.Load(), i))})
+			}
+			if err := json.NewEncoder(w).Encode(index); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	d := digest.FromString("subject")
+	r := serve(t, answer(false), none)
+	if tags, err := r.Tags(t.Context(), ""); err != nil || len(tags) != 1 {
+		t.Errorf("tags %q, %v", tags, err)
+	}
+	if all, err := r.Referrers(t.Context(), d); err != nil || len(all) != 500 {
+		t.Errorf("%d referrers, %v", len(all), err)
+	}
+	if asked.Load() != 4 {
+		t.Errorf("%d requests, expected 2 for each list", asked.Load())
+	}
+	if _, err := serve(t, answer(true), none).Referrers(t.Context(), d); !errors.Is(err, oci.ErrLimit) {
+		t.Errorf("referrers without an end: %v", err)
 	}
 }
 
