@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,13 +15,17 @@ import (
 // maxListed is how many sources a list may have.
 const maxListed = 100_000
 
+// byteOrderMark is what some editors write before the first line.
+const byteOrderMark = "\ufeff"
+
 // ReadList reads a list of sources, one on each line; empty lines and those that begin
 // with # are passed over. Errors match [ErrSpelling], or are those of r.
 func ReadList(r io.Reader) ([]string, error) {
 	var list []string
 	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		text := strings.TrimSpace(lines.Text())
+	n := 0
+	for ; lines.Scan(); n++ {
+		text := strings.TrimSpace(strings.TrimPrefix(lines.Text(), byteOrderMark))
 		if text == "" || strings.HasPrefix(text, "#") {
 			continue
 		}
@@ -28,7 +33,9 @@ func ReadList(r io.Reader) ([]string, error) {
 			return nil, fmt.Errorf("%w: the list has more than %d sources", ErrSpelling, maxListed)
 		}
 	}
-	if err := lines.Err(); err != nil {
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return nil, fmt.Errorf("%w: line %d of the list has more than %d bytes", ErrSpelling, n+1, bufio.MaxScanTokenSize)
+	} else if err != nil {
 		return nil, fmt.Errorf("reading the list of sources: %w", err)
 	}
 	if len(list) == 0 {

@@ -10,12 +10,15 @@ import (
 )
 
 func TestReadList(t *testing.T) {
-	got, err := ReadList(strings.NewReader("# images\n\n  docker://host/app:1 \ndocker-daemon:app\r\n"))
+	got, err := ReadList(strings.NewReader("\ufeff# images\n\n  docker://host/app:1 \ndocker-daemon:app\r\n"))
 	if want := []string{"docker://host/app:1", "docker-daemon:app"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%q, %v", got, err)
 	}
 	if _, err := ReadList(strings.NewReader("# none\n")); !errors.Is(err, ErrSpelling) {
 		t.Errorf("an empty list: %v", err)
+	}
+	if _, err := ReadList(strings.NewReader("app.tar\n" + strings.Repeat("x", 70_000))); !errors.Is(err, ErrSpelling) || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("a line without an end: %v", err)
 	}
 }
 

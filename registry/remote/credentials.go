@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ type Credentials func(ctx context.Context, host, repository string) (auth.Creden
 // Stored are the credentials that docker login and podman login have stored: in
 // ~/.docker/config.json or $DOCKER_CONFIG, with the helpers that it names, and in
 // podman's auth.json, where they may be those of some repositories only. The first
-// that has any for a registry counts.
+// that has any for a registry counts; a helper that fails is an error where none has.
 func Stored() (Credentials, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -70,18 +71,20 @@ func storedIn(files []string) (Credentials, error) {
 		stores = append(stores, store)
 	}
 	return func(ctx context.Context, host, repository string) (auth.Credential, error) {
+		var failed error // what a helper says, which counts where no other file has any
 		for _, store := range stores {
 			for _, key := range credentialKeys(host, repository) {
 				found, err := store.Get(ctx, key)
 				if err != nil {
-					return found, fmt.Errorf("credentials for %s by %s: %w", key, store.ConfigPath(), err)
+					failed = cmp.Or(failed, fmt.Errorf("credentials for %s by %s: %w", key, store.ConfigPath(), err))
+					break
 				}
 				if found != auth.EmptyCredential {
 					return found, nil
 				}
 			}
 		}
-		return auth.EmptyCredential, nil
+		return auth.EmptyCredential, failed
 	}, nil
 }
 

@@ -242,6 +242,16 @@ func TestStored(t *testing.T) {
 			t.Errorf("%s/%s: %q (%v), want %q", want[0], want[1], got.Username, err, want[2])
 		}
 	}
+	desktop := write("desktop.json", `{"credsStore":"is-not-installed-here"}`, 0o600)
+	if c, err = storedIn([]string{desktop, podman}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c(t.Context(), "pods", "app"); err != nil || got.Username != "all" {
+		t.Errorf("behind a helper that is missing: %q, %v", got.Username, err)
+	}
+	if _, err := c(t.Context(), "unknown", "app"); err == nil || !strings.Contains(err.Error(), "desktop.json") {
+		t.Errorf("a helper that is missing, and nobody else has any: %v", err)
+	}
 	if _, err := storedIn([]string{write("broken.json", "{", 0o600)}); err == nil || !strings.Contains(err.Error(), "broken.json") {
 		t.Errorf("a broken file: %v", err)
 	}
