@@ -231,7 +231,7 @@ backup, it goes on to do so and is told, unless --replace is given.`,
 		Example: `  image2ipfs restore /mnt/backups/image2ipfs-20261129T020000Z.car
   ssh elsewhere image2ipfs backup - | image2ipfs restore -
   image2ipfs restore --keys /root/image2ipfs.keys backup.car`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: usage(exactly(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0]) },
 	}
 	cmd.Flags().StringVar(&opts.keys, "keys", "", "import the private keys of names that move from this file, which backup --keys wrote")

@@ -34,7 +34,7 @@ are right. All others keep their digests. Layers keep their bytes, unless
 gateways, none of which is trusted, and stays as it is.`,
 		Example: `  image2ipfs convert 122031de4400a431ac98465c9600f13ea8087e896bd7227a3e6617489a9c095c38b1
   image2ipfs convert --gateway http://127.0.0.1:8080 ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: usage(exactly(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0]) },
 	}
 	opts.flags(cmd)

@@ -28,7 +28,7 @@ func newInspect() *cobra.Command {
 		Example: `  image2ipfs inspect app:1
   image2ipfs inspect --shared app:2
   image2ipfs inspect --json ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi`,
-		Args:              usage(cobra.ExactArgs(1)),
+		Args:              usage(exactly(1)),
 		ValidArgsFunction: completeNames(opts),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			all, err := opts.openExisting(cmd.Context())

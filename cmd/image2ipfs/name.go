@@ -56,7 +56,7 @@ func newNameCreate() *cobra.Command {
 		Short:   "Make a key, and so a name",
 		Long:    "Make a key (Ed25519) and print the name that it is. KEY is what it is called here.",
 		Example: "  image2ipfs name create app",
-		Args:    usage(cobra.ExactArgs(1)),
+		Args:    usage(exactly(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return onNames(func(s *names.Store) error {
 				k, err := s.Create(args[0])
@@ -189,7 +189,7 @@ Whoever has it can move the name. With --record the last record is written, too:
 where it is imported beside the key, the name goes on behind it, whomever it can ask.`,
 		Example: `  image2ipfs name export app -o app.key --record app.ipns-record
   image2ipfs name export app -o app.key && ipfs key import app app.key`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: usage(exactly(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return onNames(func(s *names.Store) error { return exportKey(s, args[0], format, out, record) })
 		},
@@ -245,7 +245,7 @@ written, in either format, and print its name. End the publishing on the other m
 of two that publish one name, the one that sees the other's record stops.`,
 		Example: `  image2ipfs name import app app.key --record app.ipns-record
   ipfs key export app && image2ipfs name import app app.key`,
-		Args: usage(cobra.ExactArgs(2)),
+		Args: usage(exactly(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			data, err := input.ReadFile(cmd.Context(), args[1], maxKey)
 			if err != nil {

@@ -36,7 +36,7 @@ Others are asked first for the newest record. When it was not signed here, anoth
 machine has the key: nothing is moved then, unless --force is given.`,
 		Example: `  image2ipfs name publish app app:1
   image2ipfs name publish --api http://127.0.0.1:5001 app ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi`,
-		Args: usage(cobra.ExactArgs(2)),
+		Args: usage(exactly(2)),
 		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0], args[1]) },
 	}
 	opts.sourceFlags(cmd)
@@ -152,7 +152,7 @@ domain DNS is believed.`,
 		Example: `  image2ipfs name resolve k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r
   image2ipfs name resolve --peers /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW… k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r
   image2ipfs name resolve --gateway http://gateway.local:8080 images.example.com`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: usage(exactly(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0]) },
 	}
 	opts.sourceFlags(cmd)

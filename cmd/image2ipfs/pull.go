@@ -74,7 +74,7 @@ dockerd or a docker archive.`,
   image2ipfs pull --require-signature cosign.pub app:1
   image2ipfs pull --to docker://registry.example/team/app:1 app:1
   image2ipfs pull --to - --gateway http://gateway.local:8080 app:1 | docker load`,
-		Args:              usage(cobra.ExactArgs(1)),
+		Args:              usage(exactly(1)),
 		ValidArgsFunction: completeNames(&opts.storeOptions),
 		RunE:              func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0]) },
 	}

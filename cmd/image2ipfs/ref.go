@@ -32,7 +32,7 @@ made of one that was pushed is told beside it. Of a name that moves (k51…, /ip
 is the root that it means, as far as this store or Kubo knows: name resolve asks others.`,
 		Example: `  image2ipfs ref ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi
   image2ipfs ref -f cidv1 localhost:5000/ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: usage(exactly(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := opts.root(cmd, args[0])
 			if err != nil {

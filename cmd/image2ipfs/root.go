@@ -119,6 +119,21 @@ func isCommand(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// exactly takes n arguments, and says otherwise which these are, by the command's Use.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		_, names, _ := strings.Cut(cmd.Use, " ")
+		found := "none of it"
+		if len(args) > 0 {
+			found = fmt.Sprintf("%q", args)
+		}
+		return fmt.Errorf("expected %s %s, found %s", cmd.CommandPath(), names, found)
+	}
+}
+
 // usage makes errors about arguments usage errors.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

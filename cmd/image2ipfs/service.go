@@ -70,7 +70,7 @@ $` + tokenEnv + `.`,
 		Example: `  image2ipfs service add pins https://pins.example.com/psa --token-file token
   pass show pins | image2ipfs service add pins https://pins.example.com/psa
   image2ipfs service add --replace cluster http://127.0.0.1:9097`,
-		Args: usage(cobra.ExactArgs(2)),
+		Args: usage(exactly(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			endpoint, plain, err := pinning.CheckEndpoint(args[1])
 			if err != nil {
@@ -183,7 +183,7 @@ func newServiceRm() *cobra.Command {
 		Aliases:           []string{"remove"},
 		Short:             "Forget a service and its token; what it keeps, it keeps",
 		Example:           `  image2ipfs service rm pins`,
-		Args:              usage(cobra.ExactArgs(1)),
+		Args:              usage(exactly(1)),
 		ValidArgsFunction: completeServices,
 		RunE: func(_ *cobra.Command, args []string) error {
 			known, _, err := services(false)

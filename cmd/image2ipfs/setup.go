@@ -67,7 +67,7 @@ func newSetup() *cobra.Command {
   sudo image2ipfs setup stargz --yes
   image2ipfs setup containerd --certs-only --yes
   image2ipfs setup docker --undo --yes`,
-		Args:      usage(cobra.ExactArgs(1)),
+		Args:      usage(exactly(1)),
 		ValidArgs: setup.Engines,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Engine = args[0]

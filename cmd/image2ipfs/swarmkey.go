@@ -24,7 +24,7 @@ file as swarm.key in its repository. Whoever has the key may have every block.`,
 		Example: `  image2ipfs swarm-key swarm.key
   image2ipfs serve --mdns --swarm-key swarm.key
   image2ipfs swarm-key - | ssh registry.local 'umask 077; cat >swarm.key'`,
-		Args: usage(cobra.ExactArgs(1)),
+		Args: usage(exactly(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] == "-" {
 				_, err := cmd.OutOrStdout().Write(p2p.NewSwarmKey())

@@ -23,7 +23,7 @@ same root. What NEW was before stays published, and ls NEW lists it. NEW is take
 stands: example.com/app:1 is another name than app:1.`,
 		Example: `  image2ipfs tag app:stable app:1
   image2ipfs tag team/app:1 ciqddxseacsddleyizojmahrh2uaq7ujnplse6r6mylurgu4bfodrmi/app`,
-		Args:              usage(cobra.ExactArgs(2)),
+		Args:              usage(exactly(2)),
 		ValidArgsFunction: completeNames(opts),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if _, _, err := local.ParseName(args[0]); err != nil {

@@ -43,7 +43,7 @@ named on standard error, and the exit code is 3 then.`,
 		Example: `  image2ipfs where app:1
   image2ipfs where --gateway https://gateway.example.com ciq…
   image2ipfs where --json app:1 | jq -r '.holders[] | select(.has == "all") | .name'`,
-		Args:              usage(cobra.ExactArgs(1)),
+		Args:              usage(exactly(1)),
 		ValidArgsFunction: completeNames(&opts.storeOptions),
 		RunE:              func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0]) },
 	}
