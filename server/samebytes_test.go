@@ -116,6 +116,7 @@ func TestFlightEndsWhenNobodyWaits(t *testing.T) {
 			leave()
 			time.Sleep(4 * time.Second)
 		}
+		synctest.Wait()
 		run := f.running["it"]
 		if began != 1 || ended != nil || time.Since(f.moved(run, time.Now())) != 4*time.Second {
 			t.Errorf("begun %d times, ended %v, moved %v", began, ended, f.moved(run, time.Now()))

@@ -22,7 +22,7 @@ func TestOriginDiesBesideAnother(t *testing.T) {
 	for death, die := range deaths {
 		for _, machines := range []int{1, 2, 4} {
 			t.Run(fmt.Sprint(death, ", machines: ", machines), func(t *testing.T) {
-				if testing.Short() && machines > 2 {
+				if testing.Short() && machines > 1 {
 					t.Skip("minutes with the race detector")
 				}
 				synctest.Test(t, func(t *testing.T) {

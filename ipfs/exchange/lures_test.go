@@ -42,6 +42,9 @@ func TestWhoTricklesIsLeft(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, machines := range []int{1, 4} {
+				if testing.Short() && machines > 1 {
+					continue // minutes with the race detector
+				}
 				synctest.Test(t, func(t *testing.T) {
 					s := newScene(t, machines, exchange.Limits{}, 20<<20)
 					defer s.Close()
