@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -69,15 +70,24 @@ func (i *idle) stop() {
 // answers that share its link may stand still or crawl.
 const sharedRate = 4 << 10
 
+// growth tells, each time it is asked, by how much a count has grown meanwhile.
+func growth(count *atomic.Int64) func() int64 {
+	before := count.Load()
+	return func() int64 {
+		now := count.Load()
+		grown := now - before
+		before = now
+		return grown
+	}
+}
+
 // shared tells, each time it is asked, whether a peer has sent enough meanwhile, with
 // whatever answers, for one to be waited for: maxPatience at most since something of that
 // one came.
 func (x *Exchange) shared(p *peer, own func() time.Time) func() bool {
-	before := p.read.Load()
+	news := growth(&p.read)
 	return func() bool {
-		now := p.read.Load()
-		enough := float64(now-before) >= sharedRate*x.limits.Stall.Seconds()
-		before = now
+		enough := float64(news()) >= sharedRate*x.limits.Stall.Seconds()
 		return enough && time.Since(own()) <= maxPatience
 	}
 }
@@ -85,13 +95,8 @@ func (x *Exchange) shared(p *peer, own func() time.Time) func() bool {
 // moving tells, each time it is asked, whether bytes have come from any peer meanwhile,
 // and it is so that they matter.
 func (x *Exchange) moving(matter func() bool) func() bool {
-	before := x.read.Load()
-	return func() bool {
-		now := x.read.Load()
-		came := now > before
-		before = now
-		return came && matter()
-	}
+	news := growth(&x.read)
+	return func() bool { return news() > 0 && matter() }
 }
 
 // tellEvery is how often who waits for a block is told that bytes come.
@@ -113,13 +118,11 @@ func (x *Exchange) teller(ctx context.Context, matter func() bool) *teller {
 	}
 	t := &teller{ticker: time.NewTicker(tellEvery)}
 	t.tick = t.ticker.C
-	before := x.read.Load()
+	news := growth(&x.read)
 	t.tell = func() {
-		now := x.read.Load()
-		if now > before && matter() {
-			told(int(now - before))
+		if n := news(); n > 0 && matter() {
+			told(int(n))
 		}
-		before = now
 	}
 	return t
 }

@@ -146,17 +146,3 @@ func readBlock(r io.Reader, size int64, c cid.Cid) ([]byte, error) {
 		}
 	}
 }
-
-// watched cancels a request whose body stands still.
-type watched struct {
-	r      io.Reader
-	idle   time.Duration
-	cancel context.CancelCauseFunc
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	late := timeout{"more of the answer", w.idle}
-	timer := time.AfterFunc(w.idle, func() { w.cancel(late) })
-	defer timer.Stop()
-	return w.r.Read(p)
-}

@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/image2ipfs/image2ipfs/internal/redact"
+	"github.com/image2ipfs/image2ipfs/internal/transport"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/car"
 )
@@ -103,7 +104,8 @@ func (g *Gateway) send(ctx context.Context, method, where string, header http.He
 		a.cancel(nil)
 		return nil, err
 	}
-	a.body = &watched{r: ipfs.Progress(a.ctx, a.resp.Body), idle: g.opts.Idle, cancel: a.cancel}
+	still := timeout{"more of the answer", g.opts.Idle}
+	a.body = transport.Watch(ipfs.Progress(a.ctx, a.resp.Body), g.opts.Idle, func() { a.cancel(still) })
 	return a, nil
 }
 

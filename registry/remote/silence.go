@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/internal/transport"
 )
 
 const (
@@ -37,27 +39,22 @@ func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	b := &watchedBody{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, silence: w.silence}
-	b.timer = time.AfterFunc(w.silence, func() { cancel(errSilent) })
-	b.timer.Stop() // while nobody reads, it is not the registry that is silent
-	resp.Body = b
+	body := transport.Watch(resp.Body, w.silence, func() { cancel(errSilent) })
+	resp.Body = &watchedBody{body, resp.Body, ctx, cancel}
 	return resp, nil
 }
 
 // watchedBody is the body of an answer.
 type watchedBody struct {
-	io.ReadCloser
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	timer   *time.Timer
-	silence time.Duration
+	io.Reader
+	body   io.Closer
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 }
 
 // Read implements io.Reader. The error is errSilent when nothing came for too long.
 func (b *watchedBody) Read(p []byte) (int, error) {
-	b.timer.Reset(b.silence)
-	n, err := b.ReadCloser.Read(p)
-	b.timer.Stop()
+	n, err := b.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) && errors.Is(context.Cause(b.ctx), errSilent) {
 		err = errSilent
 	}
@@ -66,7 +63,6 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (b *watchedBody) Close() error {
-	b.timer.Stop()
 	defer b.cancel(nil)
-	return b.ReadCloser.Close()
+	return b.body.Close()
 }
