@@ -1,23 +1,18 @@
 package p2p
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/config"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	"github.com/libp2p/go-libp2p/p2p/security/noise"
-	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
-	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/x/rate"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -58,30 +53,12 @@ func newHost(cfg Config, p *parsed) (host.Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connection manager: %w", err)
 	}
-	opts := []libp2p.Option{
-		libp2p.ResourceManager(limits), libp2p.ConnectionManager(conns), libp2p.DisableMetrics(),
-		libp2p.UserAgent(cmp.Or(cfg.UserAgent, defaultAgent)), libp2p.NoListenAddrs,
-		libp2p.Security(tls.ID, tls.New), libp2p.Security(noise.ID, noise.New),
-		libp2p.Muxer(yamux.ID, newMuxer()),
-		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
-		libp2p.AddrsFactory(announced),
-	}
-	if cfg.Identity != nil {
-		opts = append(opts, libp2p.Identity(cfg.Identity))
-	}
-	if p.psk == nil {
-		opts = append(opts, libp2p.Transport(quic.NewTransport))
-	} else {
-		opts = append(opts, libp2p.PrivateNetwork(p.psk))
-	}
-	if p.public {
-		opts = append(opts, libp2p.Transport(tcp.NewTCPTransport),
-			libp2p.EnableRelay(), libp2p.EnableHolePunching(), libp2p.NATPortMap())
-	} else {
-		opts = append(opts, libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
-			libp2p.DisableRelay(), libp2p.DisableIdentifyAddressDiscovery())
-	}
-	h, err := libp2p.New(opts...)
+	h, err := newLibp2p(cfg, p, config.Config{
+		ResourceManager: limits,
+		ConnManager:     conns,
+		AddrsFactory:    announced,
+		DialRanker:      rankDials,
+	})
 	if err == nil {
 		limits.host.Store(&h)
 	}
@@ -112,7 +89,7 @@ func newMuxer() *yamux.Transport {
 // for [fairStreams] to say, also while it is not known what they are for.
 func newResourceManager(memory int64, high int) (network.ResourceManager, error) {
 	scaling := rcmgr.DefaultLimits
-	libp2p.SetDefaultServiceLimits(&scaling)
+	limitServices(&scaling)
 	scaling.SystemBaseLimit.Memory = memory / 2 * 3
 	transient := &scaling.TransientBaseLimit
 	transient.Memory, transient.StreamsInbound, transient.Streams = memory, int(2*memory/streamCost), int(4*memory/streamCost)
