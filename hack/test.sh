@@ -30,7 +30,7 @@ large() {
 	names=$(cut -d' ' -f2 <<<"$found" | paste -sd'|')
 	packages=$(cut -d' ' -f1 <<<"$found" | sort -u)
 	[[ ! $found =~ \ [^T] ]] || { echo "testing.Short is asked outside of a test: $found" >&2; return 1; }
-	go test -timeout 10m -run "^($names)\$" $packages
+	go test -timeout 20m -run "^($names)\$" $packages
 }
 
 hack/engines.sh install >"$IMAGE2IPFS_E2E/log/install.log" 2>&1 &
@@ -46,8 +46,8 @@ install= # it has ended, and another process may get its number
 # These compute, or wait for a Kubo of another build: the race detector would make
 # minutes of them, and make test-all has it. Several packages run at once since some wait.
 computing='/(cmd/image2ipfs|layer|oci|publish|ipfs/kubo|registry/legacy|registry/layout)$'
-step "unit tests" go test -race -short -p 4 -timeout 15m $(go list ./... | grep -vE "$computing")
-step "unit tests of what computes" go test ${RACE:+-race} -short -p 4 -timeout 15m $(go list ./... | grep -E "$computing")
+step "unit tests" go test -race -short -p 4 -timeout 30m $(go list ./... | grep -vE "$computing")
+step "unit tests of what computes" go test ${RACE:+-race} -short -p 4 -timeout 30m $(go list ./... | grep -E "$computing")
 step "large files" large
 [ -z "${FUZZTIME:-}" ] || step fuzz hack/fuzz.sh "$FUZZTIME"
 go build -o "$IMAGE2IPFS_E2E/bin/image2ipfs-crash" ./cmd/image2ipfs
