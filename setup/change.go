@@ -52,6 +52,15 @@ func (p *Plan) change(path string, before, after []byte, had bool, prune ...stri
 	if err != nil {
 		return err
 	}
+	for _, c := range p.Changes {
+		switch {
+		case c.target != target:
+		case bytes.Equal(c.After, after) && (c.After == nil) == (after == nil):
+			return nil // by another path
+		default:
+			return fmt.Errorf("%w: %s and %s are one file, which would get two contents: remove one of the links to %s", ErrConfig, c.Path, path, target)
+		}
+	}
 	c := Change{Path: path, Before: before, After: after, target: target, prune: prune}
 	switch backup := path + p.options.marks().backup; {
 	case p.Undo:

@@ -55,9 +55,6 @@ func (p *Plan) newPath(o Options, c criConfig, dirs []string) string {
 func (p *Plan) wantedPath(o Options, c criConfig, dirs []string) (string, error) {
 	switch {
 	case c.configPath == "":
-		if err := c.conflict(o.within(dirs[0])); err != nil {
-			return "", err
-		}
 		return p.newPath(o, c, dirs), nil
 	case o.at(firstDir(c.configPath)) != dirs[0]:
 		return "", fmt.Errorf("%w: %s: config_path is %q there, not %s", ErrConfig, c.target.seen, c.configPath, dirs[0])
@@ -88,10 +85,7 @@ func (p *Plan) wantedPath(o Options, c criConfig, dirs []string) (string, error)
 // with a CID goes elsewhere once they are read.
 func (p *Plan) unused(o Options, dirs []string) bool {
 	return !slices.ContainsFunc(dirs, func(dir string) bool {
-		return len(p.registriesIn(o, dir)) > 0 || slices.ContainsFunc(hostsDirs, func(name string) bool {
-			text, err := p.place.read(filepath.Join(dir, name, "hosts.toml"))
-			return err != nil || !blank(cutBlocks(text))
-		})
+		return len(p.registriesIn(o, dir)) > 0
 	})
 }
 

@@ -37,11 +37,7 @@ func TestSeveralDirectories(t *testing.T) {
 		"a version that nobody can read": {"containerd development", docker, both, ""},
 	} {
 		m := newMachine(t, c.files)
-		program := filepath.Join(t.TempDir(), "containerd")
-		if err := os.WriteFile(program, []byte("#!/bin/sh\necho '"+c.version+"'\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		p, err := New(Options{Engine: "containerd", Root: m.root, Program: []string{program}, Server: "http://127.0.0.1:5000"})
+		p, err := New(Options{Engine: "containerd", Root: m.root, Program: m.program(c.version), Server: "http://127.0.0.1:5000"})
 		if c.refused != "" {
 			if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), c.refused) || !strings.Contains(err.Error(), `config_path = "/etc/containerd/certs.d"`) {
 				t.Errorf("%s: %v, want %q", name, err, c.refused)
@@ -65,4 +61,14 @@ func TestSeveralDirectories(t *testing.T) {
 	if notes := strings.Join(p.Notes, "\n"); !strings.Contains(notes, "line 3: config_path names several directories") {
 		t.Errorf("nothing is said of what CRI may not read: %s", notes)
 	}
+}
+
+// program is a stand-in for an engine's own program, which says its version alone.
+func (m machine) program(version string) []string {
+	m.Helper()
+	path := filepath.Join(m.TempDir(), "program")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\necho '"+version+"'\n"), 0o755); err != nil {
+		m.Fatal(err)
+	}
+	return []string{path}
 }

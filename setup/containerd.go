@@ -24,6 +24,9 @@ func (p *Plan) containerd(o Options) error {
 	if c.configPath != "" && o.HostsDir == "" {
 		dirs = o.allAt(filepath.SplitList(c.configPath))
 	}
+	if dirs, err = p.distinct(dirs); err != nil {
+		return err
+	}
 	if !o.Undo {
 		if err := p.named(); err != nil {
 			return err
@@ -97,6 +100,11 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 		return edits, err
 	}
 	f := c.target
+	if !o.CertsOnly || !c.written(wanted) {
+		if err := c.conflict(o.within(dirs[0])); err != nil {
+			return nil, err
+		}
+	}
 	if o.CertsOnly {
 		return edits, c.unread(o.Engine, wanted)
 	}
@@ -110,14 +118,20 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 	return edits, nil
 }
 
+// written tells whether an earlier setup has told CRI of certs.d.
+func (c criConfig) written(dir string) bool {
+	whole := *c.target
+	var err error
+	_, whole.tree, err = parseTOML(whole.text)
+	return err == nil && whole.says(dir)
+}
+
 // unread says what makes CRI read certs.d, unless an earlier setup has written it.
 func (c criConfig) unread(engine, dir string) error {
-	f := c.target
-	whole := *f
-	var err error
-	if _, whole.tree, err = parseTOML(f.text); err == nil && whole.says(dir) {
+	if c.written(dir) {
 		return nil
 	}
+	f := c.target
 	text, err := setConfigPath(f.plain, f.version, dir)
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, err)
@@ -142,13 +156,17 @@ func (p *Plan) nowRead(o Options, dirs []string) {
 	}
 }
 
-// registriesIn are the registries of a directory but those that setup writes.
-func (*Plan) registriesIn(o Options, dir string) []string {
+// registriesIn are the registries of a directory, but for those that it speaks of by
+// what setup writes alone.
+func (p *Plan) registriesIn(o Options, dir string) []string {
 	names, err := o.place().list(dir)
 	if err != nil {
 		return nil // certsDir says so
 	}
-	return slices.DeleteFunc(names, func(n string) bool { return slices.Contains(hostsDirs, n) })
+	return slices.DeleteFunc(names, func(n string) bool {
+		says, err := p.says(filepath.Join(dir, n))
+		return slices.Contains(hostsDirs, n) && err == nil && !says
+	})
 }
 
 // dumps asks containerd for the configuration that it makes of the files.
@@ -172,7 +190,7 @@ func (o Options) dumps(ctx context.Context, path string, c criConfig) error {
 			set = value
 		}
 		if mirrors, _ := registry["mirrors"].(map[string]any); set != "" && len(mirrors) > 0 {
-			return fmt.Errorf("containerd config dump shows registry.mirrors beside config_path: CRI would not load; move them to hosts.toml files first")
+			return fmt.Errorf("containerd config dump shows registry.mirrors beside config_path, which setup writes into %s: CRI would not load; move them (containerd config dump, [%s.mirrors]) to hosts.toml files first", c.target.path, strings.Join(table, "."))
 		}
 	}
 	if set == "" && (subtree(tree, oldCRI[:2]...) != nil || subtree(tree, newCRI[:2]...) != nil) {

@@ -37,16 +37,17 @@ type criFile struct {
 }
 
 // criFiles reads config.toml and all that it imports, in the order in which they
-// are merged: the last one counts.
+// are merged: the last one counts. A file that is there by several paths is the same one
+// each time.
 func (o Options) criFiles(path string) (files []*criFile, err error) {
-	seen := map[string]bool{}
+	seen, known := map[string]bool{}, map[string]*criFile{}
 	for pending := []string{path}; len(pending) > 0; pending = pending[1:] {
 		path := pending[0]
 		if seen[path] {
 			continue
 		}
 		seen[path] = true
-		f, err := o.criFile(path)
+		f, err := o.onlyFile(known, path)
 		if err != nil {
 			return nil, err
 		}
@@ -78,6 +79,20 @@ func (f *criFile) asOne(whole int64) {
 	if f.bare && whole > 1 {
 		f.version = whole
 	}
+}
+
+// onlyFile is criFile that gives the same for each path to a file.
+func (o Options) onlyFile(known map[string]*criFile, path string) (*criFile, error) {
+	real, err := o.place().real(o.at(path))
+	if err != nil {
+		return nil, err
+	}
+	if known[real] == nil {
+		if known[real], err = o.criFile(path); err != nil {
+			return nil, err
+		}
+	}
+	return known[real], nil
 }
 
 func (o Options) criFile(path string) (f *criFile, err error) {
@@ -203,7 +218,9 @@ func (f *criFile) says(path string) bool {
 }
 
 // conflict finds settings beside which containerd refuses config_path, and says
-// what to write in their place.
+// what to write in their place. All files are looked at: containerd 1 takes CRI's whole
+// table from the last of them, containerd 2 a table of each, and where nobody says
+// which one this is, config_path must do in both.
 func (c criConfig) conflict(certs string) error {
 	for _, f := range c.files {
 		for _, table := range f.mayRead() {

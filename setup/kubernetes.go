@@ -102,8 +102,9 @@ func (o Options) k0sCRI() (c criConfig, err error) {
 	if err != nil {
 		return c, err
 	}
+	known := map[string]*criFile{}
 	for _, path := range append(slices.DeleteFunc(paths, func(p string) bool { return p == own }), own) {
-		f, err := o.criFile(path)
+		f, err := o.onlyFile(known, path)
 		if err != nil {
 			return c, err
 		}

@@ -67,6 +67,7 @@ const (
 // confFile is one of podman's files.
 type confFile struct {
 	path  string
+	real  string // where path leads
 	text  []byte // as it is
 	plain []byte // without what setup has put in
 	conf  registriesConf
@@ -91,9 +92,9 @@ func (p *Plan) podman(o Options) error {
 		return err
 	}
 	after := map[string][]byte{}
-	if where >= 0 && files[where].path != own.path {
+	if where >= 0 && files[where].real != own.real {
 		f := files[where]
-		if after[f.path], err = addMirrorBlock(f.plain, prefix, p.Server); err != nil {
+		if after[f.real], err = addMirrorBlock(f.plain, prefix, p.Server); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrConfig, f.path, err)
 		}
 	}
@@ -105,7 +106,7 @@ func (p *Plan) podman(o Options) error {
 	if where >= 0 {
 		registry = nil
 	}
-	if after[own.path], err = ownDropIn(own.plain, registry, search == nil, made...); err != nil {
+	if after[own.real], err = ownDropIn(own.plain, registry, search == nil, made...); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrConfig, own.path, err)
 	}
 	p.check = func(ctx context.Context) error { return o.parses(ctx, prefix, p.Server) }
@@ -178,7 +179,7 @@ func (o Options) parses(ctx context.Context, prefix, server string) error {
 // podmanWrite plans the files; those that are not in after lose our blocks.
 func (p *Plan) podmanWrite(files []confFile, after map[string][]byte) error {
 	for _, f := range files {
-		text, ok := after[f.path]
+		text, ok := after[f.real]
 		if !ok {
 			text = f.plain
 		}
@@ -265,6 +266,9 @@ func podmanFiles(o Options) (files []confFile, err error) {
 	paths = append(slices.DeleteFunc(paths, func(p string) bool { return p == own }), own)
 	for _, path := range paths {
 		f := confFile{path: path}
+		if f.real, err = o.place().real(path); err != nil {
+			return nil, err
+		}
 		if f.text, err = o.place().read(path); err != nil {
 			return nil, err
 		}

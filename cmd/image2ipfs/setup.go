@@ -26,7 +26,8 @@ their registry as before, also when the server does not run.
 
 ENGINE is one of:
   docker      registry-mirrors in daemon.json
-  containerd  hosts.toml for docker.io and _default in certs.d, and CRI's
+  containerd  hosts.toml for docker.io and _default in certs.d (for _default alone
+              where that has rules, which docker.io goes by), and CRI's
               config_path in config.toml or the file that it imports (Kubernetes)
   nerdctl     the same hosts.toml files
   podman      a mirror of docker.io in registries.conf or registries.conf.d
