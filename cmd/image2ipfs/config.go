@@ -31,6 +31,9 @@ func (o *serveOptions) configured(cmd *cobra.Command) error {
 // applySettings gives serve's flags from a file, unless its name is "", and from
 // the environment. Strange variables are told on the standard error of out.
 func applySettings(out, serve *cobra.Command, file string) (map[string]settings.Origin, error) {
+	if err := refuseEmptyVariables(serve.Flags(), file); err != nil {
+		return nil, err
+	}
 	if file == "" {
 		file = os.Getenv(settings.Variable("serve", "config"))
 	}
@@ -53,7 +56,9 @@ the environment: --log-format is log-format = "json" there, and
 IMAGE2IPFS_SERVE_LOG_FORMAT=json. A flag that is given is stronger than the
 environment, and that than the file. A variable that is empty counts as none; "" and []
 in one are an empty text and an empty list, as in the file, and off switches gc,
-gc-unused and scrub off.`,
+gc-unused and scrub off. What protects (allow, require-signature, htpasswd, auth-read,
+pinned, swarm-key, certificates and their keys) is refused where its variable or its flag
+is there and empty, since that is how one that nobody has set looks.`,
 		Args: usage(noCommand),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

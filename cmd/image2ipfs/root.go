@@ -36,6 +36,7 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 		SuggestionsMinimumDistance: 2,
 		SilenceUsage:               true,
 		Args:                       usage(noCommand),
+		PersistentPreRunE:          refuseEmpty,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := runPublish(cmd, opts, []string{opts.input})
 			if errors.Is(err, errTerminal) && cmd.Flags().NFlag() == 0 {

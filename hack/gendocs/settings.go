@@ -24,7 +24,7 @@ func writeSettingsPage(binary, file string) error {
 	}
 	var page bytes.Buffer
 	page.WriteString("<!-- Made by \"make docs\" from \"image2ipfs config ls\". -->\n\n# Settings of serve\n\n" +
-		"Each is a flag, a key of the file that `serve --config` names (TOML; text in quotes, lists in brackets), and a variable of the environment (lists with commas; an empty variable counts as none, `\"\"` and `[]` in one are an empty text and an empty list). " +
+		"Each is a flag, a key of the file that `serve --config` names (TOML; text in quotes, lists in brackets), and a variable of the environment (lists with commas; an empty variable counts as none, `\"\"` and `[]` in one are an empty text and an empty list; what protects, such as `allow`, `require-signature` and `htpasswd`, is refused where its variable is there and empty). " +
 		"Sizes in kB, MB, GB count in thousands, in KiB, MiB, GiB in 1024s. `off` switches `gc`, `gc-unused` and `scrub` off. " +
 		"A flag that is given is stronger than the environment, and that than the file. `image2ipfs config check FILE` says what is wrong with a file, `image2ipfs config example` writes one.\n\n" +
 		"| setting | variable | kind | default | |\n|---|---|---|---|---|\n")
