@@ -109,6 +109,12 @@ func TestValues(t *testing.T) {
 		"image.repository=a,peers.extra[0]=/ip4/192.0.2.1": "peers.extra: /ip4/192.0.2.1: expected dns:NAME",
 		"": "image.repository: where the cluster pulls the image",
 		"image.repository=a,metrics.serviceMonitor=true": "metrics.serviceMonitor wants metrics.enabled",
+		"image.repository=a,mirror.chacheSize=1GiB":      "chacheSize",
+		"image.repository=a,mirror.cacheSize=12.5GiB":    "mirror.cacheSize: 12.5GiB has no room in mirror.sizeLimit, 12Gi",
+		"image.repository=a,mirror.port=65536":           "/mirror/port",
+		"image.repository=a,registry.enabled=yes":        "/registry/enabled",
+		"image.repository=a,mirror.sizeLimit=12GiB":      "/mirror/sizeLimit",
+		"image.repository=a,registry.scrub=weekly":       "/registry/scrub",
 	} {
 		_, err := helm(t, "template", chart, "--kube-version", "1.34.1", "--set", set)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -185,3 +185,10 @@ priorityClassName: {{ . }}
 - name: metrics
   containerPort: {{ .Values.metrics.port }}
 {{- end -}}
+
+{{/* A size in bytes, of 10GiB as image2ipfs writes it and of 12Gi as Kubernetes does. */}}
+{{- define "image2ipfs.bytes" -}}
+{{- $units := dict "" 1 "K" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "KI" 1024 "MI" 1048576 "GI" 1073741824 "TI" 1099511627776 -}}
+{{- $unit := regexFind "[KMGT]I?" (upper (toString .)) -}}
+{{- mulf (regexFind "^[0-9.]+" (toString .)) (get $units $unit) -}}
+{{- end }}
