@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
@@ -30,6 +32,7 @@ func (s *Server) openPage() *page.Page {
 	}
 	cfg.Local, cfg.Memory = ipfs.Verified(s.local), s.memory
 	cfg.Kept, cfg.Shown, cfg.MayAsk = s.shown, s.isShown, mayFetch
+	cfg.Say = func(text string) string { return clientText(text, s.cfg.Dir) }
 	if s.cfg.Stored != nil {
 		_ = s.life.start(s.noteStored) // it has just begun
 	}
@@ -94,11 +97,28 @@ func (s *Server) browse(w *response, r *http.Request) error {
 	}
 	w.source = "page"
 	r = r.WithContext(ipfs.WithRoom(r.Context(), manifestMemory{s.memory}))
-	err := s.page.Serve(w, r, s.registryHost(r), r.TLS != nil)
+	err := s.page.Serve(w, r, page.Asker{Host: s.registryHost(r), Secure: s.secureFor(r)})
 	if errors.Is(err, page.ErrNoView) {
 		return errorf(codeNameUnknown, "%w", err)
 	}
 	return absent(codeNameUnknown, err)
+}
+
+// secureFor tells whether engines find the server that a request names by TLS: by what the
+// request, or a proxy that is to be believed, tells. Nothing tells how --registry is found,
+// and no name but this machine's is taken to be found without.
+func (s *Server) secureFor(r *http.Request) bool {
+	if s.cfg.Registry != "" {
+		return !loopbackHost(s.cfg.Registry)
+	}
+	return r.TLS != nil || s.byProxy(r) && overTLS(r.Header)
+}
+
+// loopbackHost tells whether a host, with or without a port, is this machine's loopback.
+func loopbackHost(host string) bool {
+	name := strings.ToLower(strings.Trim(hostName(host), "[]"))
+	addr, err := netip.ParseAddr(name)
+	return loopbackName(name) || err == nil && addr.Unmap().IsLoopback()
 }
 
 // listen tells a browser of pushes as they come. Who has more places than others gives

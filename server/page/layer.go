@@ -154,10 +154,10 @@ func (p *Page) layer(ctx context.Context, q url.Values) (*layerView, error) {
 // layer finds the descriptor of a layer.
 func (i *inspected) layer(d digest.Digest) (ocispec.Descriptor, bool) {
 	for _, image := range i.images {
-		for _, m := range image.Manifests {
-			for _, l := range m.Layers {
+		for _, m := range image.manifests {
+			for _, l := range m.layers {
 				if l.Digest == d {
-					return l, true
+					return l.Descriptor, true
 				}
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +13,9 @@ import (
 
 // perPage is how many images a document lists.
 const perPage = 50
+
+// inspecting is how long is read for one document that lists images what is in them.
+const inspecting = 5 * time.Second
 
 // overview lists images.
 type overview struct {
@@ -29,14 +31,26 @@ type overview struct {
 
 // row is one root.
 type row struct {
-	Root      string // ciq
-	Names     []string
-	Current   []string // local names that are it
-	Size      int64
-	Published time.Time
-	Used      time.Time
-	Platforms []string
-	Pushed    bool
+	Root          string   // ciq
+	Names         []string // but the current ones
+	Current       []string // local names that are it
+	More          int      // names of both kinds that are not listed
+	Size          int64
+	Published     time.Time
+	Used          time.Time
+	Platforms     []string
+	MorePlatforms int  // that are not listed
+	Unread        bool // what is in it cannot be read now
+	Pushed        bool
+}
+
+// maxSome is how many names of an image stand in one row.
+const maxSome = 10
+
+// some are the first of names, and how many more there are.
+func some(names []string) (first []string, more int) {
+	n := min(len(names), maxSome)
+	return names[:n:n], len(names) - n
 }
 
 // overview lists the images that q asks for, newest first.
@@ -55,33 +69,23 @@ func (p *Page) overview(ctx context.Context, q url.Values) (*overview, error) {
 		}
 	}
 	o.Found, o.Pages = len(found), max((len(found)+perPage-1)/perPage, 1)
-	o.Page = 1
-	if n, err := strconv.Atoi(q.Get("page")); err == nil {
-		o.Page = min(max(n, 1), o.Pages)
-	}
+	o.Page = min(pageOf(q), o.Pages)
+	reading, cancel := context.WithTimeout(ctx, inspecting)
+	defer cancel()
 	for _, r := range found[(o.Page-1)*perPage : min(o.Page*perPage, len(found))] {
-		o.Rows = append(o.Rows, p.row(ctx, r, current[r.CID.KeyString()]))
+		o.Rows = append(o.Rows, p.row(reading, r, current[r.CID.KeyString()]))
 	}
-	if o.Page > 1 {
-		o.Before = pageQuery(o.Query, o.Page-1)
+	same := url.Values{}
+	if o.Query != "" {
+		same.Set("q", o.Query)
 	}
-	if o.Page < o.Pages {
-		o.Next = pageQuery(o.Query, o.Page+1)
-	}
+	o.Before, o.Next = turns(same, o.Page, o.Pages)
 	if p.cfg.Disk != nil {
 		if o.Disk, o.Cache, err = p.cfg.Disk(); err == nil {
 			o.HasDisk = true
 		}
 	}
 	return o, nil
-}
-
-func pageQuery(text string, page int) string {
-	q := url.Values{"page": {strconv.Itoa(page)}}
-	if text != "" {
-		q.Set("q", text)
-	}
-	return "?" + q.Encode()
 }
 
 // kept are the roots, and their local names.
@@ -110,18 +114,37 @@ func matches(r ipfs.Root, current []string, query string) bool {
 		strings.HasPrefix(ref.Ciq(r.CID), query)
 }
 
+// row is a root with what is in it, as far as that can be read.
 func (p *Page) row(ctx context.Context, r ipfs.Root, current []string) row {
-	out := row{Root: ref.Ciq(r.CID), Current: current, Size: r.Size, Published: r.Published, Pushed: r.Pushed}
+	out := p.head(r, current)
+	i, err := p.inspect(ctx, r.CID)
+	if err != nil {
+		out.Unread = !settled(err)
+		return out
+	}
+	out.Platforms, out.MorePlatforms = some(i.platforms)
+	return out
+}
+
+// head is a root as the store lists it.
+func (p *Page) head(r ipfs.Root, current []string) row {
+	out := row{Root: ref.Ciq(r.CID), Size: r.Size, Published: r.Published, Pushed: r.Pushed}
+	out.Current, out.More = some(current)
+	is := make(map[string]bool, len(current))
+	for _, name := range current {
+		is[name] = true
+	}
 	for _, name := range r.Names {
-		if !slices.Contains(current, name) {
+		switch {
+		case is[name]:
+		case len(out.Names) < maxSome:
 			out.Names = append(out.Names, name)
+		default:
+			out.More++
 		}
 	}
 	if p.cfg.LastUse != nil {
 		out.Used = p.cfg.LastUse(r.CID)
-	}
-	if i, err := p.inspect(ctx, r.CID); err == nil {
-		out.Platforms = i.platforms
 	}
 	return out
 }

@@ -8,7 +8,6 @@
 package page
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	_ "embed" // of the document's parts
@@ -18,6 +17,7 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,6 +55,14 @@ type Config struct {
 	// Memory is what is held for who asks, and what is kept for the next, within; one of
 	// 512 MiB when nil.
 	Memory *budget.Budget
+	// Say makes of an error's text what strangers may read; nil for the text as it is.
+	Say func(text string) string
+}
+
+// Asker is who asks for a document.
+type Asker struct {
+	Host   string // by which engines name the server
+	Secure bool   // they find it by TLS, or nothing says that they do not
 }
 
 // Peer is a peer that is connected.
@@ -75,6 +83,10 @@ type Page struct {
 	asking  chan struct{} // has room for the one for whom others are asked
 	images  *budget.Cache[cid.Cid, *inspected]
 	shares  *budget.Cache[cid.Cid, map[string]int64] // sizes of blocks by multihash
+
+	inspecting together[cid.Cid, *inspected]
+	listing    together[cid.Cid, map[string]int64] // of blocks
+	comparing  chan struct{}                       // has room for those for whom images are compared
 }
 
 // New makes a page. Traffic and pushes are whoever's who tells of them.
@@ -82,8 +94,11 @@ func New(cfg Config, traffic *Traffic, pushes *Pushes) *Page {
 	if cfg.Memory == nil {
 		cfg.Memory = budget.New(0)
 	}
+	if cfg.Say == nil {
+		cfg.Say = func(text string) string { return text }
+	}
 	return &Page{
-		cfg: cfg, traffic: traffic, pushes: pushes, layers: newListings(cfg.Memory), asking: make(chan struct{}, 1),
+		cfg: cfg, traffic: traffic, pushes: pushes, layers: newListings(cfg.Memory), asking: make(chan struct{}, 1), comparing: make(chan struct{}, comparers),
 		images: budget.NewCache[cid.Cid, *inspected](maxInspectedBytes, 1, cfg.Memory),
 		shares: budget.NewCache[cid.Cid, map[string]int64](maxShareBytes, 1, cfg.Memory),
 	}
@@ -104,7 +119,7 @@ var script string
 var text string
 
 var document = template.Must(template.New("page").Funcs(template.FuncMap{
-	"bytes": oci.BytesText, "date": dateText, "iso": isoText, "short": short, "quoted": oci.Quoted, "count": countText,
+	"bytes": oci.BytesText, "date": dateText, "iso": isoText, "short": short, "quoted": quoted, "count": countText,
 	"style":  func() template.CSS { return template.CSS(style) }, //nolint:gosec // it is our own, not somebody's input
 	"script": func() template.JS { return template.JS(script) },  //nolint:gosec // as above
 }).Parse(text))
@@ -128,7 +143,6 @@ type view struct {
 	Title   string
 	At      string // images, image, layer, where, peers or traffic
 	Host    string
-	TLS     bool
 	Version string
 	Pushes  []Push
 
@@ -145,13 +159,13 @@ type view struct {
 // looking bounds how long is read for one document.
 const looking = 20 * time.Second
 
-// Serve answers a request for the page; host is by which engines name the server, secure
-// whether they find it by TLS. Errors match [ErrNoView], or are those of the store.
-func (p *Page) Serve(w http.ResponseWriter, r *http.Request, host string, secure bool) error {
+// Serve answers a request for the page. Errors match [ErrNoView] or [budget.ErrFull], or are
+// those of the store, and of the request's context.
+func (p *Page) Serve(w http.ResponseWriter, r *http.Request, a Asker) error {
 	ctx, cancel := context.WithTimeout(r.Context(), looking)
 	defer cancel()
 	q := r.URL.Query()
-	v := &view{Host: host, TLS: secure, Version: p.cfg.Version, HasPeers: p.cfg.Peers != nil, HasWhere: p.cfg.Where != nil}
+	v := &view{Host: a.Host, Version: p.cfg.Version, HasPeers: p.cfg.Peers != nil, HasWhere: p.cfg.Where != nil}
 	var err error
 	switch {
 	case q.Get("root") != "" && q.Get("layer") != "":
@@ -165,7 +179,7 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request, host string, secure
 		v.Where, err = p.where(ctx, q.Get("root"))
 	case q.Get("root") != "":
 		v.At = "image"
-		if v.Image, err = p.image(ctx, q.Get("root"), host, secure); err == nil {
+		if v.Image, err = p.image(ctx, q, a); err == nil {
 			v.Title = v.Image.Title
 		}
 	case q.Get("view") == "peers":
@@ -186,7 +200,7 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request, host string, secure
 	if err != nil {
 		return err
 	}
-	return write(w, r, v)
+	return p.write(ctx, w, r, v)
 }
 
 // recent lists the last pushes that whoever asks may hear of, newest first.
@@ -199,21 +213,22 @@ func (p *Page) recent(ctx context.Context) []Push {
 	return slices.DeleteFunc(all, func(push Push) bool { return !shown(push) })
 }
 
-func write(w http.ResponseWriter, r *http.Request, v *view) error {
-	var out bytes.Buffer
-	if err := document.Execute(&out, v); err != nil {
+// write makes a document and sends it. What it takes is held of the budget meanwhile.
+func (p *Page) write(ctx context.Context, w http.ResponseWriter, r *http.Request, v *view) error {
+	out := &paper{ctx: ctx, memory: p.cfg.Memory.Sending}
+	defer out.close()
+	if err := document.Execute(out, v); err != nil {
 		return err
 	}
 	h := w.Header()
 	Protect(h)
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", fmt.Sprint(out.Len()))
+	h.Set("Content-Length", strconv.FormatInt(out.size, 10))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	_, err := w.Write(out.Bytes())
-	return err
+	return out.send(w)
 }
 
 // Protect sets the headers that keep other sites away from a document.

@@ -17,7 +17,6 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/layer"
 	"github.com/image2ipfs/image2ipfs/ref"
-	"github.com/image2ipfs/image2ipfs/registry/layout"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
 
@@ -32,7 +31,7 @@ func TestPullLines(t *testing.T) {
 		"$(rm x)":  "docker pull 'localhost:5000/" + ref.Ciq(root) + "/$(rm x)'",
 		"it's;":    `docker pull 'localhost:5000/` + ref.Ciq(root) + `/it'\''s;'`,
 	} {
-		lines := pullLines(layout.Line{Pull: ref.Name{Host: "localhost:5000", Root: root, Repository: repository}}, false)
+		lines := pullLines(ref.Name{Host: "localhost:5000", Root: root, Repository: repository}, false, false)
 		if lines[0].Command != want {
 			t.Errorf("%s, want %s", lines[0].Command, want)
 		}
@@ -42,8 +41,8 @@ func TestPullLines(t *testing.T) {
 			}
 		}
 	}
-	plain := pullLines(layout.Line{Pull: ref.Name{Host: "h", Root: root}}, false)
-	secure := pullLines(layout.Line{Pull: ref.Name{Host: "h", Root: root}}, true)
+	plain := pullLines(ref.Name{Host: "h", Root: root}, false, false)
+	secure := pullLines(ref.Name{Host: "h", Root: root}, false, true)
 	if !strings.Contains(plain[1].Command, "--tls-verify=false") || strings.Contains(secure[1].Command, "tls-verify") {
 		t.Errorf("%v and %v", plain, secure)
 	}
@@ -105,7 +104,8 @@ func TestSharingReadsNoMore(t *testing.T) {
 	}
 	counted := &counting{blocks, map[cid.Cid]bool{}}
 	p := New(Config{Local: counted}, &Traffic{}, &Pushes{})
-	_, compared, more := p.sharing(t.Context(), kept[len(kept)-1], kept)
+	s := p.compare(t.Context(), kept[len(kept)-1], kept)
+	compared, more := s.Compared, s.More()
 	if compared != maxCompared || more != 2 || counted.seen[kept[0].CID] || counted.seen[kept[1].CID] || !counted.seen[kept[2].CID] {
 		t.Errorf("compared with %d, %d left out; those read: %t, %t", compared, more, counted.seen[kept[0].CID], counted.seen[kept[1].CID])
 	}

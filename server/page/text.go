@@ -2,8 +2,11 @@ package page
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 // dateText is a time for humans, in the zone of the server; "" for none.
@@ -16,6 +19,18 @@ func dateText(t time.Time) string {
 
 // isoText is a time for machines (HTML, "time", "datetime").
 func isoText(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// maxShown is how much of one text is shown, in bytes: a name of a layout may have 4 MiB.
+const maxShown = 512
+
+// quoted is a text that somebody else wrote, with what turns text around or is not seen
+// shown as such; of a long one the beginning.
+func quoted(text string) string {
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "") + "…"
+	}
+	return oci.Quoted(text)
+}
 
 // short is the beginning of an identifier that is too long to be read.
 func short(text string) string {
@@ -36,4 +51,12 @@ func countText(n int, one string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// browsable tells whether a blob of a media type may be a layer, whose files can be listed: a
+// tar, compressed or not. What tells no type is looked at.
+func browsable(mediaType string) bool {
+	return mediaType == "" || slices.ContainsFunc(strings.FieldsFunc(mediaType, func(r rune) bool { return strings.ContainsRune("./+-", r) }), func(word string) bool {
+		return word == "tar" || word == "tgz"
+	})
 }

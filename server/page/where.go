@@ -67,7 +67,7 @@ func (p *Page) where(ctx context.Context, text string) (*whereView, error) {
 	if err != nil {
 		return nil, err
 	}
-	shown := p.row(ctx, root, current[root.CID.KeyString()])
+	shown := p.head(root, current[root.CID.KeyString()])
 	v.Root, v.Image = shown.Root, cmp.Or(firstOf(shown.Current), firstOf(shown.Names), short(shown.Root))
 	v.Known, v.Lacking = s.Known, s.Lacking()
 	whole := s.Image.Whole().Part()
@@ -75,7 +75,7 @@ func (p *Page) where(ctx context.Context, text string) (*whereView, error) {
 		v.Whole = fmt.Sprintf("%s, %s", countText(whole.Blobs, "blob"), oci.BytesText(whole.Bytes))
 	}
 	for _, h := range s.Holders {
-		r := holderRow{Kind: cmp.Or(kinds[h.Kind], h.Kind), Name: h.Name, Addrs: h.Addrs, Has: cmp.Or(said[h.Has], h.Has), How: h.How, Complaint: h.Error}
+		r := holderRow{Kind: cmp.Or(kinds[h.Kind], h.Kind), Name: h.Name, Addrs: h.Addrs, Has: cmp.Or(said[h.Has], h.Has), How: h.How, Complaint: p.cfg.Say(h.Error)}
 		if h.Part != nil {
 			r.Blobs, r.Bytes = fmt.Sprintf("%d of %d", h.Part.Blobs, whole.Blobs), oci.BytesText(h.Part.Bytes)
 		}
