@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -28,6 +29,7 @@ type pinService struct {
 	token string
 	mu    sync.Mutex
 	pins  []map[string]any
+	next  int // ID
 }
 
 func (s *pinService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -46,8 +48,12 @@ func (s *pinService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost:
 		var pin map[string]any
 		check(json.NewDecoder(r.Body).Decode(&pin))
-		p := map[string]any{"requestid": strconv.Itoa(len(s.pins)), "status": "queued", "created": time.Now().UTC(), "pin": pin, "delegates": []string{}, "info": map[string]string{}}
+		if at >= 0 {
+			s.pins = slices.Delete(s.pins, at, at+1)
+		}
+		p := map[string]any{"requestid": strconv.Itoa(s.next), "status": "queued", "created": time.Now().UTC(), "pin": pin, "delegates": []string{}, "info": map[string]string{}}
 		s.pins = append(s.pins, p)
+		s.next++
 		answer = p
 	case r.Method == http.MethodDelete && at >= 0:
 		s.pins = slices.Delete(s.pins, at, at+1)
@@ -71,4 +77,19 @@ func (s *pinService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = map[string]any{"count": len(found), "results": found}
 	}
 	check(json.NewEncoder(w).Encode(answer))
+}
+
+// The name of a service's pin has whole names alone.
+func TestPinName(t *testing.T) {
+	long := strings.Repeat("n", 120)
+	for want, names := range map[string][]string{
+		"image2ipfs:":                       nil,
+		"image2ipfs:app:1,db:1":             {"app:1", "db:1"},
+		"image2ipfs:a" + long + ",b" + long: {"a" + long, "b" + long, "c"},
+		"image2ipfs:" + long + long + long:  {long + long + long, "b"}, // the service's client cuts it
+	} {
+		if got := pinName(names); got != want {
+			t.Errorf("%q: %q, want %q", names, got, want)
+		}
+	}
 }

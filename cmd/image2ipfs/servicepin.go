@@ -99,8 +99,14 @@ func (o *serviceOption) pin(cmd *cobra.Command, root cid.Cid, names []string, qu
 		return pinning.Pin{}, err
 	}
 	p, err := o.known(ctx, c, root)
-	if err == nil && p.ID == "" {
-		p, err = c.Add(ctx, root, pinPrefix+strings.Join(names, ","), serviceOrigins(cmd, dir, quiet))
+	if err == nil && p.Status != pinning.Pinned {
+		origins := serviceOrigins(cmd, dir, quiet)
+		switch {
+		case p.ID == "":
+			p, err = c.Add(ctx, root, pinName(names), origins)
+		case slices.ContainsFunc(origins, func(a string) bool { return !slices.Contains(p.Origins, a) }): // it looks elsewhere so far
+			p, err = c.Replace(ctx, p.ID, root, pinName(names), origins)
+		}
 	}
 	if err != nil {
 		return p, o.advised(err)
@@ -134,6 +140,21 @@ func (o *serviceOption) pin(cmd *cobra.Command, root cid.Cid, names []string, qu
 		err = fmt.Errorf("%w\nimage2ipfs pin rm --service %s %s takes the request back; then try again", err, o.name, ref.Ciq(root))
 	}
 	return p, o.advised(err)
+}
+
+// pinName is what a pin of an image with some names is called: all of them that have room.
+func pinName(names []string) string {
+	name := pinPrefix
+	for i, n := range names {
+		if i > 0 {
+			n = "," + n
+		}
+		if i > 0 && len(name)+len(n) > pinning.MaxName {
+			break
+		}
+		name += n
+	}
+	return name
 }
 
 // known is a pin of ours that the service has already, or is about to have.

@@ -71,8 +71,10 @@ type Service struct {
 	Token    string
 }
 
+// MaxName is how long the name of a pin may be, in bytes (spec, "Pin": 255 characters).
+const MaxName = 255
+
 const (
-	maxName    = 255     // characters of a pin's name (spec, "Pin")
 	maxOrigins = 20      // (spec, "Pin")
 	page       = 1000    // pins of one answer at most
 	maxPins    = 100_000 // that are listed
@@ -153,9 +155,27 @@ func (l *limited) Read(p []byte) (n int, err error) {
 }
 
 // Add asks the service to keep what is under root, under a name that is cut where it is
-// too long; origins are multiaddrs of who has it. Errors match [ErrToken] or
+// longer than [MaxName]; origins are multiaddrs of who has it. Errors match [ErrToken] or
 // [ipfs.ErrUnavailable], or say why the service does not want to.
 func (c *Client) Add(ctx context.Context, root cid.Cid, name string, origins []string) (Pin, error) {
+	status, resp, err := c.api.PinsApi.PinsPost(ctx).Pin(request(root, name, origins)).Execute() //nolint:bodyclose // the generated client has read and closed it
+	if err != nil {
+		return Pin{}, c.failure(resp, err)
+	}
+	return c.pinOf(status, root)
+}
+
+// Replace is Add in place of a request that there is, with its ID; the new one has
+// another. Errors are those of [Client.Get].
+func (c *Client) Replace(ctx context.Context, id string, root cid.Cid, name string, origins []string) (Pin, error) {
+	status, resp, err := c.api.PinsApi.PinsRequestidPost(ctx, url.PathEscape(id)).Pin(request(root, name, origins)).Execute() //nolint:bodyclose // the generated client has read and closed it
+	if err != nil {
+		return Pin{}, c.failure(resp, err)
+	}
+	return c.pinOf(status, root)
+}
+
+func request(root cid.Cid, name string, origins []string) openapi.Pin {
 	p := openapi.Pin{Cid: root.String()}
 	if name != "" {
 		p.SetName(cut(name))
@@ -163,11 +183,7 @@ func (c *Client) Add(ctx context.Context, root cid.Cid, name string, origins []s
 	if len(origins) > 0 {
 		p.SetOrigins(origins[:min(len(origins), maxOrigins)])
 	}
-	status, resp, err := c.api.PinsApi.PinsPost(ctx).Pin(p).Execute() //nolint:bodyclose // the generated client has read and closed it
-	if err != nil {
-		return Pin{}, c.failure(resp, err)
-	}
-	return c.pinOf(status, root)
+	return p
 }
 
 // pinOf is pin for an answer that has to be about root.
@@ -183,10 +199,10 @@ func (c *Client) pinOf(s openapi.PinStatus, root cid.Cid) (Pin, error) {
 func sameContent(a, b cid.Cid) bool { return a.Type() == b.Type() && bytes.Equal(a.Hash(), b.Hash()) }
 
 func cut(name string) string {
-	if len(name) <= maxName {
+	if len(name) <= MaxName {
 		return name
 	}
-	return strings.ToValidUTF8(name[:maxName], "")
+	return strings.ToValidUTF8(name[:MaxName], "")
 }
 
 // Get tells what became of a pin. Errors are those of [Client.Add], and match

@@ -33,6 +33,7 @@ type service struct {
 	page   int
 	odd    string // CID of the step "odd"
 	posted []map[string]any
+	paths  []string // of posted
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -51,7 +52,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost:
 		var pin map[string]any
 		_ = json.NewDecoder(r.Body).Decode(&pin)
-		s.posted = append(s.posted, pin)
+		s.posted, s.paths = append(s.posted, pin), append(s.paths, r.URL.Path)
 		w.WriteHeader(http.StatusAccepted)
 		_ = json.NewEncoder(w).Encode(s.status(pin, "queued"))
 	case r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, "/pins/known"):
@@ -118,6 +119,12 @@ func TestPin(t *testing.T) {
 	}
 	if name := s.posted[0]["name"].(string); len(name) != 255 || !strings.HasPrefix(name, "image2ipfs:") {
 		t.Errorf("the name is %q", name)
+	}
+	if _, err := c.Replace(t.Context(), p.ID, root(t, "image"), "image2ipfs:app:1", []string{"/ip4/192.0.2.8/tcp/4001/p2p/me"}); err != nil {
+		t.Error(err)
+	}
+	if got := s.posted[1]; s.paths[1] != "/psa/pins/known" || got["name"] != "image2ipfs:app:1" || fmt.Sprint(got["origins"]) != "[/ip4/192.0.2.8/tcp/4001/p2p/me]" || got["cid"] != root(t, "image").String() {
+		t.Errorf("replaced at %s by %v", s.paths[1], got)
 	}
 	if err := c.Remove(t.Context(), p.ID); err != nil {
 		t.Error(err)
