@@ -302,6 +302,9 @@ func (o *publishOptions) publishOne(cmd *cobra.Command, log *slog.Logger, store 
 	var names local.Named
 	if store != nil {
 		if names, err = o.setNames(ctx, r); err != nil {
+			if ctx.Err() != nil { // of which nothing but that is told
+				fmt.Fprintln(cmd.ErrOrStderr(), err)
+			}
 			return done{}, err
 		}
 	}

@@ -139,8 +139,11 @@ func (o *publishOptions) setNames(ctx context.Context, r *publish.Result) (local
 		images = append(images, local.Image{Name: i.Name, Descriptor: i.Manifest})
 	}
 	done, err := local.Publish(ctx, o.names, r.Root, images)
-	if err != nil || o.tag == "" {
-		return done, err
+	if err != nil {
+		return done, fmt.Errorf("%s is published, and not all local names of its images are set, which publishing it again does: %w", ref.Ciq(r.Root), err)
+	}
+	if o.tag == "" {
+		return done, nil
 	}
 	if n := local.CountImages(images); n != 1 {
 		return done, usageError{fmt.Errorf("%s is published, and --tag %s is for one image where there are %d: name one with image2ipfs tag %s %s@DIGEST", ref.Ciq(r.Root), o.tag, n, o.tag, r.PullName(0, ""))}

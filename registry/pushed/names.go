@@ -1,9 +1,11 @@
 package pushed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -58,11 +60,16 @@ func CheckRepository(repository string) error {
 	return nil
 }
 
+// together is how many repositories get their names in one commit: each is locked by a
+// file that is open.
+const together = 128
+
 // SetNames has local names mean images of a published root, from now on: no CID changes,
 // and the repositories have the images with all that they reach and what refers to them.
 // By says who wants it so: with [ByTag] a name is moved whatever it was, with [ByPublish]
 // only if it is free or was last set so; the others are in the list of those that were
-// left. The error matches [oci.ErrNotFound] when the root is not published on the store.
+// left. Cut off, it has set the names of some repositories, those of up to 128 at one stroke.
+// The error matches [oci.ErrNotFound] when the root is not published on the store.
 func (g *Registry) SetNames(ctx context.Context, root cid.Cid, by string, names ...Name) (left []Name, err error) {
 	roots, err := g.store.Roots(ctx)
 	if err != nil && !errors.Is(err, oci.ErrCorrupt) {
@@ -72,47 +79,71 @@ func (g *Registry) SetNames(ctx context.Context, root cid.Cid, by string, names 
 	if i < 0 {
 		return nil, fmt.Errorf("%w: %s is not published on the %s: publish it there, or bring it with image2ipfs pin add", oci.ErrNotFound, ref.Ciq(root), g.store)
 	}
-	for len(names) > 0 {
-		var here, others []Name
-		for _, n := range names {
-			if err := CheckName(n.Repository, n.Tag); err != nil {
-				return left, err
-			}
-			if n.Repository == names[0].Repository {
-				here = append(here, n)
-			} else {
-				others = append(others, n)
-			}
+	in := map[string][]Name{}
+	for _, n := range names {
+		if err := CheckName(n.Repository, n.Tag); err != nil {
+			return nil, err
 		}
-		not, err := g.setIn(ctx, here[0].Repository, roots[i], by, here)
-		if left = append(left, not...); err != nil {
+		in[n.Repository] = append(in[n.Repository], n)
+	}
+	if len(in) == 0 {
+		return nil, nil
+	}
+	l, err := ipfs.OpenLayout(ctx, ipfs.Verified(g.store), root)
+	if err != nil {
+		return nil, err
+	}
+	known := &referrers{}
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(in)), together) {
+		err := g.locked(ctx, some, func() error {
+			not, err := g.setIn(ctx, some, in, roots[i], by, l, known)
+			left = append(left, not...)
+			return err
+		})
+		if err != nil {
 			return left, err
 		}
-		names = others
 	}
 	return left, nil
 }
 
-// setIn sets names of one repository.
-func (g *Registry) setIn(ctx context.Context, repository string, root ipfs.Root, by string, names []Name) (left []Name, err error) {
-	_, err = g.change(ctx, repository, func(w *weaver) (_ []ipfs.Key, err error) {
-		a := &adopter{weaver: w, done: map[digest.Digest]bool{}}
-		if a.from, err = ipfs.OpenLayout(ctx, ipfs.Verified(g.store), root.CID); err != nil {
+// setIn sets the names in some repositories, which the caller has locked.
+func (g *Registry) setIn(ctx context.Context, repositories []string, names map[string][]Name, root ipfs.Root, by string, l *ipfs.Layout, known *referrers) (left []Name, err error) {
+	tx, err := g.store.BeginRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, tx.Abort()) }() // after a commit it does nothing
+	if err := known.read(g.weaver(ctx, "", tx), l); err != nil {
+		return nil, err
+	}
+	all := g.weaver(ctx, "", tx) // of which the records alone count
+	is := ipfs.Root{CID: root.CID, Published: root.Published, Size: root.Size, Pushed: root.Pushed}
+	for _, repository := range repositories {
+		a := &adopter{weaver: g.weaver(ctx, repository, tx), done: map[digest.Digest]bool{}, known: known}
+		a.from = l
+		not, set, err := a.names(root, by, names[repository])
+		a.let()
+		if err != nil {
 			return nil, err
 		}
-		left, err = a.names(root, by, names)
-		return nil, err
-	})
+		left, is.Names, all.records = append(left, not...), append(is.Names, set...), append(all.records, a.records...)
+	}
+	if len(is.Names) > 0 {
+		// Also where it has the names: somebody may have taken one away since it was looked up.
+		all.roots = []ipfs.Root{is}
+	}
+	_, err = all.commit()
 	return left, err
 }
 
-// names sets those that may be set.
-func (a *adopter) names(root ipfs.Root, by string, names []Name) (left []Name, err error) {
+// names sets those that may be set, and lists those that it left and those that it set.
+func (a *adopter) names(root ipfs.Root, by string, names []Name) (left []Name, set []string, err error) {
 	for _, n := range names {
 		old, v, err := read[tagValue](a.ctx, a.g.store, tagKey(a.repository, n.Tag))
 		switch {
 		case err != nil && !errors.Is(err, oci.ErrNotFound):
-			return nil, err
+			return nil, nil, err
 		case err == nil && old.CID.Equals(root.CID) && v.Digest == n.Image.Digest && (v.By == by || by == ByPublish):
 			continue
 		case err == nil && v.By != ByPublish && by != ByTag:
@@ -120,20 +151,20 @@ func (a *adopter) names(root ipfs.Root, by string, names []Name) (left []Name, e
 			continue
 		}
 		if err := a.set(root.CID, by, n); err != nil {
-			return nil, fmt.Errorf("%s as a local name: %w", n, err)
+			return nil, nil, fmt.Errorf("%s as a local name: %w", n, err)
 		}
-		// Also where it has the name: somebody may have taken it away since it was looked up.
-		a.roots = append(a.roots, ipfs.Root{CID: root.CID, Names: []string{n.String()}, Published: root.Published, Size: root.Size, Pushed: root.Pushed})
+		set = append(set, n.String())
 	}
-	return left, nil
+	return left, set, nil
 }
 
 // adopter has a repository have images of a published root.
 type adopter struct {
 	*weaver
 	done      map[digest.Digest]bool // manifests
+	known     *referrers             // of the root
 	read      bool                   // referring is known
-	referring []referring
+	referring []referring            // as the repository has them
 }
 
 // referring is an entry of the root's index.json that refers to another manifest.
@@ -141,6 +172,14 @@ type referring struct {
 	entry   ocispec.Descriptor
 	subject digest.Digest
 	names   []oci.ImageName
+}
+
+// referrers are what of a root refers to something, for all repositories that get names of
+// it.
+type referrers struct {
+	done   bool
+	whole  []referring
+	unsure []ocispec.Descriptor // entries that are not whole in the root
 }
 
 // set has a name mean an image of the root.
@@ -231,35 +270,70 @@ func (a *adopter) referrersOf(manifests []digest.Digest, known []ocispec.Descrip
 }
 
 // readReferring finds the entries that refer to something. One that cannot be read, or
-// is not whole, refers to nothing.
+// is not whole, refers to nothing; the repository may have what the root lacks.
 func (a *adopter) readReferring() error {
 	if a.read {
 		return nil
 	}
-	a.read = true
-	for _, entry := range a.from.Index.Manifests {
-		r := referring{entry: entry}
-		for _, n := range oci.ImageNames(entry) {
-			if oci.IsReferrerTag(n.Tag) {
-				r.names = append(r.names, n)
-			}
-		}
-		if _, err := oci.Walk(a.ctx, a, oci.NewIndex([]ocispec.Descriptor{entry})); err != nil {
-			if errors.Is(err, ipfs.ErrUnavailable) || a.ctx.Err() != nil {
-				return err
-			}
-			continue
-		}
-		data, err := a.Manifest(a.ctx, entry)
+	a.read, a.referring = true, slices.Clone(a.known.whole)
+	for _, entry := range a.known.unsure {
+		r, whole, refers, err := a.refers(entry)
 		if err != nil {
-			continue
+			return err
 		}
-		if subject, _, ok := oci.Referrer(entry, data); ok || len(r.names) > 0 {
-			r.subject = subject
+		if whole && refers {
 			a.referring = append(a.referring, r)
 		}
 	}
 	return nil
+}
+
+// read finds the entries of a root that refer to something, once. W is a weaver of no
+// repository.
+func (k *referrers) read(w *weaver, l *ipfs.Layout) error {
+	if k.done {
+		return nil
+	}
+	w.from = l
+	defer w.let()
+	a := &adopter{weaver: w}
+	for _, entry := range l.Index.Manifests {
+		r, whole, refers, err := a.refers(entry)
+		switch {
+		case err != nil:
+			return err
+		case !refers:
+		case whole:
+			k.whole = append(k.whole, r)
+		default:
+			k.unsure = append(k.unsure, entry)
+		}
+	}
+	k.done = true
+	return nil
+}
+
+// refers tells whether an entry is whole, and whether it refers to something or, where it
+// cannot be read, may do so.
+func (a *adopter) refers(entry ocispec.Descriptor) (r referring, whole, refers bool, err error) {
+	r = referring{entry: entry}
+	for _, n := range oci.ImageNames(entry) {
+		if oci.IsReferrerTag(n.Tag) {
+			r.names = append(r.names, n)
+		}
+	}
+	_, err = oci.Walk(a.ctx, a, oci.NewIndex([]ocispec.Descriptor{entry}))
+	if errors.Is(err, ipfs.ErrUnavailable) || a.ctx.Err() != nil {
+		return r, false, false, cmp.Or(err, a.ctx.Err())
+	}
+	whole = err == nil
+	data, err := a.Manifest(a.ctx, entry)
+	if err != nil {
+		return r, false, true, nil
+	}
+	var is bool
+	r.subject, _, is = oci.Referrer(entry, data)
+	return r, whole, is || len(r.names) > 0, nil
 }
 
 // keepAll has manifests stay that are whole, and the tags of those that have such.

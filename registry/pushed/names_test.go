@@ -1,8 +1,11 @@
 package pushed_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -11,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/image2ipfs/image2ipfs/archive"
+	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/publish"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -178,5 +182,77 @@ func TestAliasesShareTheRoot(t *testing.T) {
 	b.put("app", "1", b.image("app", "another"))
 	if name, err := b.Root(t.Context(), "app", "stable"); err != nil || !name.Root.Equals(signed["stable"]) {
 		t.Errorf("stable is %v, %v after app:1 has moved", name, err)
+	}
+}
+
+// counting is a store that counts transactions, and what it is asked of contents.
+type counting struct {
+	ipfs.Recorder
+	begun, blocks int
+}
+
+func (c *counting) BeginRecords(ctx context.Context) (ipfs.RecordTx, error) {
+	c.begun++
+	return c.Recorder.BeginRecords(ctx)
+}
+
+func (c *counting) Get(ctx context.Context, of cid.Cid) ([]byte, error) {
+	c.blocks++
+	return c.Recorder.Get(ctx, of)
+}
+
+// An archive of many repositories gets its names at one stroke, up to a bound, so that the
+// hundredth costs what the second does, and what is cut off leaves few half-done.
+func TestManyNames(t *testing.T) {
+	b := newBench(t)
+	layers := map[string]string{}
+	for i := range 12 {
+		layers[fmt.Sprintf("app%02d:1", i)] = fmt.Sprint("layer ", i)
+	}
+	root, images := b.published(layers)
+	var names []pushed.Name
+	for _, name := range slices.Sorted(maps.Keys(images)) {
+		repository, tag, _ := ref.CutTag(name)
+		names = append(names, pushed.Name{Repository: repository, Tag: tag, Image: images[name], Named: name}, pushed.Name{Repository: repository, Tag: "latest", Image: images[name], Named: name})
+	}
+	set := func(names ...pushed.Name) *counting {
+		t.Helper()
+		store := &counting{Recorder: b.store}
+		if left, err := pushed.New(store, pushed.Options{}).SetNames(t.Context(), root, pushed.ByPublish, names...); err != nil || len(left) > 0 {
+			t.Fatal(left, err)
+		}
+		return store
+	}
+	first := set(names[0])
+	others := set(names[1:]...)
+	if others.begun != 1 {
+		t.Errorf("%d names took %d commits", len(names)-1, others.begun)
+	}
+	if most := first.blocks + 11*40; others.blocks > most { // what each image has of its own
+		t.Errorf("the first of %d images took %d blocks, the others %d, want at most %d: the root is read again for each", len(images), first.blocks, others.blocks, most)
+	}
+	for _, n := range names {
+		if name, err := b.Root(t.Context(), n.Repository, n.Tag); err != nil || !name.Root.Equals(root) {
+			t.Errorf("%s is %v, %v", n, name, err)
+		}
+	}
+	if again := set(names...); again.begun != 1 || again.blocks > first.blocks {
+		t.Errorf("set already, they take %d commits and %d blocks", again.begun, again.blocks)
+	}
+	roots, err := b.store.Roots(t.Context())
+	for _, r := range roots {
+		if r.CID.Equals(root) && len(r.Names) < len(names) {
+			t.Errorf("the root has the names %q", r.Names)
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	bad := []pushed.Name{{Repository: "before", Tag: "1", Image: names[0].Image}, {Repository: "bad", Tag: ".1", Image: names[0].Image}}
+	if _, err := b.SetNames(t.Context(), root, pushed.ByTag, bad...); err == nil {
+		t.Error("a name that is none was taken")
+	}
+	if _, err := b.Root(t.Context(), "before", "1"); !errors.Is(err, oci.ErrNotFound) {
+		t.Errorf("a name beside one that is none is set: %v", err)
 	}
 }
