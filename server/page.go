@@ -92,7 +92,7 @@ func (s *Server) browse(w *response, r *http.Request) error {
 	if err := s.present(); err != nil {
 		return err
 	}
-	if r.Method == http.MethodGet && r.URL.Query().Get("view") == "events" {
+	if r.URL.Query().Get("view") == "events" {
 		return s.listen(w, r)
 	}
 	w.source = "page"

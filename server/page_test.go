@@ -386,8 +386,14 @@ func TestPageTellsOfPushes(t *testing.T) {
 	if err != nil || len(kept) != 1 || push.Name != "team/app:1" || push.Root != ref.Ciq(kept[0].CID) || push.Size == 0 {
 		t.Errorf("told of %+v, %v", push, err)
 	}
-	if got := pushes.get("/"); !bytes.Contains(got.body, []byte("team/app:1")) {
-		t.Error("the page does not list the push")
+	got := pushes.get("/")
+	_, last, _ := strings.Cut(string(got.body), `data-last="`)
+	last, _, _ = strings.Cut(last, `"`)
+	if !bytes.Contains(got.body, []byte("team/app:1")) || !bytes.Contains(got.body, []byte(">"+push.When+"</time>")) || last == "" {
+		t.Errorf("the page does not list the push as the script does, at %q, with its ID %q", push.When, last)
+	}
+	if head := pushes.do(http.MethodHead, "/?view=events").expect(t, http.StatusOK, ""); head.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("HEAD: %v", head.Header)
 	}
 	p.s.pushes.End()
 	for lines.Scan() {

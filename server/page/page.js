@@ -13,14 +13,16 @@ for (const button of document.querySelectorAll('button.copy')) {
 }
 const list = document.getElementById('pushes')
 if (list && window.EventSource) {
-  let events
+  const lost = document.getElementById('pushes-lost')
+  let events, again, last = list.dataset.last
   const told = message => {
+    last = message.lastEventId
     const push = JSON.parse(message.data)
     const item = document.createElement('li')
     item.className = 'fresh'
     const when = document.createElement('time')
     when.dateTime = push.time
-    when.textContent = new Date(push.time).toLocaleTimeString()
+    when.textContent = push.when
     const name = document.createElement('bdi')
     name.textContent = push.name
     let shown = name
@@ -37,9 +39,22 @@ if (list && window.EventSource) {
     while (list.children.length > 20) list.lastElementChild.remove()
     document.getElementById('no-pushes').hidden = true
   }
-  addEventListener('pageshow', () => { // also when the browser goes back to it
-    events = new EventSource('/?view=events')
+  const close = () => {
+    clearTimeout(again)
+    events?.close()
+  }
+  const open = () => {
+    close()
+    if (document.hidden) return // a browser has six connections for all its tabs
+    events = new EventSource('/?view=events&after=' + encodeURIComponent(last))
     events.addEventListener('push', told)
-  })
-  addEventListener('pagehide', () => events?.close())
+    events.addEventListener('open', () => { lost.hidden = true })
+    events.addEventListener('error', error => { // a browser asks again by itself after a lost connection, and not after an answer that is an error
+      lost.hidden = false
+      if (error.target.readyState === EventSource.CLOSED) again = setTimeout(open, 5000 + 5000 * Math.random())
+    })
+  }
+  addEventListener('pageshow', open) // also when the browser goes back to it
+  addEventListener('pagehide', close)
+  document.addEventListener('visibilitychange', () => { if (document.hidden) close(); else open() })
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -77,9 +79,22 @@ func TestScript(t *testing.T) {
 	if !strings.Contains(text, `<p id="said" class="hide" role="status"></p>`) || !strings.Contains(script, "getElementById('said')") || !strings.Contains(script, "announced.textContent = said") {
 		t.Error("what is copied is not announced")
 	}
-	_, shown, _ := strings.Cut(script, "addEventListener('pageshow'")
-	if !strings.Contains(shown, "new EventSource") || !strings.Contains(shown, "addEventListener('pagehide', () => events?.close())") {
-		t.Error("pushes are not listened to from pageshow until pagehide")
+	_, opens, _ := strings.Cut(script, "const open = () => {")
+	opens, shown, _ := strings.Cut(opens, "\n  }\n")
+	for _, want := range []string{"close()", "if (document.hidden) return", "new EventSource('/?view=events&after=' + encodeURIComponent(last))", "readyState === EventSource.CLOSED) again = setTimeout(open,", "lost.hidden = false", "lost.hidden = true"} {
+		if !strings.Contains(opens, want) {
+			t.Errorf("pushes are listened to without %s", want)
+		}
+	}
+	for _, want := range []string{"addEventListener('pageshow', open)", "addEventListener('pagehide', close)", "addEventListener('visibilitychange'"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("pushes are not listened to from pageshow until pagehide, while somebody looks: no %s", want)
+		}
+	}
+	for _, id := range []string{"pushes-lost", "no-pushes", "pushes"} {
+		if !strings.Contains(text, `id="`+id+`"`) || !strings.Contains(script, "getElementById('"+id+"')") {
+			t.Errorf("the script and the document do not agree about %q", id)
+		}
 	}
 }
 
@@ -164,7 +179,7 @@ func TestLayerIsLate(t *testing.T) {
 // Who does not keep up misses pushes, and holds nobody up.
 func TestPushes(t *testing.T) {
 	var p Pushes
-	l, ok := p.listen()
+	l, _, ok := p.listen(nil)
 	if !ok {
 		t.Fatal("nobody listens, and there is no room")
 	}
@@ -176,7 +191,33 @@ func TestPushes(t *testing.T) {
 	}
 	p.leave(l)
 	p.End()
-	if _, ok := p.listen(); ok {
+	if _, _, ok := p.listen(nil); ok {
 		t.Error("somebody may listen after the end")
+	}
+}
+
+// Who comes back is told of what was pushed meanwhile, once, also by a server that was started
+// anew; who does not say what he knows of, of what comes.
+func TestMissedPushes(t *testing.T) {
+	var p Pushes
+	for n := range 5 {
+		p.Tell(Push{Name: "app:" + strconv.Itoa(n)})
+	}
+	known := p.Recent()[2].ID // app:2
+	for _, row := range []struct{ query, header, want string }{
+		{"", "", ""}, {"&after=", "", "01234"}, {"&after=" + known, "", "34"}, {"&after=elsewhere-7", "", "01234"}, {"&after=", known, "34"}, {"&after=" + p.Recent()[0].ID, "", ""},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/?view=events"+row.query, nil)
+		if row.header != "" {
+			r.Header.Set("Last-Event-ID", row.header)
+		}
+		_, missed, _ := p.listen(seen(r))
+		got := ""
+		for _, push := range missed {
+			got += strings.TrimPrefix(push.Name, "app:")
+		}
+		if got != row.want {
+			t.Errorf("%q, %q: told of %q, want %q", row.query, row.header, got, row.want)
+		}
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/image2ipfs/image2ipfs/oci"
 )
 
-// dateText is a time for humans, in the zone of the server; "" for none.
+// dateText is a time for humans, in the zone of the server, which it names; "" for none.
 func dateText(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.Local().Format("2006-01-02 15:04")
+	return t.Local().Format("2006-01-02 15:04 MST")
 }
 
 // isoText is a time for machines (HTML, "time", "datetime").
