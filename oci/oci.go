@@ -80,39 +80,6 @@ func IsAnyManifest(mediaType string) bool {
 	return IsIndex(mediaType) || IsManifest(mediaType)
 }
 
-// SniffMediaType tells the media type of a manifest or index: what it says of
-// itself, else what its fields make it. "manifests" makes an index, "config"
-// with "layers" an image manifest (image-spec, "Image Index" and "Image
-// Manifest"), whichever schemaVersion it states; "fsLayers" is schema 1's. It is
-// empty for other content, and for what could be either.
-func SniffMediaType(manifest []byte) string {
-	var m struct {
-		MediaType  string          `json:"mediaType"`
-		Manifests  json.RawMessage `json:"manifests"`
-		Layers     json.RawMessage `json:"layers"`
-		Config     json.RawMessage `json:"config"`
-		FSLayers   json.RawMessage `json:"fsLayers"`
-		Signatures json.RawMessage `json:"signatures"`
-	}
-	if json.Unmarshal(manifest, &m) != nil {
-		return ""
-	}
-	isIndex, isManifest := m.Manifests != nil, m.Layers != nil && m.Config != nil
-	switch {
-	case m.MediaType != "":
-		return m.MediaType
-	case m.FSLayers != nil && m.Signatures != nil:
-		return MediaTypeDockerSigned1
-	case m.FSLayers != nil:
-		return MediaTypeDockerSchema1
-	case isIndex && !isManifest:
-		return ocispec.MediaTypeImageIndex
-	case isManifest && !isIndex:
-		return ocispec.MediaTypeImageManifest
-	}
-	return ""
-}
-
 // LooksLikeManifest tells whether somebody could take a content for a manifest or index:
 // it says so, or has a field that only they have. What is no JSON object is none.
 func LooksLikeManifest(content []byte) bool {

@@ -68,7 +68,8 @@ func PartsOf(data []byte) (manifests, blobs []ocispec.Descriptor, err error) {
 // layers. Indices may be sparse: platforms that are not there are reported in
 // Absent, as long as one is whole. What a top-level manifest needs must be
 // there, except layers that are distributed elsewhere (image-spec,
-// "Non-Distributable Layers"), which are reported in Foreign and Absent. Errors match [ErrNotFound] or [ErrCorrupt].
+// "Non-Distributable Layers"), which are reported in Foreign and Absent. What each is tells
+// [ManifestType]. Errors match [ErrNotFound] or [ErrCorrupt].
 func Walk(ctx context.Context, c Contents, index ocispec.Index) (*Reachable, error) {
 	w := &walker{
 		ctx: ctx, c: c, sizes: map[digest.Digest]int64{}, platforms: map[digest.Digest]string{}, whole: map[digest.Digest]bool{},
@@ -157,7 +158,11 @@ func (w *walker) manifest(desc ocispec.Descriptor, depth int) (whole bool, err e
 	if err := jsontext.Unmarshal(data, &m); err != nil {
 		return false, fmt.Errorf("%w: manifest %s: %v", ErrCorrupt, desc.Digest, err)
 	}
-	if m.Config == nil && m.Layers == nil && m.Blobs == nil && m.FSLayers == nil {
+	kind, err := ManifestType(desc.MediaType, data)
+	if err != nil {
+		return false, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	}
+	if IsIndex(kind) {
 		whole, err = w.index(m.Manifests, depth)
 	} else {
 		whole, err = true, w.image(desc, m)

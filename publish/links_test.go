@@ -194,7 +194,8 @@ func TestLayersAreCountedByContent(t *testing.T) {
 			json("index.json", oci.NewIndex([]ocispec.Descriptor{descriptor(ocispec.MediaTypeImageManifest, manifest)}))
 		refusedBy(t, "config of type "+media, odd.tar(), "0 layers", "diff_ids of 1")
 	}
-	for name, top := range map[string]ocispec.Descriptor{"typed": desc, "untyped": untyped, "called an index": index, "child": above} {
+	for name, top := range map[string]ocispec.Descriptor{"typed": desc, "untyped": untyped, "child": above} {
 		refusedBy(t, name, f.add(oci.BlobPath(above.Digest), child).json("index.json", oci.NewIndex([]ocispec.Descriptor{top})).tar(), "0 layers", "diff_ids of 1")
 	}
+	refusedBy(t, "called an index", f.json("index.json", oci.NewIndex([]ocispec.Descriptor{index})).tar(), "contradict", desc.Digest.String(), index.MediaType, desc.MediaType)
 }

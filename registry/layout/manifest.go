@@ -54,9 +54,8 @@ func (n *Names) isListed(d digest.Digest) bool {
 	return known || n.byDigest[d] != nil
 }
 
-// typed tells what a content is as a manifest. A descriptor that calls an index a
-// manifest, or the other way round, is wrong; Docker's and OCI's names of one
-// thing are not told apart in what does not say its own.
+// typed tells what a content is as a manifest, by [oci.ManifestType]. A descriptor that
+// calls an index a manifest, or the other way round, is wrong.
 func (n *Names) typed(d digest.Digest, data []byte) (ocispec.Descriptor, error) {
 	desc := ocispec.Descriptor{Digest: d, Size: int64(len(data))}
 	said, known := n.read.about(d)
@@ -64,11 +63,15 @@ func (n *Names) typed(d digest.Digest, data []byte) (ocispec.Descriptor, error) 
 		said, known = e.Descriptor, true
 		desc.MediaType = said.MediaType
 	}
+	stated := desc.MediaType
 	if desc.MediaType == "" {
 		desc.MediaType = oci.SniffMediaType(data)
 	}
 	if !oci.IsAnyManifest(desc.MediaType) {
 		return desc, fmt.Errorf("%w: blob %s of %d bytes is neither a manifest nor an index", oci.ErrManifestUnknown, d, len(data))
+	}
+	if _, err := oci.ManifestType(stated, data); err != nil {
+		return desc, fmt.Errorf("%w: %s: %v", oci.ErrManifestInvalid, d, err)
 	}
 	if known && said.Size != desc.Size {
 		return desc, fmt.Errorf("%w: %s has %d bytes, its descriptor says %d", oci.ErrManifestInvalid, d, desc.Size, said.Size)

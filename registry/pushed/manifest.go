@@ -90,6 +90,9 @@ func check(m Manifest) (subject digest.Digest, err error) {
 	if own.MediaType != "" && own.MediaType != said {
 		return "", fmt.Errorf("%w: %s is sent as %q, and says of itself that it is %q", oci.ErrManifestInvalid, m.Descriptor.Digest, said, own.MediaType)
 	}
+	if _, err := oci.ManifestType(said, m.Content); err != nil {
+		return "", fmt.Errorf("%w: %s: %v", oci.ErrManifestInvalid, m.Descriptor.Digest, err)
+	}
 	subject, _, _ = oci.Referrer(m.Descriptor, m.Content)
 	return subject, nil
 }
