@@ -38,8 +38,12 @@ func CheckLayoutFile(data []byte) error {
 	return nil
 }
 
-// BlobPath is the path of a blob inside a layout.
+// BlobPath is the path of a blob inside a layout; empty for a digest that is none, of
+// which no layout has a blob.
 func BlobPath(d digest.Digest) string {
+	if d.Validate() != nil {
+		return ""
+	}
 	return path.Join(ocispec.ImageBlobsDir, d.Algorithm().String(), d.Encoded())
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Whatever is wrong with an index, or too much, is refused before it takes more
@@ -24,6 +26,19 @@ func TestParseIndex(t *testing.T) {
 		index, err := ParseIndex([]byte(test.index))
 		if test.manifests < 0 && !errors.Is(err, ErrCorrupt) || test.manifests >= 0 && (err != nil || len(index.Manifests) != test.manifests) {
 			t.Errorf("%s: %d manifests, %v", test.name, len(index.Manifests), err)
+		}
+	}
+}
+
+// What an archive says is a digest may be anything; asking for its path must not end the
+// program, nor lead out of the layout.
+func TestPathOfWhatIsNoDigest(t *testing.T) {
+	for _, d := range []digest.Digest{"", "bogus", "sha256:", "sha256:../../x", "md5:00", ":"} {
+		if path := BlobPath(d); path != "" {
+			t.Errorf("the blob of digest %q is at %q", d, path)
+		}
+		if tag := ReferrerTagOf(d, SuffixSignature); tag != "" {
+			t.Errorf("the signature of digest %q has tag %q", d, tag)
 		}
 	}
 }

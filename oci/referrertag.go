@@ -40,15 +40,22 @@ func ParseReferrerTag(tag string) (t ReferrerTag, ok bool) {
 	return ReferrerTag{digest.Algorithm(parts[1] + parts[3]), parts[2] + parts[4], parts[5]}, true
 }
 
-// ReferrerTagOf is the tag of what refers to a subject, whose digest must be valid.
+// ReferrerTagOf is the tag of what refers to a subject; empty for a digest that is none.
 func ReferrerTagOf(subject digest.Digest, suffix string) string {
-	hex := subject.Encoded()
-	return subject.Algorithm().String() + "-" + hex[:min(len(hex), referrerHex)] + suffix
+	if subject.Validate() != nil {
+		return ""
+	}
+	return ReferrerTag{subject.Algorithm(), subject.Encoded(), suffix}.String()
+}
+
+// String is the tag, with as much of the digest as such tags have.
+func (t ReferrerTag) String() string {
+	return t.Algorithm.String() + "-" + t.Hex[:min(len(t.Hex), referrerHex)] + t.Suffix
 }
 
 // IsOf tells whether the tag is one of what refers to d.
 func (t ReferrerTag) IsOf(d digest.Digest) bool {
-	return d.Validate() == nil && ReferrerTagOf(d, t.Suffix) == ReferrerTagOf(digest.NewDigestFromEncoded(t.Algorithm, t.Hex), t.Suffix)
+	return d.Validate() == nil && ReferrerTagOf(d, t.Suffix) == t.String()
 }
 
 // IsReferrerTag tells whether a tag is a [ReferrerTag]: no image is its own signature.

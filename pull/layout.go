@@ -207,7 +207,8 @@ const ahead = ipfs.ReadAheadWhole
 
 // writeFile makes a file of what fn writes, which appears when it is complete,
 // and lasts.
-func writeFile(path string, fn func(w io.Writer) error) error {
+func writeFile(path string, fn func(w io.Writer) error) (err error) {
+	var kept bool
 	f, err := os.CreateTemp(filepath.Dir(path), ".image2ipfs-")
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		failed.Path = path // not a name that nobody knows
@@ -215,14 +216,27 @@ func writeFile(path string, fn func(w io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(fn(f), f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+	defer func() { // also where fn panics
+		if !kept {
+			err = errors.Join(err, ignoreClosed(f.Close()), os.Remove(f.Name()))
+		}
+	}()
+	if err := errors.Join(fn(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
 	}
+	kept = true
 	return durable.SyncDir(filepath.Dir(path))
+}
+
+// ignoreClosed is the error of closing a file, which may be closed already.
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 func writeBytes(path string, data []byte) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/internal/transport"
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
 )
 
 const (
@@ -87,9 +88,10 @@ func New(rawURL string, opts Options) (*Gateway, error) {
 // String is the base URL, without user and password.
 func (g *Gateway) String() string { return redact.URL(g.url) }
 
-// BlobURL is where a client finds a blob of the layout at root. It asks nobody.
+// BlobURL is where a client finds a blob of the layout at root, by a valid digest. It asks
+// nobody.
 func (g *Gateway) BlobURL(root cid.Cid, d digest.Digest) string {
-	return g.FileURL(root, "blobs/"+d.Algorithm().String()+"/"+d.Encoded())
+	return g.FileURL(root, oci.BlobPath(d))
 }
 
 // FileURL is where a client finds the file at a path below root.
