@@ -4,6 +4,7 @@ package dockerarchive
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,15 +66,22 @@ type manifestEntry struct {
 	LayerSources map[string]json.RawMessage
 }
 
+// MaxBytes is how many bytes the manifests and configs of an archive's images have
+// together at most. A few bytes of an archive may make another image of all the layers
+// that others have.
+const MaxBytes = 64 << 20
+
 // Convert makes OCI images of an archive of any era. Errors match [ErrInvalid]
-// and name the entry, what was expected and what was found.
-func Convert(files Files) ([]Image, error) {
+// and name the entry, what was expected and what was found, or the limit [MaxBytes]; when
+// ctx ends it is the cause of that.
+func Convert(ctx context.Context, files Files) ([]Image, error) {
+	c := &converter{ctx: ctx, files: files, chain: map[string]link{}}
 	data, err := files.JSON(ManifestFile)
 	if errors.Is(err, ErrMissing) {
-		return convertLegacy(files)
+		return c.legacy()
 	}
 	if err == nil && !listsImages(data) && has(files, RepositoriesFile) { // it is somebody else's
-		images, err := convertLegacy(files)
+		images, err := c.legacy()
 		if err != nil {
 			err = fmt.Errorf("%w: %s of %d bytes lists no image; by %s: %w", ErrInvalid, ManifestFile, len(data), RepositoriesFile, err)
 		}
@@ -92,15 +100,34 @@ func Convert(files Files) ([]Image, error) {
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("%w: %s of %d bytes lists no image: save the image again", ErrInvalid, ManifestFile, len(data))
 	}
-	var images []Image
 	for i, e := range entries {
-		image, err := convertEntry(files, e)
-		if err != nil {
+		if err := c.entry(e); err != nil {
 			return nil, fmt.Errorf("image %d of %s %v: %w", i, ManifestFile, e.RepoTags, err)
 		}
-		images = append(images, image)
 	}
-	return images, nil
+	return c.images, nil
+}
+
+// converter makes the images of one archive.
+type converter struct {
+	ctx    context.Context
+	files  Files
+	images []Image
+	bytes  int             // of their manifests and configs
+	chain  map[string]link // by id, each read once
+}
+
+// add takes one more image.
+func (c *converter) add(config []byte, layers []Layer, names []string) error {
+	image, err := newImage(config, layers, names)
+	if err != nil {
+		return err
+	}
+	if c.bytes += len(image.Config) + len(image.Manifest); c.bytes > MaxBytes {
+		return fmt.Errorf("%w: the manifests and configs of its images and of the %d before have more than %d MiB together: save fewer images in one archive", ErrInvalid, len(c.images), MaxBytes>>20)
+	}
+	c.images = append(c.images, image)
+	return context.Cause(c.ctx)
 }
 
 // listsImages tells whether a manifest.json is docker save's, a damaged one included:
@@ -128,24 +155,24 @@ func has(files Files, name string) bool {
 	return err == nil
 }
 
-func convertEntry(files Files, e manifestEntry) (Image, error) {
+func (c *converter) entry(e manifestEntry) error {
 	if e.Config == "" {
-		return Image{}, fmt.Errorf("%w: it names no Config, as docker save does: save the image again", ErrInvalid)
+		return fmt.Errorf("%w: it names no Config, as docker save does: save the image again", ErrInvalid)
 	}
-	config, err := files.JSON(e.Config)
+	config, err := c.files.JSON(e.Config)
 	if err != nil {
-		return Image{}, fmt.Errorf("config: %w", err)
+		return fmt.Errorf("config: %w", err)
 	}
 	layers := make([]Layer, len(e.Layers))
 	for i, name := range e.Layers {
-		if layers[i], err = files.Layer(name); err != nil {
-			return Image{}, fmt.Errorf("layer %d: %w", i, err)
+		if layers[i], err = c.files.Layer(name); err != nil {
+			return fmt.Errorf("layer %d: %w", i, err)
 		}
 	}
 	if config, err = checkConfig(e.Config, config, layers); err != nil {
-		return Image{}, err
+		return err
 	}
-	return newImage(config, layers, e.RepoTags)
+	return c.add(config, layers, e.RepoTags)
 }
 
 // checkConfig compares the config's diff_ids with the layers. A config without

@@ -52,7 +52,7 @@ func FuzzConvert(f *testing.F) {
 		}
 		ParseManifest(manifest)
 		Expected(manifest, func(string) []byte { return config })
-		images, err := Convert(e)
+		images, err := Convert(t.Context(), e)
 		if err != nil && !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrMissing) {
 			t.Errorf("%v is none of the promised errors", err)
 		}

@@ -1,6 +1,7 @@
 package dockerarchive
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,27 +27,31 @@ type v1Image struct {
 	} `json:"container_config"`
 }
 
-// convertLegacy reads archives from before Docker 1.10: a directory for each
+// link is one of the directories of such an archive.
+type link struct {
+	v1Image
+	json  []byte
+	layer Layer
+}
+
+// legacy reads archives from before Docker 1.10: a directory for each
 // layer, chained by parent, and names in "repositories", which may be missing.
-func convertLegacy(files Files) ([]Image, error) {
-	heads, err := legacyHeads(files)
+func (c *converter) legacy() ([]Image, error) {
+	heads, err := legacyHeads(c.ctx, c.files)
 	if err != nil {
 		return nil, err
 	}
-	var images []Image
 	for _, id := range slices.Sorted(maps.Keys(heads)) {
-		image, err := legacyImage(files, id, heads[id])
-		if err != nil {
+		if err := c.legacyImage(id, heads[id]); err != nil {
 			return nil, fmt.Errorf("image %s %v: %w", id, heads[id], err)
 		}
-		images = append(images, image)
 	}
-	return images, nil
+	return c.images, nil
 }
 
 // legacyHeads gives the names of every image by its id. Without
 // "repositories" the images are those that are nobody's parent.
-func legacyHeads(files Files) (map[string][]string, error) {
+func legacyHeads(ctx context.Context, files Files) (map[string][]string, error) {
 	heads := map[string][]string{}
 	data, err := files.JSON(RepositoriesFile)
 	if err == nil {
@@ -76,6 +81,9 @@ func legacyHeads(files Files) (map[string][]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
 		parents[image.Parent] = true
 		heads[id] = nil
 	}
@@ -101,9 +109,27 @@ func readV1(files Files, id string) (v1Image, []byte, error) {
 	return image, data, nil
 }
 
+// link reads the directory of a layer, once.
+func (c *converter) link(id string) (link, error) {
+	if l, known := c.chain[id]; known {
+		return l, nil
+	}
+	image, data, err := readV1(c.files, id)
+	if err != nil {
+		return link{}, err
+	}
+	layer, err := c.files.Layer(id + "/layer.tar")
+	if err != nil {
+		return link{}, err
+	}
+	l := link{image, data, layer}
+	c.chain[id] = l
+	return l, context.Cause(c.ctx)
+}
+
 // legacyImage follows the chain of parents from id down and builds a config
 // of the head's own fields, its layers and their history.
-func legacyImage(files Files, id string, names []string) (Image, error) {
+func (c *converter) legacyImage(id string, names []string) error {
 	var (
 		layers  []Layer
 		history []ocispec.History
@@ -112,36 +138,32 @@ func legacyImage(files Files, id string, names []string) (Image, error) {
 	)
 	for at := id; at != ""; {
 		if seen[at] {
-			return Image{}, fmt.Errorf("%w: the parents of layer %s go round in a circle", ErrInvalid, at)
+			return fmt.Errorf("%w: the parents of layer %s go round in a circle", ErrInvalid, at)
 		}
 		seen[at] = true
-		image, data, err := readV1(files, at)
+		l, err := c.link(at)
 		if err != nil {
-			return Image{}, err
+			return err
 		}
 		if head == nil {
-			head = data
+			head = l.json
 		}
-		layer, err := files.Layer(at + "/layer.tar")
-		if err != nil {
-			return Image{}, err
-		}
-		layers = append(layers, layer)
+		layers = append(layers, l.layer)
 		history = append(history, ocispec.History{
-			Created:   image.Created,
-			CreatedBy: strings.Join(image.ContainerConfig.Cmd, " "),
-			Author:    image.Author,
-			Comment:   image.Comment,
+			Created:   l.Created,
+			CreatedBy: strings.Join(l.ContainerConfig.Cmd, " "),
+			Author:    l.Author,
+			Comment:   l.Comment,
 		})
-		at = image.Parent
+		at = l.Parent
 	}
 	slices.Reverse(layers)
 	slices.Reverse(history)
 	config, err := legacyConfig(head, layers, history)
 	if err != nil {
-		return Image{}, err
+		return err
 	}
-	return newImage(config, layers, names)
+	return c.add(config, layers, names)
 }
 
 func legacyConfig(head []byte, layers []Layer, history []ocispec.History) ([]byte, error) {

@@ -28,7 +28,10 @@ func (c content) isEmpty() bool { return c.at == nil && c.data == nil && c.fault
 // contents are those of one archive; they are the [oci.Contents] of its layout.
 type contents map[digest.Digest]content
 
-func (c contents) Manifest(_ context.Context, desc ocispec.Descriptor) ([]byte, error) {
+func (c contents) Manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	if err := context.Cause(ctx); err != nil { // whoever goes on from manifest to manifest ends then
+		return nil, err
+	}
 	found, ok := c[desc.Digest]
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", oci.ErrNotFound, desc.Digest)
@@ -73,7 +76,7 @@ func (c contents) hold(data []byte) {
 // to its end.
 func (in *intake) layout(ctx context.Context, k kind) (ocispec.Index, contents, error) {
 	if k == dockerArchive {
-		return in.fromDocker()
+		return in.fromDocker(ctx)
 	}
 	index, err := in.index()
 	if err != nil {
@@ -198,8 +201,8 @@ func (in *intake) dirIndex() (ocispec.Index, error) {
 	return oci.NewIndex([]ocispec.Descriptor{{MediaType: media, Digest: it.digest, Size: it.size}}), nil
 }
 
-func (in *intake) fromDocker() (ocispec.Index, contents, error) {
-	converted, err := dockerarchive.Convert(in)
+func (in *intake) fromDocker(ctx context.Context) (ocispec.Index, contents, error) {
+	converted, err := dockerarchive.Convert(ctx, in)
 	if err != nil {
 		return ocispec.Index{}, nil, err
 	}
