@@ -62,22 +62,59 @@ func (p *Plan) change(path string, before, after []byte, had bool, prune ...stri
 		}
 	}
 	c := Change{Path: path, Before: before, After: after, target: target, prune: prune}
-	switch backup := path + p.options.marks().backup; {
-	case p.Undo:
-		saved, err := p.place.read(backup)
-		if err != nil {
-			return err
-		}
-		c.dropBackup = saved != nil && bytes.Equal(withoutBlocks(saved), withoutBlocks(after))
-		if c.dropBackup {
-			c.Backup = backup
-		} else if saved != nil {
-			p.note("%s, the file before setup, stays: it is not what is there after the undo", backup)
-		}
-	case before != nil && !had:
-		c.Backup = backup
+	if p.Undo {
+		err = p.dropBackup(&c)
+	} else if before != nil && !had {
+		c.Backup, err = p.freeBackup(path, before)
+	}
+	if err != nil {
+		return err
 	}
 	p.Changes = append(p.Changes, c)
+	return nil
+}
+
+// backups are the names of what keeps a file as it was, the usual one first: a backup is
+// never replaced, since only it may have what was there before the first setup.
+func (p *Plan) backups(path string) (names []string) {
+	name := path + p.options.marks().backup
+	for i := 2; i < 10; i++ {
+		names = append(names, fmt.Sprintf("%s.%d", name, i))
+	}
+	return append([]string{name}, names...)
+}
+
+// freeBackup is where a file as it is can be kept, or is already.
+func (p *Plan) freeBackup(path string, before []byte) (string, error) {
+	for _, name := range p.backups(path) {
+		saved, err := p.place.read(name)
+		switch {
+		case err != nil:
+			return "", err
+		case saved == nil || bytes.Equal(saved, before):
+			return name, nil
+		case len(before) == 0:
+			return "", fmt.Errorf("%w: %s is empty, as a write leaves it that is cut off, and %s, the file before an earlier setup, is not: put that in its place, or remove it if the file is meant to be empty, and run setup again", ErrConfig, path, name)
+		}
+	}
+	return "", fmt.Errorf("%w: %s and others beside it keep the file as it was before earlier setups: remove those that nobody needs", ErrConfig, path+p.options.marks().backup)
+}
+
+// dropBackup has the undo remove the backup that says what is there after it, and tells
+// of others.
+func (p *Plan) dropBackup(c *Change) error {
+	for _, name := range p.backups(c.Path) {
+		saved, err := p.place.read(name)
+		switch {
+		case err != nil:
+			return err
+		case saved == nil:
+		case c.Backup == "" && bytes.Equal(withoutBlocks(saved), withoutBlocks(c.After)):
+			c.Backup, c.dropBackup = name, true
+		default:
+			p.note("%s, the file before setup, stays: it is not what is there after the undo", name)
+		}
+	}
 	return nil
 }
 

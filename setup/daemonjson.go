@@ -17,12 +17,29 @@ const mirrorsKey = "registry-mirrors"
 
 // mirrorRecord says what setup has put into a daemon.json.
 type mirrorRecord struct {
-	What    string `json:"what"`
-	Mirror  string `json:"mirror"`
-	NewList bool   `json:"new_list"`           // registry-mirrors was not there before
-	NewFile bool   `json:"new_file"`           // nor was the file
-	NewDirs int    `json:"new_dirs,omitempty"` // nor were so many directories above it
-	Was     string `json:"was,omitempty"`      // all of a file that said nothing
+	What    string  `json:"what"`
+	Mirror  string  `json:"mirror"`
+	NewList bool    `json:"new_list"`           // registry-mirrors was not there before
+	NewFile bool    `json:"new_file"`           // nor was the file
+	NewDirs int     `json:"new_dirs,omitempty"` // nor were so many directories above it
+	Was     *string `json:"was,omitempty"`      // all of a file that said nothing
+	// Previous is the mirror of an earlier setup, which is there in place of Mirror if
+	// setup was killed between this record and the file.
+	Previous string `json:"previous,omitempty"`
+}
+
+// in is the mirror of the record that a text has, empty for none.
+func (r *mirrorRecord) in(text []byte) string {
+	doc, err := parseDaemonJSON(text)
+	if err != nil {
+		return ""
+	}
+	for _, mirror := range []string{r.Mirror, r.Previous} {
+		if mirror != "" && doc.find(mirror) >= 0 {
+			return mirror
+		}
+	}
+	return ""
 }
 
 // byteOrderMark begins files of some editors; dockerd skips it.
@@ -33,7 +50,10 @@ var byteOrderMark = []byte("\uFEFF")
 func addMirror(text []byte, mirror string) ([]byte, *mirrorRecord, error) {
 	record := &mirrorRecord{Mirror: mirror}
 	if len(bytes.TrimSpace(text)) == 0 {
-		record.NewFile, record.NewList, record.Was = text == nil, true, string(text)
+		record.NewFile, record.NewList = text == nil, true
+		if was := string(text); text != nil {
+			record.Was = &was
+		}
 		return []byte("{\n  \"" + mirrorsKey + "\": [" + quoted(mirror) + "]\n}\n"), record, nil
 	}
 	doc, err := parseDaemonJSON(text)
@@ -72,10 +92,11 @@ func removeMirror(text []byte, record *mirrorRecord) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := doc.find(record.Mirror)
-	if i < 0 {
+	mirror := record.in(text)
+	if mirror == "" {
 		return text, nil
 	}
+	i := doc.find(mirror)
 	list := doc.list.Elements
 	if i == 0 && len(list) > 1 {
 		list[1].BeforeExtra = list[0].BeforeExtra
@@ -86,8 +107,8 @@ func removeMirror(text []byte, record *mirrorRecord) ([]byte, error) {
 	}
 	if empty := len(doc.object.Members) == 0; empty && record.NewFile {
 		return nil, nil
-	} else if empty && record.Was != "" {
-		return []byte(record.Was), nil
+	} else if empty && record.Was != nil {
+		return []byte(*record.Was), nil
 	}
 	return doc.pack(), nil
 }

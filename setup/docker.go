@@ -73,13 +73,26 @@ func (p *Plan) dockerChanges(path string, text, plain, after []byte, record *mir
 			return err
 		}
 	}
+	if afterRecord != nil && afterRecord != record && record != nil {
+		afterRecord.Previous = record.Previous
+		if in := record.in(text); in != afterRecord.Mirror {
+			afterRecord.Previous = in
+		}
+	}
 	if afterRecord != nil && record != nil && plain == nil {
 		afterRecord.NewDirs = record.NewDirs
 	}
 	if err := p.change(path, text, after, had, prune...); err != nil {
 		return err
 	}
-	return p.change(path+recordSuffix, recordText, encodeRecord(afterRecord), true)
+	changes := len(p.Changes)
+	if err := p.change(path+recordSuffix, recordText, encodeRecord(afterRecord), true); err != nil {
+		return err
+	}
+	if len(p.Changes) > changes { // whoever is killed in between finds in the record what is in the file
+		p.Changes[changes].early = afterRecord != nil
+	}
+	return nil
 }
 
 // readRecord reads what an earlier setup wrote down; nil when there was none.

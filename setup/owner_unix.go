@@ -3,22 +3,36 @@
 package setup
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
 )
 
-// sameOwner gives f the owner and group of an existing file.
-func sameOwner(f *os.File, info fs.FileInfo) error {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(stat.Uid) == os.Geteuid() && int(stat.Gid) == os.Getegid() {
+// sameOwner gives f the owner and group of an existing file. A new file's group may be
+// that of its directory.
+func sameOwner(f *os.File, like fs.FileInfo) error {
+	want, ok := like.Sys().(*syscall.Stat_t)
+	if !ok {
 		return nil
 	}
-	if err := f.Chown(int(stat.Uid), int(stat.Gid)); err != nil {
-		return fmt.Errorf("keeping the owner of %s: %w", info.Name(), err)
+	for try := range 2 {
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if has, ok := info.Sys().(*syscall.Stat_t); ok && has.Uid == want.Uid && has.Gid == want.Gid {
+			return nil
+		}
+		if try > 0 {
+			break // a file system that takes it and forgets it
+		}
+		if err := f.Chown(int(want.Uid), int(want.Gid)); err != nil {
+			return err
+		}
 	}
-	return nil
+	return fmt.Errorf("owner %d:%d: %w", want.Uid, want.Gid, errors.ErrUnsupported)
 }
 
 // severalNames tells whether a file has hard links.

@@ -70,6 +70,7 @@ type Change struct {
 
 	target     string // where Path leads
 	dropBackup bool
+	early      bool     // it is written before the others
 	prune      []string // directories that go away if they are empty then
 }
 

@@ -42,6 +42,7 @@ var table = []configuration{
 	{name: "docker: none", want: map[string]string{"etc/docker/daemon.json": ours}},
 	{name: "docker: Debian, unit without flags", files: map[string]string{unitDocker: "[Service]\nEnvironmentFile=-/etc/default/docker\nExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS\n", "etc/default/docker": "#DOCKER_OPTS=\"--dns 8.8.8.8\"\n"}, want: map[string]string{"etc/docker/daemon.json": ours}},
 	{name: "docker: GKE, empty file", files: map[string]string{"etc/docker/daemon.json": "\n"}, want: map[string]string{"etc/docker/daemon.json": ours}},
+	{name: "docker: zero bytes", files: map[string]string{"etc/docker/daemon.json": ""}, want: map[string]string{"etc/docker/daemon.json": ours}},
 	{name: "docker: NVIDIA toolkit", files: map[string]string{"etc/docker/daemon.json": "{\n    \"runtimes\": {\n        \"nvidia\": {\n            \"args\": [],\n            \"path\": \"nvidia-container-runtime\"\n        }\n    }\n}"}, want: map[string]string{"etc/docker/daemon.json": "nvidia-container-runtime"}},
 	{name: "docker: mirror in daemon.json", files: map[string]string{"etc/docker/daemon.json": "{\"registry-mirrors\": [\"https://mirror.gcr.io\"]}\n"}, want: map[string]string{"etc/docker/daemon.json": `["` + ours + `", "https://mirror.gcr.io"]`}},
 	{name: "docker: mirror flag in the unit", files: map[string]string{unitDocker: "[Service]\nExecStart=/usr/bin/dockerd -H fd:// \\\n  --registry-mirror=https://m.example\n"}, refused: unitDocker + ", line 2 has --registry-mirror https://m.example"},

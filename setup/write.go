@@ -7,16 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
-
-	"github.com/image2ipfs/image2ipfs/internal/durable"
 )
 
-// Write does what was planned. Everything is written to temporary files and
+// Write does what was planned, while no other setup works in the same directories.
+// Everything is written to temporary files and
 // synced first; then names change, and the engine's own program, where it is
 // here, reads the result. Whatever fails, all files are as they were. A file
 // that changed since [New], or that the engine then reads in another way than
@@ -25,6 +23,11 @@ import (
 func (p *Plan) Write(ctx context.Context) (err error) {
 	var steps []*step
 	defer func() { err = explained(err) }()
+	release, err := p.claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	defer func() {
 		for _, s := range slices.Backward(steps) {
 			if err != nil {
@@ -33,12 +36,8 @@ func (p *Plan) Write(ctx context.Context) (err error) {
 			s.drop()
 		}
 	}()
-	for _, c := range p.Changes {
-		prepared, err := p.prepare(c)
-		steps = append(steps, prepared...)
-		if err != nil {
-			return err
-		}
+	if steps, err = p.steps(); err != nil {
+		return err
 	}
 	for _, s := range steps {
 		if err := s.commit(); err != nil {
@@ -52,6 +51,23 @@ func (p *Plan) Write(ctx context.Context) (err error) {
 	}
 	p.prune()
 	return nil
+}
+
+// steps prepares all changes. Beside an error are those that have to be dropped.
+func (p *Plan) steps() (steps []*step, err error) {
+	for _, c := range slices.Concat(p.changes(true), p.changes(false)) {
+		prepared, err := p.prepare(c)
+		steps = append(steps, prepared...)
+		if err != nil {
+			return steps, err
+		}
+	}
+	return steps, nil
+}
+
+// changes are those that are written early, or all others.
+func (p *Plan) changes(early bool) []Change {
+	return slices.DeleteFunc(slices.Clone(p.Changes), func(c Change) bool { return c.early != early })
 }
 
 // explained says what to do where files cannot be written because the system makes
@@ -78,18 +94,6 @@ func (p *Plan) prune() {
 	}
 }
 
-// step is a file that gets a content or goes away.
-type step struct {
-	path      string
-	after     []byte      // nil for a removal
-	temporary string      // holds after; empty for a removal, and once it has its name
-	before    []byte      // nil when there was no file
-	info      fs.FileInfo // whose mode and owner it gets
-	inPlace   bool        // it has other names, or is mounted
-	made      []string    // directories that were made for it, innermost last
-	done      bool
-}
-
 // prepare writes the temporary files of a change.
 func (p *Plan) prepare(c Change) (steps []*step, err error) {
 	target, err := p.place.real(c.Path)
@@ -103,16 +107,19 @@ func (p *Plan) prepare(c Change) (steps []*step, err error) {
 	if target != c.target || string(now) != string(c.Before) || (now == nil) != (c.Before == nil) {
 		return nil, fmt.Errorf("%w: %s has changed meanwhile; run setup again", ErrConfig, c.Path)
 	}
-	info, err := os.Stat(target)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	like, err := accessOf(target)
+	if err != nil {
 		return nil, err
 	}
+	s := &step{path: target, after: c.After, before: c.Before, access: like, inPlace: like.severalNames()}
 	if c.Backup != "" && !c.dropBackup {
-		if steps, err = p.backup(c, info); err != nil {
+		if s.saved, err = p.backup(c, like); s.saved != nil {
+			steps = append(steps, s.saved)
+		}
+		if err != nil {
 			return steps, err
 		}
 	}
-	s := &step{path: target, after: c.After, before: c.Before, info: info, inPlace: severalNames(info)}
 	steps = append(steps, s)
 	if c.After == nil {
 		err = removable(target)
@@ -127,11 +134,11 @@ func (p *Plan) prepare(c Change) (steps []*step, err error) {
 		return steps, err
 	}
 	saved, err := readable(backup)
-	return append(steps, &step{path: backup, before: saved, info: info}), err
+	return append(steps, &step{path: backup, before: saved, access: like}), err
 }
 
-// backup prepares the file that keeps what was there.
-func (p *Plan) backup(c Change, like fs.FileInfo) ([]*step, error) {
+// backup prepares the file that keeps what was there; nil when one does already.
+func (p *Plan) backup(c Change, like *access) (*step, error) {
 	path, err := p.place.real(c.Backup)
 	if err != nil {
 		return nil, err
@@ -140,33 +147,14 @@ func (p *Plan) backup(c Change, like fs.FileInfo) ([]*step, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &step{path: path, after: c.Before, before: old, info: like}
-	return []*step{s}, s.stage()
-}
-
-// stage writes the temporary file, with mode and owner of the one that is there.
-func (s *step) stage() (err error) {
-	dir := filepath.Dir(s.path)
-	if s.made, err = makeDirs(dir); err != nil {
-		return err
+	if old != nil && string(old) != string(c.Before) {
+		return nil, fmt.Errorf("%w: %s was made meanwhile; run setup again", ErrConfig, c.Backup)
 	}
-	s.temporary, err = temporary(dir, s.after, s.info)
-	return err
-}
-
-// temporary makes a file in a directory; like is nil for a new file's access.
-func temporary(dir string, data []byte, like fs.FileInfo) (string, error) {
-	f, err := os.CreateTemp(dir, ".image2ipfs-*")
-	if err != nil {
-		return "", err
+	if old != nil {
+		return nil, nil
 	}
-	_, err = f.Write(data)
-	if like == nil {
-		err = errors.Join(err, f.Chmod(0o644))
-	} else {
-		err = errors.Join(err, sameOwner(f, like), f.Chmod(like.Mode().Perm()))
-	}
-	return f.Name(), errors.Join(err, f.Sync(), f.Close())
+	s := &step{path: path, after: c.Before, access: like}
+	return s, s.stageBackup()
 }
 
 // makeDirs makes the directories that are missing and tells which.
@@ -194,74 +182,4 @@ func removable(path string) error {
 		return err
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
-}
-
-// commit does the step.
-func (s *step) commit() error {
-	s.done = true // so that a failure in the middle is taken back, too
-	if s.after == nil {
-		if err := os.Remove(s.path); err != nil {
-			return err
-		}
-		return durable.SyncDir(filepath.Dir(s.path))
-	}
-	return s.replace(s.after)
-}
-
-// replace gives the file a content by the temporary file. A file that is mounted
-// or has other names (hard links) is written in place: it has to stay that file.
-func (s *step) replace(data []byte) error {
-	if !s.inPlace {
-		err := os.Rename(s.temporary, s.path)
-		if err == nil {
-			s.temporary = ""
-			return durable.SyncDir(filepath.Dir(s.path))
-		}
-		if !errors.Is(err, syscall.EBUSY) { // which a mount point is
-			return err
-		}
-		s.inPlace = true
-	}
-	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_TRUNC, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// restore gives back what was there before a step that was done.
-func (s *step) restore() (err error) {
-	if !s.done {
-		return nil
-	}
-	if s.before == nil {
-		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
-	}
-	if now, err := readable(s.path); err == nil && now != nil && string(now) == string(s.before) {
-		return nil
-	}
-	s.drop()
-	if s.temporary, err = temporary(filepath.Dir(s.path), s.before, s.info); err != nil {
-		return err
-	}
-	if err := s.replace(s.before); err != nil {
-		return fmt.Errorf("%s could not be given back, see %s: %w", s.path, s.path+backupSuffix, err)
-	}
-	return nil
-}
-
-// drop takes back what was prepared, and directories of which nothing came.
-func (s *step) drop() {
-	if s.temporary != "" {
-		_ = os.Remove(s.temporary)
-		s.temporary = ""
-	}
-	for _, made := range slices.Backward(s.made) {
-		_ = os.Remove(made) // fails when something is in it
-	}
-	s.made = nil
 }

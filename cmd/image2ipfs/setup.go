@@ -46,7 +46,7 @@ the line that stands in the way and what to write by hand.
 
 The change is shown as a diff, and written only with --yes. Everything that is
 in the files stays; the file as it was is kept beside it with the ending
-.image2ipfs-backup (stargz: .image2ipfs-stargz-backup), and what setup has put in is noted in a file that ends with
+.image2ipfs-backup (stargz: .image2ipfs-stargz-backup), which is never replaced, and what setup has put in is noted in a file that ends with
 .image2ipfs.json. --undo --yes takes that out, and nothing else, also when other
 things have changed since. image2ipfs doctor tries it out.
 
