@@ -57,3 +57,21 @@ func TestVerifyAllBesideRemoval(t *testing.T) {
 		}
 	}
 }
+
+// What is removed while it is counted is no fault of the store, and takes nothing.
+func TestUsageBesideRemoval(t *testing.T) {
+	t.Setenv("IMAGE2IPFS_PATH", filepath.Join(t.TempDir(), "store"))
+	store, err := openStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	publishBlob(t, store, []byte("counted"))
+	if all, _, err := (local.Stores{&emptied{Store: store}}).Usage(t.Context()); err != nil || len(all) > 0 {
+		t.Errorf("usage of what is gone: %+v, %v", all, err)
+	}
+	publishBlob(t, store, []byte("would go"))
+	if _, err := (local.Stores{&emptied{Store: store}}).Frees(t.Context()); err != nil {
+		t.Errorf("frees, when something is gone: %v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -36,8 +37,8 @@ const several = -1
 
 // Usage tells how the bytes of what the stores keep divide, the newest root last, then
 // manifests that no root has, and how many they are, each block once. Nodes are read, and
-// no contents. A root that cannot be read as a whole counts as far as it can; errors are
-// those of [Stores.Roots] and [Stores.Loose].
+// no contents. A root that cannot be read as a whole counts as far as it can, one that is
+// removed meanwhile has no row; errors are those of [Stores.Roots] and [Stores.Loose].
 func (s Stores) Usage(ctx context.Context) (all []Usage, total int64, err error) {
 	kept, damaged := s.everything(ctx)
 	if IsFatal(damaged) {
@@ -45,6 +46,7 @@ func (s Stores) Usage(ctx context.Context) (all []Usage, total int64, err error)
 	}
 	blocks := map[string]use{}
 	all = make([]Usage, len(kept))
+	failures := 0
 	for i, k := range kept {
 		u := &all[i]
 		u.Kept = k
@@ -71,9 +73,12 @@ func (s Stores) Usage(ctx context.Context) (all []Usage, total int64, err error)
 			return nil, 0, err
 		}
 		if u.Err != nil {
+			failures++
 			u.Err = fmt.Errorf("reading what %s has: %w", cmp.Or(k.looseText(), k.CID.String()), u.Err)
 		}
 	}
+	there, failed := s.stillThere(ctx, failures)
+	all = slices.DeleteFunc(all, func(u Usage) bool { return u.Err != nil && failed == nil && !there[keptKey(u.Kept)] })
 	return all, total, damaged
 }
 
@@ -115,12 +120,38 @@ func (s Stores) references(ctx context.Context) (*references, error) {
 		return nil, err
 	}
 	r := &references{kept: map[string]Kept{}, count: map[string]int32{}}
+	failures := map[string]error{} // by keptKey
 	for _, k := range kept {
 		if _, failed := r.add(ctx, k); failed != nil {
-			err = errors.Join(err, fmt.Errorf("reading what %s has: %w", cmp.Or(k.looseText(), ref.Ciq(k.CID)), failed))
+			failures[keptKey(k)] = fmt.Errorf("reading what %s has: %w", cmp.Or(k.looseText(), ref.Ciq(k.CID)), failed)
+		}
+	}
+	there, failed := s.stillThere(ctx, len(failures))
+	for key, failure := range failures {
+		if failed != nil || there[key] {
+			err = errors.Join(err, failure)
+		} else {
+			delete(r.kept, key)
 		}
 	}
 	return r, err
+}
+
+// stillThere tells by keptKey what the stores keep now, unless nothing failed: what was
+// removed after it was listed cannot be read, and is no fault.
+func (s Stores) stillThere(ctx context.Context, failures int) (map[string]bool, error) {
+	if failures == 0 {
+		return nil, nil
+	}
+	kept, err := s.everything(ctx)
+	if IsFatal(err) {
+		return nil, err
+	}
+	there := map[string]bool{}
+	for _, k := range kept {
+		there[keptKey(k)] = true
+	}
+	return there, nil
 }
 
 // looseText names a manifest that no root has; "" for a root.
