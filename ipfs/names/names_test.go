@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -166,7 +167,9 @@ func TestVerify(t *testing.T) {
 
 // Of many answers the newest that is signed wins, whoever else says what, and what lied
 // is passed over.
-func TestNewestWins(t *testing.T) {
+func TestNewestWins(t *testing.T) { synctest.Test(t, newestWins) }
+
+func newestWins(t *testing.T) {
 	owner := newStore(t)
 	k := created(t, owner)
 	late := &place{name: "late", raw: signed(t, k, value(2), 30).Raw, wait: make(chan struct{})}
@@ -224,7 +227,9 @@ func TestNoWayBack(t *testing.T) {
 
 // Who is offline gets the last answer and is told how old it is, until it has expired;
 // then since when.
-func TestOffline(t *testing.T) {
+func TestOffline(t *testing.T) { synctest.Test(t, offline) }
+
+func offline(t *testing.T) {
 	k := created(t, newStore(t))
 	r, err := sign(k.priv, k.Name, value(0), 3, time.Now().Add(3*time.Second), time.Millisecond)
 	if err != nil {

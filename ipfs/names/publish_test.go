@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/boxo/ipns"
@@ -173,7 +174,9 @@ func TestMovedToAnotherMachine(t *testing.T) {
 
 // Names outlive restarts: a process that starts tells others at once, and signs again
 // what would expire.
-func TestRepublish(t *testing.T) {
+func TestRepublish(t *testing.T) { synctest.Test(t, republish) }
+
+func republish(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "names")
 	k := created(t, NewStore(dir))
 	s := NewStore(dir)
