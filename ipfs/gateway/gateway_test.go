@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -181,19 +182,39 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// slow answers a byte after the other, with pauses.
+type slow struct {
+	data  []byte
+	pause time.Duration
+}
+
+func (s slow) RoundTrip(*http.Request) (*http.Response, error) {
+	body, out := io.Pipe()
+	go func() {
+		for i := range s.data {
+			time.Sleep(s.pause)
+			if _, err := out.Write(s.data[i : i+1]); err != nil {
+				return
+			}
+		}
+		out.Close()
+	}()
+	return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{}, Body: body, ContentLength: -1}, nil
+}
+
 // A slow line is no dead one.
 func TestSlowIsFine(t *testing.T) {
-	data := []byte("slowly")
-	g := serveWith(t, Options{Idle: time.Second}, func(w http.ResponseWriter, _ *http.Request) {
-		for i := range data {
-			w.Write(data[i : i+1])
-			w.(http.Flusher).Flush()
-			time.Sleep(250 * time.Millisecond) // below Idle, above it in sum
+	synctest.Test(t, func(t *testing.T) {
+		data := []byte("slowly")
+		g, err := New("http://gateway.example.com", Options{Client: &http.Client{Transport: slow{data, defaultIdle - time.Second}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if got, err := g.Get(t.Context(), rawCID(t, data)); err != nil || !bytes.Equal(got, data) || time.Since(began) <= defaultIdle {
+			t.Errorf("%q, %v after %s", got, err, time.Since(began))
 		}
 	})
-	if got, err := g.Get(t.Context(), rawCID(t, data)); err != nil || !bytes.Equal(got, data) {
-		t.Errorf("%q, %v", got, err)
-	}
 }
 
 // Gateways redirect to subdomains; broken ones redirect for ever.

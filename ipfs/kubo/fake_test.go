@@ -11,9 +11,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/go-cid"
+	shell "github.com/ipfs/go-ipfs-api"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 )
@@ -136,7 +138,7 @@ func TestGatewayRedirectsElsewhere(t *testing.T) {
 }
 
 // A Kubo that hangs, before its answer or in the midst of it, is left for another
-// source; one that is slow is not.
+// source.
 func TestOfflineGetEnds(t *testing.T) {
 	data := []byte("a block")
 	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
@@ -163,17 +165,39 @@ func TestOfflineGetEnds(t *testing.T) {
 		}
 		cancel()
 	}
-	e := dialFake(t, func(w http.ResponseWriter, _ *http.Request) {
-		for i := range data {
-			w.Write(data[i : i+1])
-			w.(http.Flusher).Flush()
-			time.Sleep(100 * time.Millisecond) // in sum more than silence
+}
+
+// slow answers a byte after the other, with pauses.
+type slow struct {
+	data  []byte
+	pause time.Duration
+}
+
+func (s slow) RoundTrip(*http.Request) (*http.Response, error) {
+	body, out := io.Pipe()
+	go func() {
+		for i := range s.data {
+			time.Sleep(s.pause)
+			if _, err := out.Write(s.data[i : i+1]); err != nil {
+				return
+			}
+		}
+		out.Close()
+	}()
+	return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{}, Body: body, ContentLength: -1}, nil
+}
+
+// A Kubo that goes on sending is waited for, though all takes longer than it may be silent.
+func TestSlowAnswer(t *testing.T) {
+	e := dialFake(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		data := []byte("a block")
+		e.shell = shell.NewShellWithClient(e.api.url, &http.Client{Transport: slow{data, e.silence - time.Second}})
+		began := time.Now()
+		if got, err := e.Get(t.Context(), rawCID(t, data)); err != nil || !bytes.Equal(got, data) || time.Since(began) <= e.silence {
+			t.Errorf("%q, %v after %s", got, err, time.Since(began))
 		}
 	})
-	e.silence = 500 * time.Millisecond
-	if got, err := e.Get(t.Context(), rawCID(t, data)); err != nil || !bytes.Equal(got, data) {
-		t.Errorf("slowly: %q, %v", got, err)
-	}
 }
 
 func FuzzParseAnswer(f *testing.F) {
