@@ -103,7 +103,7 @@ func ready(t *testing.T, n *Node) {
 // await waits until cond holds.
 func await(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	limit := time.Now().Add(20 * time.Second)
+	limit := time.Now().Add(time.Minute)
 	for !cond() {
 		if time.Now().After(limit) {
 			t.Fatalf("still not: %s", what)

@@ -17,7 +17,7 @@ const withoutNetwork = "IMAGE2IPFS_TEST_WITHOUT_NETWORK"
 // server starts and can be stopped.
 func TestMDNSWithoutNetwork(t *testing.T) {
 	if os.Getenv(withoutNetwork) == "" {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=30s", "-test.v")
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=2m", "-test.v")
 		cmd.Env = append(os.Environ(), withoutNetwork+"=1")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET}
 		out := new(bytes.Buffer)

@@ -41,7 +41,11 @@ func TestCloseWaitsForAnswers(t *testing.T) {
 			resp.Body.Close()
 		}
 	}()
-	<-began
+	select {
+	case <-began:
+	case <-asked:
+		t.Fatal("the request ended before it was answered")
+	}
 	if err := a.Close(); err != nil {
 		t.Error(err)
 	}
