@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -146,7 +147,9 @@ func TestUntil(t *testing.T) {
 }
 
 // What can be written when the context has ended is.
-func TestUntilAfterTheEnd(t *testing.T) {
+func TestUntilAfterTheEnd(t *testing.T) { synctest.Test(t, untilAfterTheEnd) } // grace is short
+
+func untilAfterTheEnd(t *testing.T) {
 	r, f, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
