@@ -174,9 +174,10 @@ func TestTimeouts(t *testing.T) {
 		if err := g.Has(t.Context(), c); !errors.Is(err, ipfs.ErrUnavailable) {
 			t.Errorf("%s: Has: %v", name, err)
 		}
+		patient := serveWith(t, Options{Client: opts.Client}, h)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
-		if _, err := g.Get(ctx, c); !errors.Is(err, context.Canceled) || errors.Is(err, ipfs.ErrUnavailable) {
+		if _, err := patient.Get(ctx, c); !errors.Is(err, context.Canceled) || errors.Is(err, ipfs.ErrUnavailable) {
 			t.Errorf("%s, cancelled: %v; want Canceled alone", name, err)
 		}
 	}
