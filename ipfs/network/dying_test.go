@@ -45,7 +45,7 @@ func TestOriginDies(t *testing.T) {
 				}
 				closed(t, origin)
 			}()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			results := make(chan error)
 			for _, n := range crowd {
