@@ -215,7 +215,10 @@ func TestDocker(t *testing.T) {
 			d.t = t
 			api := httptest.NewServer(&d)
 			defer api.Close()
-			o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"tcp://" + strings.TrimPrefix(api.URL, "http://")}, Timeout: 500 * time.Millisecond, root: t.TempDir()}
+			o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"tcp://" + strings.TrimPrefix(api.URL, "http://")}, root: t.TempDir()}
+			if d.hangs {
+				o.Timeout = 500 * time.Millisecond
+			}
 			got := engines(t, o, probe)
 			if len(got) != 1 || got[0].Status != c.status || !strings.Contains(got[0].Detail, c.detail) || !strings.Contains(got[0].Next, c.next) {
 				t.Errorf("got %+v", got)
@@ -267,7 +270,11 @@ esac`)
 	fails := write("fails", `case $1 in --version) echo 1 ;; *) echo "Error: short name did not resolve" >&2; exit 125 ;; esac`)
 	hangs := write("hangs", `case $1 in pull) exec sleep 100 ;; image) exit 1 ;; esac`)
 	try := func(command string) Check {
-		return engines(t, Options{Server: url, Engines: []string{"podman"}, Podman: []string{command}, Timeout: time.Second, root: root}, probe)[0]
+		o := Options{Server: url, Engines: []string{"podman"}, Podman: []string{command}, root: root}
+		if command == hangs {
+			o.Timeout = time.Second
+		}
+		return engines(t, o, probe)[0]
 	}
 	if c := try(works); c.Status != OK {
 		t.Errorf("%+v", c)

@@ -140,7 +140,10 @@ func TestOrdinaryNamesOfDocker(t *testing.T) {
 	} {
 		d := &fakeDocker{t: t, mirrors: []string{url + "/"}, digest: probe.Digest.String(), ordinary: ordinary}
 		api := httptest.NewServer(d)
-		o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"tcp://" + strings.TrimPrefix(api.URL, "http://")}, Timeout: time.Second, root: t.TempDir()}
+		o := Options{Server: url, Engines: []string{"docker"}, Docker: []string{"tcp://" + strings.TrimPrefix(api.URL, "http://")}, root: t.TempDir()}
+		if ordinary == "hangs" {
+			o.Timeout = 3 * time.Second // which is enough for the pull of the probe
+		}
 		got := engines(t, o, probe)
 		next := ""
 		if want.status == Problem {
