@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ref"
@@ -38,11 +38,16 @@ func TestPageIsCharged(t *testing.T) {
 			}
 			releases = append(releases, release)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		if w := s.asks(ctx, "192.0.2.1:9", image); w.Code != http.StatusTooManyRequests {
+		ctx, cancel := context.WithCancel(t.Context())
+		answer := make(chan *httptest.ResponseRecorder, 1)
+		go func() { answer <- s.asks(ctx, "192.0.2.1:9", image) }()
+		waitUntil(t, func() bool {
+			return len(answer) > 0 || slices.ContainsFunc(memory.Given(), func(g budget.Given) bool { return g.Waiting > 0 })
+		})
+		cancel()
+		if w := <-answer; w.Code != http.StatusTooManyRequests {
 			t.Errorf("while others have all memory for %s: %d, want 429: %.300s", name, w.Code, w.Body)
 		}
-		cancel()
 		for _, release := range releases {
 			release()
 		}
