@@ -24,12 +24,13 @@ func TestDeadGatewayIsNoticed(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	p := publish(t, blocks, 2<<20)
 	gw := newGateway("http://gateway:8080", blocks, well)
-	limits := quick
+	limits := patient()
 	limits.Found = 20 * time.Millisecond
 	s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: limits})
 	s.get(p.blob()).expect(t, http.StatusTemporaryRedirect, "")
 	gw.mood.Store(dead)
 	waitUntil(t, func() bool { return s.get(p.blob()).StatusCode == http.StatusOK })
+	waitUntil(t, func() bool { return !s.s.redirects.asking() }) // of the root and of the blob, each by itself
 	asked := gw.asked.Load()
 	for range 5 {
 		s.get(p.blob()).expect(t, http.StatusOK, "")
@@ -45,7 +46,7 @@ func TestDoubtfulGateway(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	one, two := publish(t, blocks, 2<<20), publish(t, blocks, 1000)
 	gw := newGateway("http://gateway:8080", blocks, well)
-	limits := quick
+	limits := patient()
 	limits.Retry = time.Nanosecond
 	s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: limits})
 	s.get(one.blob()).expect(t, http.StatusTemporaryRedirect, "")
@@ -112,7 +113,7 @@ func TestGatewayLacksOneImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limits := quick
+	limits := patient()
 	limits.Retry, limits.Found = time.Hour, time.Hour
 	s := start(t, Config{Gateways: []Gateway{g}, Limits: limits})
 	s.get(p.blob()).expect(t, http.StatusTemporaryRedirect, "")

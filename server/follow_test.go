@@ -132,7 +132,7 @@ func TestRedirectIsFollowed(t *testing.T) {
 // as it may.
 func patient() Limits {
 	limits := quick
-	limits.Probe = 10 * time.Second
+	limits.Probe, limits.Fetch = 10*time.Second, 10*time.Second
 	return limits
 }
 

@@ -120,7 +120,7 @@ func TestOldTreeRedirects(t *testing.T) {
 	for _, version := range []string{"0.0.1", "0.1.0"} {
 		blocks, root := publishOld(t, version, image)
 		gw := newGateway("http://gw", blocks, well)
-		s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}})
+		s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: patient()})
 		var m ocispec.Manifest
 		got := s.get(name(root)+"/coreos/etcd/manifests/latest").expect(t, 200, "")
 		if err := json.Unmarshal(got.body, &m); err != nil {

@@ -52,9 +52,7 @@ func TestRedirect(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	p := publish(t, blocks, 2<<20)
 	gw := newGateway("http://gateway:8080", blocks, well)
-	limits := quick
-	limits.Probe = 10 * time.Second // it is waited for, be this machine as busy as it may
-	s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: limits})
+	s := start(t, Config{Local: blocks, Gateways: []Gateway{gw}, Limits: patient()})
 	for range 3 {
 		got := s.both(p.blob()).expect(t, http.StatusTemporaryRedirect, "")
 		want := "http://gateway:8080/ipfs/" + p.root.String() + "/blobs/sha256/" + p.layer.Encoded()
@@ -174,10 +172,8 @@ func TestFailOver(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	p := publish(t, blocks, 2<<20)
 	first, second := newGateway("http://one", blocks, hangs), newGateway("http://two", blocks, well)
-	limits := quick
-	limits.Found = time.Nanosecond // always asked again
-	limits.Retry = time.Nanosecond
-	limits.Probe = 10 * time.Second // who answers is waited for, be this machine as busy as it may
+	limits := patient()
+	limits.Found, limits.Retry = time.Nanosecond, time.Nanosecond // always asked again
 	s := start(t, Config{Local: blocks, Gateways: []Gateway{first, second}, Limits: limits})
 	host := func() string {
 		location, err := s.get(p.blob()).expect(t, http.StatusTemporaryRedirect, "").Location()
@@ -207,6 +203,13 @@ func TestFailOver(t *testing.T) {
 	waitUntil(t, func() bool { return s.get(p.blob()).StatusCode == http.StatusTemporaryRedirect })
 }
 
+// asking tells whether gateways are being asked for a root or a blob.
+func (p *redirects) asking() bool {
+	p.probes.mu.Lock()
+	defer p.probes.mu.Unlock()
+	return len(p.probes.running) > 0
+}
+
 func waitUntil(t *testing.T, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
@@ -222,7 +225,7 @@ func TestNothingButAGateway(t *testing.T) {
 	blocks := testlayout.NewBlocks()
 	p := publish(t, blocks, 200<<10)
 	gw := newGateway("http://gateway", blocks, well)
-	s := start(t, Config{Gateways: []Gateway{gw}, Limits: quick})
+	s := start(t, Config{Gateways: []Gateway{gw}, Limits: patient()})
 	if got := s.both(p.manifest()).expect(t, http.StatusOK, ""); digest.FromBytes(got.body) != p.image {
 		t.Error("another manifest")
 	}
@@ -285,7 +288,10 @@ func TestNobodyAnswers(t *testing.T) {
 	gw := newGateway("http://the-gateway", blocks, well)
 	s := start(t, Config{Local: own, Gateways: []Gateway{gw}, Limits: quick})
 	s.get(p.manifest()).expect(t, http.StatusOK, "")
-	waitUntil(t, func() bool { _, ok := s.s.redirects.known.Get(question{p.root, 1}); return ok })
+	waitUntil(t, func() bool {
+		_, ok := s.s.redirects.known.Get(question{p.root, 1})
+		return ok && !s.s.redirects.asking() // else the next question joins this one
+	})
 	s.s.redirects.known.Forget(question{p.root, 1})
 	gw.mood.Store(empty)
 	s.both(p.blob()).expect(t, http.StatusServiceUnavailable, codeUnavailable, "http://the-gateway", "--open")
@@ -307,7 +313,7 @@ func TestBusyGateway(t *testing.T) {
 	if n := gw.read.Load(); n > 1 {
 		t.Errorf("it was asked %d times", n)
 	}
-	s = start(t, Config{Gateways: []Gateway{gw, other}, Limits: quick})
+	s = start(t, Config{Gateways: []Gateway{gw, other}, Limits: patient()})
 	s.get(p.manifest()).expect(t, http.StatusOK, "")
 	got := s.get(p.blob()).expect(t, http.StatusTemporaryRedirect, "")
 	if location := got.Header.Get("Location"); !strings.HasPrefix(location, "http://other/") {

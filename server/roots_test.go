@@ -140,7 +140,7 @@ func TestReferrersOutOfReach(t *testing.T) {
 		}
 		root := l.Publish(top...)
 		putBack := take(t, blocks, root, away)
-		limits := quick
+		limits := patient()
 		limits.Retry = time.Millisecond
 		s := start(t, Config{Gateways: []Gateway{newGateway("http://gateway", blocks, well)}, Limits: limits})
 		path := name(root) + "/referrers/" + image.Digest.String()
