@@ -198,7 +198,7 @@ func TestSpecErrorCodesOfClients(t *testing.T) {
 	at := p.begin("app")
 	t.Run(string(codeUploadInvalid), func(t *testing.T) { // a body that stalls
 		stall := p.s.cfg.Limits.Stall
-		p.s.cfg.Limits.Stall = 50 * time.Millisecond
+		p.s.cfg.Limits.Stall = 500 * time.Millisecond // which is enough for the answer
 		defer func() { p.s.cfg.Limits.Stall = stall }()
 		began := time.Now()
 		conn := p.raw(http.MethodPatch, at, 10, "", []byte("01234"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -58,8 +59,9 @@ func TestMovingNames(t *testing.T) {
 	s := start(t, Config{Local: blocks, Names: names})
 	at := "/v2/" + movingName + "/app/"
 	r := s.both(at + "manifests/1")
-	if r.StatusCode != http.StatusOK || r.Header.Get("Docker-Content-Digest") != first.Digest.String() ||
-		r.Header.Get("Cache-Control") != "no-cache" || r.Header.Get("Age") < "90" || !strings.HasSuffix(r.Header.Get("Image2ipfs-Name"), "/"+ref.Ciq(one)+"/app:1") {
+	age, err := strconv.Atoi(r.Header.Get("Age"))
+	if err != nil || age < 90 || r.StatusCode != http.StatusOK || r.Header.Get("Docker-Content-Digest") != first.Digest.String() ||
+		r.Header.Get("Cache-Control") != "no-cache" || !strings.HasSuffix(r.Header.Get("Image2ipfs-Name"), "/"+ref.Ciq(one)+"/app:1") {
 		t.Fatalf("%s %v %s", r.Status, r.Header, r.body)
 	}
 	for _, path := range []string{"/v2/example.com/app/manifests/1", "/v2/app/manifests/1?ns=example.com", "/v2/app/manifests/1?ns=" + movingName, "/v2/library/" + movingName + "/app/manifests/1"} {
