@@ -76,7 +76,7 @@ func TestFetchReadsRanges(t *testing.T) {
 func TestFetchStreamsCARs(t *testing.T) {
 	im := publish(t, 1)
 	var n counted
-	r := newResolver(t, WithTimeouts(Timeouts{Hedge: time.Second}), WithBlocks(gatewayAt(t, i2i(t, im.blocks, n.wrap), true)))
+	r := newResolver(t, WithTimeouts(Timeouts{Hedge: time.Hour}), WithBlocks(gatewayAt(t, i2i(t, im.blocks, n.wrap), true)))
 	f := fetcher(t, r, im)
 	if _, err := fetch(t.Context(), f, im.small); err != nil {
 		t.Fatal(err)

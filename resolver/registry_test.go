@@ -81,7 +81,7 @@ func TestBadRegistry(t *testing.T) {
 			var n counted
 			wrap := func(h http.Handler) http.Handler { return n.wrap(bad.wrap(h)) }
 			badOne := registryAt(t, i2i(t, im.blocks, wrap))
-			opts := []Option{WithStore(im.without(t)), WithTimeouts(Timeouts{Hedge: 50 * time.Millisecond, Idle: 2 * time.Second})}
+			opts := []Option{WithStore(im.without(t)), WithTimeouts(Timeouts{Hedge: 50 * time.Millisecond, Idle: 5 * time.Second})}
 			err := im.pull(t, newResolver(t, append(opts, WithBlobs(badOne))...))
 			if err == nil || !strings.Contains(err.Error(), badOne.String()) {
 				t.Errorf("alone: %v, want an error that names %s", err, badOne)

@@ -115,7 +115,7 @@ func TestBlobThatComesToAHalt(t *testing.T) {
 		}
 		<-req.Context().Done()
 	}
-	r := serveWith(t, answer, Options{Credentials: none, Silence: 50 * time.Millisecond})
+	r := serveWith(t, answer, Options{Credentials: none, Silence: 500 * time.Millisecond})
 	b, err := r.Blob(t.Context(), digest.FromString(content))
 	if err != nil {
 		t.Fatal(err)
