@@ -18,7 +18,9 @@ func cmdZone(ts *testscript.TestScript, neg bool, args []string) {
 	for i := 0; i < len(args); i += 2 {
 		lines.WriteString(args[i] + " " + args[i+1] + "\n")
 	}
-	ts.Check(os.WriteFile(ts.MkAbs("zone"), []byte(lines.String()), 0o600))
+	next := ts.MkAbs("zone.next") // who reads meanwhile sees the one or the other
+	ts.Check(os.WriteFile(next, []byte(lines.String()), 0o600))
+	ts.Check(os.Rename(next, ts.MkAbs("zone")))
 }
 
 // dns FILE answers questions for TXT records at $DNS: FILE, which is read each time, has

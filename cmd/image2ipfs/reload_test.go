@@ -7,7 +7,6 @@ import (
 	"context"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/test/process"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 	"github.com/image2ipfs/image2ipfs/test/testlog"
 )
@@ -35,12 +35,8 @@ type reloader struct {
 // startReloader starts one with flags, on the store at $IMAGE2IPFS_PATH if that is set and there, else on a new one.
 func startReloader(t *testing.T, flags ...string) *reloader {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := process.FreeAddr()
 	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	r := &reloader{t, "http://" + addr, filepath.Join(t.TempDir(), "serve.toml"), &testlog.Log{}}

@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -29,6 +28,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/ipfs/packstore"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
+	"github.com/image2ipfs/image2ipfs/test/process"
 	"github.com/image2ipfs/image2ipfs/test/program"
 	"github.com/image2ipfs/image2ipfs/test/testlayout"
 )
@@ -75,12 +75,10 @@ const ownLayer, sharedLayer = 20 << 10, 60 << 10
 // the last quarter are young, each tenth is prod:N as well, and of one a name is that moves.
 func startRetention(t *testing.T, n int) *retention {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	push, err := process.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	push := l.Addr().String()
-	check(l.Close())
 	r := &retention{reloader: startReloader(t, "--push", push, "--keep-history", "2", "--access-log=false"), push: push}
 	if r.store, err = openStore(); err != nil {
 		t.Fatal(err)

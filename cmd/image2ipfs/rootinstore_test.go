@@ -192,9 +192,7 @@ func TestStoreThatMayNotBeRead(t *testing.T) {
 				t.Errorf("%s: %s: %d %s", pattern, path, status, body)
 			}
 		}
-		if !strings.Contains(log.String(), "level=ERROR") {
-			t.Errorf("%s: the log says %s", pattern, log.String())
-		}
+		waitFor(t, pattern+": an error is logged", func() bool { return strings.Contains(log.String(), "level=ERROR") })
 		if out, err := g.as(storeUser, "health", "--server", url).CombinedOutput(); err == nil || !bytes.Contains(out, []byte("belongs to root")) {
 			t.Errorf("%s: health: %v %s", pattern, err, out)
 		}

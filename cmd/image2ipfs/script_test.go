@@ -24,6 +24,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/test/process"
 )
 
 func TestMain(m *testing.M) {
@@ -53,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"await":     cmdAwait,
 			"until":     cmdUntil,
 			"get":       cmdGet,
+			"sent":      cmdSent,
 			"pull":      cmdPull,
 			"push":      cmdPush,
 			"truncate":  cmdTruncate,
@@ -135,19 +137,23 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 // port VARIABLE [taken] finds an address on 127.0.0.1 on which nobody listens,
 // or somebody for as long as the script runs.
 func cmdPort(ts *testscript.TestScript, neg bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	ts.Setenv(args[0], l.Addr().String())
 	if len(args) > 1 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
 		ts.Defer(func() { l.Close() })
+		ts.Setenv(args[0], l.Addr().String())
 		return
 	}
-	ts.Check(l.Close())
+	addr, err := process.FreeAddr()
+	ts.Check(err)
+	ts.Setenv(args[0], addr)
 }
+
+// patience is how long something may take that is waited for.
+const patience = time.Minute
 
 // await URL waits until a server answers there.
 func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
-	const patience = time.Minute
 	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
 		if resp, err := http.Get(args[0]); err == nil {
 			resp.Body.Close()
@@ -159,13 +165,12 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s does not answer", args[0])
 }
 
-// until PROGRAM [ARG…] TEXT runs a program again and again until its standard
-// output has the text; until URL TEXT asks a server.
+// until PROGRAM [ARG…] TEXT runs a program again and again until it prints the text;
+// until URL TEXT asks a server.
 func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: until PROGRAM [ARG...] TEXT")
 	}
-	const patience = time.Minute
 	last := len(args) - 1
 	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
 		if strings.HasPrefix(args[0], "http://") {
@@ -174,7 +179,7 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 			}
 			continue
 		}
-		if err := ts.Exec(args[0], args[1:last]...); err == nil && strings.Contains(ts.ReadFile("stdout"), args[last]) {
+		if err := ts.Exec(args[0], args[1:last]...); err == nil && strings.Contains(ts.ReadFile("stdout")+ts.ReadFile("stderr"), args[last]) {
 			return
 		}
 	}
@@ -200,14 +205,36 @@ func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
 	req.Header.Set("Accept", "*/*")
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	ts.Check(err)
-	defer resp.Body.Close()
-	fmt.Fprintln(ts.Stderr(), resp.Status)
-	ts.Check(resp.Header.Write(ts.Stderr()))
-	_, err = io.Copy(ts.Stdout(), resp.Body)
-	ts.Check(err)
+	printAnswer(ts, resp)
 	if ok := resp.StatusCode < 300; ok == neg {
 		ts.Fatalf("GET %s: %s", args[0], resp.Status)
 	}
+}
+
+// sent URL is get, again and again until whoever asks is sent elsewhere: a server that
+// has a blob waits for its gateway no longer than a moment.
+func cmdSent(ts *testscript.TestScript, neg bool, args []string) {
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(20 * time.Millisecond) {
+		req, err := http.NewRequest(http.MethodGet, args[0], nil)
+		ts.Check(err)
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		ts.Check(err)
+		if resp.StatusCode == http.StatusTemporaryRedirect {
+			printAnswer(ts, resp)
+			return
+		}
+		ts.Check(resp.Body.Close())
+	}
+	ts.Fatalf("%s sends nobody elsewhere", args[0])
+}
+
+// printAnswer prints a body and, on standard error, status and header.
+func printAnswer(ts *testscript.TestScript, resp *http.Response) {
+	defer resp.Body.Close()
+	fmt.Fprintln(ts.Stderr(), resp.Status)
+	ts.Check(resp.Header.Write(ts.Stderr()))
+	_, err := io.Copy(ts.Stdout(), resp.Body)
+	ts.Check(err)
 }
 
 var digests = regexp.MustCompile(`"digest":"(sha256:[0-9a-f]{64})"`)
@@ -341,7 +368,8 @@ func TestInterruptedWhileReadingAPipe(t *testing.T) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+	stuck := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer stuck.Stop()
 	var exit *exec.ExitError
 	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
 		t.Errorf("ended with %v, expected exit code %d; standard error: %s", err, exitInterrupted, stderr.String())

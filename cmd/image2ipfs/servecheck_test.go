@@ -117,7 +117,7 @@ func refuseSettings(t *testing.T, text, taken string) {
 		write(text)
 	}
 	for _, args := range [][]string{{"config", "check", file}, {"serve", "--config", file}} {
-		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second) // for a serve that starts
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute) // for a serve that starts
 		defer stop()
 		cmd := newRoot(io.Discard, io.Discard)
 		cmd.SetArgs(args)
