@@ -17,6 +17,7 @@ import (
 	"github.com/image2ipfs/image2ipfs/internal/budget"
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
+	"github.com/image2ipfs/image2ipfs/server/page"
 	"github.com/image2ipfs/image2ipfs/trust"
 )
 
@@ -190,7 +191,8 @@ var (
 var blockName = regexp.MustCompile(`\bblock [0-9A-Za-z]{40,}:? `)
 
 // answerError answers with the error: as the spec's JSON under /v2/ ("Error
-// Codes"), as a line of text elsewhere. The store's directory is not told.
+// Codes"), as a document of the page to browsers at /, as a line of text elsewhere. The
+// store's directory is not told.
 func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	var e *apiError
 	if !errors.As(absent(codeUnknown, err), &e) {
@@ -210,18 +212,31 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 			h.Set("Allow", "GET, HEAD")
 		}
 	}
-	message := clientText(e.message, s.cfg.Dir)
-	body := []byte(message + "\n")
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	if isRegistryPath(r.URL.Path) {
-		h.Set("Content-Type", "application/json")
-		body = errorBody(e.code, message)
-	}
+	body := s.errorText(h, r, e)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(e.httpStatus())
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // the client is gone, nobody is left to tell
+		_, _ = w.Write(body) //nolint:gosec // lines, JSON and what html/template made; when the client is gone nobody is left to tell
 	}
+}
+
+// errorText is the body of an answer with an error, whose media type it sets: JSON for
+// registries' clients, HTML for browsers that ask for the page, a line for all others.
+func (s *Server) errorText(h http.Header, r *http.Request, e *apiError) []byte {
+	message := clientText(e.message, s.cfg.Dir)
+	if isRegistryPath(r.URL.Path) {
+		h.Set("Content-Type", "application/json")
+		return errorBody(e.code, message)
+	}
+	if s.wantsPage(r) {
+		if body, err := s.page.Error(s.pageAsker(r), e.httpStatus(), message); err == nil {
+			page.Protect(h)
+			h.Set("Content-Type", "text/html; charset=utf-8")
+			return body
+		}
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	return []byte(message + "\n")
 }
 
 func errorBody(code errorCode, message string) []byte {

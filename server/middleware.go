@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -170,6 +171,21 @@ func (s *Server) contained(w *response, r *http.Request, serve func(*response, *
 	return serve(w, r)
 }
 
+// viewOf is what a request for the page asks to see, for the log: view, root, layer and path of
+// its query.
+func viewOf(r *http.Request) string {
+	if r.URL.Path != "/" || r.URL.RawQuery == "" {
+		return ""
+	}
+	asked, seen := r.URL.Query(), url.Values{}
+	for _, name := range []string{"view", "root", "layer", "path"} {
+		if asked.Has(name) {
+			seen.Set(name, asked.Get(name))
+		}
+	}
+	return clip(seen.Encode())
+}
+
 func (s *Server) logAccess(w *response, r *http.Request, start time.Time, err error) {
 	level := slog.LevelInfo
 	switch {
@@ -190,7 +206,7 @@ func (s *Server) logAccess(w *response, r *http.Request, start time.Time, err er
 	}
 	for _, a := range []slog.Attr{
 		slog.String("user", clip(w.user)), slog.String("source", w.source), slog.String("target", w.target),
-		slog.String("range", clip(r.Header.Get("Range"))), slog.String("agent", clip(r.UserAgent())),
+		slog.String("query", viewOf(r)), slog.String("range", clip(r.Header.Get("Range"))), slog.String("agent", clip(r.UserAgent())),
 	} {
 		if a.Value.String() != "" {
 			attrs = append(attrs, a)

@@ -27,9 +27,7 @@ func (s *Server) openPage() *page.Page {
 	}
 	cfg := *s.cfg.Page
 	cfg.Disk, cfg.Version = s.cfg.Disk, s.cfg.Version
-	if s.cfg.Allow != nil {
-		cfg.Disk = nil // which is of more than is served
-	}
+	cfg.Limited = s.cfg.Allow != nil // the rest is about more than is served
 	cfg.Local, cfg.Memory = ipfs.Verified(s.local), s.memory
 	cfg.Kept, cfg.Shown, cfg.MayAsk = s.shown, s.isShown, mayFetch
 	cfg.Say = func(text string) string { return clientText(text, s.cfg.Dir) }
@@ -97,11 +95,20 @@ func (s *Server) browse(w *response, r *http.Request) error {
 	}
 	w.source = "page"
 	r = r.WithContext(ipfs.WithRoom(r.Context(), manifestMemory{s.memory}))
-	err := s.page.Serve(w, r, page.Asker{Host: s.registryHost(r), Secure: s.secureFor(r)})
+	err := s.page.Serve(w, r, s.pageAsker(r))
 	if errors.Is(err, page.ErrNoView) {
 		return errorf(codeNameUnknown, "%w", err)
 	}
 	return absent(codeNameUnknown, err)
+}
+
+func (s *Server) pageAsker(r *http.Request) page.Asker {
+	return page.Asker{Host: s.registryHost(r), Secure: s.secureFor(r), Here: s.isFromHere(r)}
+}
+
+// wantsPage tells whether a browser asks for the page, which shows errors as it shows all else.
+func (s *Server) wantsPage(r *http.Request) bool {
+	return s.page != nil && r.URL.Path == "/" && isRead(r.Method) && strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "text/html")
 }
 
 // secureFor tells whether engines find the server that a request names by TLS: by what the

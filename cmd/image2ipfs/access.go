@@ -32,7 +32,7 @@ type accessOptions struct {
 func (o *accessOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.allow, "allow", nil, "serve this image only: a CID, a pull name, or a file with one on each line; may be given several times")
 	f.BoolVar(&o.pinned, "pinned", false, "serve only what the own store keeps (with --allow: that as well)")
-	f.BoolVar(&o.catalog, "catalog", false, "list what is published (/v2/_catalog) for everyone, not only for requests from this machine")
+	f.BoolVar(&o.catalog, "catalog", false, "show to everyone who may read, not only to this machine, what is published: its list (/v2/_catalog) and the page at /, with files of layers, who has what, peers without their addresses, how much is stored and sent (with --allow and --pinned of the images alone)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "serve HTTPS with the certificate chain in this PEM file, read again when it changes")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM file with the key of --tls-cert")
 	f.StringSliceVar(&o.hosts, "host", nil, "on a loopback address answer for this host name as well, not only for localhost and loopback addresses; may be given several times")

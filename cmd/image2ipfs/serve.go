@@ -103,7 +103,8 @@ nothing does, and the log says which.
 
 A browser shows at / what is published, who shares how much with whom, what is inside
 layers, signatures, peers, traffic, and pushes as they come: to this machine, with
---catalog to all who may read.
+--catalog to all who may read. Addresses of peers are for this machine alone; with --allow
+and --pinned neither peers, traffic nor the size of the store are shown.
 
 Prometheus metrics are at /metrics, or with --metrics on an address of their own.
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -25,8 +26,12 @@ import (
 const (
 	// maxText is how much of a file is shown, in bytes.
 	maxText = 256 << 10
-	// maxFilesShown is how many files of a directory are listed.
+	// maxFilesShown is how many files of a directory a document lists, as long as their
+	// names, and the links to them, have no more than maxFilesText bytes.
 	maxFilesShown = 1000
+	maxFilesText  = 512 << 10
+	// maxSteps is how many directories on the way to what is shown are named.
+	maxSteps = 30
 	// maxListingBytes is what may be kept of what is in layers, a quarter of it for one.
 	maxListingBytes = 100 << 20
 	// readCost is what the reading of a layer takes: what is listed of it, and the
@@ -46,7 +51,10 @@ type layerView struct {
 	Cut         bool // not all files of the layer are known
 	Way         []step
 	Files       []file
-	More        int // that are not shown
+	First, Of   int    // the number of the first of Files, from 1, and how many there are
+	Page, Pages int    // counted from 1
+	Before      string // queries; "" for none
+	Next        string
 
 	IsFile bool
 	File   file
@@ -137,18 +145,28 @@ func (p *Page) layer(ctx context.Context, q url.Values) (*layerView, error) {
 	}
 	v.Indexed, v.Cut = list.Indexed, list.Cut
 	name := strings.Trim(path.Clean("/"+q.Get("path")), "/")
-	v.way(name)
-	if f, ok := list.Find(name); ok && f.Kind != "dir" {
+	f, ok := list.Find(name)
+	if ok && f.Kind != "dir" {
+		v.way(name)
 		v.IsFile, v.File = true, v.file(f, path.Base(name))
 		return v, p.layers.read(ctx, v, list, blob, f)
 	}
-	v.list(list, name)
-	if len(v.Files) == 0 && name != "" {
-		if _, ok := list.Find(name); !ok {
-			return nil, fmt.Errorf("%w: %q is not in the layer", ErrNoView, name)
-		}
+	found := below(list, name)
+	if len(found) == 0 && name != "" && !ok {
+		return nil, notListed(list, name)
 	}
+	v.way(name)
+	v.list(found, pageOf(q))
+	v.Before, v.Next = turns(v.values(name), v.Page, v.Pages)
 	return v, nil
+}
+
+// notListed is about a file that is not among those of a layer. It matches [ErrNoView].
+func notListed(l *layer.Listing, name string) error {
+	if l.Cut {
+		return fmt.Errorf("%w: %q is not among the first %d files of the layer, and it has more, which are not listed", ErrNoView, quoted(name), len(l.Files))
+	}
+	return fmt.Errorf("%w: %q is not in the layer", ErrNoView, quoted(name))
 }
 
 // layer finds the descriptor of a layer.
@@ -186,20 +204,38 @@ func (s *listings) list(ctx context.Context, blob *ipfs.File, desc ocispec.Descr
 	return found, nil
 }
 
-func (v *layerView) query(name string) string {
+// title tells this document from others: by the file or directory, the layer and the image.
+func (v *layerView) title() string {
+	name := "Files of layer"
+	if last := v.Way[len(v.Way)-1]; len(v.Way) > 1 {
+		name = last.Name + " in layer"
+	}
+	return name + " " + short(v.Layer) + " of " + v.Image
+}
+
+func (v *layerView) values(name string) url.Values {
 	q := url.Values{"root": {v.Root}, "layer": {v.Layer}}
 	if name != "" {
 		q.Set("path", name)
 	}
-	return "?" + q.Encode()
+	return q
 }
 
+func (v *layerView) query(name string) string { return "?" + v.values(name).Encode() }
+
+// way names the directories on the way to a name: the last, where there are many.
 func (v *layerView) way(name string) {
 	v.Way = []step{{"/", v.query("")}}
-	for at, part := range strings.Split(name, "/") {
-		if part != "" {
-			v.Way = append(v.Way, step{part, v.query(strings.Join(strings.Split(name, "/")[:at+1], "/"))})
-		}
+	if name == "" {
+		return
+	}
+	parts := strings.Split(name, "/")
+	first := max(len(parts)-maxSteps, 0)
+	if first > 0 {
+		v.Way = append(v.Way, step{"…", v.query(strings.Join(parts[:first], "/"))})
+	}
+	for at := first; at < len(parts); at++ {
+		v.Way = append(v.Way, step{parts[at], v.query(strings.Join(parts[:at+1], "/"))})
 	}
 }
 
@@ -211,9 +247,10 @@ func (v *layerView) file(f layer.File, name string) file {
 	return out
 }
 
-// list lists a directory, which need not have an entry of its own.
-func (v *layerView) list(l *layer.Listing, dir string) {
-	found := map[string]file{}
+// below is what is in a directory, which need not have an entry of its own: directories
+// first, in the order of their names.
+func below(l *layer.Listing, dir string) (all []layer.File) {
+	found := map[string]layer.File{}
 	for _, f := range l.Files {
 		below := f.Name
 		if dir != "" {
@@ -226,19 +263,35 @@ func (v *layerView) list(l *layer.Listing, dir string) {
 		switch _, known := found[name]; {
 		case name == "" || deeper && known:
 		case deeper:
-			found[name] = v.file(layer.File{Name: strings.TrimPrefix(dir+"/"+name, "/"), Kind: "dir", Mode: 0o755}, name)
+			found[name] = layer.File{Name: strings.TrimPrefix(dir+"/"+name, "/"), Kind: "dir", Mode: 0o755}
 		default:
-			found[name] = v.file(f, name)
+			found[name] = f
 		}
 	}
-	for _, f := range found {
-		v.Files = append(v.Files, f)
-	}
-	slices.SortFunc(v.Files, func(a, b file) int {
+	all = slices.Collect(maps.Values(found))
+	slices.SortFunc(all, func(a, b layer.File) int {
 		return cmp.Or(-cmp.Compare(boolInt(a.Kind == "dir"), boolInt(b.Kind == "dir")), cmp.Compare(a.Name, b.Name))
 	})
-	if v.More = max(len(v.Files)-maxFilesShown, 0); v.More > 0 {
-		v.Files = v.Files[:maxFilesShown]
+	return all
+}
+
+// list shows one document's part of the files of a directory.
+func (v *layerView) list(all []layer.File, page int) {
+	v.Of = len(all)
+	starts, files, text := []int{0}, 0, 0
+	for n, f := range all {
+		cost := 4*len(f.Name) + min(len(f.Link), maxShown) // once as it is, once as a query
+		if files == maxFilesShown || files > 0 && text+cost > maxFilesText {
+			starts, files, text = append(starts, n), 0, 0
+		}
+		files, text = files+1, text+cost
+	}
+	v.Pages = len(starts)
+	v.Page = min(page, v.Pages)
+	starts = append(starts, len(all))
+	v.First = starts[v.Page-1] + 1
+	for _, f := range all[starts[v.Page-1]:starts[v.Page]] {
+		v.Files = append(v.Files, v.file(f, path.Base(f.Name)))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
@@ -22,6 +21,7 @@ type overview struct {
 	Query        string
 	Rows         []row
 	Found, Total int
+	Unread       int   // images that could not be searched for a digest
 	Bytes        int64 // of the blobs of all, each counted
 	Disk, Cache  int64
 	HasDisk      bool
@@ -61,17 +61,18 @@ func (p *Page) overview(ctx context.Context, q url.Values) (*overview, error) {
 	}
 	slices.Reverse(kept)
 	o := &overview{Query: q.Get("q"), Total: len(kept)}
+	reading, cancel := context.WithTimeout(ctx, inspecting)
+	defer cancel()
+	matches := p.search(reading, o)
 	var found []ipfs.Root
 	for _, r := range kept {
 		o.Bytes += r.Size
-		if matches(r, current[r.CID.KeyString()], o.Query) {
+		if matches(r, current[r.CID.KeyString()]) {
 			found = append(found, r)
 		}
 	}
 	o.Found, o.Pages = len(found), max((len(found)+perPage-1)/perPage, 1)
 	o.Page = min(pageOf(q), o.Pages)
-	reading, cancel := context.WithTimeout(ctx, inspecting)
-	defer cancel()
 	for _, r := range found[(o.Page-1)*perPage : min(o.Page*perPage, len(found))] {
 		o.Rows = append(o.Rows, p.row(reading, r, current[r.CID.KeyString()]))
 	}
@@ -99,19 +100,6 @@ func (p *Page) kept(ctx context.Context) (roots []ipfs.Root, current map[string]
 		roots, err = p.cfg.Kept(ctx)
 	}
 	return slices.Clone(roots), current, err
-}
-
-// matches tells whether a root is asked for by a part of a name, or its CID.
-func matches(r ipfs.Root, current []string, query string) bool {
-	query = strings.TrimSpace(query)
-	if query == "" {
-		return true
-	}
-	if root, err := ref.ParseName(query); err == nil && root.Root.Equals(r.CID) {
-		return true
-	}
-	return slices.ContainsFunc(append(current, r.Names...), func(name string) bool { return strings.Contains(name, query) }) ||
-		strings.HasPrefix(ref.Ciq(r.CID), query)
 }
 
 // row is a root with what is in it, as far as that can be read.

@@ -8,6 +8,7 @@
 package page
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	_ "embed" // of the document's parts
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,6 +57,9 @@ type Config struct {
 	// Memory is what is held for who asks, and what is kept for the next, within; one of
 	// 512 MiB when nil.
 	Memory *budget.Budget
+	// Limited has no more shown than what is about the roots of Kept: neither peers, nor
+	// traffic, nor what Disk tells.
+	Limited bool
 	// Say makes of an error's text what strangers may read; nil for the text as it is.
 	Say func(text string) string
 }
@@ -63,6 +68,7 @@ type Config struct {
 type Asker struct {
 	Host   string // by which engines name the server
 	Secure bool   // they find it by TLS, or nothing says that they do not
+	Here   bool   // who asks is on the server's own machine, and may see addresses of others
 }
 
 // Peer is a peer that is connected.
@@ -93,6 +99,9 @@ type Page struct {
 func New(cfg Config, traffic *Traffic, pushes *Pushes) *Page {
 	if cfg.Memory == nil {
 		cfg.Memory = budget.New(0)
+	}
+	if cfg.Limited {
+		cfg.Disk, cfg.Peers = nil, nil
 	}
 	if cfg.Say == nil {
 		cfg.Say = func(text string) string { return text }
@@ -141,19 +150,23 @@ var ErrNoView = errors.New("no such view")
 // view is what a document shows.
 type view struct {
 	Title   string
-	At      string // images, image, layer, where, peers or traffic
+	At      string // images, image, layer, where, peers, traffic or error
 	Host    string
 	Version string
 	Pushes  []Push
 
-	Overview *overview
-	Image    *imageView
-	Layer    *layerView
-	Where    *whereView
-	HasWhere bool
-	Peers    []Peer
-	HasPeers bool
-	Traffic  *trafficView
+	Overview   *overview
+	Image      *imageView
+	Layer      *layerView
+	Where      *whereView
+	HasWhere   bool
+	Peers      []Peer
+	OfPeers    int // how many there are
+	HasPeers   bool
+	Here       bool // for who asks from the server's own machine
+	Traffic    *trafficView
+	HasTraffic bool
+	Error      string
 }
 
 // looking bounds how long is read for one document.
@@ -164,29 +177,42 @@ const looking = 20 * time.Second
 func (p *Page) Serve(w http.ResponseWriter, r *http.Request, a Asker) error {
 	ctx, cancel := context.WithTimeout(r.Context(), looking)
 	defer cancel()
-	q := r.URL.Query()
-	v := &view{Host: a.Host, Version: p.cfg.Version, HasPeers: p.cfg.Peers != nil, HasWhere: p.cfg.Where != nil}
-	var err error
+	v := p.frame(a)
+	v.Version = p.cfg.Version
+	if err := p.fill(ctx, v, r.URL.Query(), a); err != nil {
+		return err
+	}
+	return p.write(ctx, w, r, v)
+}
+
+// frame is what is the same in all documents.
+func (p *Page) frame(a Asker) *view {
+	return &view{Host: a.Host, Here: a.Here, HasPeers: p.cfg.Peers != nil, HasWhere: p.cfg.Where != nil, HasTraffic: !p.cfg.Limited}
+}
+
+// fill looks up what a query asks for.
+func (p *Page) fill(ctx context.Context, v *view, q url.Values, a Asker) (err error) {
 	switch {
 	case q.Get("root") != "" && q.Get("layer") != "":
 		v.At = "layer"
-		v.Layer, err = p.layer(ctx, q)
-		if err == nil {
-			v.Title = "Files of a layer"
+		if v.Layer, err = p.layer(ctx, q); err == nil {
+			v.Title = v.Layer.title()
 		}
 	case q.Get("root") != "" && q.Get("view") == "where":
-		v.At, v.Title = "where", "Who has it"
-		v.Where, err = p.where(ctx, q.Get("root"))
+		v.At = "where"
+		if v.Where, err = p.where(ctx, q.Get("root"), a); err == nil {
+			v.Title = "Who has " + v.Where.Image
+		}
 	case q.Get("root") != "":
 		v.At = "image"
 		if v.Image, err = p.image(ctx, q, a); err == nil {
 			v.Title = v.Image.Title
 		}
+	case p.cfg.Limited && (q.Get("view") == "peers" || q.Get("view") == "traffic"):
+		err = fmt.Errorf("%w: this server shows some images alone, and neither peers nor traffic", ErrNoView)
 	case q.Get("view") == "peers":
 		v.At, v.Title = "peers", "Peers"
-		if p.cfg.Peers != nil {
-			v.Peers = p.cfg.Peers()
-		}
+		v.Peers, v.OfPeers = p.peers(a)
 	case q.Get("view") == "traffic":
 		v.At, v.Title = "traffic", "Traffic and store"
 		v.Traffic = p.traffic.view()
@@ -195,12 +221,38 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request, a Asker) error {
 		v.Pushes = p.recent(ctx)
 		v.Overview, err = p.overview(ctx, q)
 	default:
-		err = fmt.Errorf("%w: %q", ErrNoView, q.Get("view"))
+		err = fmt.Errorf("%w: %q", ErrNoView, quoted(q.Get("view")))
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// maxPeers is how many peers are listed.
+const maxPeers = 500
+
+// peers lists those that are connected, with addresses for who may see them.
+func (p *Page) peers(a Asker) (all []Peer, of int) {
+	if p.cfg.Peers == nil {
+		return nil, 0
 	}
-	return p.write(ctx, w, r, v)
+	all = p.cfg.Peers()
+	of = len(all)
+	all = slices.Clone(all[:min(of, maxPeers)])
+	for n := range all {
+		if !a.Here {
+			all[n].Addr = ""
+		}
+	}
+	return all, of
+}
+
+// Error is a document about an error, in the frame of the others; status is that of the
+// answer, message what strangers may read.
+func (p *Page) Error(a Asker, status int, message string) ([]byte, error) {
+	v := p.frame(a)
+	v.At, v.Title, v.Error = "error", http.StatusText(status), clipped(message, 4*maxShown)
+	var out bytes.Buffer
+	err := document.Execute(&out, v)
+	return out.Bytes(), err
 }
 
 // recent lists the last pushes that whoever asks may hear of, newest first.

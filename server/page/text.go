@@ -26,10 +26,15 @@ const maxShown = 512
 // quoted is a text that somebody else wrote, with what turns text around or is not seen
 // shown as such; of a long one the beginning.
 func quoted(text string) string {
-	if len(text) > maxShown {
-		text = strings.ToValidUTF8(text[:maxShown], "") + "…"
+	return oci.Quoted(clipped(text, maxShown))
+}
+
+// clipped is the beginning of a text, at most so many bytes of it.
+func clipped(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	return oci.Quoted(text)
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // short is the beginning of an identifier that is too long to be read.

@@ -48,7 +48,7 @@ var kinds = map[string]string{
 
 // where asks who has a root that may be seen. One is asked about at a time: what it asks
 // of others must not grow with the number of those who look.
-func (p *Page) where(ctx context.Context, text string) (*whereView, error) {
+func (p *Page) where(ctx context.Context, text string, a Asker) (*whereView, error) {
 	if p.cfg.Where == nil {
 		return nil, fmt.Errorf("%w: this server does not ask who has an image", ErrNoView)
 	}
@@ -76,6 +76,9 @@ func (p *Page) where(ctx context.Context, text string) (*whereView, error) {
 	}
 	for _, h := range s.Holders {
 		r := holderRow{Kind: cmp.Or(kinds[h.Kind], h.Kind), Name: h.Name, Addrs: h.Addrs, Has: cmp.Or(said[h.Has], h.Has), How: h.How, Complaint: p.cfg.Say(h.Error)}
+		if !a.Here {
+			r.Addrs = nil
+		}
 		if h.Part != nil {
 			r.Blobs, r.Bytes = fmt.Sprintf("%d of %d", h.Part.Blobs, whole.Blobs), oci.BytesText(h.Part.Bytes)
 		}
