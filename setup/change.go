@@ -25,7 +25,8 @@ func (c Change) Action() string {
 	return "change"
 }
 
-// Diff shows the change as a unified diff.
+// Diff shows the change as a unified diff, in which passwords, tokens and headers are
+// masked.
 func (c Change) Diff() string {
 	before, after := c.Path, c.Path
 	if c.Before == nil {
@@ -34,7 +35,7 @@ func (c Change) Diff() string {
 	if c.After == nil {
 		after = os.DevNull
 	}
-	text := diff.Diff(before, c.Before, after, c.After)
+	text := diff.Diff(before, masked(c.Before), after, masked(c.After))
 	if _, rest, ok := bytes.Cut(text, []byte("\n")); ok {
 		return string(rest) // without the line "diff before after"
 	}

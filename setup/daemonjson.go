@@ -229,7 +229,7 @@ func quoted(s string) string {
 }
 
 func shortened(text []byte) string {
-	text = bytes.TrimSpace(text)
+	text = bytes.TrimSpace(masked(text))
 	if len(text) > 40 {
 		return string(text[:40]) + "…"
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/image2ipfs/image2ipfs/internal/jsontext"
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 )
 
 const (
@@ -158,7 +159,7 @@ func mirrorFlag(daemons []daemon, server string) (where string, err error) {
 			where = d.where
 		} else if len(mirrors) > 0 {
 			err = fmt.Errorf("%w: %s has --registry-mirror %s, and dockerd does not start with mirrors there and in daemon.json: write --registry-mirror %s in front of it there by hand, or move it into daemon.json; then restart dockerd, which reads its flags only then (%s), and run setup again",
-				ErrConfig, d.where, strings.Join(mirrors, " --registry-mirror "), server, dockerRestart)
+				ErrConfig, d.where, redact.Text(strings.Join(mirrors, " --registry-mirror ")), server, dockerRestart)
 		}
 	}
 	return where, err
