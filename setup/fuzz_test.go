@@ -58,7 +58,8 @@ func FuzzRegistriesYAML(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	undone(f, engineMarks, map[string]func([]byte) ([]byte, error){
-		"registries.yaml": func(text []byte) ([]byte, error) { return addEndpoint(text, testServer) },
+		"registries.yaml":                   func(text []byte) ([]byte, error) { return addEndpoint(text, testServer, false) },
+		"registries.yaml without a default": func(text []byte) ([]byte, error) { return addEndpoint(text, testServer, true) },
 	})
 }
 

@@ -41,6 +41,9 @@ func TestKilled(t *testing.T) {
 	for _, engine := range []string{"docker", "containerd", "podman", "nerdctl"} {
 		for name, files := range map[string]map[string]string{"nothing there": {}, "files there": existing[engine]} {
 			for _, killed := range []string{"setup", "another server", "another server, undone at once", "undo"} {
+				if engine != "docker" && (len(files) == 0 || strings.HasPrefix(killed, "another")) {
+					continue // whose files speak for themselves
+				}
 				t.Run(engine+" "+name+" "+killed, func(t *testing.T) {
 					for n, done := 0, false; !done; n++ {
 						m := newMachine(t, files)

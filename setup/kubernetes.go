@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // distributions are where one sees that a distribution is installed.
@@ -37,9 +38,10 @@ func (o Options) kubernetes() string {
 func Kubernetes() string { return Options{}.kubernetes() }
 
 const (
-	microk8sArgs = "/var/snap/microk8s/current/args"
-	k0sDropIns   = "/etc/k0s/containerd.d"
-	k0sConfig    = "/etc/k0s/containerd.toml"
+	microk8sArgs     = "/var/snap/microk8s/current/args"
+	microk8sTemplate = microk8sArgs + "/containerd-template.toml"
+	k0sDropIns       = "/etc/k0s/containerd.d"
+	k0sConfig        = "/etc/k0s/containerd.toml"
 )
 
 // CertsDir is the certs.d that the containerd of an engine reads, as [HostsDir]
@@ -50,7 +52,8 @@ func CertsDir(engine string, o Options) (string, error) {
 		o.Engine = engine
 		return o.rancherCerts()
 	case "microk8s":
-		return o.at(microk8sArgs + "/certs.d"), nil
+		dirs, err := o.microk8sCerts()
+		return append(dirs, "")[0], err
 	case "k0s":
 		c, err := o.k0sCRI()
 		if err != nil || c.configPath == "" {
@@ -61,27 +64,52 @@ func CertsDir(engine string, o Options) (string, error) {
 	return HostsDir(o)
 }
 
-// setsConfigPath finds a line of a template that is not a comment.
-var setsConfigPath = regexp.MustCompile(`(?m)^\s*"?config_path"?\s*=`)
+// setsConfigPath finds the line of a template, but no comment, that sets config_path.
+var setsConfigPath = regexp.MustCompile(`(?m)^[ \t]*"?config_path"?[ \t]*=[ \t]*(.*?)[ \t]*(?:#.*)?\r?$`)
+
+// templatePath is the value of config_path in a template, without quotes; given is false
+// where it is not set.
+func templatePath(text []byte) (value string, given bool) {
+	found := setsConfigPath.FindSubmatch(text)
+	if found == nil {
+		return "", false
+	}
+	return strings.Trim(string(found[1]), `"'`), true
+}
+
+// microk8sCerts are the directories that the template of MicroK8s names.
+func (o Options) microk8sCerts() ([]string, error) {
+	text, err := o.read(microk8sTemplate)
+	value, given := templatePath(text)
+	value = strings.ReplaceAll(value, "${SNAP_DATA}", "/var/snap/microk8s/current")
+	dirs := filepath.SplitList(value)
+	switch {
+	case err != nil || text == nil:
+		return []string{o.at(microk8sArgs + "/certs.d")}, err
+	case !given || len(dirs) == 0:
+		return nil, fmt.Errorf("%w: %s has no config_path: MicroK8s before 1.23 wants the mirror there by hand, below registry.mirrors.\"docker.io\"", ErrConfig, microk8sTemplate)
+	}
+	for _, dir := range dirs {
+		if !filepath.IsAbs(dir) || strings.Contains(dir, "$") {
+			return nil, fmt.Errorf("%w: %s: config_path is %q, of which setup does not know where that is: write ${SNAP_DATA}/args/certs.d, or a whole path", ErrConfig, microk8sTemplate, value)
+		}
+	}
+	return o.allAt(dirs), nil
+}
 
 // microk8s reads its certs.d whenever it pulls.
 func (p *Plan) microk8s(o Options) error {
 	if err := p.named(); err != nil {
 		return err
 	}
-	template := microk8sArgs + "/containerd-template.toml"
-	text, err := o.read(template)
+	dirs, err := o.microk8sCerts()
+	if err != nil && p.Undo {
+		dirs, err = []string{o.at(microk8sArgs + "/certs.d")}, nil
+	}
 	if err != nil {
 		return err
 	}
-	if text != nil && !setsConfigPath.Match(text) && !p.Undo {
-		return fmt.Errorf("%w: %s has no config_path: MicroK8s before 1.23 wants the mirror there by hand, below registry.mirrors.\"docker.io\"", ErrConfig, template)
-	}
-	dir, err := CertsDir("microk8s", o)
-	if err != nil {
-		return err
-	}
-	return p.certsDir([]string{dir})
+	return p.certsDir(dirs)
 }
 
 // k0sCRI reads k0s's own files: what the user manages, or drop-ins.

@@ -14,16 +14,17 @@ import (
 // mask stands for what is not shown.
 const mask = "xxxxx"
 
-const secretName = `[\w.-]*(?i:auth|passw|token|secret|header|credential|api[-_]?key)[\w.-]*`
+// hiddenName is a key whose value is not shown.
+const hiddenName = `[\w.-]*(?i:auth|passw|token|secret|header|credential|api[-_]?key)[\w.-]*`
 
 var (
 	// secretPair is a key and its value, wherever they stand in a line of JSON, TOML or YAML.
-	secretPair = regexp.MustCompile(`(["']?\b` + secretName + `["']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"',{}\[\]|>][^,{}\[\]]*)`)
+	secretPair = regexp.MustCompile(`(["']?\b` + hiddenName + `["']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"',{}\[\]|>][^,{}\[\]]*)`)
 	// secretLine is a key at the beginning of a line, of which all belongs to the value, and
 	// deeper lines behind it.
-	secretLine = regexp.MustCompile(`^(\s*(?:-\s+)?["']?` + secretName + `["']?\s*[:=])(.*)$`)
+	secretLine = regexp.MustCompile(`^(\s*(?:-\s+)?["']?` + hiddenName + `["']?\s*[:=])(.*)$`)
 	// secretTable is the header of a table of which all values are secret.
-	secretTable = regexp.MustCompile(`^\s*\[.*\b` + secretName + `["']?\s*\]+\s*(?:#.*)?$`)
+	secretTable = regexp.MustCompile(`^\s*\[.*\b` + hiddenName + `["']?\s*\]+\s*(?:#.*)?$`)
 	tableHeader = regexp.MustCompile(`^\s*\[.*\]\s*(?:#.*)?$`)
 	anyValue    = regexp.MustCompile(`^(\s*(?:(?:-\s+)?["']?[\w.-]+["']?\s*[:=]\s*)?)\S.*$`)
 )

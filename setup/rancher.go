@@ -6,7 +6,9 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -28,9 +30,17 @@ func (p *Plan) registriesYAML(o Options) error {
 	after := cutBlocks(text)
 	if !p.Undo {
 		made, err := p.madeLine(path, text)
-		if err == nil {
-			after, err = addEndpoint(after, p.Server, made...)
+		if err != nil {
+			return err
 		}
+		if err := o.rancherTemplate(); err != nil {
+			return err
+		}
+		alone, err := o.noDefaultEndpoint()
+		if err != nil {
+			return err
+		}
+		after, err = addEndpoint(after, p.Server, alone, made...)
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
 		}
@@ -93,6 +103,7 @@ type rancherSettings struct {
 	Registry    string `yaml:"private-registry"`
 	DataDir     string `yaml:"data-dir"`
 	Snapshotter string `yaml:"snapshotter"`
+	NoDefault   any    `yaml:"disable-default-registry-endpoint"`
 }
 
 // rancherSetting is one of the settings, empty for none, and where it is made: by the
@@ -128,6 +139,61 @@ func (o Options) rancherSetting(of func(rancherSettings) string, variable string
 		}
 	}
 	return "", "", nil
+}
+
+// rancherTemplate refuses a template of the user's by which containerd does not read the
+// certs.d that K3s or RKE2 makes of registries.yaml.
+func (o Options) rancherTemplate() error {
+	certs, err := o.rancherCerts()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"config-v3.toml.tmpl", "config.toml.tmpl"} {
+		path := filepath.Join(filepath.Dir(certs), name)
+		text, err := o.place().read(path)
+		if err != nil {
+			return err
+		}
+		value, given := templatePath(text)
+		if text == nil || takesBase.Match(text) || given && (strings.Contains(value, "{{") || firstDir(value) == o.within(certs)) {
+			continue
+		}
+		return fmt.Errorf("%w: %s: with this template containerd does not read what is made of registries.yaml: write {{ template \"base\" . }} at its beginning, or config_path = %q in the registry table, with no registry.mirrors beside it, and run setup again", ErrConfig, path, o.within(certs))
+	}
+	return nil
+}
+
+// takesBase finds where a template takes over that of K3s.
+var takesBase = regexp.MustCompile(`{{-?\s*template\s+"base"`)
+
+// noDefaultEndpoint tells whether K3s or RKE2 asks a registry itself only where it has no
+// mirror (disable-default-registry-endpoint).
+func (o Options) noDefaultEndpoint() (bool, error) {
+	const flag = "--disable-default-registry-endpoint"
+	daemons, err := o.rancherDaemons()
+	if err != nil {
+		return false, err
+	}
+	for _, d := range daemons {
+		for _, arg := range slices.Backward(d.argv) {
+			if name, value, given := strings.Cut(arg, "="); name == flag {
+				return !given || yes(value), nil
+			}
+		}
+	}
+	value, _, err := o.rancherSetting(func(s rancherSettings) string {
+		if s.NoDefault == nil {
+			return ""
+		}
+		return fmt.Sprint(s.NoDefault)
+	}, "")
+	return yes(value), err
+}
+
+// yes tells whether a switch is on, as K3s reads it.
+func yes(value string) bool {
+	on, err := strconv.ParseBool(value)
+	return on && err == nil
 }
 
 // registriesPath is registries.yaml, or what private-registry names.

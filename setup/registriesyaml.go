@@ -12,8 +12,9 @@ import (
 )
 
 // addEndpoint puts the server in front of the endpoints of docker.io; of "*" when
-// only that is spoken of, which counts for docker.io then.
-func addEndpoint(text []byte, server string, made ...string) ([]byte, error) {
+// only that is spoken of, which counts for docker.io then. Alone says that where
+// endpoints are listed K3s asks no others, so that docker.io itself becomes one, too.
+func addEndpoint(text []byte, server string, alone bool, made ...string) ([]byte, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		return nil, fmt.Errorf("not YAML: %w", err)
@@ -37,7 +38,14 @@ func addEndpoint(text []byte, server string, made ...string) ([]byte, error) {
 	if endpoints != nil && slices.ContainsFunc(endpoints.Content, func(n *yaml.Node) bool { return strings.TrimRight(n.Value, "/") == server }) {
 		return text, nil // written by the user
 	}
-	after, err := insertEndpoint(text, server, made, mirrors, key, hub, endpoints)
+	servers := []string{server}
+	if alone && (endpoints == nil || len(endpoints.Content) == 0) {
+		if host != "docker.io" {
+			return nil, fmt.Errorf("line %d: K3s asks no registry itself where a mirror has endpoints (disable-default-registry-endpoint), and %q has none: write docker.io: endpoint: [%s, %s] beside it by hand", key.Line, host, quoted(server), quoted(hubServer))
+		}
+		servers = append(servers, hubServer)
+	}
+	after, err := insertEndpoint(text, servers, made, mirrors, key, hub, endpoints)
 	if err != nil {
 		return nil, err
 	}
@@ -47,54 +55,67 @@ func addEndpoint(text []byte, server string, made ...string) ([]byte, error) {
 	} else if mirrors != nil {
 		line = mirrors.Line
 	}
-	return after, byHand(checkEndpoint(before, after, host, server), line, endpointWanted(server))
+	return after, byHand(checkEndpoint(before, after, host, servers), line, endpointWanted(servers))
 }
 
 // insertEndpoint writes the lines where they belong.
-func insertEndpoint(text []byte, server string, made []string, mirrors, key, hub, endpoints *yaml.Node) ([]byte, error) {
-	item := "- " + quoted(server)
+func insertEndpoint(text []byte, servers, made []string, mirrors, key, hub, endpoints *yaml.Node) ([]byte, error) {
+	items := func(indent string) (lines []string) {
+		for _, server := range servers {
+			lines = append(lines, indent+"- "+quoted(server))
+		}
+		return lines
+	}
 	switch {
 	case mirrors == nil:
-		lines := append(slices.Clone(made), "mirrors:", "  docker.io:", "    endpoint:", "      "+item)
-		return insertBlock(text, len(text), "", lines...), nil
+		lines := append(slices.Clone(made), "mirrors:", "  docker.io:", "    endpoint:")
+		return insertBlock(text, len(text), "", append(lines, items("      ")...)...), nil
 	case endpoints != nil && len(endpoints.Content) > 0 && endpoints.Style&yaml.FlowStyle == 0:
 		first := endpoints.Content[0]
 		line := lineOf(text, first.Line)
 		indent := string(text[line : line+bytes.IndexByte(text[line:], '-')])
-		return insertBlock(text, line, indent, item), nil
+		return insertBlock(text, line, indent, items("")...), nil
 	case hub == nil && mirrors.Kind == yaml.MappingNode && mirrors.Style&yaml.FlowStyle == 0 && len(mirrors.Content) > 0:
 		first := mirrors.Content[0]
 		indent := strings.Repeat(" ", first.Column-1)
-		return insertBlock(text, lineOf(text, first.Line), indent, "docker.io:", "  endpoint:", "    "+item), nil
+		return insertBlock(text, lineOf(text, first.Line), indent, append([]string{"docker.io:", "  endpoint:"}, items("    ")...)...), nil
 	case hub != nil && endpoints == nil && hub.Kind == yaml.MappingNode && hub.Style&yaml.FlowStyle == 0 && len(hub.Content) > 0:
 		first := hub.Content[0]
-		return insertBlock(text, lineOf(text, first.Line), strings.Repeat(" ", first.Column-1), "endpoint:", "  "+item), nil
+		return insertBlock(text, lineOf(text, first.Line), strings.Repeat(" ", first.Column-1), append([]string{"endpoint:"}, items("  ")...)...), nil
 	}
 	at := mirrors.Line
 	if key != nil {
 		at = key.Line
 	}
-	return nil, byHand(errByHand, at, endpointWanted(server))
+	return nil, byHand(errByHand, at, endpointWanted(servers))
 }
 
-func endpointWanted(server string) string {
-	return "mirrors: docker.io: endpoint: [" + quoted(server) + ", …]"
+func endpointWanted(servers []string) string {
+	var list []string
+	for _, server := range servers {
+		list = append(list, quoted(server))
+	}
+	if len(servers) == 1 {
+		list = append(list, "…")
+	}
+	return "mirrors: docker.io: endpoint: [" + strings.Join(list, ", ") + "]"
 }
 
 // checkEndpoint makes sure that an edit did what it should and nothing else.
-func checkEndpoint(before map[string]any, after []byte, host, server string) error {
+func checkEndpoint(before map[string]any, after []byte, host string, servers []string) error {
 	var tree map[string]any
 	if err := yaml.Unmarshal(after, &tree); err != nil {
 		return fmt.Errorf("%w: %w", errByHand, err)
 	}
 	hub := subtree(tree, "mirrors", host)
 	list, _ := hub["endpoint"].([]any)
-	if len(list) == 0 || list[0] != server {
-		return errByHand
-	}
 	old := subtree(before, "mirrors", host)
 	rest, _ := old["endpoint"].([]any)
-	if !slices.Equal(list[1:], rest) || !sameBut(old, hub, "endpoint") || !sameBut(before, tree, "mirrors") || !sameBut(subtree(before, "mirrors"), subtree(tree, "mirrors"), host) {
+	want := []any{}
+	for _, server := range servers {
+		want = append(want, server)
+	}
+	if !slices.Equal(list, append(want, rest...)) || !sameBut(old, hub, "endpoint") || !sameBut(before, tree, "mirrors") || !sameBut(subtree(before, "mirrors"), subtree(tree, "mirrors"), host) {
 		return errByHand
 	}
 	return nil
