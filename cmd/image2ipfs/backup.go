@@ -37,14 +37,15 @@ func newBackup() *cobra.Command {
 (CAR), from which restore brings it back, here or elsewhere: images with all that
 belongs to them, local names, what was pushed, and the last records that were seen of
 names that move. In a directory that is there it gets a name with the time; - is
-standard output.
+standard output. A file that is not there has a name that ends in .car: anything else may
+be a directory that is missing, such as a disk that is not mounted, and is refused.
 
 Pushes, publications, pulls and gc go on meanwhile; what is copied is what was there
 at the beginning, and stays until it is copied. Each block is checked. A file appears,
 in place of one of that name, when it is whole and on disk.
 
 Private keys of names that move are never in it: --keys writes them into a file of
-their own, to be kept as safe as they are. What lies in Kubo, the cache, and the
+their own, to be kept as safe as they are, in place of another such file alone. What lies in Kubo, the cache, and the
 identity of this machine among peers are not in it either.`,
 		Example: `  image2ipfs backup /mnt/backups
   image2ipfs backup - | ssh elsewhere image2ipfs restore -
@@ -90,6 +91,9 @@ func (o *backupOptions) run(cmd *cobra.Command, to string, args []string) (err e
 	if f := terminal(cmd.OutOrStdout()); to == "-" && f != nil && term.IsTerminal(int(f.Fd())) {
 		return usageError{errors.New("standard output is a terminal: write image2ipfs backup FILE, or have something read it")}
 	}
+	if err := o.checkFiles(to); err != nil {
+		return err
+	}
 	own, err := existingStore()
 	if err != nil {
 		return err
@@ -106,7 +110,7 @@ func (o *backupOptions) run(cmd *cobra.Command, to string, args []string) (err e
 	}
 	told := backedUp{File: to, Images: len(c.Roots), Records: len(c.Records), Names: len(c.Names), LeftOut: leftOut}
 	if o.keys != "" { // before what takes long
-		if told.Keys, err = names.NewStore(names.Dir(own.Path())).SaveKeys(cmd.Context(), o.keys); err != nil {
+		if told.Keys, err = o.saveKeys(cmd.Context(), own, to); err != nil {
 			return err
 		}
 	}

@@ -202,6 +202,9 @@ where it is imported beside the key, the name goes on behind it, whomever it can
 }
 
 func exportKey(s *names.Store, alias, format, out, record string) error {
+	if out == "-" || record == "-" {
+		return usageError{errors.New("-: a key and its record are written into files, not to standard output: name them")}
+	}
 	k, err := s.Key(alias)
 	if err != nil {
 		return err

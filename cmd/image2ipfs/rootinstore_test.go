@@ -133,7 +133,7 @@ func TestRootInStoreOfAnother(t *testing.T) {
 	g.run(0, "publish", g.archive("first")) // into an empty directory
 	url, _ := g.serve()
 	for _, args := range [][]string{
-		{"publish", g.archive("second")}, {"tag", "third:1", "second:1"}, {"id"}, {"name", "create", "site"}, {"doctor", "--server", url}, {"backup", filepath.Join(g.dir, "b")},
+		{"publish", g.archive("second")}, {"tag", "third:1", "second:1"}, {"id"}, {"name", "create", "site"}, {"doctor", "--server", url}, {"backup", filepath.Join(g.dir, "b.car")},
 		{"untag", "third:1"}, {"gc"}, {"publish", g.archive("fourth")},
 	} {
 		if out, err := g.as(0, args...).CombinedOutput(); err != nil && args[0] != "doctor" { // which finds no engine here

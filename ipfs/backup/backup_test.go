@@ -377,3 +377,32 @@ func publishPair(ctx context.Context, s *packstore.Store, i int) (c cid.Cid, r i
 	}
 	return dir.CID, r, err
 }
+
+// Whoever copies twice in a second has two copies.
+func TestTwiceInASecond(t *testing.T) {
+	s := open(t)
+	kept(t, s)
+	snap, err := s.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snap.Release()
+	dir := t.TempDir()
+	var made []string
+	for range 4 { // at least two of which are in one second, unless each takes one
+		file, _, err := backup.WriteFile(t.Context(), dir, snap, backup.Contents{Roots: snap.Roots}, backup.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, filepath.Base(file))
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != len(made) {
+		t.Errorf("%q were made, and there are %v, %v", made, files, err)
+	}
+	for _, f := range files {
+		if !slices.Contains(made, f.Name()) {
+			t.Errorf("%s was not told: %q", f.Name(), made)
+		}
+	}
+}

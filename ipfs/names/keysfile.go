@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/image2ipfs/image2ipfs/internal/durable"
 	"github.com/image2ipfs/image2ipfs/internal/input"
@@ -34,10 +35,16 @@ type savedKey struct {
 }
 
 // SaveKeys writes all keys, each with the last record of its name, into a file that its
-// owner alone may read, and tells how many they are. What is there and no file, such as a
-// named pipe, is written to as it is, until ctx ends. Errors match [ErrKey] for one that is
-// damaged, or are those of the file.
+// owner alone may read, and tells how many they are. It takes the place of another such
+// file, or of an empty one, alone. What is there and no file, such as a named pipe, is
+// written to as it is, until ctx ends. Errors match [ErrKey] for one that is damaged,
+// [ErrKeysFile] for a file that is something else, or are those of the file.
 func (s *Store) SaveKeys(ctx context.Context, path string) (int, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		if _, err := ReadKeys(ctx, path); err != nil {
+			return 0, fmt.Errorf("what is there stays as it is, choose another file: %w", err)
+		}
+	}
 	all, damaged, err := s.readKeys()
 	if err = errors.Join(append(damaged, err)...); err != nil {
 		return 0, err
