@@ -20,6 +20,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 )
 
 // DefaultServer is where image2ipfs serve listens.
@@ -174,14 +176,14 @@ func cleanServer(server string) (string, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return "", fmt.Errorf("%w: server %q: %v", ErrInvalid, server, err)
+		return "", fmt.Errorf("%w: server %q: not a URL; write it as http://host:port or https://host:port", ErrInvalid, redact.URL(server))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil ||
 		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%w: server %q: want http://host:port or https://host:port, engines know no mirrors below a path", ErrInvalid, server)
+		return "", fmt.Errorf("%w: server %q: want http://host:port or https://host:port, engines know no mirrors below a path", ErrInvalid, redact.URL(server))
 	}
 	if strings.ContainsAny(u.Host, "\"'\\ ") {
-		return "", fmt.Errorf("%w: server %q: not a host name", ErrInvalid, server)
+		return "", fmt.Errorf("%w: server %q: not a host name", ErrInvalid, redact.URL(server))
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host), nil
 }

@@ -61,7 +61,7 @@ func (o *accessOptions) networks() (all []netip.Prefix, err error) {
 	for _, text := range o.proxies {
 		network, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("--proxy-from: %w; write it as 10.0.0.0/8 or 192.0.2.7/32", err)}
+			return nil, usageError{fmt.Errorf("--proxy-from %q is no network; write it as 10.0.0.0/8 or 192.0.2.7/32", text)}
 		}
 		all = append(all, network.Masked())
 	}

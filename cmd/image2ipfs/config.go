@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"text/tabwriter"
 
@@ -21,28 +23,47 @@ var secret = map[string]bool{"api-auth": true}
 // configured gives the flags of serve that were not given from the environment and
 // the file that --config or its variable names.
 func (o *serveOptions) configured(cmd *cobra.Command) error {
-	given, err := applySettings(cmd, cmd, o.configFile)
-	if err == nil {
-		o.remember(cmd.Flags(), given)
+	given, err := applySettings(cmd.Context(), cmd, o.configFile)
+	if err != nil {
+		tellStrangers(cmd, cmd)
+		return seeSettings(err)
 	}
-	return err
+	o.remember(cmd.Flags(), given)
+	return nil
+}
+
+// seeSettings says where an error about settings can be looked into.
+func seeSettings(err error) error {
+	return usageError{fmt.Errorf("%w\nSee 'image2ipfs config ls'", err)}
+}
+
+// tellStrangers tells of variables that look like settings of serve and are none, on the
+// standard error of out. The server's log tells them by logStrangers.
+func tellStrangers(out, serve *cobra.Command) {
+	for _, name := range settings.Strangers("serve", serve.Flags()) {
+		out.PrintErrf("warning: $%s is no setting of serve\n", oci.Quoted(name))
+	}
+}
+
+// logStrangers is tellStrangers in a log.
+func logStrangers(log *slog.Logger, serve *cobra.Command) {
+	for _, name := range settings.Strangers("serve", serve.Flags()) {
+		log.Warn("a variable is no setting of serve", "variable", name)
+	}
 }
 
 // applySettings gives serve's flags from a file, unless its name is "", and from
-// the environment. Strange variables are told on the standard error of out.
-func applySettings(out, serve *cobra.Command, file string) (map[string]settings.Origin, error) {
+// the environment.
+func applySettings(ctx context.Context, serve *cobra.Command, file string) (map[string]settings.Origin, error) {
 	if err := refuseEmptyVariables(serve.Flags(), file); err != nil {
 		return nil, err
 	}
 	if file == "" {
 		file = os.Getenv(settings.Variable("serve", "config"))
 	}
-	for _, name := range settings.Strangers("serve", serve.Flags()) {
-		out.PrintErrf("warning: $%s is no setting of serve\n", oci.Quoted(name))
-	}
-	from, err := settings.Apply(out.Context(), "serve", serve.Flags(), file, unset...)
+	from, err := settings.Apply(ctx, "serve", serve.Flags(), file, unset...)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("%w\nSee 'image2ipfs config ls'", err)}
+		return nil, usageError{err}
 	}
 	return from, nil
 }
@@ -74,9 +95,10 @@ func settingsOfServe(cmd *cobra.Command, args []string) ([]settings.Setting, *se
 	}
 	opts := &serveOptions{}
 	serve := newServeOf(opts)
-	from, err := applySettings(cmd, serve, file)
+	tellStrangers(cmd, serve)
+	from, err := applySettings(cmd.Context(), serve, file)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, seeSettings(err)
 	}
 	all := settings.List("serve", serve.Flags(), from)
 	for i := range all {
@@ -111,7 +133,11 @@ read, and sockets that systemd opens are not known.`,
 					count++
 				}
 			}
-			cmd.PrintErrf("%d settings are given, all right\n", count)
+			text := fmt.Sprintf("%d settings are", count)
+			if count == 1 {
+				text = "1 setting is"
+			}
+			cmd.PrintErrf("%s given, all right\n", text)
 			return nil
 		},
 	}

@@ -107,7 +107,7 @@ func TestEmptyVariables(t *testing.T) {
 			t.Setenv(settings.Variable("serve", f.Name), "")
 			cmd := newServe()
 			cmd.SetContext(t.Context())
-			_, err := applySettings(cmd, cmd, "")
+			_, err := applySettings(t.Context(), cmd, "")
 			if want := slices.Contains(protective, f.Name); want != (exitCode(err) == exitUsage) || want == (err == nil) {
 				t.Errorf("an empty variable: %v", err)
 			}
@@ -120,7 +120,7 @@ func TestEmptyVariables(t *testing.T) {
 			if err := cmd.ParseFlags([]string{"--" + f.Name + "=" + sample.line}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := applySettings(cmd, cmd, ""); err != nil {
+			if _, err := applySettings(t.Context(), cmd, ""); err != nil {
 				t.Errorf("the flag is stronger: %v", err)
 			}
 		})
@@ -130,7 +130,7 @@ func TestEmptyVariables(t *testing.T) {
 	t.Setenv(settings.Variable("serve", "config"), "")
 	cmd := newServe()
 	cmd.SetContext(t.Context())
-	if _, err := applySettings(cmd, cmd, filepath.Join("testdata", "none.toml")); err == nil || strings.Contains(err.Error(), "empty") {
+	if _, err := applySettings(t.Context(), cmd, filepath.Join("testdata", "none.toml")); err == nil || strings.Contains(err.Error(), "empty") {
 		t.Errorf("a file that is named: %v", err)
 	}
 }

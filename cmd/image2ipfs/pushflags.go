@@ -41,7 +41,7 @@ func (o *pushOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.tlsCert, "push-tls-cert", "", "PEM file with the certificate chain of the address of --push (default: --tls-cert)")
 	f.StringVar(&o.tlsKey, "push-tls-key", "", "PEM file with the key of --push-tls-cert")
 	f.BoolVar(&o.anyone, "insecure-anyone-may-push", false, "take pushes where others reach the server without TLS or --htpasswd, so that they may push, or read passwords on their way")
-	f.StringVar(&o.events, "events", "", "tell of each push by a line of JSON, appended to this file or posted to this http or https URL, again until it is taken (default: $"+eventsEnv+", for a URL with a password)")
+	f.StringVar(&o.events, "events", "", "tell of each push by a line of JSON, appended to this file or posted to this http or https URL, again for an hour while it does not answer, or with 408, 429 or 5xx (default: $"+eventsEnv+", for a URL with a password)")
 	f.BoolVar(&o.recompress, "recompress", false, "publish what is pushed a second time, with layers that share blocks with those of other versions; no tag is moved to it")
 	f.IntVar(&o.history, "keep-history", pushed.DefaultHistory, "how many images that a tag was before stay published when another is pushed by it; what was published by command always stays")
 	f.StringVar(&o.registry, "registry", "", "host in the names that are told to who pushes (default: by which they asked)")

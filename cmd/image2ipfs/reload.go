@@ -84,9 +84,10 @@ func (o *serveOptions) reloads(cmd *cobra.Command, s *server.Server, log *slog.L
 		defer close(ended)
 		for range hangups {
 			tell(log, daemon.SdNotifyReloading)
+			logStrangers(log, cmd)
 			fresh, changed, err := o.again(cmd)
 			if err != nil {
-				log.Error("the settings stay as they were", "error", err)
+				log.Error("the settings stay as they were", "error", strings.ReplaceAll(err.Error(), "\n", "; "))
 			} else {
 				how.set(fresh.debug, fresh.logFormat == "json")
 				s.SetLive(fresh.live())
@@ -122,7 +123,7 @@ func (o *serveOptions) again(cmd *cobra.Command) (fresh *serveOptions, changed [
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := applySettings(cmd, read, o.configFile); err != nil {
+	if _, err := applySettings(cmd.Context(), read, o.configFile); err != nil {
 		return nil, nil, err
 	}
 	checked := *fresh // whose flags stay as they are given

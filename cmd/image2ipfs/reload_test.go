@@ -123,8 +123,12 @@ func TestReload(t *testing.T) {
 	if text := r.log.String(); !strings.Contains(text, "gateway cannot change while the server runs") {
 		t.Errorf("the log says %s", text)
 	}
-	r.reload("no-such-setting = 1\n", `"refused"} 2`)
-	r.reload("access-log = true\n", `"applied"} 2`)
+	r.reload("log-format = \"json\"\naccess-log = true\n", `"applied"} 2`)
+	r.reload("no-such-setting = 1\nopen = \"yes\"\n", `"refused"} 2`)
+	if text := r.log.String(); strings.Contains(text, "config ls") || !strings.Contains(text, `expected true or false; invalid setting: `) {
+		t.Errorf("the log says %s", text)
+	}
+	r.reload("access-log = true\n", `"applied"} 3`)
 	if _, err := fetchText(r.url + "/healthz2"); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/image2ipfs/image2ipfs/server/settings"
 )
 
 // version is set by the linker.
@@ -47,7 +49,7 @@ publishes it on the embedded IPFS node and prints the name to pull it by.
 	}
 	opts.clientFlags(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
+		return usageError{fmt.Errorf("%w\nSee '%s --help'", settings.Refused(err), cmd.CommandPath())}
 	})
 	root.SetVersionTemplate("image2ipfs {{.Version}}\n")
 	root.SetOut(&printer{to: out})

@@ -181,6 +181,7 @@ func (o *serveOptions) run(cmd *cobra.Command) (err error) {
 func (o *serveOptions) serve(cmd *cobra.Command, given sockets, hangups chan os.Signal) (err error) {
 	ctx := cmd.Context()
 	log, how := o.logger(cmd)
+	logStrangers(log, cmd)
 	all, err := o.openAll(ctx)
 	if err != nil {
 		return err

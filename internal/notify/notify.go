@@ -1,6 +1,6 @@
 // Package notify hands lines to who wants to know: a file, to which they are appended,
-// or a URL, to which each is posted, again until it is taken. Who sends one does not
-// wait for that.
+// or a URL, to which each is posted, again for an hour while that may help. Who sends one does not
+// wait for it.
 package notify
 
 import (

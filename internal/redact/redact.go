@@ -17,12 +17,29 @@ var userinfo = regexp.MustCompile(`://[^\s"',\]]*@`)
 // those: a user's name alone may be a token.
 func Text(text string) string { return userinfo.ReplaceAllString(text, "://"+mark+"@") }
 
-// URL is a URL, or what was taken for one, without user and password, and without the
-// query, which may be a token.
+// URL is a URL, or what was taken for one, such as one without its scheme, without user and
+// password, and without the query, which may be a token.
 func URL(text string) string {
 	text, _, asks := strings.Cut(text, "?")
-	if text = Text(text); asks {
+	text = Text(text)
+	if at := strings.LastIndexByte(text, '@'); at >= 0 && !strings.Contains(text, "://") && !strings.HasPrefix(text, "/") {
+		text = mark + text[at:]
+	}
+	if asks {
 		text += "?" + mark
 	}
 	return text
+}
+
+// Hook is a URL of which all but scheme and host may be a token, as that of a webhook; a
+// path of a file is shown as it is.
+func Hook(text string) string {
+	scheme, rest, is := strings.Cut(URL(text), "://")
+	if !is {
+		return text
+	}
+	if host, path, _ := strings.Cut(rest, "/"); path != "" {
+		rest = host + "/" + mark
+	}
+	return scheme + "://" + rest
 }

@@ -3,7 +3,9 @@
 package settings
 
 import (
+	"bytes"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"maps"
@@ -107,6 +109,7 @@ func readFile(ctx context.Context, file string) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetting, err)
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // the mark that some editors begin a file with
 	if err := toml.Unmarshal(data, &read); err != nil {
 		if at, ok := errors.AsType[*toml.DecodeError](err); ok {
 			line, column := at.Position()
@@ -164,7 +167,33 @@ func assign(flags *pflag.FlagSet, f *pflag.Flag, value any) error {
 // reason is why a flag does not take a value, without the flag's name.
 func reason(err error) error {
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		return fmt.Errorf("%q: %w", invalid.GetValue(), invalid.Unwrap())
+		return fmt.Errorf("%q: %w", invalid.GetValue(), expected(invalid.GetFlag(), invalid.Unwrap()))
+	}
+	return err
+}
+
+// Refused is an error of pflag about a value that a flag of the command line does not take
+// in the words of this program, or any other as it is.
+func Refused(err error) error {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return fmt.Errorf("--%s: %w", invalid.GetFlag().Name, reason(err))
+	}
+	return err
+}
+
+// expected says what a flag takes where the error is one of Go's own parsers.
+func expected(f *pflag.Flag, err error) error {
+	switch kind := kind(f.Value.Type()); kind {
+	case "bool":
+		return errors.New("expected true or false")
+	case "number":
+		return errors.New("expected a whole number")
+	case "duration":
+		return errors.New("expected a time such as 90s, 5m or 168h")
+	case "list":
+		if _, ok := errors.AsType[*csv.ParseError](err); ok {
+			return errors.New("a quotation mark stands alone: commas part values, and one with a comma in it is written between two of them")
+		}
 	}
 	return err
 }
@@ -183,19 +212,42 @@ type Setting struct {
 func List(command string, flags *pflag.FlagSet, from map[string]Origin) (all []Setting) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if origin, ok := from[f.Name]; ok {
-			all = append(all, Setting{f.Name, Variable(command, f.Name), kind(f.Value.Type()), shown(f.Value), origin, f.Usage})
+			all = append(all, Setting{f.Name, Variable(command, f.Name), kind(f.Value.Type()), shown(f), origin, f.Usage})
 		}
 	})
 	return all
 }
 
+// urls are the settings that are URLs, also where one lacks its scheme, and hooks those
+// whose path may be a token.
+var (
+	urls  = []string{"api", "gateway", "routing", "source"}
+	hooks = []string{"events"}
+)
+
 // shown is a flag's value without what is secret in URLs.
-func shown(v pflag.Value) string {
-	text := v.String()
-	if _, several := v.(pflag.SliceValue); several || !strings.Contains(text, "://") {
-		return redact.Text(text)
+func shown(f *pflag.Flag) string {
+	text := f.Value.String()
+	list, several := f.Value.(pflag.SliceValue)
+	switch {
+	case slices.Contains(hooks, f.Name):
+		return redact.Hook(text)
+	case several && slices.Contains(urls, f.Name):
+		values := list.GetSlice()
+		for i, one := range values {
+			if !strings.Contains(one, "://") {
+				values[i] = redact.URL(one)
+			}
+		}
+		var line strings.Builder
+		w := csv.NewWriter(&line) // as pflag has it
+		_ = w.Write(values)       // into a builder
+		w.Flush()
+		return redact.Text("[" + strings.TrimSuffix(line.String(), "\n") + "]")
+	case slices.Contains(urls, f.Name), !several && strings.Contains(text, "://"):
+		return redact.URL(text)
 	}
-	return redact.URL(text)
+	return redact.Text(text)
 }
 
 // kind is what a flag's type is called in the file.

@@ -93,7 +93,8 @@ func TestWrongSettings(t *testing.T) {
 		"gateway = [1]":            "gateway: has 1 in its list, expected text in quotes",
 		"gateway = 1":              "gateway: is the number 1, expected list",
 		"no-redirect = 'yes'":      `no-redirect: is the text "yes", expected true or false`,
-		"ttl = 'long'":             `ttl: "long": time: invalid duration`,
+		"ttl = 'long'":             `ttl: "long": expected a time such as 90s`,
+		"streams = 'many'":         `streams: "many": expected a whole number`,
 		"ttl = true":               "ttl: is true, expected duration",
 		"[addr]\nx = 1":            "addr: is map[x:1]: expected text in quotes",
 		"addr = 'x'\nstreams = x":  "line 2, column 11",
@@ -114,6 +115,36 @@ func TestWrongSettings(t *testing.T) {
 	t.Setenv("IMAGE2IPFS_SERVE_TTL", "soon")
 	if _, err := Apply(t.Context(), "serve", flags(t), ""); !errors.Is(err, ErrSetting) || !strings.Contains(err.Error(), "$IMAGE2IPFS_SERVE_TTL") {
 		t.Errorf("a wrong variable: %v", err)
+	}
+}
+
+// A file that an editor begins with a byte order mark is as good.
+func TestByteOrderMark(t *testing.T) {
+	f := flags(t)
+	from, err := Apply(t.Context(), "serve", f, file(t, "\ufeffaddr = 'x:1'\n"), "help")
+	if err != nil || from["addr"] != FromFile || f.Lookup("addr").Value.String() != "x:1" {
+		t.Errorf("%v, %v", from, err)
+	}
+}
+
+// No error about a value has words of Go in it, and none of a URL its password.
+func TestRefused(t *testing.T) {
+	for flag, value := range map[string]string{"no-redirect": "yes", "streams": "many", "ttl": "long", "gateway": `a"b`} {
+		f := flags(t)
+		err := Refused(f.Parse([]string{"--" + flag + "=" + value}))
+		if err == nil || !strings.HasPrefix(err.Error(), "--"+flag+": ") || strings.Contains(err.Error(), "pars") || strings.Contains(err.Error(), "syntax") || strings.Contains(err.Error(), "invalid") {
+			t.Errorf("--%s=%s: %v", flag, value, err)
+		}
+	}
+	f := flags(t, "--gateway", "ann:secret@a", "--gateway", "http://ann:secret@b,http://c")
+	from, err := Apply(t.Context(), "serve", f, "", "help")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range List("serve", f, from) {
+		if want := "[xxxxx@a,http://xxxxx@b,http://c]"; s.Name == "gateway" && s.Value != want {
+			t.Errorf("shown is %s, want %s", s.Value, want)
+		}
 	}
 }
 
