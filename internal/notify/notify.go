@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/image2ipfs/image2ipfs/internal/output"
+	"github.com/image2ipfs/image2ipfs/internal/redact"
 	"github.com/image2ipfs/image2ipfs/internal/silent"
 	"github.com/image2ipfs/image2ipfs/internal/transport"
 )
@@ -213,14 +214,14 @@ func (f file) put(ctx context.Context, text []byte) error {
 	return errors.Join(err, to.Close())
 }
 
-// poster posts lines to a URL, whose user and password are for it alone.
+// poster posts lines to a URL, whose user, password and path are for it alone.
 type poster struct {
 	url    *url.URL
 	client *http.Client
 }
 
 func (p *poster) String() string {
-	return (&url.URL{Scheme: p.url.Scheme, Host: p.url.Host, Path: p.url.Path}).String()
+	return redact.Hook((&url.URL{Scheme: p.url.Scheme, Host: p.url.Host, Path: p.url.Path}).String())
 }
 
 func (p *poster) put(ctx context.Context, text []byte) error {

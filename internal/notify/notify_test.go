@@ -105,7 +105,7 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func openURL(t *testing.T, r *receiver, log *slog.Logger) *Lines {
 	t.Helper()
-	l, err := Open("http://ann:secret@127.0.0.1:1/hook?token=secret", Options{Logger: log})
+	l, err := Open("http://ann:secret@127.0.0.1:1/hook/secret?token=secret", Options{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
