@@ -45,18 +45,27 @@ func ParseName(s string) (Name, error) {
 
 // parseEnd reads tag and digest of a name, and gives what stands before them.
 func parseEnd(s, rest string) (n Name, path string, err error) {
-	if at := strings.LastIndex(rest, "@"); at >= 0 {
-		d, err := digest.Parse(rest[at+1:])
-		if err != nil {
-			return Name{}, "", fmt.Errorf("%w: %q: digest: %v", ErrInvalidName, s, err)
-		}
-		n.Digest, rest = d, rest[:at]
+	if rest, n.Digest, err = CutDigest(rest); err != nil {
+		return Name{}, "", err
 	}
 	var tagged bool
 	if rest, n.Tag, tagged = CutTag(rest); tagged && n.Tag == "" {
 		return Name{}, "", fmt.Errorf("%w: %q: empty tag", ErrInvalidName, s)
 	}
 	return n, rest, nil
+}
+
+// CutDigest parts an image name, with or without a CID in it, from its digest, which
+// follows an "@" and is empty where there is none. Errors match [ErrInvalidName].
+func CutDigest(name string) (image string, d digest.Digest, err error) {
+	at := strings.LastIndexByte(name, '@')
+	if at < 0 {
+		return name, "", nil
+	}
+	if d, err = digest.Parse(name[at+1:]); err != nil {
+		return name, "", fmt.Errorf("%w: %q: digest: %v", ErrInvalidName, name, err)
+	}
+	return name[:at], d, nil
 }
 
 // splitPath finds the root among the first components of a slash-separated

@@ -41,16 +41,34 @@ func (e *AmbiguousError) Error() string {
 
 // Typed looks for what people type: for all of it, since a local name may begin like a
 // registry's host ("example.com/app:1"), and only where that is nothing for what follows
-// a host ("quay.io/app:1", which publish calls app:1). It is for what reads alone. The
+// a host ("quay.io/app:1", which publish calls app:1), and for what Docker takes for the
+// same ("app:1" for "library/app:1"). It is for what reads alone. The
 // error of look that goes on matches [ipfs.ErrNotFound].
 func Typed[T any](arg string, look func(name string) (T, error)) (T, error) {
 	found, err := look(arg)
-	if short := ref.TrimHost(arg); short != arg && errors.Is(err, ipfs.ErrNotFound) {
-		if other, failed := look(short); !errors.Is(failed, ipfs.ErrNotFound) {
-			return other, failed
+	for _, other := range spellings(arg) {
+		if !errors.Is(err, ipfs.ErrNotFound) || errors.Is(err, oci.ErrManifestUnknown) {
+			break
+		}
+		if its, failed := look(other); !errors.Is(failed, ipfs.ErrNotFound) || errors.Is(failed, oci.ErrManifestUnknown) {
+			return its, failed
 		}
 	}
 	return found, err
+}
+
+// spellings are other names for what people type.
+func spellings(arg string) (others []string) {
+	short := ref.TrimHost(arg)
+	if short != arg {
+		others = append(others, short)
+	}
+	if without := ref.TrimLibrary(short); without != short {
+		others = append(others, without)
+	} else if !strings.Contains(short, "/") {
+		others = append(others, "library/"+short)
+	}
+	return others
 }
 
 // listed looks for a name as [Stores.Roots] and [Stores.History] list it, for what takes
@@ -68,11 +86,20 @@ func listed[T any](arg string, look func(name string) (T, error)) (T, error) {
 
 // Find gives the name that an argument means: any spelling of a pull name, or an
 // image name ("app:1", "app"), which means what that is as a local name, whose tag is
-// latest where none is given, as in [ParseName], else the newest root that has it. A
-// host in front counts as in [Typed]. The error matches [ipfs.ErrNotFound] when there is
-// none.
+// latest where none is given, as in [ParseName], else the newest root that has it. With a
+// digest behind it, it is that manifest, which must be what the tag is; without a tag, of
+// the newest root of the name that has it. A host in front counts as in [Typed], and where
+// several images have what follows it, it is the one of that host. The error matches
+// [ipfs.ErrNotFound] when there is none, [oci.ErrManifestUnknown] where tag and digest
+// contradict each other, and [ErrAmbiguous] where several have the name under other hosts.
 func (s Stores) Find(ctx context.Context, arg string) (ref.Name, error) {
-	return Typed(arg, func(name string) (ref.Name, error) { return s.find(ctx, name) })
+	return Typed(arg, func(name string) (ref.Name, error) {
+		found, err := s.find(ctx, name)
+		if err == nil && name != arg {
+			return s.ofHost(ctx, arg, found)
+		}
+		return found, err
+	})
 }
 
 // FindListed is [Stores.Find] for what takes away: it takes names as they are listed.
@@ -84,6 +111,12 @@ func (s Stores) find(ctx context.Context, arg string) (ref.Name, error) {
 	if name, err := ref.ParseName(arg); err == nil { // no store need be asked
 		return name, nil
 	}
+	if image, d, err := ref.CutDigest(arg); err != nil || d != "" {
+		if err != nil {
+			return ref.Name{}, err
+		}
+		return s.findDigest(ctx, image, d)
+	}
 	if name, err := s.pushed(ctx, arg); !errors.Is(err, ipfs.ErrNotFound) {
 		return name, err
 	}
@@ -92,6 +125,36 @@ func (s Stores) find(ctx context.Context, arg string) (ref.Name, error) {
 		return ref.Name{}, err
 	}
 	return found[len(found)-1].Name, nil
+}
+
+// Meanings gives what each of some names means by itself, as [Stores.Find] has it for all
+// of it; names of nothing are left out.
+func (s Stores) Meanings(ctx context.Context, names ...string) (map[string]ref.Name, error) {
+	means := map[string]ref.Name{}
+	if len(names) == 0 {
+		return means, nil
+	}
+	kept, err := s.byAge(ctx)
+	if IsFatal(err) {
+		return nil, err
+	}
+	for _, n := range names {
+		name, err := s.pushed(ctx, n)
+		if err == nil {
+			means[n] = name
+			continue
+		}
+		if !errors.Is(err, ipfs.ErrNotFound) {
+			return nil, err
+		}
+		for _, k := range slices.Backward(kept) {
+			if name, ok := meant(k, n); ok {
+				means[n] = name
+				break
+			}
+		}
+	}
+	return means, nil
 }
 
 // pushed finds what a local name is. The error matches [ipfs.ErrNotFound] when there is
@@ -122,7 +185,15 @@ func One(arg string, found []Match, err error) (Match, error) {
 // of the later date where two stores keep it. A host in front counts as in [Typed]. The
 // error matches [ipfs.ErrNotFound] when no root has that name; a CID always means its own.
 func (s Stores) FindAll(ctx context.Context, arg string) ([]Match, error) {
-	return Typed(arg, func(name string) ([]Match, error) { return s.Called(ctx, name) })
+	return Typed(arg, func(name string) ([]Match, error) {
+		found, err := s.calledOrDigest(ctx, name)
+		for i := range found {
+			if err == nil && name != arg {
+				found[i].Name, err = s.ofHost(ctx, arg, found[i].Name)
+			}
+		}
+		return found, err
+	})
 }
 
 // FindAllListed is [Stores.FindAll] for what takes away: it takes names as they are
@@ -158,7 +229,11 @@ func (s Stores) Called(ctx context.Context, arg string) ([]Match, error) {
 	case damaged != nil:
 		return nil, damaged // the damaged record may be the one
 	}
-	return nil, fmt.Errorf("%w: %q is neither a published image (image2ipfs ls) nor a name with a CID in it", ipfs.ErrNotFound, arg)
+	hint := ""
+	if image, d, err := ref.CutDigest(arg); err == nil && d != "" {
+		hint = "; names are listed without a digest: " + image
+	}
+	return nil, fmt.Errorf("%w: %q is neither a published image (image2ipfs ls) nor a name with a CID in it%s", ipfs.ErrNotFound, arg, hint)
 }
 
 // IsKept refuses what no store keeps, with [NotPublished]; a damaged record may keep it,
