@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
@@ -91,7 +92,7 @@ func (o *storeOptions) root(cmd *cobra.Command, arg string) (_ ref.Name, err err
 	if failed == nil && all.recorder != nil {
 		failed = tellBeside(ctx, all, arg, found, cmd.ErrOrStderr())
 	}
-	if errors.Is(failed, ipfs.ErrNotFound) {
+	if errors.Is(failed, ipfs.ErrNotFound) && !errors.Is(failed, oci.ErrManifestUnknown) { // which is about what is published
 		return name, notPublished(arg, err)
 	}
 	return found, failed
@@ -101,8 +102,11 @@ func (o *storeOptions) root(cmd *cobra.Command, arg string) (_ ref.Name, err err
 // image is published here.
 func notPublished(arg string, err error) error {
 	const shortest = 46 // characters of a CID: what is as long is a misspelt one
-	_, _, wrong := local.ParseName(arg)
-	if wrong != nil || slices.ContainsFunc(strings.FieldsFunc(arg, func(r rune) bool { return strings.ContainsRune("/:@", r) }), func(part string) bool { return len(part) >= shortest }) {
+	image, _, wrong := ref.CutDigest(arg)
+	if wrong == nil {
+		_, _, wrong = local.ParseName(image)
+	}
+	if wrong != nil || slices.ContainsFunc(strings.FieldsFunc(image, func(r rune) bool { return strings.ContainsRune("/:@", r) }), func(part string) bool { return len(part) >= shortest }) {
 		return err
 	}
 	return fmt.Errorf("%w: %q has no CID in it, and no image of that name is published here; where it was pushed to another machine, ask there, or read Image2ipfs-Name in the answer to curl -sI https://HOST/v2/REPOSITORY/manifests/TAG", ipfs.ErrNotFound, arg)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -121,6 +122,10 @@ func (o *rmOptions) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	meant, err := meantNames(cmd.Context(), all, going)
+	if err != nil {
+		return err
+	}
 	var frees []int64
 	var unsure error
 	if o.dryRun {
@@ -144,6 +149,11 @@ func (o *rmOptions) run(cmd *cobra.Command, args []string) (err error) {
 			return err
 		}
 	}
+	if !o.dryRun {
+		if err := tellMeanings(cmd, all, cid.Undef, meant...); err != nil {
+			return err
+		}
+	}
 	switch {
 	case o.json:
 	case o.dryRun:
@@ -155,6 +165,19 @@ func (o *rmOptions) run(cmd *cobra.Command, args []string) (err error) {
 		return fmt.Errorf("what goes would free other than was told, since not all that stays could be read (image2ipfs verify --all): %w", unsure)
 	}
 	return nil
+}
+
+// meantNames are the names that mean what is going.
+func meantNames(ctx context.Context, all stores, going []local.Match) (names []string, err error) {
+	for _, m := range going {
+		names = append(names, m.Names...)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	means, err := all.Meanings(ctx, names...)
+	return slices.DeleteFunc(names, func(n string) bool {
+		return !slices.ContainsFunc(going, func(m local.Match) bool { return m.CID.Equals(means[n].Root) })
+	}), err
 }
 
 func kept(of []local.Match) (all []local.Kept) {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
+	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
 	"github.com/image2ipfs/image2ipfs/registry/local"
 	"github.com/image2ipfs/image2ipfs/registry/pushed"
@@ -55,7 +57,8 @@ func newUntag() *cobra.Command {
 		Use:   "untag NAME...",
 		Short: "Take local names away",
 		Long: `Take local names away: the push address of serve --push no longer answers to them.
-What they were and are stays published under its CID, until image2ipfs rm. A name is
+What they were and are stays published under its CID, until image2ipfs rm. Where an older
+image was published under the name, commands go on to find that, which is told. A name is
 taken as image2ipfs ls prints it, with what looks like a host: where example.com/app:1
 is none, app:1 stays.`,
 		Example:           `  image2ipfs untag app:stable`,
@@ -80,12 +83,42 @@ is none, app:1 stays.`,
 				if err := tellUntagged(cmd, was); err != nil {
 					return err
 				}
+				if err := tellMeanings(cmd, all, was.Root, arg); err != nil {
+					return err
+				}
 			}
 			return nil
 		},
 	}
 	opts.storeFlags(cmd)
 	return cmd
+}
+
+// tellMeanings tells what names that were taken away mean to commands now: the newest of
+// what was published under each is found, though the push address answers to local names
+// alone. Was is what the name was, where it is one that stays published.
+func tellMeanings(cmd *cobra.Command, all stores, was cid.Cid, names ...string) error {
+	means, err := all.Meanings(cmd.Context(), names...)
+	if err != nil {
+		return err
+	}
+	told := 0
+	for _, n := range names {
+		root := means[n].Root
+		if !root.Defined() {
+			continue
+		}
+		if told++; told > mostTold {
+			fmt.Fprintln(cmd.ErrOrStderr(), "and more names mean what was published under them before")
+			break
+		}
+		if root.Equals(was) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "commands go on to find it as %s; the push address does not\n", oci.Quoted(n))
+			continue
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s means %s to commands now, which was published under it, too, and nothing to the push address; to end that: image2ipfs tag %s NAME, or image2ipfs rm %s\n", oci.Quoted(n), ref.Ciq(root), oci.Quoted(n), ref.Ciq(root))
+	}
+	return nil
 }
 
 func tellUntagged(cmd *cobra.Command, was pushed.Local) error {
