@@ -44,6 +44,8 @@ func FuzzConvert(f *testing.F) {
 	f.Add([]byte(`[{"Config":"config","RepoTags":["a:1"],"Layers":["a/layer.tar"]}]`), []byte(`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["`+one+`"]}}`), []byte(`{"a":{"1":"a"}}`), []byte(`{"id":"a"}`))
 	f.Add([]byte(`[{"Config":"config","RepoTags":null,"Layers":["a/layer.tar"],"LayerSources":{}}]`), []byte(`{"rootfs":{}}`), []byte(`{}`), []byte(`{"id":"a","parent":"b","created":"x"}`))
 	f.Add([]byte(`[null]`), []byte(`null`), []byte(`{"a":null}`), []byte(`null`))
+	f.Add([]byte(`[{"Config":"config","Layers":["a/layer.tar"]}]`), []byte(` null `), []byte(`{}`), []byte(`{}`))
+	f.Add([]byte(nil), []byte(`{}`), []byte(`null`), []byte(`null`))
 	f.Add([]byte(nil), []byte(`{}`), []byte(`{"a":{"1":"a","2":"../a"}}`), []byte(`{"id":"a","parent":"a"}`))
 	f.Fuzz(func(t *testing.T, manifest, config, repositories, old []byte) {
 		e := entries{"config": config, "repositories": repositories, "a/json": old, "b/json": old, "a/layer.tar": []byte("one"), "b/layer.tar": []byte("two"), "a/VERSION": []byte("1.0")}

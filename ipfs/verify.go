@@ -1,6 +1,7 @@
 package ipfs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -79,15 +80,15 @@ func (r *Verifier) Verify(ctx context.Context, g Getter, root cid.Cid, count fun
 		faults = append(faults, err)
 		if err == nil {
 			v.Absent = needed.Absent
-			faults = append(faults, verifyIndices(ctx, l, needed.Blobs)...)
+			faults = append(faults, verifyManifests(ctx, l, needed.Blobs)...)
 		}
 	}
 	return v, errors.Join(faults...)
 }
 
-// verifyIndices compares the layers that have an index inside with it, as each
-// manifest tells of it.
-func verifyIndices(ctx context.Context, l *Layout, blobs []ocispec.Descriptor) (faults []error) {
+// verifyManifests compares the config of each image with its layers, and layers that have
+// an index inside with that, as each manifest tells of it.
+func verifyManifests(ctx context.Context, l *Layout, blobs []ocispec.Descriptor) (faults []error) {
 	told := map[digest.Digest][]map[string]string{}
 	var layers []digest.Digest
 	there := map[digest.Digest]bool{}
@@ -99,12 +100,12 @@ func verifyIndices(ctx context.Context, l *Layout, blobs []ocispec.Descriptor) (
 			continue
 		}
 		var m ocispec.Manifest
-		data, err := l.Manifest(ctx, desc)
-		if errors.Is(err, ErrNotFound) { // in the descriptor's data, which was read
-			data, err = desc.Data, nil
-		}
+		data, err := readPart(ctx, l, desc)
 		if err == nil {
 			err = jsontext.Unmarshal(data, &m)
+		}
+		if err == nil && there[m.Config.Digest] && m.Config.Size <= oci.MaxManifestSize {
+			err = verifyConfig(ctx, l, m)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("manifest %s: %w", desc.Digest, err))
@@ -125,6 +126,46 @@ func verifyIndices(ctx context.Context, l *Layout, blobs []ocispec.Descriptor) (
 		}
 	}
 	return faults
+}
+
+// readPart reads a manifest or config, which may lie in its descriptor alone.
+func readPart(ctx context.Context, l *Layout, desc ocispec.Descriptor) ([]byte, error) {
+	data, err := l.Manifest(ctx, desc)
+	if errors.Is(err, ErrNotFound) { // in the descriptor's data, which was read
+		return desc.Data, nil
+	}
+	return data, err
+}
+
+// verifyConfig compares the config of an image with its layers: diff_ids with the digests
+// of those that are not compressed.
+func verifyConfig(ctx context.Context, l *Layout, m ocispec.Manifest) error {
+	config, err := readPart(ctx, l, m.Config)
+	if err != nil {
+		return err
+	}
+	return oci.CheckConfig(m, config, func(part ocispec.Descriptor) digest.Digest {
+		if !oci.IsPlainLayer(part.MediaType) || isCompressed(ctx, l, part.Digest) {
+			return ""
+		}
+		return part.Digest
+	})
+}
+
+// isCompressed tells by its first bytes whether a layer is gzip or zstd, whatever its type
+// says, or cannot be read.
+func isCompressed(ctx context.Context, l *Layout, d digest.Digest) bool {
+	f, err := l.Open(ctx, d, 0)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	head := make([]byte, 4)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	return bytes.HasPrefix(head[:n], []byte{0x1f, 0x8b}) || bytes.Equal(head[:n], []byte{0x28, 0xb5, 0x2f, 0xfd})
 }
 
 func verifyIndex(ctx context.Context, l *Layout, d digest.Digest, annotations []map[string]string) error {

@@ -96,6 +96,16 @@ func ListsNoManifest(children []ocispec.Descriptor) bool {
 	})
 }
 
+// ListsNothing tells an index of which nothing can be pulled, since it lists nothing and
+// stands for nothing else, from others and from what is no index.
+func ListsNothing(data []byte) bool {
+	var m struct {
+		typed
+		Subject *ocispec.Descriptor `json:"subject"`
+	}
+	return IsIndex(SniffMediaType(data)) && json.Unmarshal(data, &m) == nil && len(m.Manifests) == 0 && m.ArtifactType == "" && m.Subject == nil
+}
+
 // known finds one of artifacts by an artifactType or the types of descriptors.
 func known(artifactType string, descs ...ocispec.Descriptor) *Artifact {
 	for _, a := range artifacts {

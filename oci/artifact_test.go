@@ -41,3 +41,18 @@ func TestArtifactOf(t *testing.T) {
 		})
 	}
 }
+
+// An index that lists nothing has nothing to pull, unless it stands for something by
+// itself.
+func TestListsNothing(t *testing.T) {
+	const list = `{"mediaType":"application/vnd.oci.image.index.v1+json"`
+	for data, want := range map[string]bool{
+		list + `}`: true, list + `,"manifests":[]}`: true, list + `,"manifests":null}`: true, `{"manifests":[]}`: true,
+		list + `,"manifests":[{}]}`: false, list + `,"manifests":[],"artifactType":"application/x"}`: false, list + `,"manifests":[],"subject":{}}`: false,
+		`{"config":{},"layers":[]}`: false, `{}`: false, `[]`: false, `x`: false,
+	} {
+		if oci.ListsNothing([]byte(data)) != want {
+			t.Errorf("%s lists nothing: %t, want %t", data, !want, want)
+		}
+	}
+}

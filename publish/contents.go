@@ -21,6 +21,9 @@ type content struct {
 	at    *stored
 	data  []byte
 	fault error // why it is not what its name says; then there is no more
+
+	diffID digest.Digest // of a layer, where it is known
+	noJSON bool          // by its first bytes, where these are known
 }
 
 func (c content) isEmpty() bool { return c.at == nil && c.data == nil && c.fault == nil }
@@ -99,7 +102,7 @@ func (in *intake) claims(found contents) {
 		switch {
 		case d == "" || !it.asFound():
 		case it.digestBy(d.Algorithm()) == d:
-			found[d] = content{at: it.raw, data: it.data}
+			found[d] = content{at: it.raw, data: it.data, diffID: it.knownDiffID(d), noJSON: it.isNoJSON()}
 		case found[d].isEmpty():
 			found[d] = content{fault: fmt.Errorf("%w: entry %s: its name says %s, its content has digest %s", archive.ErrFormat, name, d, it.digest)}
 		}
@@ -131,6 +134,20 @@ func (in *intake) claims(found contents) {
 			found[d] = content{fault: err}
 		}
 	}
+}
+
+// knownDiffID is the digest of the uncompressed layer that has digest d, if it was computed,
+// or the layer is a tar; else empty.
+func (it *item) knownDiffID(d digest.Digest) digest.Digest {
+	if it.diffID == "" && it.media == ocispec.MediaTypeImageLayer && it.size > 0 {
+		return d
+	}
+	return it.diffID
+}
+
+// isNoJSON tells by the first bytes that a content is no JSON object or array.
+func (it *item) isNoJSON() bool {
+	return it.size == 0 || len(bytes.TrimSpace(it.head)) > 0 && !looksJSON(it.head)
 }
 
 // digestBy is the digest of the content as found by an algorithm, where that is known.

@@ -138,7 +138,7 @@ func (in *intake) finish(ctx context.Context, k kind) (*Result, error) {
 		return nil, in.explained(err)
 	}
 	found.take(needed.Inline)
-	if err := checkLayerCounts(ctx, found, needed); err != nil {
+	if err := checkConfigs(ctx, found, needed); err != nil {
 		return nil, err
 	}
 	r := &Result{Format: k.String(), Absent: needed.Absent, Dropped: in.dropped, Misnamed: in.misnamed, Unindexed: in.unindexed()}
@@ -180,7 +180,17 @@ func (r *Result) describe(ctx context.Context, found contents, index ocispec.Ind
 		}
 		img := Image{Name: l.Name, Manifest: desc, Platforms: whole[desc.Digest].Platforms, pull: l.Pull}
 		if data, err := found.Small(ctx, desc.Digest); err == nil {
+			if oci.ListsNothing(data) {
+				return fmt.Errorf("%w: index %s of %d bytes lists no image: save the image again", archive.ErrFormat, desc.Digest, len(data))
+			}
 			img.Artifact = oci.ArtifactOf(data)
+		}
+		if img.Manifest.MediaType == "" { // it is told by what a server gives it
+			m, err := names.Manifest(ctx, desc.Digest)
+			if err != nil {
+				return err
+			}
+			img.Manifest.MediaType = m.Descriptor.MediaType
 		}
 		for _, b := range whole[desc.Digest].Blobs {
 			img.Size += b.Size
@@ -220,23 +230,27 @@ func (r *Result) PullName(i int, host string) string {
 	return name.String()
 }
 
-// checkLayerCounts refuses images whose config knows of other layers than their
-// manifest has: engines refuse them late, or run them without (image-spec,
-// "rootfs"). Configs without diff_ids are let pass.
-func checkLayerCounts(ctx context.Context, found contents, needed *oci.Reachable) error {
+// checkConfigs refuses images whose config is none or knows of other layers than their
+// manifest has, as [oci.CheckConfig] does: engines refuse them late, or run them without.
+func checkConfigs(ctx context.Context, found contents, needed *oci.Reachable) error {
 	for _, desc := range needed.Blobs {
 		var m ocispec.Manifest
-		var c ocispec.Image
 		// What a descriptor says of its type may be wrong, or nothing.
 		if data, err := found.Small(ctx, desc.Digest); err != nil || json.Unmarshal(data, &m) != nil || m.Config.Digest == "" {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
 			continue
 		}
-		data, err := found.Small(ctx, m.Config.Digest)
-		if err != nil || json.Unmarshal(data, &c) != nil {
+		config := found[m.Config.Digest]
+		switch {
+		case config.isEmpty() || config.at != nil && !config.noJSON: // not read, since there was much before it
 			continue
+		case config.at != nil && oci.IsImageConfig(m.Config.MediaType):
+			return fmt.Errorf("%w: manifest %s: config %s of %d bytes is no JSON object, as its type %q says: save the image again", archive.ErrFormat, desc.Digest, m.Config.Digest, config.at.Size, m.Config.MediaType)
 		}
-		if n := len(c.RootFS.DiffIDs); n > 0 && n != len(m.Layers) {
-			return fmt.Errorf("%w: manifest %s has %d layers, its config %s has diff_ids of %d: save the image again", archive.ErrFormat, desc.Digest, len(m.Layers), m.Config.Digest, n)
+		if err := oci.CheckConfig(m, config.data, func(l ocispec.Descriptor) digest.Digest { return found[l.Digest].diffID }); err != nil {
+			return fmt.Errorf("%w: manifest %s: %v: save the image again", archive.ErrFormat, desc.Digest, err)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@
 package jsontext
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -15,13 +16,28 @@ import (
 
 // Unmarshal is [json.Unmarshal] whose errors name the field, what was expected and what
 // was found there: "field layers[2].size: expected a whole number, found the string "7"".
+// A text that is null is an error where an object is read, of which json.Unmarshal leaves
+// what was there before.
 func Unmarshal(data []byte, v any) error {
-	return explain(data, true, json.Unmarshal(data, v))
+	return explain(data, true, unmarshal(data, v))
 }
+
+func unmarshal(data []byte, v any) error {
+	if to := reflect.TypeOf(v); to != nil && to.Kind() == reflect.Pointer && isNull(data) {
+		if kind := to.Elem().Kind(); kind == reflect.Struct || kind == reflect.Map {
+			return errNull
+		}
+	}
+	return json.Unmarshal(data, v)
+}
+
+var errNull = errors.New("expected an object, found null")
+
+func isNull(data []byte) bool { return string(bytes.Trim(data, " \t\r\n")) == "null" }
 
 // UnmarshalSecret is Unmarshal of what nobody may see: nothing of it is quoted.
 func UnmarshalSecret(data []byte, v any) error {
-	return explain(data, false, json.Unmarshal(data, v))
+	return explain(data, false, unmarshal(data, v))
 }
 
 // Fault gives an error of a decoder, whose text is gone, without the names of Go's types:

@@ -44,6 +44,19 @@ func TestUnmarshal(t *testing.T) {
 	} {
 		tells(t, text, Unmarshal([]byte(text), &ocispec.Image{}), want)
 	}
+	var fields map[string]json.RawMessage
+	for _, text := range []string{"null", " null\n"} {
+		tells(t, text, Unmarshal([]byte(text), &ocispec.Manifest{}), "expected an object, found null")
+		tells(t, text, Unmarshal([]byte(text), &fields), "expected an object, found null")
+		tells(t, text, UnmarshalSecret([]byte(text), &fields), "expected an object, found null")
+	}
+	list, pointer := []string{"x"}, &ocispec.Image{}
+	if err := Unmarshal([]byte("null"), &list); err != nil || list != nil {
+		t.Errorf("null for a list: %v, %v", list, err)
+	}
+	if err := Unmarshal([]byte("null"), &pointer); err != nil || pointer != nil {
+		t.Errorf("null for what may be nothing: %v, %v", pointer, err)
+	}
 	var small struct {
 		A uint8
 		B float32
