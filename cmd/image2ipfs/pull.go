@@ -300,7 +300,5 @@ func (o *pullOptions) report(cmd *cobra.Command, to pull.Target, p pulled) error
 
 // tellAbsent says what an image names and its layout lacks.
 func tellAbsent(cmd *cobra.Command, absent []string) {
-	for _, what := range absent {
-		fmt.Fprintf(cmd.ErrOrStderr(), "not in the layout: %s\n", oci.Quoted(what))
-	}
+	firstOf(absent, func(what string) { fmt.Fprintf(cmd.ErrOrStderr(), "not in the layout: %s\n", what) })
 }

@@ -74,9 +74,7 @@ func (o *publishOptions) report(cmd *cobra.Command, r done, store ipfs.Store) er
 
 // tellLayers says what is not there, was made anew, or is not as was asked for.
 func (o *publishOptions) tellLayers(cmd *cobra.Command, r *publish.Result) {
-	for _, absent := range r.Absent {
-		o.say(cmd, "not in the archive, so not published: %s\n", oci.Quoted(absent))
-	}
+	firstOf(r.Absent, func(what string) { o.say(cmd, "not in the archive, so not published: %s\n", what) })
 	for _, l := range r.Layers {
 		if strings.Contains(l.MediaType, "zstd") && layer.Compression(o.compression).MediaType() != layer.Zstd.MediaType() {
 			o.say(cmd, "layers are compressed with zstd, which dockerd before 23 (20.10 among them) does not read\n")
@@ -86,11 +84,17 @@ func (o *publishOptions) tellLayers(cmd *cobra.Command, r *publish.Result) {
 	if o.recompress {
 		o.say(cmd, "layers were compressed again: digests of images and layers are others than in the archive\n")
 	}
-	for _, unindexed := range r.Unindexed {
-		o.say(cmd, "no index for layer %s: engines pull it as a whole\n", oci.Quoted(unindexed))
+	firstOf(r.Unindexed, func(what string) { o.say(cmd, "no index for layer %s: engines pull it as a whole\n", what) })
+	firstOf(r.Dropped, func(what string) { o.say(cmd, "not published, since it refers to a digest of before: %s\n", what) })
+}
+
+// firstOf tells of the first ones of many, and how many there are besides.
+func firstOf(all []string, tell func(what string)) {
+	for _, what := range all[:min(len(all), mostTold)] {
+		tell(oci.Quoted(what))
 	}
-	for _, dropped := range r.Dropped {
-		o.say(cmd, "not published, since it refers to a digest of before: %s\n", oci.Quoted(dropped))
+	if more := len(all) - mostTold; more > 0 {
+		tell(fmt.Sprintf("and %d more, which --json lists", more))
 	}
 }
 
