@@ -46,7 +46,7 @@ func (l *Layout) Inspect(ctx context.Context) (*Inspection, error) {
 	}
 	out := &Inspection{}
 	for _, image := range images {
-		i, err := l.inspectImage(ctx, image)
+		i, err := l.InspectImage(ctx, image)
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +60,8 @@ func (l *Layout) Inspect(ctx context.Context) (*Inspection, error) {
 	return out, err
 }
 
-func (l *Layout) inspectImage(ctx context.Context, image registry.Image) (InspectedImage, error) {
+// InspectImage is [Layout.Inspect] for one of [Layout.Images].
+func (l *Layout) InspectImage(ctx context.Context, image registry.Image) (InspectedImage, error) {
 	out := InspectedImage{Image: image}
 	needed, err := l.Reachable(ctx, image.Descriptor)
 	if err != nil {

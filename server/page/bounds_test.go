@@ -290,3 +290,51 @@ func (f failing) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
 	}
 	return f.Getter.Get(ctx, c)
 }
+
+// waning is a store that has time for so many blocks.
+type waning struct {
+	ipfs.Getter
+	left atomic.Int32
+}
+
+func (w *waning) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if w.left.Add(-1) < 0 {
+		return nil, context.DeadlineExceeded
+	}
+	return w.Getter.Get(ctx, c)
+}
+
+// A root that takes more than one document has time for is shown when it was asked for often
+// enough: what was read is not read again.
+func TestReadingGoesOn(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	var top []ocispec.Descriptor
+	for n := range 200 {
+		top = append(top, oci.Named(l.Image("amd64", fmt.Append(nil, n)), fmt.Sprintf("app%d:1", n)))
+	}
+	root := l.Publish(top...)
+	before := blocks.Gets()
+	if _, err := pageOfRoots(blocks, root).inspect(t.Context(), root); err != nil {
+		t.Fatal(err)
+	}
+	store := &waning{Getter: blocks}
+	store.left.Store(int32(blocks.Gets()-before) * 6 / 10)
+	p := pageOfRoots(store, root)
+	for tries := 1; ; tries++ {
+		i, err := p.inspect(t.Context(), root)
+		if err == nil {
+			if len(i.images) != 200 || tries < 3 {
+				t.Errorf("%d images after %d tries", len(i.images), tries)
+			}
+			break
+		}
+		if tries == 20 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("after %d tries: %v", tries, err)
+		}
+		store.left.Store(300)
+	}
+	if _, kept := p.begun.Get(root); kept {
+		t.Error("what was begun is kept beside what was read")
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/image2ipfs/image2ipfs/oci"
 	"github.com/image2ipfs/image2ipfs/ref"
+	"github.com/image2ipfs/image2ipfs/registry"
 	"github.com/image2ipfs/image2ipfs/registry/layout"
 )
 
@@ -121,41 +122,78 @@ func (p *Page) inspect(ctx context.Context, root cid.Cid) (*inspected, error) {
 	})
 }
 
-// look reads what is in a root.
+// begun is what has been read of a root: who asks again goes on where time had ended.
+type begun struct {
+	layout *layout.Layout
+	images []registry.Image
+	pulls  map[digest.Digest][]ref.Name
+	read   inspected // of the first images
+}
+
+// look reads what is in a root. What it has read when time ends is kept for the next.
 func (p *Page) look(ctx context.Context, root cid.Cid) (*inspected, error) {
+	b, known := p.begun.Get(root)
+	if !known {
+		var err error
+		if b, err = p.begin(ctx, root); err != nil {
+			return nil, err
+		}
+	}
+	p.begun.Forget(root)
+	for _, image := range b.images[len(b.read.images):] {
+		one, err := b.image(ctx, image)
+		if err != nil && !settled(err) {
+			p.begun.Put(root, b, b.layout.Cost()+b.read.cost())
+		}
+		if err != nil {
+			return nil, err
+		}
+		b.read.images = append(b.read.images, one)
+	}
+	platforms := map[string]bool{}
+	for _, one := range b.read.images {
+		for _, m := range one.manifests {
+			platforms[m.Platform] = m.Platform != "" && m.Platform != "unknown/unknown" && m.Platform != everyPlatform
+		}
+	}
+	maps.DeleteFunc(platforms, func(_ string, is bool) bool { return !is })
+	b.read.platforms = slices.Sorted(maps.Keys(platforms))
+	return &b.read, nil
+}
+
+// everyPlatform stands for that of an index, to which something refers.
+const everyPlatform = "all"
+
+// begin opens a root and finds out which images it has.
+func (p *Page) begin(ctx context.Context, root cid.Cid) (*begun, error) {
 	l, err := layout.Open(ctx, p.cfg.Local, root)
 	if err != nil {
 		return nil, err
 	}
-	found, err := l.Inspect(ctx)
-	if err != nil {
+	b := &begun{layout: l, pulls: map[digest.Digest][]ref.Name{}}
+	if b.images, err = l.Images(ctx); err != nil {
 		return nil, err
 	}
 	lines, err := l.Lines(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pulls := map[digest.Digest][]ref.Name{}
 	for _, line := range lines {
 		d := line.Image.Descriptor.Digest
-		pulls[d] = append(pulls[d], line.Pull)
+		b.pulls[d] = append(b.pulls[d], line.Pull)
 	}
-	i := &inspected{}
-	platforms := map[string]bool{}
-	for _, f := range found.Images {
-		one, err := imageOf(ctx, l, f)
-		if err != nil {
-			return nil, err
-		}
-		one.pulls = pulls[one.Digest]
-		i.images = append(i.images, one)
-		for _, m := range f.Manifests {
-			platforms[m.Platform] = m.Platform != "" && m.Platform != "unknown/unknown"
-		}
+	return b, nil
+}
+
+// image reads one of the images.
+func (b *begun) image(ctx context.Context, of registry.Image) (image, error) {
+	f, err := b.layout.InspectImage(ctx, of)
+	if err != nil {
+		return image{}, err
 	}
-	maps.DeleteFunc(platforms, func(_ string, is bool) bool { return !is })
-	i.platforms = slices.Sorted(maps.Keys(platforms))
-	return i, nil
+	one, err := imageOf(ctx, b.layout, f)
+	one.pulls = b.pulls[one.Digest]
+	return one, err
 }
 
 // imageOf is an image with what refers to it. Errors are those that pass: in a layout that is
@@ -192,7 +230,7 @@ func imageOf(ctx context.Context, l *layout.Layout, f layout.InspectedImage) (ou
 	}
 	found, err := referrers(f.Descriptor.Digest)
 	if len(found) > 0 {
-		out.manifests = append([]manifest{{Digest: f.Descriptor.Digest, Platform: "all", referrers: found}}, out.manifests...)
+		out.manifests = append([]manifest{{Digest: f.Descriptor.Digest, Platform: everyPlatform, referrers: found}}, out.manifests...)
 	}
 	return out, err
 }

@@ -88,6 +88,7 @@ type Page struct {
 	layers  *listings
 	asking  chan struct{} // has room for the one for whom others are asked
 	images  *budget.Cache[cid.Cid, *inspected]
+	begun   *budget.Cache[cid.Cid, *begun]           // images that were not read in time
 	shares  *budget.Cache[cid.Cid, map[string]int64] // sizes of blocks by multihash
 
 	inspecting together[cid.Cid, *inspected]
@@ -109,13 +110,14 @@ func New(cfg Config, traffic *Traffic, pushes *Pushes) *Page {
 	return &Page{
 		cfg: cfg, traffic: traffic, pushes: pushes, layers: newListings(cfg.Memory), asking: make(chan struct{}, 1), comparing: make(chan struct{}, comparers),
 		images: budget.NewCache[cid.Cid, *inspected](maxInspectedBytes, 1, cfg.Memory),
+		begun:  budget.NewCache[cid.Cid, *begun](maxInspectedBytes, 1, cfg.Memory),
 		shares: budget.NewCache[cid.Cid, map[string]int64](maxShareBytes, 1, cfg.Memory),
 	}
 }
 
 // Caches tells what the page keeps in memory, by what it is.
 func (p *Page) Caches() map[string]budget.Usage {
-	return map[string]budget.Usage{"images": p.images.Usage(), "shares": p.shares.Usage(), "layers": p.layers.kept.Usage()}
+	return map[string]budget.Usage{"images": p.images.Usage(), "images begun": p.begun.Usage(), "shares": p.shares.Usage(), "layers": p.layers.kept.Usage()}
 }
 
 //go:embed page.css
