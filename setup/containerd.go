@@ -245,7 +245,42 @@ func (p *Plan) nerdctl(o Options) error {
 	if o.HostsDir == "" && len(config.HostsDir) > 0 {
 		dirs = o.allAt(config.HostsDir)
 	}
+	needed, err := p.neededByCRI(o, dirs)
+	if err != nil {
+		return err
+	}
+	if needed != "" {
+		p.note("%s stays as it is: setup containerd has written config_path into %s, by which CRI reads it, too: image2ipfs setup containerd --undo takes out both", dirs[0], needed)
+		return nil
+	}
 	return p.certsDir(dirs)
+}
+
+// neededByCRI is the file in which setup of containerd has told CRI of the directory from
+// which that of nerdctl is to be taken; empty for none.
+func (p *Plan) neededByCRI(o Options, dirs []string) (string, error) {
+	if !p.Undo || o.Config != "" || o.HostsDir != "" {
+		return "", nil
+	}
+	o.Engine = "containerd"
+	path, err := o.containerdConfig()
+	if err != nil {
+		return "", err
+	}
+	c, err := o.readCRI(o.within(path))
+	if err != nil {
+		return "", err
+	}
+	for _, f := range c.files {
+		whole := *f
+		if _, whole.tree, err = parseTOML(f.text); err != nil || string(cutBlocks(f.text)) == string(f.text) {
+			continue
+		}
+		if slices.Contains(filepath.SplitList(criConfig{target: &whole}.ownPath()), o.within(dirs[0])) {
+			return f.seen, nil
+		}
+	}
+	return "", nil
 }
 
 // HostsDir is the certs.d that containerd's CRI and nerdctl read on this

@@ -49,7 +49,7 @@ var byteOrderMark = []byte("\uFEFF")
 // file. The record is nil when the mirror is there already.
 func addMirror(text []byte, mirror string) ([]byte, *mirrorRecord, error) {
 	record := &mirrorRecord{Mirror: mirror}
-	if len(bytes.TrimSpace(text)) == 0 {
+	if said := string(bytes.TrimSpace(text)); said == "" || said == "null" { // which dockerd reads, too
 		record.NewFile, record.NewList = text == nil, true
 		if was := string(text); text != nil {
 			record.Was = &was

@@ -231,7 +231,7 @@ func (c registriesConf) search() *[]string {
 func podmanPaths(o Options) (main string, dirs []string, own string) {
 	const system, user = "/etc/containers/registries.conf", ".config/containers/registries.conf"
 	ofUser := filepath.Join(o.Home, user)
-	switch named := o.variable("CONTAINERS_REGISTRIES_CONF"); {
+	switch named := cmp.Or(o.variable("CONTAINERS_REGISTRIES_CONF"), o.variable("REGISTRIES_CONFIG_PATH")); {
 	case o.Config != "":
 		main, dirs = o.Config, []string{o.Config + ".d"}
 		return main, dirs, dirs[0]

@@ -14,11 +14,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/image2ipfs/image2ipfs/internal/redact"
@@ -130,6 +133,9 @@ func New(o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Undo && o.Config == "" && o.HostsDir == "" {
+		p.elsewhere(o)
+	}
 	if len(p.Changes) == 0 {
 		p.Next = p.due
 	}
@@ -162,6 +168,12 @@ func (o Options) completed() (_ Options, err error) {
 			return o, fmt.Errorf("%w: %s is %w (%s)", ErrInvalid, *path, errOutside, o.Root)
 		}
 	}
+	if o.Root == "" {
+		return o, nil
+	}
+	if info, err := os.Stat(o.Root); err != nil || !info.IsDir() {
+		return o, fmt.Errorf("%w: root %s: want the directory that the engine sees as /, which is there", ErrInvalid, o.Root)
+	}
 	return o, nil
 }
 
@@ -182,11 +194,16 @@ func cleanServer(server string) (string, error) {
 		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return "", fmt.Errorf("%w: server %q: want http://host:port or https://host:port, engines know no mirrors below a path", ErrInvalid, redact.URL(server))
 	}
-	if strings.ContainsAny(u.Host, "\"'\\ ") {
-		return "", fmt.Errorf("%w: server %q: not a host name", ErrInvalid, redact.URL(server))
+	if _, err := netip.ParseAddr(u.Hostname()); strings.Contains(u.Hostname(), "%") || err != nil && !hostName.MatchString(u.Hostname()) {
+		return "", fmt.Errorf("%w: server %q: %q is no host name and no address that an engine can be told (letters, digits, points and dashes; an address without a zone)", ErrInvalid, redact.URL(server), u.Hostname())
+	}
+	if port, err := strconv.Atoi(u.Port()); strings.HasSuffix(u.Host, ":") || u.Port() != "" && (err != nil || port < 1 || port > 65535) {
+		return "", fmt.Errorf("%w: server %q: want a port from 1 to 65535, or none", ErrInvalid, redact.URL(server))
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host), nil
 }
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?$`)
 
 // named refuses a server that is an IPv6 address for engines that cannot read
 // one: a hosts.toml that both containerd 1.x and 2.x read has no place for "]", and

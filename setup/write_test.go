@@ -273,11 +273,17 @@ func TestServerURL(t *testing.T) {
 		"": DefaultServer, "127.0.0.1:5001": "http://127.0.0.1:5001", "http://R.example:80/": "http://r.example:80",
 		"https://[::1]:5000": "https://[::1]:5000",
 		"ftp://x":            "", "http://": "", "http://x/path": "", "http://u:p@x": "", "http://x?y": "", "http://a\"b": "", "http://a b": "",
+		"http://host:": "", "http://host:99999": "", "http://host:0": "", "http://host:x": "", "http://a$(x)": "", "http://a<b>": "", "http://a;b": "", "http://-a": "",
+		"http://[fe80::1%25eth0]:5000": "", "http://image2ipfs_1.local.:5000": "http://image2ipfs_1.local.:5000", "a-b": "http://a-b",
 	} {
 		got, err := cleanServer(given)
 		if got != want || (err == nil) != (want != "") || err != nil && !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q: got %q (%v), want %q", given, got, err, want)
 		}
+	}
+	root := filepath.Join(t.TempDir(), "typo")
+	if _, err := New(Options{Engine: "docker", Root: root}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "which is there") {
+		t.Errorf("a root that is not there: %v", err)
 	}
 	if _, err := New(Options{Engine: "cri-o"}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("an unknown engine: %v", err)

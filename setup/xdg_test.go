@@ -17,7 +17,7 @@ func TestXDGDirectory(t *testing.T) {
 	}
 	home, dir := t.TempDir(), t.TempDir()
 	t.Setenv("HOME", home)
-	for _, variable := range []string{"CONTAINERS_REGISTRIES_CONF", "NERDCTL_TOML", "DOCKER_CONFIG"} {
+	for _, variable := range []string{"CONTAINERS_REGISTRIES_CONF", "REGISTRIES_CONFIG_PATH", "NERDCTL_TOML", "DOCKER_CONFIG"} {
 		t.Setenv(variable, "")
 	}
 	if err := os.MkdirAll(filepath.Join(home, ".config"), 0o755); err != nil {
@@ -39,6 +39,11 @@ func TestXDGDirectory(t *testing.T) {
 		if got := plan.Changes[0].Path; got != c.want {
 			t.Errorf("%s with XDG_CONFIG_HOME=%q: %s, want %s", c.engine, c.xdg, got, c.want)
 		}
+	}
+	named := filepath.Join(dir, "named.conf")
+	t.Setenv("REGISTRIES_CONFIG_PATH", named)
+	if main, _, _ := podmanPaths(Options{Rootless: true, Home: home}); main != named {
+		t.Errorf("podman with REGISTRIES_CONFIG_PATH: %s, want %s", main, named)
 	}
 	program, err := exec.LookPath("dockerd")
 	if err != nil {

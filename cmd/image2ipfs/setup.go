@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -111,7 +112,7 @@ func (o *setupOptions) run(cmd *cobra.Command) error {
 	return o.print(cmd, plan)
 }
 
-// again is the same command for the user to call once more.
+// again is the same command for the user to call once more, each word as a shell takes it.
 func again(cmd *cobra.Command, o *setupOptions) []string {
 	args := []string{cmd.CommandPath(), o.Engine}
 	if o.Server != setup.DefaultServer {
@@ -131,8 +132,17 @@ func again(cmd *cobra.Command, o *setupOptions) []string {
 	if o.Undo {
 		args = append(args, "--undo")
 	}
-	return append(args, "--yes")
+	args = append(args, "--yes")
+	for i, arg := range args {
+		if i > 0 && !plainWord.MatchString(arg) {
+			args[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+	}
+	return args
 }
+
+// plainWord is what a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
 
 // print shows the diff on standard output and all else on standard error.
 func (o *setupOptions) print(cmd *cobra.Command, plan *setup.Plan) error {

@@ -110,14 +110,14 @@ func unwell(server string, status int, body string, err error) (detail, next str
 	case err != nil && isDialing(err):
 		return oneLine(err), "see the name and the way there (a firewall, a machine that is off); " + other
 	case err != nil:
-		return "what listens there does not speak HTTP as a registry does: " + oneLine(err), "choose another port: image2ipfs serve --addr 127.0.0.1:5001, and --server http://127.0.0.1:5001 here and with setup"
+		return "what listens there does not speak HTTP as a registry does: " + oneLine(err), "choose another port: image2ipfs serve --addr 127.0.0.1:5002, and --server http://127.0.0.1:5002 here and with setup"
 	case status == http.StatusServiceUnavailable:
 		return "/healthz answers 503: " + orGone(body), "mend that on its machine; its log says more"
 	case status == http.StatusUnauthorized:
 		return "asks for user and password: it is the address for pushes of a server with --htpasswd", "point --server at the address of its --addr, here and with setup: engines send no password to a mirror"
 	case status != http.StatusOK:
 		return fmt.Sprintf("/healthz answers %d: something else listens there", status),
-			"choose another port: image2ipfs serve --addr 127.0.0.1:5001, and --server http://127.0.0.1:5001 here and with setup"
+			"choose another port: image2ipfs serve --addr 127.0.0.1:5002, and --server http://127.0.0.1:5002 here and with setup"
 	}
 	return "", ""
 }

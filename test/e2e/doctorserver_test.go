@@ -124,7 +124,7 @@ func serverStates() []serverState {
 		{"something else", func(t *testing.T, e *examined, addr string) {
 			e.run = startDaemon(t, command{"python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", e.dir, addr[strings.Index(addr, ":")+1:]})
 			eventually(t, "a web server", func() error { return process.Answers(http.DefaultClient, "http://"+addr+"/")(t.Context()) })
-		}, "something else listens there", "choose another port: image2ipfs serve --addr 127.0.0.1:5001", func(e *examined, t *testing.T, advice string) {
+		}, "something else listens there", "choose another port: image2ipfs serve --addr 127.0.0.1:5002", func(e *examined, t *testing.T, advice string) {
 			_, line, _ := strings.Cut(advice, ": ")
 			line, rest, _ := strings.Cut(line, ", and ")
 			e.served(t, line)
