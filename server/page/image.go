@@ -47,6 +47,11 @@ func (p *Page) image(ctx context.Context, q url.Values, a Asker) (*imageView, er
 	}
 	found, at, pages := i.page(pageOf(q))
 	v.Sections, v.Page, v.Pages = i.sections(found, a.Host, a.Secure), at, pages
+	for n := range v.Sections {
+		for at, absent := range v.Sections[n].Absent { // errors are in it
+			v.Sections[n].Absent[at] = p.cfg.Say(absent)
+		}
+	}
 	v.Before, v.Next = turns(url.Values{"root": {v.Root.Root}}, at, pages)
 	v.Sharing = p.compare(ctx, root, kept)
 	return v, nil

@@ -68,6 +68,22 @@ func TestArtifacts(t *testing.T) {
 	}
 }
 
+// What is said to be absent tells strangers no more than errors do.
+func TestAbsentIsSaid(t *testing.T) {
+	blocks := testlayout.NewBlocks()
+	l := testlayout.New(t, blocks)
+	gone := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("gone"), Size: 4, Platform: &ocispec.Platform{OS: "linux", Architecture: "riscv64"}}
+	root := l.Publish(l.Index(l.Image("amd64", []byte("layer")), gone))
+	p := pageOfRoots(blocks, root)
+	p.cfg.Say = func(text string) string { return "said: " + text }
+	for range 2 { // what is kept is as it was
+		w, err := ask(t.Context(), p, "?root="+ref.Ciq(root))
+		if err != nil || !strings.Contains(w.Body.String(), "Not here: said: linux/riscv64") {
+			t.Errorf("%v: %s", err, w.Body)
+		}
+	}
+}
+
 // A layer that is distributed elsewhere and not here leads nowhere.
 func TestAbsentLayer(t *testing.T) {
 	blocks := testlayout.NewBlocks()
