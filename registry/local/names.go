@@ -43,6 +43,9 @@ func (s Stores) names() (*pushed.Registry, error) {
 // may begin like a registry's host. The error says what is wrong with one that can be
 // none.
 func ParseName(arg string) (repository, tag string, err error) {
+	if name, _, digested := strings.Cut(arg, "@"); digested {
+		return "", "", fmt.Errorf("%q has a digest, which is no part of a local name: %s", arg, name)
+	}
 	repository, tag, _ = ref.CutTag(arg)
 	tag = cmp.Or(tag, oci.DefaultTag)
 	err = pushed.CheckName(repository, tag)

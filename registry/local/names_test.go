@@ -3,8 +3,11 @@ package local_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
 	"github.com/image2ipfs/image2ipfs/oci"
@@ -144,5 +147,17 @@ func TestSchedule(t *testing.T) {
 		if got := row.s.Next(at(row.after)); !got.Equal(at(row.want)) {
 			t.Errorf("%+v after %s: %s, want %s", row.s, row.after, got, row.want)
 		}
+	}
+}
+
+// What is set and taken away is a name, and no digest.
+func TestParseNameWithDigest(t *testing.T) {
+	for _, arg := range []string{"app:1@" + digest.FromString("x").String(), "app@sha256:1", "app:1@"} {
+		if _, _, err := local.ParseName(arg); err == nil || !strings.Contains(err.Error(), "no part of a local name: app") {
+			t.Errorf("%s: %v", arg, err)
+		}
+	}
+	if repository, tag, err := local.ParseName("team/app"); err != nil || repository != "team/app" || tag != oci.DefaultTag {
+		t.Errorf("team/app: %s %s, %v", repository, tag, err)
 	}
 }
