@@ -176,7 +176,7 @@ func (p *Plan) hostsFile(path string, out bool) error {
 	}
 	after, err := hostsTOML(text, p.Server, out, made...)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+		return fmt.Errorf("%w: %s: %w", ErrConfig, path, engineMarks.shifted(text, err))
 	}
 	return p.textChange(path, text, after, out)
 }

@@ -113,7 +113,7 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 		edits[f.path], err = setConfigPath(f.plain, f.version, wanted, made...)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, engineMarks.shifted(f.text, err))
 	}
 	return edits, nil
 }

@@ -102,7 +102,7 @@ func (o Options) criFile(path string) (f *criFile, err error) {
 	}
 	f.plain = keepVersion(f.text, o.marks().cut(f.text))
 	if f.found, f.tree, err = parseTOML(f.plain); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, f.seen, o.marks().shifted(f.text, err))
 	}
 	f.version, _ = f.tree["version"].(int64)
 	f.bare = f.version == 0
@@ -242,7 +242,9 @@ func (c criConfig) conflict(certs string) error {
 
 // line is where a table or key is set, or the table that is nearest to it; 0 for
 // nowhere.
-func (f *criFile) line(path []string) int { return lineOfKey(f.plain, f.found, path...) }
+func (f *criFile) line(path []string) int {
+	return engineMarks.lineIn(f.text, lineOfKey(f.plain, f.found, path...))
+}
 
 func (f *criFile) refusal(path []string, certs, host, write string) error {
 	if host == "*" {

@@ -64,7 +64,7 @@ func byHand(err error, line int, wanted string) error {
 	if !errors.Is(err, errByHand) {
 		return err
 	}
-	return fmt.Errorf("line %d: %w; wanted is %s", max(line, 1), err, wanted)
+	return &lineError{max(line, 1), fmt.Errorf("%w; wanted is %s", err, wanted)}
 }
 
 // sameBut compares all of two trees but one key at the top.

@@ -95,7 +95,7 @@ func (p *Plan) podman(o Options) error {
 	if where >= 0 && files[where].real != own.real {
 		f := files[where]
 		if after[f.real], err = addMirrorBlock(f.plain, prefix, p.Server); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrConfig, f.path, err)
+			return fmt.Errorf("%w: %s: %w", ErrConfig, f.path, engineMarks.shifted(f.text, err))
 		}
 	}
 	made, err := p.madeLine(own.path, own.text)
@@ -147,7 +147,7 @@ func version1(files []confFile) (insecure bool, err error) {
 				return false, fmt.Errorf("%w: %s: %w", ErrConfig, f.path, err)
 			}
 			return false, fmt.Errorf("%w: %s, line %d: docker.io is blocked ([registries.block]), and a mirror of it would unblock it: take it out of that list by hand; or pull by an address of the server, such as podman pull 127.0.0.1:5000/ciq…/app",
-				ErrConfig, f.path, lineOfKey(f.plain, found, "registries", "block", "registries"))
+				ErrConfig, f.path, engineMarks.lineIn(f.text, lineOfKey(f.plain, found, "registries", "block", "registries")))
 		}
 		insecure = insecure || f.conf.V1.Insecure.names(hub)
 	}
@@ -274,7 +274,7 @@ func podmanFiles(o Options) (files []confFile, err error) {
 		}
 		f.plain = cutBlocks(f.text)
 		if err := decodeTOML(f.plain, &f.conf); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+			return nil, fmt.Errorf("%w: %s: %w", ErrConfig, path, engineMarks.shifted(f.text, err))
 		}
 		files = append(files, f)
 	}

@@ -42,7 +42,7 @@ func (p *Plan) registriesYAML(o Options) error {
 		}
 		after, err = addEndpoint(after, p.Server, alone, made...)
 		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+			return fmt.Errorf("%w: %s: %w", ErrConfig, path, engineMarks.shifted(text, err))
 		}
 	}
 	restart, err := o.rancherRestart()

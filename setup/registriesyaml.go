@@ -32,8 +32,8 @@ func addEndpoint(text []byte, server string, alone bool, made ...string) ([]byte
 		}
 	}
 	_, endpoints := yamlValue(hub, "endpoint")
-	if _, rewrite := yamlValue(hub, "rewrite"); rewrite != nil {
-		return nil, fmt.Errorf("line %d: the mirror of %s rewrites names, those with a CID too: write a rewrite that leaves out ^ciq by hand", rewrite.Line, host)
+	if at, rewrite := yamlValue(hub, "rewrite"); rewrite != nil {
+		return nil, &lineError{at.Line, fmt.Errorf("the mirror of %s rewrites names, those with a CID too: write a rewrite that leaves out ^ciq by hand", host)}
 	}
 	if endpoints != nil && slices.ContainsFunc(endpoints.Content, func(n *yaml.Node) bool { return strings.TrimRight(n.Value, "/") == server }) {
 		return text, nil // written by the user
@@ -41,7 +41,7 @@ func addEndpoint(text []byte, server string, alone bool, made ...string) ([]byte
 	servers := []string{server}
 	if alone && (endpoints == nil || len(endpoints.Content) == 0) {
 		if host != "docker.io" {
-			return nil, fmt.Errorf("line %d: K3s asks no registry itself where a mirror has endpoints (disable-default-registry-endpoint), and %q has none: write docker.io: endpoint: [%s, %s] beside it by hand", key.Line, host, quoted(server), quoted(hubServer))
+			return nil, &lineError{key.Line, fmt.Errorf("K3s asks no registry itself where a mirror has endpoints (disable-default-registry-endpoint), and %q has none: write docker.io: endpoint: [%s, %s] beside it by hand", host, quoted(server), quoted(hubServer))}
 		}
 		servers = append(servers, hubServer)
 	}
