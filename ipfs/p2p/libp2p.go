@@ -89,12 +89,12 @@ var services = []struct {
 
 // limitServices sets the limits of [services].
 func limitServices(limits *rcmgr.ScalingLimitConfig) {
-	bound := func(streams, memory int) (rcmgr.BaseLimit, rcmgr.BaseLimitIncrease) {
-		return rcmgr.BaseLimit{StreamsInbound: streams, StreamsOutbound: streams, Streams: 2 * streams, Memory: int64(memory)}, rcmgr.BaseLimitIncrease{}
+	none := rcmgr.BaseLimitIncrease{} // with the machine's memory
+	bound := func(streams int, memory int64) rcmgr.BaseLimit {
+		return rcmgr.BaseLimit{StreamsInbound: streams, StreamsOutbound: streams, Streams: 2 * streams, Memory: memory}
 	}
 	for _, s := range services {
-		all, none := bound(s.all, 16<<20)
-		one, _ := bound(s.one, 32<<20)
+		all, one := bound(s.all, 16<<20), bound(s.one, 32<<20)
 		if s.name != "" {
 			limits.AddServiceLimit(s.name, all, none)
 			limits.AddServicePeerLimit(s.name, one, none)
