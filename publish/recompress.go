@@ -177,7 +177,12 @@ func (v *converter) manifest(desc ocispec.Descriptor, data []byte, depth int) (*
 	var err error
 	if list.Manifests != nil {
 		out.MediaType = ocispec.MediaTypeImageIndex
-		changes["manifests"], err = v.list(list.Manifests, depth+1)
+		var left []ocispec.Descriptor
+		if left, err = v.list(list.Manifests, depth+1); err == nil && len(left) == 0 {
+			v.drop(desc, "index of which nothing is left")
+			return nil, nil
+		}
+		changes["manifests"] = left
 	} else {
 		m.Config.MediaType = ocispec.MediaTypeImageConfig
 		changes["config"] = m.Config

@@ -127,8 +127,9 @@ func TestRecompressDockerArchive(t *testing.T) {
 // What cannot be converted is refused, not published broken.
 func TestRecompressRefuses(t *testing.T) {
 	for name, f := range map[string]files{
-		"expects other diff_ids": attested(layerTar(2)),
-		"nothing is left":        artifact(),
+		"expects other diff_ids":         attested(layerTar(2)),
+		"nothing is left":                artifact(),
+		"index of which nothing is left": inIndex(artifact()),
 	} {
 		s := newStore(t)
 		if r, err := recompressed(t, s, f.write(t)); err == nil || !strings.Contains(err.Error(), name) {
@@ -153,6 +154,14 @@ func artifact() files {
 		f = f.add(oci.BlobPath(digest.FromBytes(d)), d)
 	}
 	return f.add("oci-layout", oci.LayoutFile).json("index.json", oci.NewIndex([]ocispec.Descriptor{descriptor(ocispec.MediaTypeImageManifest, data)}))
+}
+
+// inIndex is a layout with an index of what the layout lists.
+func inIndex(f files) files {
+	at := slices.IndexFunc(f, func(e entry) bool { return e.name == "index.json" })
+	list := f[at].data
+	return f.without("index.json").add(oci.BlobPath(digest.FromBytes(list)), list).
+		json("index.json", oci.NewIndex([]ocispec.Descriptor{descriptor(ocispec.MediaTypeImageIndex, list)}))
 }
 
 // A broken layer keeps nobody from publishing the images that do without it; who

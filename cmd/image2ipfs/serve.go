@@ -187,7 +187,9 @@ func (o *serveOptions) serve(cmd *cobra.Command, given sockets, hangups chan os.
 		return err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
-	if err := o.ready(all); err != nil {
+	if err := o.ready(all); errors.Is(err, syscall.EROFS) { // a disk with faults has what was published all the same
+		log.Error("what is published is served, and pushes are refused", "error", err)
+	} else if err != nil {
 		return err
 	}
 	open, err := o.listen(ctx, given)

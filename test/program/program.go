@@ -65,18 +65,28 @@ func (p Program) Serve(ctx context.Context, args ...string) (*Server, error) {
 // it answers.
 func (s *Server) Start(ctx context.Context) (err error) {
 	cmd := s.Command(append([]string{"serve", "--addr", s.Addr}, s.args...)...)
-	if s.run, err = process.Start(ctx, cmd, s.Log, s.healthy()); err != nil {
+	if s.run, err = process.Start(ctx, cmd, s.Log, s.answers); err != nil {
 		return fmt.Errorf("%w\n%s", err, s.Complaints())
 	}
 	return nil
 }
 
-func (s *Server) healthy() func(context.Context) error {
-	return process.Answers(http.DefaultClient, "http://"+s.Addr+"/healthz")
+// answers is the condition that the server answers, be it that it is not healthy, as on a
+// disk that takes nothing.
+func (s *Server) answers(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Addr+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
 }
 
 // Alive tells whether the server answers.
-func (s *Server) Alive() bool { return s.healthy()(context.Background()) == nil }
+func (s *Server) Alive() bool { return s.answers(context.Background()) == nil }
 
 // Kill ends the server by SIGKILL and waits for its end.
 func (s *Server) Kill() {
