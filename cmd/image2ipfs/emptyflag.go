@@ -28,7 +28,8 @@ var emptyMeans = func() map[string]map[string]string {
 		serve[name] = "switches off what a file or a variable gives"
 	}
 	publishes := map[string]string{"registry": "names without a host, as for a mirror"}
-	return map[string]map[string]string{"image2ipfs": publishes, "image2ipfs client": publishes, "image2ipfs publish": publishes, "image2ipfs serve": serve}
+	return map[string]map[string]string{"image2ipfs": publishes, "image2ipfs client": publishes, "image2ipfs publish": publishes, "image2ipfs serve": serve,
+		"image2ipfs setup": {"root": "the system that it runs on"}}
 }()
 
 // refuseEmpty refuses flags of the command line that are empty, as they are with a variable
