@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,15 +64,16 @@ func (n *Names) typed(d digest.Digest, data []byte) (ocispec.Descriptor, error) 
 		said, known = e.Descriptor, true
 		desc.MediaType = said.MediaType
 	}
-	stated := desc.MediaType
-	if desc.MediaType == "" {
-		desc.MediaType = oci.SniffMediaType(data)
+	kind, wrong := oci.ManifestType(desc.MediaType, data)
+	if wrong != nil {
+		kind = cmp.Or(desc.MediaType, oci.SniffMediaType(data))
 	}
+	desc.MediaType = kind
 	if !oci.IsAnyManifest(desc.MediaType) {
 		return desc, fmt.Errorf("%w: blob %s of %d bytes is neither a manifest nor an index", oci.ErrManifestUnknown, d, len(data))
 	}
-	if _, err := oci.ManifestType(stated, data); err != nil {
-		return desc, fmt.Errorf("%w: %s: %v", oci.ErrManifestInvalid, d, err)
+	if wrong != nil {
+		return desc, fmt.Errorf("%w: %s: %v", oci.ErrManifestInvalid, d, wrong)
 	}
 	if known && said.Size != desc.Size {
 		return desc, fmt.Errorf("%w: %s has %d bytes, its descriptor says %d", oci.ErrManifestInvalid, d, desc.Size, said.Size)
