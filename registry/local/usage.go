@@ -127,10 +127,12 @@ func (s Stores) references(ctx context.Context) (*references, error) {
 		}
 	}
 	there, failed := s.stillThere(ctx, len(failures))
-	for key, failure := range failures {
-		if failed != nil || there[key] {
-			err = errors.Join(err, failure)
-		} else {
+	for _, k := range kept {
+		switch key := keptKey(k); {
+		case failures[key] == nil:
+		case failed != nil || there[key]:
+			err = errors.Join(err, failures[key])
+		default:
 			delete(r.kept, key)
 		}
 	}
