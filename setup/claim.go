@@ -83,6 +83,9 @@ func (p *Plan) directories() ([]string, error) {
 	return slices.Sorted(maps.Keys(dirs)), nil
 }
 
+// temporaryName is the pattern by which temporary files are named.
+const temporaryName = ".image2ipfs-*"
+
 var leftover = regexp.MustCompile(`^\.image2ipfs-[0-9]+$`)
 
 // sweep removes temporary files from a directory in which no other setup works.

@@ -12,11 +12,7 @@ import (
 )
 
 func (p *Plan) containerd(o Options) error {
-	path, err := o.containerdConfig()
-	if err != nil {
-		return err
-	}
-	c, err := o.readCRI(o.within(path))
+	path, c, err := o.ownCRI()
 	if err != nil {
 		return err
 	}
@@ -120,10 +116,16 @@ func (p *Plan) criEdits(o Options, c criConfig, dirs []string) (map[string][]byt
 
 // written tells whether an earlier setup has told CRI of certs.d.
 func (c criConfig) written(dir string) bool {
-	whole := *c.target
-	var err error
-	_, whole.tree, err = parseTOML(whole.text)
+	whole, err := c.target.whole()
 	return err == nil && whole.says(dir)
+}
+
+// whole is the file with what setup has put in.
+func (f *criFile) whole() (*criFile, error) {
+	whole := *f
+	_, tree, err := parseTOML(f.text)
+	whole.tree = tree
+	return &whole, err
 }
 
 // unread says what makes CRI read certs.d, unless an earlier setup has written it.
@@ -256,6 +258,14 @@ func (p *Plan) nerdctl(o Options) error {
 	return p.certsDir(dirs)
 }
 
+// ownCRI is what the files of containerd's own configuration, which is at path, say of CRI.
+func (o Options) ownCRI() (path string, c criConfig, err error) {
+	if path, err = o.containerdConfig(); err == nil {
+		c, err = o.readCRI(o.within(path))
+	}
+	return path, c, err
+}
+
 // neededByCRI is the file in which setup of containerd has told CRI of the directory from
 // which that of nerdctl is to be taken; empty for none.
 func (p *Plan) neededByCRI(o Options, dirs []string) (string, error) {
@@ -263,20 +273,16 @@ func (p *Plan) neededByCRI(o Options, dirs []string) (string, error) {
 		return "", nil
 	}
 	o.Engine = "containerd"
-	path, err := o.containerdConfig()
-	if err != nil {
-		return "", err
-	}
-	c, err := o.readCRI(o.within(path))
+	_, c, err := o.ownCRI()
 	if err != nil {
 		return "", err
 	}
 	for _, f := range c.files {
-		whole := *f
-		if _, whole.tree, err = parseTOML(f.text); err != nil || string(cutBlocks(f.text)) == string(f.text) {
+		whole, err := f.whole()
+		if err != nil || string(cutBlocks(f.text)) == string(f.text) {
 			continue
 		}
-		if slices.Contains(filepath.SplitList(criConfig{target: &whole}.ownPath()), o.within(dirs[0])) {
+		if slices.Contains(filepath.SplitList(criConfig{target: whole}.ownPath()), o.within(dirs[0])) {
 			return f.seen, nil
 		}
 	}
@@ -291,11 +297,7 @@ func HostsDir(o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path, err := o.containerdConfig()
-	if err != nil {
-		return "", err
-	}
-	c, err := o.readCRI(o.within(path))
+	_, c, err := o.ownCRI()
 	if err != nil {
 		return "", err
 	}

@@ -22,12 +22,10 @@ func (o Options) usual() (files map[string][]string) {
 	switch o.Engine {
 	case "docker":
 		config = choose([]string{"/etc/docker/daemon.json", snapDocker}, []string{xdg + "/docker/daemon.json"})
-	case "containerd":
-		if !o.CertsOnly {
+	case "containerd", "nerdctl":
+		if o.Engine == "containerd" && !o.CertsOnly {
 			config = choose([]string{"/etc/containerd/config.toml", "/etc/containerd/conf.d/*.toml"}, []string{xdg + "/containerd/config.toml"})
 		}
-		certs = choose([]string{defaultCerts, "/etc/docker/certs.d"}, []string{xdg + "/containerd/certs.d", xdg + "/docker/certs.d"})
-	case "nerdctl":
 		certs = choose([]string{defaultCerts, "/etc/docker/certs.d"}, []string{xdg + "/containerd/certs.d", xdg + "/docker/certs.d"})
 	case "podman":
 		own := filepath.Join(o.Home, ".config/containers/registries.conf")

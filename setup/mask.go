@@ -11,9 +11,6 @@ import (
 	"github.com/image2ipfs/image2ipfs/internal/redact"
 )
 
-// mask stands for what is not shown.
-const mask = "xxxxx"
-
 // hiddenName is a key whose value is not shown.
 const hiddenName = `[\w.-]*(?i:auth|passw|token|secret|header|credential|api[-_]?key)[\w.-]*`
 
@@ -42,17 +39,17 @@ func masked(text []byte) []byte {
 		case tableHeader.MatchString(body):
 			table, deeper = secretTable.MatchString(body), -1
 		case table || deeper >= 0 && indent > deeper:
-			line = anyValue.ReplaceAllString(body, "${1}"+mask)
+			line = anyValue.ReplaceAllString(body, "${1}"+redact.Mark)
 		default:
 			deeper = -1
 			if found := secretLine.FindStringSubmatch(body); found != nil && !isJSON(text) {
 				deeper = indent
 				if strings.TrimSpace(found[2]) != "" {
-					line = found[1] + " " + mask
+					line = found[1] + " " + redact.Mark
 				}
 			}
 		}
-		out = append(out, redact.Text(secretPair.ReplaceAllString(line, "${1}"+mask)))
+		out = append(out, redact.Text(secretPair.ReplaceAllString(line, "${1}"+redact.Mark)))
 	}
 	return []byte(strings.Join(out, "\n"))
 }

@@ -56,7 +56,7 @@ func (s *step) stageBackup() (err error) {
 
 // temporary makes a file in a directory; like is nil for a new file's access.
 func temporary(dir string, data []byte, like *access) (string, error) {
-	f, err := os.CreateTemp(dir, ".image2ipfs-*") // mode 0600
+	f, err := os.CreateTemp(dir, temporaryName) // mode 0600
 	if err != nil {
 		return "", err
 	}

@@ -177,7 +177,7 @@ func makeDirs(dir string) (made []string, err error) {
 
 // removable finds out in advance whether a file's directory lets it go.
 func removable(path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".image2ipfs-*")
+	f, err := os.CreateTemp(filepath.Dir(path), temporaryName)
 	if err != nil {
 		return err
 	}

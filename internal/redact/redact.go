@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// mark stands for what is not shown.
-const mark = "xxxxx"
+// Mark stands for what is not shown.
+const Mark = "xxxxx"
 
 // userinfo is what stands between "://" and the last "@" of an authority (RFC 3986,
 // 3.2), also where a password has a character in it that ought to be escaped.
@@ -15,7 +15,7 @@ var userinfo = regexp.MustCompile(`://[^\s"',\]]*@`)
 
 // Text is a text with URLs in it, whole or broken, without the users and passwords of
 // those: a user's name alone may be a token.
-func Text(text string) string { return userinfo.ReplaceAllString(text, "://"+mark+"@") }
+func Text(text string) string { return userinfo.ReplaceAllString(text, "://"+Mark+"@") }
 
 // URL is a URL, or what was taken for one, such as one without its scheme, without user and
 // password, and without the query, which may be a token.
@@ -23,10 +23,10 @@ func URL(text string) string {
 	text, _, asks := strings.Cut(text, "?")
 	text = Text(text)
 	if at := strings.LastIndexByte(text, '@'); at >= 0 && !strings.Contains(text, "://") && !strings.HasPrefix(text, "/") {
-		text = mark + text[at:]
+		text = Mark + text[at:]
 	}
 	if asks {
-		text += "?" + mark
+		text += "?" + Mark
 	}
 	return text
 }
@@ -39,7 +39,7 @@ func Hook(text string) string {
 		return text
 	}
 	if host, path, _ := strings.Cut(rest, "/"); path != "" {
-		rest = host + "/" + mark
+		rest = host + "/" + Mark
 	}
 	return scheme + "://" + rest
 }

@@ -91,6 +91,9 @@ func health(ctx context.Context, c *http.Client, server string) (status int, bod
 	return resp.StatusCode, string(text), errors.Join(err, resp.Body.Close())
 }
 
+// anotherPort is what to do where something else listens on the server's.
+const anotherPort = "choose another port: image2ipfs serve --addr 127.0.0.1:5002, and --server http://127.0.0.1:5002 here and with setup"
+
 // unwell says what is wrong with a server that does not say that it is well, and
 // what to do; all that is wrong has another answer than "start it" while something
 // listens.
@@ -110,14 +113,14 @@ func unwell(server string, status int, body string, err error) (detail, next str
 	case err != nil && isDialing(err):
 		return oneLine(err), "see the name and the way there (a firewall, a machine that is off); " + other
 	case err != nil:
-		return "what listens there does not speak HTTP as a registry does: " + oneLine(err), "choose another port: image2ipfs serve --addr 127.0.0.1:5002, and --server http://127.0.0.1:5002 here and with setup"
+		return "what listens there does not speak HTTP as a registry does: " + oneLine(err), anotherPort
 	case status == http.StatusServiceUnavailable:
 		return "/healthz answers 503: " + orGone(body), "mend that on its machine; its log says more"
 	case status == http.StatusUnauthorized:
 		return "asks for user and password: it is the address for pushes of a server with --htpasswd", "point --server at the address of its --addr, here and with setup: engines send no password to a mirror"
 	case status != http.StatusOK:
 		return fmt.Sprintf("/healthz answers %d: something else listens there", status),
-			"choose another port: image2ipfs serve --addr 127.0.0.1:5002, and --server http://127.0.0.1:5002 here and with setup"
+			anotherPort
 	}
 	return "", ""
 }
