@@ -20,6 +20,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/storetest"
 )
 
 func rawCID(t testing.TB, data []byte) cid.Cid {
@@ -183,31 +184,11 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// slow answers a byte after the other, with pauses.
-type slow struct {
-	data  []byte
-	pause time.Duration
-}
-
-func (s slow) RoundTrip(*http.Request) (*http.Response, error) {
-	body, out := io.Pipe()
-	go func() {
-		for i := range s.data {
-			time.Sleep(s.pause)
-			if _, err := out.Write(s.data[i : i+1]); err != nil {
-				return
-			}
-		}
-		out.Close()
-	}()
-	return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{}, Body: body, ContentLength: -1}, nil
-}
-
 // A slow line is no dead one.
 func TestSlowIsFine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := []byte("slowly")
-		g, err := New("http://gateway.example.com", Options{Client: &http.Client{Transport: slow{data, defaultIdle - time.Second}}})
+		g, err := New("http://gateway.example.com", Options{Client: &http.Client{Transport: storetest.Slow{Data: data, Pause: defaultIdle - time.Second}}})
 		if err != nil {
 			t.Fatal(err)
 		}

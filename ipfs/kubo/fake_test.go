@@ -18,6 +18,7 @@ import (
 	shell "github.com/ipfs/go-ipfs-api"
 
 	"github.com/image2ipfs/image2ipfs/ipfs"
+	"github.com/image2ipfs/image2ipfs/ipfs/storetest"
 )
 
 // fakeKubo answers version, and all else by h.
@@ -167,32 +168,12 @@ func TestOfflineGetEnds(t *testing.T) {
 	}
 }
 
-// slow answers a byte after the other, with pauses.
-type slow struct {
-	data  []byte
-	pause time.Duration
-}
-
-func (s slow) RoundTrip(*http.Request) (*http.Response, error) {
-	body, out := io.Pipe()
-	go func() {
-		for i := range s.data {
-			time.Sleep(s.pause)
-			if _, err := out.Write(s.data[i : i+1]); err != nil {
-				return
-			}
-		}
-		out.Close()
-	}()
-	return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{}, Body: body, ContentLength: -1}, nil
-}
-
 // A Kubo that goes on sending is waited for, though all takes longer than it may be silent.
 func TestSlowAnswer(t *testing.T) {
 	e := dialFake(t, nil)
 	synctest.Test(t, func(t *testing.T) {
 		data := []byte("a block")
-		e.shell = shell.NewShellWithClient(e.api.url, &http.Client{Transport: slow{data, e.silence - time.Second}})
+		e.shell = shell.NewShellWithClient(e.api.url, &http.Client{Transport: storetest.Slow{Data: data, Pause: e.silence - time.Second}})
 		began := time.Now()
 		if got, err := e.Get(t.Context(), rawCID(t, data)); err != nil || !bytes.Equal(got, data) || time.Since(began) <= e.silence {
 			t.Errorf("%q, %v after %s", got, err, time.Since(began))
